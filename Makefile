@@ -1,0 +1,58 @@
+# The only door.  Every target first makes the virtual environment it needs, so that on a machine with
+# Python and make alone any of them works as the first command typed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup train test conformance check doctest notebooks bench chaos clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# one stamp for each group of dependencies; a changed pyproject.toml installs again
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "jaxrnn needs Python 3.11 or newer"'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade "pip>=25.1"
+
+$(VENV)/.core: pyproject.toml | $(BIN)/python
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.%: pyproject.toml $(VENV)/.core
+	$(PIP) --group $*
+	@touch $@
+
+setup: $(VENV)/.core  ## the virtual environment, .venv
+
+train: $(VENV)/.core  ## a character language model on the standard library's English; ARGS="--help" tells more
+	$(BIN)/python -m jaxrnn train $(ARGS)
+
+test: $(VENV)/.dev  ## the laws and the unit tests
+	$(BIN)/python -m pytest $(ARGS)
+
+conformance: $(VENV)/.dev $(VENV)/.conformance  ## the same numbers as PyTorch, onnxruntime, Keras, Flax, Haiku, Equinox
+	$(BIN)/python -m pytest tests/conformance $(ARGS)
+
+check: $(VENV)/.dev  ## ruff and pyrefly
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyrefly check
+
+doctest: $(VENV)/.dev  ## every example in the docstrings and in the docs
+	$(BIN)/python -m pytest --doctest-modules jaxrnn --doctest-glob='*.md' README.md docs $(ARGS)
+
+notebooks: $(VENV)/.dev $(VENV)/.notebooks  ## run every notebook from its .py source and write the .ipynb
+	$(BIN)/python notebooks/run.py $(ARGS)
+
+bench: $(VENV)/.dev $(VENV)/.conformance  ## every benchmark beside its baselines
+	$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: $(VENV)/.dev  ## kill a training run at 100 random moments and resume it each time
+	JAXRNN_KILLS=100 $(BIN)/python -m pytest tests/test_chaos.py -n 0 $(ARGS)
+
+clean:  ## remove the virtual environment and every cache
+	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache dist build

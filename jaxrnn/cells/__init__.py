@@ -1,0 +1,1 @@
+"""Level 1: one step.  One cell a file."""

@@ -1,0 +1,118 @@
+"""The plain recurrent network, Elman's: chapter, section 2.2, item 2.
+
+    a⁽ᵗ⁾ = b + W h⁽ᵗ⁻¹⁾ + U x⁽ᵗ⁾
+    h⁽ᵗ⁾ = tanh(a⁽ᵗ⁾),            y⁽ᵗ⁾ = h⁽ᵗ⁾
+
+and its backward pass, sections 2.2.2 and 2.2.3, with δ⁽ᵗ⁾ = diag(1 − (h⁽ᵗ⁾)²) ∇_{h⁽ᵗ⁾}L:
+
+    ∇_{h⁽ᵗ⁻¹⁾}L = Wᵀ δ⁽ᵗ⁾ + Vᵀ ∇_{o⁽ᵗ⁻¹⁾}L
+    ∇_W L = Σₜ δ⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ᵀ,   ∇_U L = Σₜ δ⁽ᵗ⁾ x⁽ᵗ⁾ᵀ,   ∇_b L = Σₜ δ⁽ᵗ⁾
+
+U, W, b → `params.u`, `params.w`, `params.b`.  The read-out o = c + V h is `jaxrnn.Readout`.
+
+Corrections to the chapter: its 2.2.2 writes tanh′(x) = (1 − tanh x)², which is 1 − tanh² x; and it
+multiplies the recursion by the diagonal matrix on the wrong side: the order is Wᵀ diag(1 − h²) ∇.
+
+References: Elman 1990, "Finding structure in time"; Werbos 1990, "Backpropagation through time".
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrnn.checks import check_choice, check_features, check_positive
+from jaxrnn.initializers import input_weights, recurrent_weights
+from jaxrnn.precision import accumulator, matmul, outer_sum
+from jaxrnn.types import Key
+
+_ACTIVATIONS = {
+    # name: (f, f′ as a function of h = f(a))
+    "tanh": (jnp.tanh, lambda h: 1 - h**2),
+    "relu": (jax.nn.relu, lambda h: (h > 0).astype(h.dtype)),
+    "identity": (lambda a: a, jnp.ones_like),
+}
+
+
+class ElmanParams(NamedTuple):
+    """The chapter's matrices, transposed: row vectors multiply from the left."""
+
+    u: Float[Array, "input hidden"]
+    """Uᵀ: input to hidden."""
+    w: Float[Array, "hidden hidden"]
+    """Wᵀ: hidden to hidden."""
+    b: Float[Array, "hidden"]
+    """b."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Elman:
+    """h⁽ᵗ⁾ = f(b + W h⁽ᵗ⁻¹⁾ + U x⁽ᵗ⁾), y⁽ᵗ⁾ = h⁽ᵗ⁾.
+
+    Args:
+      input_size: the size of x.
+      hidden_size: the size of h.
+      activation: f: "tanh" (the chapter's), "relu" or "identity" (the linear case of section 3.1).
+
+    Raises:
+      ValueError: a size below 1, or another activation.
+
+    >>> cell = Elman(input_size=3, hidden_size=5)
+    >>> params = cell.init(jax.random.key(0))
+    >>> h, y = cell.step(params, cell.initial_carry(params), cell.project(params, jnp.ones(3)))
+    >>> y.shape
+    (5,)
+
+    References: Elman 1990; chapter, section 2.2.
+    """
+
+    input_size: int
+    hidden_size: int
+    activation: str = "tanh"
+
+    def __post_init__(self):
+        check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
+        check_choice("activation", self.activation, tuple(_ACTIVATIONS))
+
+    def init(self, key: Key) -> ElmanParams:
+        """U by Glorot's uniform rule, W orthogonal, b = 0."""
+        u_key, w_key = jax.random.split(key)
+        u = input_weights(u_key, (self.input_size, self.hidden_size))
+        w = recurrent_weights(w_key, (self.hidden_size, self.hidden_size))
+        return ElmanParams(u, w, b=jnp.zeros(self.hidden_size))
+
+    def initial_carry(self, params: ElmanParams, batch_shape: tuple[int, ...] = ()) -> Array:
+        """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
+
+    def project(self, params: ElmanParams, xs: Array) -> Array:
+        """z⁽ᵗ⁾ = b + U x⁽ᵗ⁾ for every t: `[..., input]` → `[..., hidden]`."""
+        check_features("xs", xs, input_size=self.input_size)
+        return matmul(xs, params.u) + params.b
+
+    def step(self, params: ElmanParams, carry: Array, z: Array) -> tuple[Array, Array]:
+        """h⁽ᵗ⁾ = f(z⁽ᵗ⁾ + W h⁽ᵗ⁻¹⁾), twice: it is the carry and the output."""
+        f, _ = _ACTIVATIONS[self.activation]
+        h = f(z + matmul(carry, params.w))
+        return h, h
+
+    def step_fwd(self, params: ElmanParams, carry: Array, z: Array):
+        """The step, and (h⁽ᵗ⁻¹⁾, h⁽ᵗ⁾) for its backward."""
+        h, y = self.step(params, carry, z)
+        return (h, y), (carry, h)
+
+    def step_bwd(self, params: ElmanParams, residual, dcarry: Array, dy: Array):
+        """2.2.2: δ⁽ᵗ⁾ = f′ ⊙ (∇h⁽ᵗ⁾ from t+1, plus ∇y⁽ᵗ⁾), and Wᵀ δ⁽ᵗ⁾ for t−1."""
+        _, derivative = _ACTIVATIONS[self.activation]
+        _, h = residual
+        dz = derivative(h) * (dcarry + dy)
+        return matmul(dz, params.w.T), dz, dz
+
+    def weight_bwd(self, params: ElmanParams, residuals, locals) -> ElmanParams:
+        """2.2.3: ∇_W = Σₜ δ⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ᵀ.  U and b belong to `project`."""
+        hs, _ = residuals
+        dw = outer_sum(hs, locals, params.w)
+        return ElmanParams(u=jnp.zeros_like(params.u), w=dw, b=jnp.zeros_like(params.b))

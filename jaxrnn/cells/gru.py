@@ -1,0 +1,146 @@
+"""The gated recurrent unit: chapter, section 7.2.
+
+    r⁽ᵗ⁾ = σ(bʳ + Uʳ x⁽ᵗ⁾ + Wʳ h⁽ᵗ⁻¹⁾)                     reset gate, 7.2.2
+    z⁽ᵗ⁾ = σ(bᶻ + Uᶻ x⁽ᵗ⁾ + Wᶻ h⁽ᵗ⁻¹⁾)                     update gate, 7.2.1
+    n⁽ᵗ⁾ = tanh(b + U x⁽ᵗ⁾ + W (r⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾))            the candidate h̃, 7.2.3
+    h⁽ᵗ⁾ = z⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾ + (1 − z⁽ᵗ⁾) ⊙ n⁽ᵗ⁾,              y⁽ᵗ⁾ = h⁽ᵗ⁾
+
+The gates r, z, n lie side by side along the last axis, in that order.
+
+`reset="before"` is the formula above: the reset acts before the matrix product (Cho et al. 2014; Keras'
+`reset_after=False`, ONNX' `linear_before_reset=0`).  `reset="after"` is the form of PyTorch, cuDNN, Flax
+and Equinox, one matrix product a step, whose candidate has a hidden bias of its own:
+n = tanh(b + U x + r ⊙ (bₙ + W h)).
+
+Corrections to the chapter: the *formula* of 7.2.3 holds, z keeps the **old** h (its text about the gate
+says both); and σ′ is at most 0.25, not 0.5.
+
+References: Cho et al. 2014, §2.3; Chung et al. 2014, §3.2.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrnn.checks import check_choice, check_features, check_positive
+from jaxrnn.initializers import input_weights, per_gate, recurrent_weights
+from jaxrnn.precision import accumulator, matmul, outer_sum, row_sum
+from jaxrnn.types import Key
+
+
+class GRUParams(NamedTuple):
+    """The chapter's matrices, transposed, the gates r, z, n side by side."""
+
+    u: Float[Array, "input gates_hidden"]
+    """(Uʳ, Uᶻ, U)ᵀ: `[input, 3·hidden]`."""
+    w: Float[Array, "hidden gates_hidden"]
+    """(Wʳ, Wᶻ, W)ᵀ: `[hidden, 3·hidden]`."""
+    b: Float[Array, "gates_hidden"]
+    """(bʳ, bᶻ, b): `[3·hidden]`."""
+    b_n: Float[Array, "hidden"] | None = None
+    """The candidate's hidden bias, where `reset="after"`; None otherwise."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class GRU:
+    """h⁽ᵗ⁾ = z ⊙ h⁽ᵗ⁻¹⁾ + (1 − z) ⊙ n.
+
+    Args:
+      input_size: the size of x.
+      hidden_size: the size of h.
+      reset: "before" (the chapter's) or "after" (PyTorch's and cuDNN's) the product with W.
+
+    Raises:
+      ValueError: a size below 1, or another reset.
+
+    >>> cell = GRU(input_size=3, hidden_size=5)
+    >>> params = cell.init(jax.random.key(0))
+    >>> h, y = cell.step(params, cell.initial_carry(params), cell.project(params, jnp.ones(3)))
+    >>> h.shape
+    (5,)
+
+    References: Cho et al. 2014; chapter, section 7.2.
+    """
+
+    input_size: int
+    hidden_size: int
+    reset: str = "before"
+
+    def __post_init__(self):
+        check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
+        check_choice("reset", self.reset, ("before", "after"))
+
+    def init(self, key: Key) -> GRUParams:
+        """U by Glorot's uniform rule and W orthogonal, gate by gate; biases 0."""
+        n = self.hidden_size
+        u_key, w_key = jax.random.split(key)
+        u = per_gate(input_weights, u_key, 3, (self.input_size, n))
+        w = per_gate(recurrent_weights, w_key, 3, (n, n))
+        return GRUParams(u, w, jnp.zeros(3 * n), jnp.zeros(n) if self.reset == "after" else None)
+
+    def initial_carry(self, params: GRUParams, batch_shape: tuple[int, ...] = ()) -> Array:
+        """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
+
+    def project(self, params: GRUParams, xs: Array) -> Array:
+        """(b + U x⁽ᵗ⁾) of the three gates: `[..., input]` → `[..., 3·hidden]`."""
+        check_features("xs", xs, input_size=self.input_size)
+        return matmul(xs, params.u) + params.b
+
+    def step(self, params: GRUParams, carry: Array, z: Array) -> tuple[Array, Array]:
+        """One step: the new h, twice: it is the carry and the output."""
+        out, _ = self.step_fwd(params, carry, z)
+        return out
+
+    def step_fwd(self, params: GRUParams, carry: Array, z: Array):
+        """The step, and (h⁽ᵗ⁻¹⁾, (r, z), n, W h + bₙ where it is wanted) for its backward."""
+        n2 = 2 * self.hidden_size
+        if self.reset == "after":
+            a = matmul(carry, params.w)
+            gates = jax.nn.sigmoid(z[..., :n2] + a[..., :n2])
+            r, keep = jnp.split(gates, 2, axis=-1)
+            hidden = a[..., n2:] + params.b_n
+            n = jnp.tanh(z[..., n2:] + r * hidden)
+        else:
+            gates = jax.nn.sigmoid(z[..., :n2] + matmul(carry, params.w[:, :n2]))
+            r, keep = jnp.split(gates, 2, axis=-1)
+            hidden = None
+            n = jnp.tanh(z[..., n2:] + matmul(r * carry, params.w[:, n2:]))
+        h = keep * carry + (1 - keep) * n
+        return (h, h), (carry, gates, n, hidden)
+
+    def step_bwd(self, params: GRUParams, residual, dcarry: Array, dy: Array):
+        """2.2.2 for the three gates: ∇h⁽ᵗ⁾ → ∇h⁽ᵗ⁻¹⁾ and ∇ of the pre-activations."""
+        n2 = 2 * self.hidden_size
+        h, gates, n, hidden = residual
+        r, keep = jnp.split(gates, 2, axis=-1)
+        dh = dcarry + dy
+        dan = dh * (1 - keep) * (1 - n**2)
+        dak = dh * (h - n) * keep * (1 - keep)
+        if self.reset == "after":
+            dar = dan * hidden * r * (1 - r)
+            local = jnp.concatenate([dar, dak, dan * r], axis=-1)
+            dh = dh * keep + matmul(local, params.w.T)
+        else:
+            drh = matmul(dan, params.w[:, n2:].T)
+            dar = drh * h * r * (1 - r)
+            local = jnp.concatenate([dar, dak, dan], axis=-1)
+            dh = dh * keep + drh * r + matmul(local[..., :n2], params.w[:, :n2].T)
+        return dh, jnp.concatenate([dar, dak, dan], axis=-1), local
+
+    def weight_bwd(self, params: GRUParams, residuals, locals) -> GRUParams:
+        """2.2.3: Σₜ over the steps for W, and for bₙ.  U and b belong to `project`."""
+        n2 = 2 * self.hidden_size
+        hs, gates, _, _ = residuals
+        if self.reset == "after":
+            dw, db_n = outer_sum(hs, locals, params.w), row_sum(locals[..., n2:], params.b_n)
+        else:
+            r, db_n = gates[..., : self.hidden_size], None
+            dw = jnp.concatenate(
+                [outer_sum(hs, locals[..., :n2], params.w), outer_sum(r * hs, locals[..., n2:], params.w)], axis=-1
+            )
+        return GRUParams(jnp.zeros_like(params.u), dw, jnp.zeros_like(params.b), db_n)

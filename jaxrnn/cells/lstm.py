@@ -1,0 +1,175 @@
+"""Long short-term memory: chapter, section 7.1.
+
+    f⁽ᵗ⁾ = σ(bᶠ + Uᶠ x⁽ᵗ⁾ + Wᶠ h⁽ᵗ⁻¹⁾)                 forget gate, 7.1.1
+    g⁽ᵗ⁾ = σ(bᵍ + Uᵍ x⁽ᵗ⁾ + Wᵍ h⁽ᵗ⁻¹⁾)                 input gate, 7.1.2
+    q⁽ᵗ⁾ = σ(bᵒ + Uᵒ x⁽ᵗ⁾ + Wᵒ h⁽ᵗ⁻¹⁾)                 output gate, 7.1.3
+    C⁽ᵗ⁾ = f⁽ᵗ⁾ ⊙ C⁽ᵗ⁻¹⁾ + g⁽ᵗ⁾ ⊙ tanh(b + U x⁽ᵗ⁾ + W h⁽ᵗ⁻¹⁾)
+    h⁽ᵗ⁾ = q⁽ᵗ⁾ ⊙ tanh(C⁽ᵗ⁾),                          y⁽ᵗ⁾ = h⁽ᵗ⁾
+
+The code uses the letters of the field for the gates, packed in this order along the last axis: the
+chapter's g → `i` (input gate), f → `f`, tanh(…) → `g` (the candidate), q → `o`; C → `c`.
+
+With peepholes (7.1.3, item 5) the gates read the cell state too, through a diagonal weight p each:
+`peephole="previous"` is the chapter's, every gate reads C⁽ᵗ⁻¹⁾; in `"current"` the output gate reads
+C⁽ᵗ⁾, as in Gers, Schraudolph & Schmidhuber 2002 and ONNX.  The biases are the gates' own.
+
+All four activations are one tanh over the packed block, σ(a) = (1 + tanh(a/2))/2: a quarter of the
+calls into the vector library, the same numbers.
+
+References: Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000 (forget gate);
+Gers, Schraudolph & Schmidhuber 2002, §3 (peepholes).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxrnn.checks import check_choice, check_features, check_positive
+from jaxrnn.initializers import input_weights, per_gate, recurrent_weights
+from jaxrnn.precision import accumulator, matmul, outer_sum, row_sum
+from jaxrnn.types import Key
+
+
+class LSTMParams(NamedTuple):
+    """The chapter's matrices, transposed, the gates i, f, g, o side by side."""
+
+    u: Float[Array, "input gates_hidden"]
+    """(Uᵍ, Uᶠ, U, Uᵒ)ᵀ: `[input, 4·hidden]`."""
+    w: Float[Array, "hidden gates_hidden"]
+    """(Wᵍ, Wᶠ, W, Wᵒ)ᵀ: `[hidden, 4·hidden]`."""
+    b: Float[Array, "gates_hidden"]
+    """(bᵍ, bᶠ, b, bᵒ): `[4·hidden]`."""
+    peephole: Float[Array, "3 hidden"] | None = None
+    """The diagonal weights of C for i, f, o; None where the cell has no peepholes."""
+
+
+class LSTMCarry(NamedTuple):
+    """The two states that go from one step to the next."""
+
+    h: Float[Array, "*batch hidden"]
+    """h⁽ᵗ⁾, the output."""
+    c: Float[Array, "*batch hidden"]
+    """C⁽ᵗ⁾, the cell state."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class LSTM:
+    """h⁽ᵗ⁾ = o ⊙ tanh(C⁽ᵗ⁾), C⁽ᵗ⁾ = f ⊙ C⁽ᵗ⁻¹⁾ + i ⊙ g.
+
+    Args:
+      input_size: the size of x.
+      hidden_size: the size of h and of C.
+      peephole: None; "previous", the gates read C⁽ᵗ⁻¹⁾; "current", the output gate reads C⁽ᵗ⁾.
+
+    Raises:
+      ValueError: a size below 1, or another peephole.
+
+    >>> cell = LSTM(input_size=3, hidden_size=5)
+    >>> params = cell.init(jax.random.key(0))
+    >>> carry, y = cell.step(params, cell.initial_carry(params), cell.project(params, jnp.ones(3)))
+    >>> carry.c.shape
+    (5,)
+
+    References: Hochreiter & Schmidhuber 1997; chapter, section 7.1.
+    """
+
+    input_size: int
+    hidden_size: int
+    peephole: str | None = None
+
+    def __post_init__(self):
+        check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
+        check_choice("peephole", self.peephole, (None, "previous", "current"))
+
+    def init(self, key: Key) -> LSTMParams:
+        """U by Glorot's uniform rule and W orthogonal, gate by gate; b = 0, but 1 for the forget gate."""
+        n = self.hidden_size
+        u_key, w_key, p_key = jax.random.split(key, 3)
+        u = per_gate(input_weights, u_key, 4, (self.input_size, n))
+        w = per_gate(recurrent_weights, w_key, 4, (n, n))
+        b = jnp.zeros(4 * n).at[n : 2 * n].set(1)
+        peephole = None if self.peephole is None else jax.random.normal(p_key, (3, n)) / jnp.sqrt(n)
+        return LSTMParams(u, w, b, peephole)
+
+    def initial_carry(self, params: LSTMParams, batch_shape: tuple[int, ...] = ()) -> LSTMCarry:
+        """h⁽⁰⁾ = C⁽⁰⁾ = 0, each of shape `[*batch, hidden]`."""
+        zeros = jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
+        return LSTMCarry(zeros, zeros)
+
+    def project(self, params: LSTMParams, xs: Array) -> Array:
+        """(b + U x⁽ᵗ⁾) of the four gates: `[..., input]` → `[..., 4·hidden]`."""
+        check_features("xs", xs, input_size=self.input_size)
+        return matmul(xs, params.u) + params.b
+
+    def step(self, params: LSTMParams, carry: LSTMCarry, z: Array) -> tuple[LSTMCarry, Array]:
+        """One step: the new (h, C), and h as the output."""
+        out, _ = self.step_fwd(params, carry, z)
+        return out
+
+    def step_fwd(self, params: LSTMParams, carry: LSTMCarry, z: Array):
+        """The step, and (h⁽ᵗ⁻¹⁾, C⁽ᵗ⁻¹⁾, the activated gates, tanh C⁽ᵗ⁾) for its backward."""
+        p, a = params.peephole, z + matmul(carry.h, params.w)
+        if self.peephole is not None:
+            a = a + self._read(p, carry.c)
+        gates = _activate(a, (_SIGMOID, _SIGMOID, _TANH, _SIGMOID))
+        i, f, g, o = jnp.split(gates, 4, axis=-1)
+        c = f * carry.c + i * g
+        if self.peephole == "current":  # the one gate that has to wait for C⁽ᵗ⁾
+            o = jax.nn.sigmoid(jnp.split(a, 4, axis=-1)[3] + p[2] * c)
+            gates = jnp.concatenate([i, f, g, o], axis=-1)
+        tanh_c = jnp.tanh(c)
+        h = o * tanh_c
+        return (LSTMCarry(h, c), h), (carry.h, carry.c, gates, tanh_c)
+
+    def step_bwd(self, params: LSTMParams, residual, dcarry: LSTMCarry, dy: Array):
+        """2.2.2 for the four gates: (∇h⁽ᵗ⁾, ∇C⁽ᵗ⁾) → (∇h⁽ᵗ⁻¹⁾, ∇C⁽ᵗ⁻¹⁾), ∇ of the pre-activations."""
+        p = params.peephole
+        _, c, gates, tanh_c = residual
+        i, f, g, o = jnp.split(gates, 4, axis=-1)
+        dh = dcarry.h + dy
+        dao = dh * tanh_c * o * (1 - o)
+        dc = dcarry.c + dh * o * (1 - tanh_c**2)
+        if self.peephole == "current":
+            dc = dc + dao * p[2]
+        dai, daf, dag = dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g**2)
+        dz = jnp.concatenate([dai, daf, dag, dao], axis=-1)
+        dc = dc * f
+        if self.peephole is not None:
+            dc = dc + dai * p[0] + daf * p[1]
+        if self.peephole == "previous":
+            dc = dc + dao * p[2]
+        return LSTMCarry(matmul(dz, params.w.T), dc), dz, dz
+
+    def weight_bwd(self, params: LSTMParams, residuals, locals) -> LSTMParams:
+        """2.2.3: Σₜ over the steps for W and the peepholes.  U and b belong to `project`."""
+        p = params.peephole
+        hs, cs, gates, _ = residuals
+        dpeephole = None
+        if self.peephole is not None:
+            dai, daf, _, dao = jnp.split(locals, 4, axis=-1)
+            i, f, g, _ = jnp.split(gates, 4, axis=-1)
+            read_by_o = cs if self.peephole == "previous" else f * cs + i * g
+            dpeephole = jnp.stack([row_sum(dai * cs, p[0]), row_sum(daf * cs, p[1]), row_sum(dao * read_by_o, p[2])])
+        dw = outer_sum(hs, locals, params.w)
+        return LSTMParams(jnp.zeros_like(params.u), dw, jnp.zeros_like(params.b), dpeephole)
+
+    def _read(self, p: Array, c: Array) -> Array:
+        """What the gates read of C⁽ᵗ⁻¹⁾, in the packed layout."""
+        none = jnp.zeros_like(c)
+        return jnp.concatenate([p[0] * c, p[1] * c, none, p[2] * c if self.peephole == "previous" else none], axis=-1)
+
+
+_SIGMOID, _TANH = (0.5, 0.5, 0.5), (1.0, 1.0, 0.0)
+"""(k, m, n) in m · tanh(k · a) + n."""
+
+
+def _activate(a: Array, gates: tuple) -> Array:
+    """Sigmoid or tanh for each equal block of the last axis, by one tanh over all of it."""
+    size = a.shape[-1] // len(gates)
+    k, m, n = np.repeat(np.array(gates), size, axis=0).T.astype(a.dtype)
+    return m * jnp.tanh(k * a) + n

@@ -1,0 +1,104 @@
+"""Cells on top of one another, as one cell: chapter, section 2.8, the first way to depth.
+
+    h₁⁽ᵗ⁾ = f₁(h₁⁽ᵗ⁻¹⁾, x⁽ᵗ⁾),   h₂⁽ᵗ⁾ = f₂(h₂⁽ᵗ⁻¹⁾, y₁⁽ᵗ⁾),   …,   y⁽ᵗ⁾ = y_L⁽ᵗ⁾
+
+The carry is the tuple of the layers' carries, lowest first.  The lowest layer's projection runs for all t
+at once; the others' inputs are not known before the layer below has made its step.
+
+The second layer's state is the chapter's z⁽ᵗ⁾.
+
+References: Schmidhuber 1992; El Hihi & Bengio 1996; Graves, Mohamed & Hinton 2013, §3.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn.cells.autodiff_rules import local_rules
+from jaxrnn.types import Cell, Inputs, Key
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Stack:
+    """Layer l reads the output of layer l − 1.
+
+    Args:
+      cells: a tuple of the layers, lowest first.  Each must take what the one below it puts out.
+
+    Raises:
+      ValueError: no layer.
+      TypeError: a layer that is not a cell.
+
+    >>> from jaxrnn import GRU, LSTM
+    >>> cell = Stack((LSTM(3, 8), GRU(8, 5)))
+    >>> params = cell.init(jax.random.key(0))
+    >>> carry, y = cell.step(params, cell.initial_carry(params), cell.project(params, jnp.ones(3)))
+    >>> y.shape
+    (5,)
+    """
+
+    cells: tuple[Cell, ...]
+
+    def __post_init__(self):
+        if not isinstance(self.cells, tuple) or not all(isinstance(cell, Cell) for cell in self.cells):
+            raise TypeError(f"`cells` must be a tuple of cells, got {self.cells!r}.")
+        if not self.cells:
+            raise ValueError("`cells` must hold at least one cell, got none.")
+
+    def init(self, key: Key) -> tuple:
+        """A tuple of the layers' parameters, lowest first."""
+        keys = jax.random.split(key, len(self.cells))
+        return tuple(cell.init(k) for cell, k in zip(self.cells, keys, strict=True))
+
+    def initial_carry(self, params: tuple, batch_shape: tuple[int, ...] = ()) -> tuple:
+        """A tuple of the layers' initial carries, lowest first."""
+        return tuple(cell.initial_carry(p, batch_shape) for cell, p in zip(self.cells, params, strict=True))
+
+    def project(self, params: tuple, xs: Inputs) -> Inputs:
+        """The lowest layer's projection."""
+        return self.cells[0].project(params[0], xs)
+
+    def step(self, params: tuple, carry: tuple, z: Inputs) -> tuple[tuple, Any]:
+        """One step of every layer, from the lowest up."""
+        carries = []
+        for layer, (cell, p, c) in enumerate(zip(self.cells, params, carry, strict=True)):
+            if layer > 0:
+                z = cell.project(p, y)
+            c, y = cell.step(p, c, z)
+            carries.append(c)
+        return tuple(carries), y
+
+    def step_fwd(self, params: tuple, carry: tuple, z: Inputs):
+        """The step, and of each layer the residual and the input that it projected."""
+        carries, residuals, y = [], [], None
+        for layer, (cell, p, c) in enumerate(zip(self.cells, params, carry, strict=True)):
+            below, z = y, z if layer == 0 else cell.project(p, y)
+            (c, y), residual = local_rules(cell).step_fwd(p, c, z)
+            carries.append(c)
+            residuals.append((residual, below))
+        return (tuple(carries), y), tuple(residuals)
+
+    def step_bwd(self, params: tuple, residual: tuple, dcarry: tuple, dy):
+        """2.2.2, from the highest layer down: ∇y of a layer is what the layer above sends to its input."""
+        dcarries, locals_ = [], []
+        for cell, p, (res, below), dc in reversed(list(zip(self.cells, params, residual, dcarry, strict=True))):
+            dc, dz, local = local_rules(cell).step_bwd(p, res, dc, dy)
+            dcarries.append(dc)
+            locals_.append((local, dz))
+            if below is not None:
+                (dy,) = jax.vjp(lambda x, cell=cell, p=p: cell.project(p, x), below)[1](dz)
+        return tuple(reversed(dcarries)), dz, tuple(reversed(locals_))
+
+    def weight_bwd(self, params: tuple, residuals: tuple, locals: tuple) -> tuple:
+        """2.2.3 for each layer, with the projections of all but the lowest, which `step` runs."""
+        dparams = []
+        for cell, p, (res, below), (local, dz) in zip(self.cells, params, residuals, locals, strict=True):
+            dp = local_rules(cell).weight_bwd(p, res, local)
+            if below is not None:
+                (projected,) = jax.vjp(lambda p, cell=cell, below=below: cell.project(p, below), p)[1](dz)
+                dp = jax.tree.map(jnp.add, dp, projected)
+            dparams.append(dp)
+        return tuple(dparams)

@@ -1,0 +1,110 @@
+"""What is checked at the public boundary, and what the errors say.
+
+Every message names the argument, what was expected, what came, and, where it is not plain, the remedy.
+Only static facts (shapes, dtypes, tree structure) are looked at, so the checks run under `jit`, `vmap`
+and `grad` and leave nothing in the compiled program.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from jaxrnn.types import Carry, Cell, Inputs, Params
+
+
+def check_positive(**sizes: int) -> None:
+    """Raises ValueError unless each is an integer of at least 1."""
+    for name, size in sizes.items():
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise ValueError(f"`{name}` must be an integer of at least 1, got {size!r}.")
+
+
+def check_choice(name: str, value, choices: tuple) -> None:
+    """Raises ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+
+
+def check_features(name: str, xs: Array, **size: int) -> None:
+    """Raises unless `xs` is floating and its last axis has the size, given as `input_size=3`."""
+    ((what, expected),) = size.items()
+    if not jnp.issubdtype(jnp.result_type(xs), jnp.floating):
+        raise TypeError(
+            f"`{name}` must have a floating dtype, got {jnp.result_type(xs)}. "
+            "Turn token ids into vectors first: jax.nn.one_hot(ids, n), or rows of an embedding."
+        )
+    if jnp.ndim(xs) < 1 or jnp.shape(xs)[-1] != expected:
+        raise ValueError(f"`{name}` must have trailing size {what}={expected}, got shape {jnp.shape(xs)}.")
+
+
+def check_shape(name: str, array: Array, shape: tuple[int, ...], meaning: str) -> None:
+    """Raises ValueError unless `array` has exactly `shape`; nothing is broadcast in silence."""
+    if jnp.shape(array) != tuple(shape):
+        raise ValueError(f"`{name}` must have shape {tuple(shape)} ({meaning}), got {jnp.shape(array)}.")
+
+
+@functools.lru_cache(maxsize=256)
+def _expected_params(cell: Cell) -> Params:
+    return jax.eval_shape(cell.init, jax.eval_shape(lambda: jax.random.key(0)))
+
+
+def check_tree(name: str, tree: PyTree, expected: PyTree, source: str) -> None:
+    """Raises ValueError unless `tree` has the structure and the leaf shapes of `expected`."""
+    if jax.tree.structure(tree) != jax.tree.structure(expected):
+        raise ValueError(
+            f"`{name}` must have the structure that {source} returns, "
+            f"{jax.tree.structure(expected)}, got {jax.tree.structure(tree)}."
+        )
+    wanted = jax.tree_util.tree_leaves_with_path(expected)
+    for (path, want), leaf in zip(wanted, jax.tree.leaves(tree), strict=True):
+        if jnp.shape(leaf) != want.shape:
+            raise ValueError(
+                f"`{name}{jax.tree_util.keystr(path)}` must have shape {want.shape}, "
+                f"as {source} returns it, got {jnp.shape(leaf)}."
+            )
+
+
+def check_steps(name: str, array, leading: tuple[int, ...]) -> Array | None:
+    """A `mask` or `reset` as a boolean array `[time, *batch]`, or None."""
+    if array is None:
+        return None
+    array = jnp.asarray(array)
+    if array.dtype != bool:
+        raise TypeError(f"`{name}` must be boolean, got {array.dtype}. Write `{name} != 0` if that is meant.")
+    check_shape(name, array, leading, "[time, *batch], the leading axes of `xs`")
+    return array
+
+
+def leading_axes(xs: Inputs) -> tuple[int, ...]:
+    """(time, *batch) of an input array, or of a pytree of them that agree."""
+    leaves = jax.tree.leaves(xs)
+    if not leaves or any(jnp.ndim(x) < 2 for x in leaves):
+        shapes = [jnp.shape(x) for x in leaves]
+        raise ValueError(f"`xs` must have shape [time, *batch, features], got {shapes[0] if shapes else 'nothing'}.")
+    leading = {jnp.shape(x)[:-1] for x in leaves}
+    if len(leading) > 1:
+        raise ValueError(f"the arrays in `xs` must share their axes [time, *batch], got {sorted(leading)}.")
+    return leading.pop()
+
+
+def check_unroll(cell: Cell, params: Params, xs: Inputs, carry: Carry | None, mask, reset):
+    """What every member of the unroll family checks: `(xs, carry, mask, reset)`, as arrays.
+
+    Raises:
+      TypeError: `cell` is not a cell; `xs` is not floating where the cell wants that; `mask` or `reset`
+        is not boolean.
+      ValueError: `params` are another cell's; a shape is not the expected one.
+    """
+    if not isinstance(cell, Cell):
+        raise TypeError(f"`cell` must have init, initial_carry, project and step, got {cell!r}.")
+    check_tree("params", params, _expected_params(cell), f"{cell}.init(key)")
+    xs = jax.tree.map(jnp.asarray, xs)
+    leading = leading_axes(xs)
+    mask, reset = check_steps("mask", mask, leading), check_steps("reset", reset, leading)
+    if carry is not None:
+        expected = jax.eval_shape(lambda p: cell.initial_carry(p, leading[1:]), params)
+        check_tree("carry", carry, expected, f"{cell}.initial_carry(params, {leading[1:]})")
+        carry = jax.tree.map(lambda leaf, want: jnp.asarray(leaf, want.dtype), carry, expected)
+    return xs, carry, mask, reset
