@@ -16,9 +16,9 @@ help:  ## this list
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "jaxrnn needs Python 3.11 or newer"'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --upgrade "pip>=25.1"
 
 $(VENV)/.core: pyproject.toml | $(BIN)/python
+	$(PIP) --upgrade "pip>=25.1"
 	$(PIP) --editable .
 	@touch $@
 

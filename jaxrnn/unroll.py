@@ -118,7 +118,7 @@ def unroll_python(
         boundary = t + 1 if reverse else t  # the one that is crossed to get here
         if reset is not None and boundary < time:
             carry = select(reset[boundary], initial, carry)
-        x = jax.tree.map(lambda x: x[t], xs)
+        x = jax.tree.map(lambda x, t=t: x[t], xs)
         if mask is not None:
             x = select(mask[t], x, zeros(x))
         after, y = cell.step(params, carry, cell.project(params, x))

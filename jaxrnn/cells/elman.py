@@ -43,7 +43,7 @@ class ElmanParams(NamedTuple):
     """Uᵀ: input to hidden."""
     w: Float[Array, "hidden hidden"]
     """Wᵀ: hidden to hidden."""
-    b: Float[Array, "hidden"]
+    b: Float[Array, " hidden"]
     """b."""
 
 

@@ -38,9 +38,9 @@ class GRUParams(NamedTuple):
     """(Uʳ, Uᶻ, U)ᵀ: `[input, 3·hidden]`."""
     w: Float[Array, "hidden gates_hidden"]
     """(Wʳ, Wᶻ, W)ᵀ: `[hidden, 3·hidden]`."""
-    b: Float[Array, "gates_hidden"]
+    b: Float[Array, " gates_hidden"]
     """(bʳ, bᶻ, b): `[3·hidden]`."""
-    b_n: Float[Array, "hidden"] | None = None
+    b_n: Float[Array, " hidden"] | None = None
     """The candidate's hidden bias, where `reset="after"`; None otherwise."""
 
 
@@ -99,7 +99,7 @@ class GRU:
     def step_fwd(self, params: GRUParams, carry: Array, z: Array):
         """The step, and (h⁽ᵗ⁻¹⁾, (r, z), n, W h + bₙ where it is wanted) for its backward."""
         n2 = 2 * self.hidden_size
-        if self.reset == "after":
+        if params.b_n is not None:
             a = matmul(carry, params.w)
             gates = jax.nn.sigmoid(z[..., :n2] + a[..., :n2])
             r, keep = jnp.split(gates, 2, axis=-1)
@@ -136,7 +136,7 @@ class GRU:
         """2.2.3: Σₜ over the steps for W, and for bₙ.  U and b belong to `project`."""
         n2 = 2 * self.hidden_size
         hs, gates, _, _ = residuals
-        if self.reset == "after":
+        if params.b_n is not None:
             dw, db_n = outer_sum(hs, locals, params.w), row_sum(locals[..., n2:], params.b_n)
         else:
             r, db_n = gates[..., : self.hidden_size], None

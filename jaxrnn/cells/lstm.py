@@ -41,7 +41,7 @@ class LSTMParams(NamedTuple):
     """(Uᵍ, Uᶠ, U, Uᵒ)ᵀ: `[input, 4·hidden]`."""
     w: Float[Array, "hidden gates_hidden"]
     """(Wᵍ, Wᶠ, W, Wᵒ)ᵀ: `[hidden, 4·hidden]`."""
-    b: Float[Array, "gates_hidden"]
+    b: Float[Array, " gates_hidden"]
     """(bᵍ, bᶠ, b, bᵒ): `[4·hidden]`."""
     peephole: Float[Array, "3 hidden"] | None = None
     """The diagonal weights of C for i, f, o; None where the cell has no peepholes."""
@@ -114,12 +114,12 @@ class LSTM:
     def step_fwd(self, params: LSTMParams, carry: LSTMCarry, z: Array):
         """The step, and (h⁽ᵗ⁻¹⁾, C⁽ᵗ⁻¹⁾, the activated gates, tanh C⁽ᵗ⁾) for its backward."""
         p, a = params.peephole, z + matmul(carry.h, params.w)
-        if self.peephole is not None:
+        if p is not None:
             a = a + self._read(p, carry.c)
         gates = _activate(a, (_SIGMOID, _SIGMOID, _TANH, _SIGMOID))
         i, f, g, o = jnp.split(gates, 4, axis=-1)
         c = f * carry.c + i * g
-        if self.peephole == "current":  # the one gate that has to wait for C⁽ᵗ⁾
+        if p is not None and self.peephole == "current":  # the one gate that has to wait for C⁽ᵗ⁾
             o = jax.nn.sigmoid(jnp.split(a, 4, axis=-1)[3] + p[2] * c)
             gates = jnp.concatenate([i, f, g, o], axis=-1)
         tanh_c = jnp.tanh(c)
@@ -134,14 +134,14 @@ class LSTM:
         dh = dcarry.h + dy
         dao = dh * tanh_c * o * (1 - o)
         dc = dcarry.c + dh * o * (1 - tanh_c**2)
-        if self.peephole == "current":
+        if p is not None and self.peephole == "current":
             dc = dc + dao * p[2]
         dai, daf, dag = dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g**2)
         dz = jnp.concatenate([dai, daf, dag, dao], axis=-1)
         dc = dc * f
-        if self.peephole is not None:
+        if p is not None:
             dc = dc + dai * p[0] + daf * p[1]
-        if self.peephole == "previous":
+        if p is not None and self.peephole == "previous":
             dc = dc + dao * p[2]
         return LSTMCarry(matmul(dz, params.w.T), dc), dz, dz
 
@@ -150,7 +150,7 @@ class LSTM:
         p = params.peephole
         hs, cs, gates, _ = residuals
         dpeephole = None
-        if self.peephole is not None:
+        if p is not None:
             dai, daf, _, dao = jnp.split(locals, 4, axis=-1)
             i, f, g, _ = jnp.split(gates, 4, axis=-1)
             read_by_o = cs if self.peephole == "previous" else f * cs + i * g

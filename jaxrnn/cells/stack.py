@@ -63,11 +63,9 @@ class Stack:
 
     def step(self, params: tuple, carry: tuple, z: Inputs) -> tuple[tuple, Any]:
         """One step of every layer, from the lowest up."""
-        carries = []
+        carries, y = [], None
         for layer, (cell, p, c) in enumerate(zip(self.cells, params, carry, strict=True)):
-            if layer > 0:
-                z = cell.project(p, y)
-            c, y = cell.step(p, c, z)
+            c, y = cell.step(p, c, z if layer == 0 else cell.project(p, y))
             carries.append(c)
         return tuple(carries), y
 
@@ -83,7 +81,7 @@ class Stack:
 
     def step_bwd(self, params: tuple, residual: tuple, dcarry: tuple, dy):
         """2.2.2, from the highest layer down: ∇y of a layer is what the layer above sends to its input."""
-        dcarries, locals_ = [], []
+        dcarries, locals_, dz = [], [], None
         for cell, p, (res, below), dc in reversed(list(zip(self.cells, params, residual, dcarry, strict=True))):
             dc, dz, local = local_rules(cell).step_bwd(p, res, dc, dy)
             dcarries.append(dc)
