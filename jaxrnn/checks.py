@@ -66,14 +66,14 @@ def check_tree(name: str, tree: PyTree, expected: PyTree, source: str) -> None:
             )
 
 
-def check_steps(name: str, array, leading: tuple[int, ...]) -> Array | None:
-    """A `mask` or `reset` as a boolean array `[time, *batch]`, or None."""
+def check_steps(name: str, array, leading: tuple[int, ...], of: str = "xs") -> Array | None:
+    """A `mask` or `reset` as a boolean array `[time, *batch]`, the leading axes `of` an argument, or None."""
     if array is None:
         return None
     array = jnp.asarray(array)
     if array.dtype != bool:
         raise TypeError(f"`{name}` must be boolean, got {array.dtype}. Write `{name} != 0` if that is meant.")
-    check_shape(name, array, leading, "[time, *batch], the leading axes of `xs`")
+    check_shape(name, array, leading, f"[time, *batch], the leading axes of `{of}`")
     return array
 
 

@@ -1,0 +1,176 @@
+"""What is minimised: chapter, section 2.4, and the loss of 2.2.
+
+    L = (1/n) Σ_{t valid} L⁽ᵗ⁾,          n the number of valid steps
+
+    cross-entropy   L⁽ᵗ⁾ = −Σᵢ yᵢ⁽ᵗ⁾ log ŷᵢ⁽ᵗ⁾ = −log ŷ⁽ᵗ⁾_{l_t},   ŷ = softmax(o)
+    squared error   L⁽ᵗ⁾ = Σᵢ (oᵢ⁽ᵗ⁾ − yᵢ⁽ᵗ⁾)² / features
+    Bernoulli       L⁽ᵗ⁾ = −Σᵢ [yᵢ log σ(oᵢ) + (1 − yᵢ) log(1 − σ(oᵢ))]
+
+and 2.2.1, ∇_{o⁽ᵗ⁾}L = (ŷ⁽ᵗ⁾ − y⁽ᵗ⁾)/n, which `jax.grad` gives.  The chapter's L is the sum over t; the mean
+over valid steps is the same direction with a step size that does not depend on the lengths.  With no
+valid step at all the loss is 0, and so is its gradient.
+
+Every loss takes logits, and every loss is masked by `where` before and after: what stands on padding,
+NaN included, reaches neither the value nor a gradient.
+
+Correction to the chapter: its 2.2 says that L⁽ᵗ⁾ *is* the component of ŷ; it is −log of it.
+
+o → `logits` (or `outputs`), y, l → `targets`.  References: Goodfellow, Bengio & Courville 2016, §10.2.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Shaped
+
+from jaxrnn.checks import check_shape, check_steps
+from jaxrnn.precision import accumulator
+
+
+def cross_entropy(
+    logits: Float[Array, "..."], targets: Shaped[Array, "..."], *, mask: Bool[Array, "..."] | None = None
+) -> Float[Array, ""]:
+    """−log ŷ_l, or −Σᵢ yᵢ log ŷᵢ, in nats, over the valid steps.
+
+    Args:
+      logits: o, `[time, *batch, classes]`.
+      targets: either the true classes l, integers `[time, *batch]` in 0 … classes − 1, or
+        distributions y, floating `[time, *batch, classes]`.
+      mask: `[time, *batch]`, True on valid steps.
+
+    Returns:
+      The mean over the valid steps, 0 if there is none, in at least float32.
+
+    Raises:
+      TypeError: logits that are not floating, a mask that is not boolean.
+      ValueError: a wrong shape; a class out of range on a valid step (where the values are known; under
+        `jit` such a step makes the loss NaN, it is never clamped).
+
+    >>> logits = jnp.log(jnp.array([[0.25, 0.75], [0.5, 0.5]]))
+    >>> round(float(cross_entropy(logits, jnp.array([1, 0]))), 4)  # −(log 0.75 + log 0.5)/2
+    0.4904
+
+    References: chapter, sections 2.2.1 and 2.4.
+    """
+    logits, mask = _prepare("logits", logits, mask, jnp.shape(logits)[:-1])
+    targets = jnp.asarray(targets)
+    log_probabilities = jax.nn.log_softmax(logits, axis=-1)
+    if jnp.issubdtype(targets.dtype, jnp.integer):
+        check_shape("targets", targets, logits.shape[:-1], "[time, *batch], the leading axes of `logits`")
+        _check_classes(targets, logits.shape[-1], mask)
+        picked = jnp.take_along_axis(
+            log_probabilities,
+            jnp.where(targets < 0, logits.shape[-1], targets)[..., None],
+            axis=-1,
+            mode="fill",
+            fill_value=jnp.nan,
+        )
+        return _mean_over_steps(-picked[..., 0], mask)
+    check_shape("targets", targets, logits.shape, "that of `logits`; or integers without its last axis")
+    targets = _clean(targets.astype(logits.dtype), mask)
+    return _mean_over_steps(-jnp.sum(jnp.where(targets == 0, 0, targets * log_probabilities), axis=-1), mask)
+
+
+def squared_error(
+    outputs: Float[Array, "..."], targets: Float[Array, "..."], *, mask: Bool[Array, "..."] | None = None
+) -> Float[Array, ""]:
+    """(o − y)², the mean over features and valid steps: Gaussian log-likelihood of unit variance.
+
+    Args:
+      outputs: o, `[time, *batch, features]`.
+      targets: y, of the same shape.
+      mask: `[time, *batch]`, True on valid steps.
+
+    Returns:
+      The mean over the valid steps and the features, 0 if no step is valid, in at least float32.
+
+    Raises:
+      TypeError: outputs that are not floating, a mask that is not boolean.
+      ValueError: shapes that differ: `[n, 1]` against `[n]` is an error, not an n × n table.
+
+    >>> float(squared_error(jnp.array([[1.0], [3.0]]), jnp.array([[1.0], [1.0]])))
+    2.0
+
+    References: chapter, section 2.4, item 2.
+    """
+    outputs, mask = _prepare("outputs", outputs, mask, jnp.shape(outputs)[:-1])
+    check_shape("targets", targets, outputs.shape, "that of `outputs`")
+    targets = _clean(jnp.asarray(targets, outputs.dtype), mask)
+    return _mean_over_steps(jnp.mean((outputs - targets) ** 2, axis=-1), mask)
+
+
+def bernoulli(
+    logits: Float[Array, "..."], targets: Shaped[Array, "..."], *, mask: Bool[Array, "..."] | None = None
+) -> Float[Array, ""]:
+    """−log p of independent binary features, p = σ(o): the sum over features, the mean over valid steps.
+
+    Args:
+      logits: o, `[time, *batch, features]`.
+      targets: y in [0, 1] (or booleans), of the same shape.
+      mask: `[time, *batch]`, True on valid steps.
+
+    Returns:
+      The mean over the valid steps of the sum over features, in nats, 0 if no step is valid.
+
+    Raises:
+      TypeError: logits that are not floating, a mask that is not boolean.
+      ValueError: shapes that differ; a target outside [0, 1] on a valid step, where the values are known.
+
+    >>> round(float(bernoulli(jnp.zeros((4, 3)), jnp.ones((4, 3)))), 4)  # 3 log 2
+    2.0794
+
+    References: chapter, section 2.6 (the stop unit); Boulanger-Lewandowski, Bengio & Vincent 2012, §2.
+    """
+    logits, mask = _prepare("logits", logits, mask, jnp.shape(logits)[:-1])
+    check_shape("targets", targets, logits.shape, "that of `logits`")
+    targets = _clean(jnp.asarray(targets, logits.dtype), mask)
+    if not isinstance(targets, jax.core.Tracer) and bool(jnp.any((targets < 0) | (targets > 1))):
+        raise ValueError("`targets` must lie in [0, 1], got values outside.")
+    return _mean_over_steps(jnp.sum(optax.sigmoid_binary_cross_entropy(logits, targets), axis=-1), mask)
+
+
+def perplexity(nats: Float[Array, ""]) -> Float[Array, ""]:
+    """e^L of a cross-entropy L in nats: as uncertain as a fair choice among so many.
+
+    >>> round(float(perplexity(cross_entropy(jnp.zeros((5, 8)), jnp.arange(5)))), 4)
+    8.0
+    """
+    return jnp.exp(nats)
+
+
+def bits_per_character(nats: Float[Array, ""]) -> Float[Array, ""]:
+    """L / ln 2 of a cross-entropy L in nats.
+
+    >>> round(float(bits_per_character(cross_entropy(jnp.zeros((5, 8)), jnp.arange(5)))), 4)
+    3.0
+    """
+    return nats / jnp.log(2)
+
+
+def _prepare(name: str, outputs: Array, mask, steps: tuple[int, ...]):
+    """`outputs` in the accumulating dtype with padding set to 0, and the checked mask."""
+    outputs = jnp.asarray(outputs)
+    if not jnp.issubdtype(outputs.dtype, jnp.floating) or outputs.ndim < 1:
+        raise TypeError(f"`{name}` must be floating, [time, *batch, size], got {outputs.dtype}{outputs.shape}.")
+    mask = check_steps("mask", mask, steps, of=name)
+    return _clean(outputs.astype(accumulator(outputs.dtype)), mask), mask
+
+
+def _clean(array: Array, mask: Array | None) -> Array:
+    return array if mask is None else jnp.where(mask[..., None], array, 0)
+
+
+def _mean_over_steps(losses: Array, mask: Array | None) -> Array:
+    """Σ over valid steps / their number; 0 if there is none."""
+    if mask is None:
+        return jnp.sum(losses) / max(losses.size, 1)
+    return jnp.sum(jnp.where(mask, losses, 0)) / jnp.maximum(jnp.sum(mask), 1)
+
+
+def _check_classes(targets: Array, classes: int, mask: Array | None) -> None:
+    if isinstance(targets, jax.core.Tracer) or isinstance(mask, jax.core.Tracer):
+        return
+    wrong = (targets < 0) | (targets >= classes)
+    wrong = wrong if mask is None else wrong & mask
+    if bool(wrong.any()):
+        raise ValueError(f"`targets` must lie in 0 … {classes - 1}, got {targets[wrong][0]}.")
