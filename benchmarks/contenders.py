@@ -1,0 +1,159 @@
+"""The same recurrent layer in every library, each as its own documentation writes it.
+
+A contender makes two programs for a cell and a configuration: `forward`, xs → ys, and `train`, the mean of
+ys² with its gradient for the parameters *and* for xs.  float32, time-major, initial carry 0.
+
+What is not quite the same: Flax, Equinox and PyTorch compute the GRU's "after" form, Haiku the "before"
+form; PyTorch has two biases where the others have one; Equinox has no Elman cell, it is written here with
+two `eqx.nn.Linear`; of Flax' two LSTM cells the faster one, `OptimizedLSTMCell`, runs.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+import jaxrnn
+from benchmarks.timing import Program, compiled
+
+CellName = Literal["elman", "lstm", "gru", "gru-after"]
+Programs = dict[str, Program]
+
+
+class Configuration(NamedTuple):
+    """The sizes of one run."""
+
+    time: int
+    batch: int
+    input: int
+    hidden: int
+
+    def flops(self, cell: CellName, what: str) -> int:
+        """Multiplications and additions in the matrix products: forward, or three times that to train."""
+        gates = {"elman": 1, "lstm": 4, "gru": 3, "gru-after": 3}[cell]
+        forward = 2 * self.time * self.batch * gates * self.hidden * (self.input + self.hidden)
+        return forward if what == "forward" else 3 * forward
+
+
+def jaxrnn_cell(cell: CellName, sizes: Configuration):
+    """The cell of this library that a name stands for."""
+    size = sizes.input, sizes.hidden
+    return {
+        "elman": lambda: jaxrnn.Elman(*size),
+        "lstm": lambda: jaxrnn.LSTM(*size),
+        "gru": lambda: jaxrnn.GRU(*size),
+        "gru-after": lambda: jaxrnn.GRU(*size, reset="after"),
+    }[cell]()
+
+
+def unroll(cell: CellName, sizes: Configuration) -> Programs:
+    """This library, differentiated by `jax.grad`."""
+    return _jaxrnn(jaxrnn.unroll, cell, sizes)
+
+
+def unroll_bptt(cell: CellName, sizes: Configuration) -> Programs:
+    """This library, explicit backward pass."""
+    return _jaxrnn(jaxrnn.unroll_bptt, cell, sizes)
+
+
+def flax(cell: CellName, sizes: Configuration) -> Programs:
+    """`flax.linen.RNN`."""
+    from flax import linen
+
+    kind = {"elman": linen.SimpleCell, "lstm": linen.OptimizedLSTMCell}.get(cell, linen.GRUCell)
+    model, xs = linen.RNN(kind(features=sizes.hidden), time_major=True), _inputs(sizes)
+    return _programs(model.apply, model.init(jax.random.key(0), xs), xs)
+
+
+def haiku(cell: CellName, sizes: Configuration) -> Programs:
+    """`haiku.dynamic_unroll`."""
+    import haiku as hk
+
+    def run(xs):
+        core = {"elman": hk.VanillaRNN, "lstm": hk.LSTM}.get(cell, hk.GRU)(sizes.hidden)
+        return hk.dynamic_unroll(core, xs, core.initial_state(sizes.batch))[0]
+
+    model, xs = hk.without_apply_rng(hk.transform(run)), _inputs(sizes)
+    return _programs(model.apply, model.init(jax.random.PRNGKey(0), xs), xs)
+
+
+def equinox(cell: CellName, sizes: Configuration) -> Programs:
+    """`lax.scan` over a `vmap` of an `equinox.nn` cell."""
+    import equinox as eqx
+
+    key, h = jax.random.key(0), jnp.zeros((sizes.batch, sizes.hidden))
+    if cell == "elman":
+        read = eqx.nn.Linear(sizes.input, sizes.hidden, use_bias=False, key=key)
+        model, start = (read, eqx.nn.Linear(sizes.hidden, sizes.hidden, key=key)), h
+    elif cell == "lstm":
+        model, start = eqx.nn.LSTMCell(sizes.input, sizes.hidden, key=key), (h, h)
+    else:
+        model, start = eqx.nn.GRUCell(sizes.input, sizes.hidden, key=key), h
+    params, static = eqx.partition(model, eqx.is_array)
+
+    def apply(params, xs):
+        model = eqx.combine(params, static)
+
+        def step(state, x):
+            new = jax.vmap(lambda x, h: jnp.tanh(model[0](x) + model[1](h)) if cell == "elman" else model(x, h))
+            state = new(x, state)
+            return state, state[0] if cell == "lstm" else state
+
+        return lax.scan(step, start, xs)[1]
+
+    return _programs(apply, params, _inputs(sizes))
+
+
+def pytorch(cell: CellName, sizes: Configuration) -> Programs:
+    """`torch.nn.RNN`, `LSTM` or `GRU`, eager, with its own threads."""
+    import torch
+
+    kind = {"elman": torch.nn.RNN, "lstm": torch.nn.LSTM}.get(cell, torch.nn.GRU)
+    model = kind(sizes.input, sizes.hidden)
+    xs = torch.randn(sizes.time, sizes.batch, sizes.input, requires_grad=True)
+    leaves = [xs, *model.parameters()]
+
+    def forward():
+        with torch.no_grad():
+            return model(xs)[0]
+
+    def train():
+        return torch.autograd.grad(model(xs)[0].square().mean(), leaves)
+
+    return {"forward": Program(forward), "train": Program(train)}
+
+
+OURS: dict[str, Callable[[CellName, Configuration], Programs]] = {"unroll": unroll, "unroll_bptt": unroll_bptt}
+PEERS: dict[str, tuple[str, Callable[[CellName, Configuration], Programs]]] = {
+    "flax": ("flax", flax),
+    "haiku": ("haiku", haiku),
+    "equinox": ("equinox", equinox),
+    "pytorch": ("torch", pytorch),
+}
+"""The name in the table → (the package, the contender)."""
+
+
+def present() -> tuple[dict[str, Callable[[CellName, Configuration], Programs]], list[str]]:
+    """The contenders whose package is there, and the names of those whose package is not."""
+    missing = [name for name, (package, _) in PEERS.items() if importlib.util.find_spec(package) is None]
+    return OURS | {name: make for name, (_, make) in PEERS.items() if name not in missing}, missing
+
+
+def _jaxrnn(unroll: Callable, cell: CellName, sizes: Configuration) -> Programs:
+    layer = jaxrnn_cell(cell, sizes)
+    return _programs(lambda params, xs: unroll(layer, params, xs)[1], layer.init(jax.random.key(0)), _inputs(sizes))
+
+
+def _programs(apply: Callable[[Any, jax.Array], jax.Array], params: Any, xs: jax.Array) -> Programs:
+    def loss(params, xs):
+        return jnp.mean(apply(params, xs) ** 2)
+
+    train = jax.value_and_grad(loss, argnums=(0, 1))
+    return {"forward": compiled(apply, params, xs), "train": compiled(train, params, xs)}
+
+
+def _inputs(sizes: Configuration) -> jax.Array:
+    return jax.random.normal(jax.random.key(1), sizes[:3])
