@@ -141,7 +141,7 @@ def test_the_readout_is_affine_and_its_gradients_are_the_sums_of_the_chapter():
     params = params._replace(c=jnp.arange(4.0))
     hs, do = (
         jax.random.normal(jax.random.key(1), (TIME, BATCH, 6)),
-        jax.random.normal(jax.random.key(2), MASK.shape + (SIZE,)),
+        jax.random.normal(jax.random.key(2), (TIME, BATCH, SIZE)),
     )
     os, vjp = jax.vjp(readout.apply, params, hs)
     np.testing.assert_allclose(os, np.asarray(hs) @ np.asarray(params.v) + np.arange(4.0), rtol=1e-12)
