@@ -1,0 +1,206 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 01 · The unrolled graph, and three ways to its gradient
+#
+# Chapter sections 一 and 2.2. A recurrent network applies one map, with the same parameters, at every step:
+#
+# $$\mathbf a^{(t)}=\mathbf b+\mathbf W\mathbf h^{(t-1)}+\mathbf U\mathbf x^{(t)},\qquad
+# \mathbf h^{(t)}=\tanh(\mathbf a^{(t)}),\qquad
+# \mathbf o^{(t)}=\mathbf c+\mathbf V\mathbf h^{(t)}$$
+#
+# Here the graph is unrolled by a Python loop and by `lax.scan`, and its gradient is had in three ways that must agree:
+# by hand from the chapter's sums, by `jax.grad`, and by the library's explicit reverse scan.
+
+# %%
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+
+import jaxrnn
+
+jax.config.update("jax_enable_x64", True)
+
+TIME, BATCH, INPUT, HIDDEN, CLASSES = 12, 3, 4, 6, 5
+cell = jaxrnn.Elman(INPUT, HIDDEN)
+readout = jaxrnn.Readout(HIDDEN, CLASSES)
+keys = jax.random.split(jax.random.key(0), 4)
+params, out = cell.init(keys[0]), readout.init(keys[1])
+xs = jax.random.normal(keys[2], (TIME, BATCH, INPUT))
+labels = jax.random.randint(keys[3], (TIME, BATCH), 0, CLASSES)
+cell, jax.tree.map(jnp.shape, params)
+
+# %% [markdown]
+# ## The unrolled graph
+# The same parameters at every step, whatever the length: `unroll_python` writes the loop out (its program grows with
+# τ), `unroll` hands it to `lax.scan` (its program does not).
+
+# %%
+h, ys = jaxrnn.unroll(cell, params, xs)
+h_loop, ys_loop = jaxrnn.unroll_python(cell, params, xs)
+print("largest difference", float(jnp.abs(ys - ys_loop).max()))
+
+
+def operations(run, time):
+    """How many operations the unrolled program has, scans counted by their body."""
+
+    def count(jaxpr):
+        inner = [v for e in jaxpr.eqns for v in e.params.values() if hasattr(v, "jaxpr") or hasattr(v, "eqns")]
+        return len(jaxpr.eqns) + sum(count(getattr(v, "jaxpr", v)) for v in inner)
+
+    return count(jax.make_jaxpr(lambda p, x: run(cell, p, x))(params, jnp.zeros((time, BATCH, INPUT))).jaxpr)
+
+
+lengths = [2, 4, 8, 16, 32, 64]
+fig, ax = plt.subplots(figsize=(6, 3.2))
+ax.plot(lengths, [operations(jaxrnn.unroll_python, n) for n in lengths], "o-", label="unroll_python")
+ax.plot(lengths, [operations(jaxrnn.unroll, n) for n in lengths], "s-", label="unroll (lax.scan)")
+ax.set(
+    xlabel="steps τ",
+    ylabel="operations in the program",
+    yscale="log",
+    title="The unrolled graph grows with τ; the scan does not",
+)
+ax.legend()
+ax.grid(alpha=0.3)
+plt.show()
+
+
+# %% [markdown]
+# ## First gradient: the chapter's sums, by hand
+# 2.2.1 gives $\nabla_{\mathbf o^{(t)}}L=\hat{\mathbf y}^{(t)}-\mathbf 1_{l_t}$ (over the number of steps,
+# as the loss is a mean). 2.2.2 is the recursion from the end; its order is
+# $\mathbf W^T\,\mathrm{diag}(1-\mathbf h^2)\,\nabla$, and $\tanh'=1-\tanh^2$: the printed chapter has
+# slips in both. 2.2.3 is the sums over t. In row vectors, with the matrices stored transposed,
+# $\mathbf W\mathbf h$ is `h @ w`:
+
+
+# %%
+def by_hand(params, out, xs, labels):
+    hs = [np.zeros((BATCH, HIDDEN))]
+    for x in np.asarray(xs):
+        hs.append(np.tanh(x @ params.u + hs[-1] @ params.w + params.b))
+    o = np.stack(hs[1:]) @ out.v + out.c
+    do = (np.asarray(jax.nn.softmax(o)) - np.eye(CLASSES)[labels]) / (TIME * BATCH)  # 2.2.1
+    du, dw, db = (np.zeros_like(p) for p in params)
+    dhs, dh = [], np.zeros((BATCH, HIDDEN))
+    for t in reversed(range(TIME)):
+        dh = dh + do[t] @ out.v.T  # 2.2.2: ∇h⁽ᵗ⁾, complete
+        dhs.insert(0, dh)
+        delta = (1 - hs[t + 1] ** 2) * dh
+        du += np.asarray(xs[t]).T @ delta  # 2.2.3, item 7
+        dw += hs[t].T @ delta  # item 6
+        db += delta.sum(0)  # item 4
+        dh = delta @ params.w.T
+    dv = np.einsum("tbh,tbo->ho", np.stack(hs[1:]), do)  # item 5
+    return (jaxrnn.ElmanParams(du, dw, db), jaxrnn.ReadoutParams(dv, do.sum((0, 1)))), np.stack(dhs)
+
+
+numpy_params, numpy_out = jax.tree.map(np.asarray, (params, out))
+hand, hand_dhs = by_hand(numpy_params, numpy_out, xs, np.asarray(labels))
+
+# %% [markdown]
+# ## Second and third gradient: `jax.grad` of the scan, and the explicit reverse scan
+# The loss is the same function; only the unrolling differs. `unroll_bptt` runs the recursion of 2.2.2 in its loop
+# and the sums of 2.2.3 as one contraction after it.
+
+
+# %%
+def loss(weights, run):
+    params, out = weights
+    _, ys = run(cell, params, xs)
+    return jaxrnn.cross_entropy(readout.apply(out, ys), labels)
+
+
+automatic = jax.grad(loss)((params, out), jaxrnn.unroll)
+explicit = jax.grad(loss)((params, out), jaxrnn.unroll_bptt)
+
+
+def largest(a, b):
+    return jax.tree.map(lambda x, y: float(np.abs(x - y).max()), a, b)
+
+
+print(f"{'':8}{'hand − jax.grad':>18}{'explicit − jax.grad':>22}")
+names = ["U", "W", "b", "V", "c"]
+rows = zip(names, jax.tree.leaves(largest(hand, automatic)), jax.tree.leaves(largest(explicit, automatic)), strict=True)
+for name, a, b in rows:
+    print(f"{name:8}{a:18.1e}{b:22.1e}")
+
+# %% [markdown]
+# ## ∇h(t) for every t
+# `bptt` is the explicit pass itself. It takes ∇ of the outputs, $\mathbf V^T\nabla_{\mathbf o^{(t)}}L$, and gives back
+# the gradient of every hidden state as well: what `jax.grad` computes on its way and does not show.
+
+# %%
+logits, readout_vjp = jax.vjp(lambda ys: readout.apply(out, ys), ys)
+(dys,) = readout_vjp(jax.grad(jaxrnn.cross_entropy)(logits, labels))
+gradients = jaxrnn.bptt(cell, params, xs, None, None, dys)
+print("∇h(t), explicit − by hand:", float(np.abs(gradients.carries - hand_dhs).max()))
+
+fig, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
+norms = jnp.linalg.norm(gradients.carries, axis=-1)
+axes[0].plot(range(1, TIME + 1), norms, "o-")
+axes[0].set(xlabel="t", ylabel="‖∇h(t) L‖", title="A loss at every step: every t has its share", ylim=(0, None))
+last = jaxrnn.bptt(cell, params, xs, None, None, dys.at[:-1].set(0)).carries
+axes[1].semilogy(range(1, TIME + 1), jnp.linalg.norm(last, axis=-1), "o-")
+axes[1].set(xlabel="t", title="A loss at t = τ alone: the gradient fades on its way back")
+for ax in axes:
+    ax.grid(alpha=0.3)
+plt.show()
+
+# %% [markdown]
+# ## What the loop does
+# The difference is in the reverse loop's program. `jax.grad` carries a cotangent as large as W through it and does an
+# outer product for it at every step; the explicit scan carries ∇h alone.
+
+
+# %%
+def reverse_scan(run):
+    """Of the gradient's program: the products inside the reverse loop's body, and the shapes that it carries."""
+    found = []
+
+    def walk(jaxpr):
+        for e in jaxpr.eqns:
+            if e.primitive.name == "scan" and e.params["reverse"]:
+                body, consts = e.params["jaxpr"].jaxpr, e.params["num_consts"]
+                carried = [v.aval.shape for v in body.invars[consts : consts + e.params["num_carry"]]]
+                found.append((str(body).count("dot_general"), [s for s in carried if s]))
+            for v in e.params.values():
+                for inner in v if isinstance(v, (tuple, list)) else [v]:
+                    if hasattr(inner, "jaxpr") or hasattr(inner, "eqns"):
+                        walk(getattr(inner, "jaxpr", inner))
+
+    walk(jax.make_jaxpr(jax.grad(lambda w: loss(w, run)))((params, out)).jaxpr)
+    return found[0]
+
+
+for run in (jaxrnn.unroll, jaxrnn.unroll_bptt):
+    products, carried = reverse_scan(run)
+    print(f"{run.__name__:12} products a step: {products}   carried: {carried}")
+
+# %% [markdown]
+# ## The cost of the whole gradient is O(τ)
+# in time (no step of the recursion can start before the one after it is done) and in memory (every h(t) is kept until
+# its turn comes): the residuals that the forward pass leaves behind grow by the same amount with every step.
+
+# %%
+bytes_at = {
+    n: jax.jit(jax.grad(lambda p, x: jaxrnn.unroll_bptt(cell, p, x)[1].sum()))
+    .lower(params, jax.ShapeDtypeStruct((n, BATCH, INPUT), float))
+    .compile()
+    .memory_analysis()
+    .temp_size_in_bytes
+    for n in (100, 200, 400, 800)
+}
+for n, size in bytes_at.items():
+    print(f"τ = {n:4}: {size:9,} bytes, {size / n:7.1f} a step")
