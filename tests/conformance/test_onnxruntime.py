@@ -1,0 +1,176 @@
+"""onnxruntime on models built by `onnx.helper`: float32, to 5e-6.
+
+ONNX orders the gates i, o, f, c (LSTM; the peepholes i, o, f) and z, r, h (GRU), keeps two biases a gate,
+and lets the output gate's peephole read C(t): our `peephole="current"`.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+from random_cases import BATCH, HIDDEN, INPUT, LENGTHS, TIME, assert_close, normal, with_padding
+
+from jaxrnn import GRU, LSTM, Elman, LSTMCarry, mask_from_lengths, unroll, unroll_bptt
+from jaxrnn.cells.elman import ElmanParams
+from jaxrnn.cells.gru import GRUParams
+from jaxrnn.cells.lstm import LSTMParams
+
+TOLERANCE = 5e-6
+DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+
+
+class Weights(NamedTuple):
+    """ONNX' tensors for one direction, under ONNX' names."""
+
+    W: jax.Array
+    R: jax.Array
+    B: jax.Array
+    P: jax.Array
+
+
+def random_weights(gates: int, seed: int) -> Weights:
+    n = gates * HIDDEN
+    shapes = Weights((n, INPUT), (n, HIDDEN), (2 * n,), (3 * HIDDEN,))
+    return Weights(*(normal(seed + k, *shape, dtype=jnp.float32) for k, shape in enumerate(shapes)))
+
+
+def reorder(array, order, axis=-1):
+    """Blocks of `hidden` along an axis, in another order."""
+    blocks = jnp.split(array, len(order), axis)
+    return jnp.concatenate([blocks[k] for k in order], axis)
+
+
+def elman(weights):
+    return ElmanParams(weights.W.T, weights.R.T, sum(jnp.split(weights.B, 2)))
+
+
+def lstm(weights, peephole=False):
+    iofc = (0, 2, 3, 1)  # to i, f, g, o
+    u, w, b = (reorder(a, iofc) for a in (weights.W.T, weights.R.T, sum(jnp.split(weights.B, 2))))
+    return LSTMParams(u, w, b, reorder(weights.P, (0, 2, 1)).reshape(3, HIDDEN) if peephole else None)
+
+
+def gru(weights, reset):
+    zrh = (1, 0, 2)  # to r, z, n
+    u, w = reorder(weights.W.T, zrh), reorder(weights.R.T, zrh)
+    wb, rb = (reorder(b, zrh) for b in jnp.split(weights.B, 2))
+    gates = 2 * HIDDEN
+    if reset == "before":
+        return GRUParams(u, w, wb + rb)
+    return GRUParams(u, w, wb.at[:gates].add(rb[:gates]), rb[gates:])
+
+
+class Case(NamedTuple):
+    """An ONNX operator with its attributes, and our cell with the conversion of the weights."""
+
+    operator: str
+    gates: int
+    attributes: dict
+    cell: Elman | LSTM | GRU
+    convert: partial
+    peephole: bool = False
+
+
+CASES = {
+    "RNN tanh": Case("RNN", 1, {"activations": "Tanh"}, Elman(INPUT, HIDDEN), partial(elman)),
+    "RNN relu": Case("RNN", 1, {"activations": "Relu"}, Elman(INPUT, HIDDEN, activation="relu"), partial(elman)),
+    "LSTM": Case("LSTM", 4, {}, LSTM(INPUT, HIDDEN), partial(lstm)),
+    "LSTM with peepholes": Case(
+        "LSTM", 4, {}, LSTM(INPUT, HIDDEN, peephole="current"), partial(lstm, peephole=True), peephole=True
+    ),
+    "GRU linear_before_reset=0": Case(
+        "GRU", 3, {"linear_before_reset": 0}, GRU(INPUT, HIDDEN, reset="before"), partial(gru, reset="before")
+    ),
+    "GRU linear_before_reset=1": Case(
+        "GRU", 3, {"linear_before_reset": 1}, GRU(INPUT, HIDDEN, reset="after"), partial(gru, reset="after")
+    ),
+}
+
+
+def one_node(case, direction, feeds, outputs):
+    """A model of one node that takes `feeds`, serialised."""
+    order = ["X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"]
+    order = order[: 1 + max(order.index(name) for name in feeds)]
+    attributes = dict(case.attributes, hidden_size=HIDDEN, direction=direction)
+    if "activations" in attributes:
+        attributes["activations"] = [attributes["activations"]] * len(DIRECTIONS[direction])
+    node = helper.make_node(case.operator, [name if name in feeds else "" for name in order], outputs, **attributes)
+    types = {name: helper.np_dtype_to_tensor_dtype(value.dtype) for name, value in feeds.items()}
+    graph = helper.make_graph(
+        [node],
+        "one_node",
+        [helper.make_tensor_value_info(name, types[name], value.shape) for name, value in feeds.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * (4 if name == "Y" else 3)) for name in outputs],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def theirs(case, direction, weights, xs, states, lengths):
+    """What the model gives: `(ys [time, batch, directions · hidden], final states)`."""
+    feeds = {"X": xs} | {name: jnp.stack([getattr(w, name) for w in weights]) for name in "WRB"}
+    feeds |= {"sequence_lens": lengths.astype(jnp.int32), "initial_h": states[0]}
+    if case.operator == "LSTM":
+        feeds |= {"initial_c": states[1]}
+    if case.peephole:
+        feeds |= {"P": jnp.stack([w.P for w in weights])}
+    feeds = {name: np.asarray(value) for name, value in feeds.items()}
+    model = one_node(case, direction, feeds, ["Y", "Y_h", "Y_c"][: 1 + len(states)])
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    ys, *finals = session.run(None, feeds)
+    return np.concatenate(list(np.moveaxis(ys, 1, 0)), axis=-1), tuple(finals)
+
+
+def ours(case, direction, weights, xs, states, lengths, *, run=unroll):
+    """The same by one unroll a direction."""
+    mask, sides, carries = mask_from_lengths(lengths, TIME), [], []
+    for k, reverse in enumerate(DIRECTIONS[direction]):
+        carry = LSTMCarry(*(s[k] for s in states)) if len(states) == 2 else states[0][k]
+        carry, ys = run(case.cell, case.convert(weights[k]), xs, carry, mask=mask, reverse=reverse)
+        sides.append(ys)
+        carries.append(jax.tree.leaves(carry))
+    return jnp.concatenate(sides, axis=-1), tuple(jnp.stack(state) for state in zip(*carries, strict=True))
+
+
+def random_problem(case, direction):
+    """Weights a direction, inputs and initial states, in ONNX' layout and float32."""
+    count = len(DIRECTIONS[direction])
+    weights = [random_weights(case.gates, seed=10 * k) for k in range(count)]
+    states = tuple(
+        normal(50 + k, count, BATCH, HIDDEN, dtype=jnp.float32) for k in range(2 if case.operator == "LSTM" else 1)
+    )
+    return weights, normal(60, TIME, BATCH, INPUT, dtype=jnp.float32), states
+
+
+@pytest.mark.parametrize("run", [unroll, unroll_bptt])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_sequences_of_unequal_length_agree_with_onnxruntime(case, direction, run):
+    """Whatever stands in the padding: NaN in ours, numbers in theirs."""
+    weights, xs, states = random_problem(case, direction)
+    padded = with_padding(xs, LENGTHS, jnp.nan)
+    result = ours(case, direction, weights, padded, states, LENGTHS, run=run)
+    assert_close(result, theirs(case, direction, weights, xs, states, LENGTHS), TOLERANCE)
+
+
+def test_the_output_gate_of_peephole_previous_is_not_the_one_of_onnx():
+    """The chapter's output gate reads C(t−1), Gers' and ONNX' reads C(t)."""
+    case = CASES["LSTM with peepholes"]
+    chapter = case._replace(cell=LSTM(INPUT, HIDDEN, peephole="previous"))
+    problem = (*random_problem(case, "forward"), LENGTHS)
+    (ys, _), (expected, _) = ours(chapter, "forward", *problem), theirs(case, "forward", *problem)
+    assert abs(ys - expected).max() > 1e-2
+
+
+def test_the_two_resets_of_the_gru_differ():
+    before, after = (CASES[f"GRU linear_before_reset={k}"] for k in (0, 1))
+    problem = (*random_problem(before, "forward"), LENGTHS)
+    (ys, _), (expected, _) = ours(before, "forward", *problem), theirs(after, "forward", *problem)
+    assert abs(ys - expected).max() > 1e-2
