@@ -1,0 +1,128 @@
+"""Flax linen in float64, to 1e-10: SimpleCell, LSTMCell, OptimizedLSTMCell and GRUCell under `nn.RNN`.
+
+And two things that `nn.RNN(seq_lengths=...)` does otherwise: it keeps every step's carry and picks the last
+valid one afterwards, so that index −1 answers for a row of length 0, and a NaN in the padding comes back
+from the discarded steps as 0 · NaN.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import pytest
+from random_cases import (
+    BATCH,
+    HIDDEN,
+    INPUT,
+    LENGTHS,
+    TIME,
+    any_nan,
+    assert_close,
+    normal,
+    random_like,
+    results_and_gradients,
+    with_padding,
+)
+
+from jaxrnn import GRU, LSTM, Elman, LSTMCarry, mask_from_lengths, unroll, unroll_bptt
+from jaxrnn.cells.elman import ElmanParams
+from jaxrnn.cells.gru import GRUParams
+from jaxrnn.cells.lstm import LSTMParams
+
+TOLERANCE = 1e-10
+
+
+def elman_params(p):
+    return ElmanParams(p["i"]["kernel"], p["h"]["kernel"], p["i"]["bias"])
+
+
+def side_by_side(p, names, leaf="kernel"):
+    return jnp.concatenate([p[name][leaf] for name in names], axis=-1)
+
+
+def lstm_params(p):
+    kernels = (side_by_side(p, names) for names in (("ii", "if", "ig", "io"), ("hi", "hf", "hg", "ho")))
+    return LSTMParams(*kernels, side_by_side(p, ("hi", "hf", "hg", "ho"), "bias"))
+
+
+def gru_params(p):
+    kernels = (side_by_side(p, names) for names in (("ir", "iz", "in"), ("hr", "hz", "hn")))
+    return GRUParams(*kernels, side_by_side(p, ("ir", "iz", "in"), "bias"), p["hn"]["bias"])
+
+
+class Pair(NamedTuple):
+    """One of Flax' cells and ours."""
+
+    theirs: nn.RNNCellBase
+    ours: Elman | LSTM | GRU
+    convert: Callable
+
+    def to_ours(self, carry):
+        """Flax' LSTM carries (c, h)."""
+        return LSTMCarry(carry[1], carry[0]) if isinstance(carry, tuple) else carry
+
+
+PAIRS = {
+    "SimpleCell": Pair(nn.SimpleCell(HIDDEN, param_dtype=jnp.float64), Elman(INPUT, HIDDEN), elman_params),
+    "LSTMCell": Pair(nn.LSTMCell(HIDDEN, param_dtype=jnp.float64), LSTM(INPUT, HIDDEN), lstm_params),
+    "OptimizedLSTMCell": Pair(nn.OptimizedLSTMCell(HIDDEN, param_dtype=jnp.float64), LSTM(INPUT, HIDDEN), lstm_params),
+    "GRUCell": Pair(nn.GRUCell(HIDDEN, param_dtype=jnp.float64), GRU(INPUT, HIDDEN, reset="after"), gru_params),
+}
+pairs = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+
+
+def random_problem(pair):
+    """Random Flax variables, inputs and initial carry."""
+    xs = normal(1, TIME, BATCH, INPUT)
+    shapes = jax.eval_shape(nn.RNN(pair.theirs, time_major=True).init, jax.random.key(0), xs)
+    carry = jax.eval_shape(lambda: pair.theirs.initialize_carry(jax.random.key(0), (BATCH, INPUT)))
+    return random_like(shapes, seed=0), xs, random_like(carry, seed=2)
+
+
+def theirs(pair, lengths, reverse, variables, xs, carry):
+    """`nn.RNN`, its outputs on padding, which it leaves to the caller, set to 0."""
+    rnn = nn.RNN(pair.theirs, time_major=True, return_carry=True, reverse=reverse, keep_order=True)
+    carry, ys = rnn.apply(variables, xs, initial_carry=carry, seq_lengths=lengths)
+    return pair.to_ours(carry), with_padding(ys, lengths, 0.0)
+
+
+def ours(pair, run, lengths, reverse, variables, xs, carry):
+    """The same by `run`."""
+    params = pair.convert(variables["params"]["cell"])
+    return run(pair.ours, params, xs, pair.to_ours(carry), mask=mask_from_lengths(lengths, TIME), reverse=reverse)
+
+
+@pytest.mark.parametrize("run", [unroll, unroll_bptt])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pairs
+def test_values_and_gradients_agree_with_flax(pair, reverse, run):
+    problem = random_problem(pair)
+    expected = results_and_gradients(partial(theirs, pair, LENGTHS, reverse), *problem)
+    assert_close(results_and_gradients(partial(ours, pair, run, LENGTHS, reverse), *problem), expected, TOLERANCE)
+
+
+@pytest.mark.parametrize("run", [unroll, unroll_bptt])
+def test_nan_in_the_padding_reaches_the_gradients_of_flax_and_not_ours(run):
+    pair = PAIRS["LSTMCell"]
+    variables, xs, carry = random_problem(pair)
+    problem = variables, with_padding(xs, LENGTHS, jnp.nan), carry
+    results, (dvariables, _, _) = results_and_gradients(partial(theirs, pair, LENGTHS, False), *problem)
+    assert not any_nan(results)
+    assert any_nan(dvariables)
+    assert not any_nan(results_and_gradients(partial(ours, pair, run, LENGTHS, False), *problem))
+
+
+def test_a_row_of_length_0_keeps_its_carry_in_ours_and_not_in_flax():
+    pair, lengths = PAIRS["GRUCell"], jnp.array([3, 0, 1])
+    variables, xs, carry = random_problem(pair)
+    (wrong, _), (kept, ys) = (
+        theirs(pair, lengths, False, variables, xs, carry),
+        ours(pair, unroll, lengths, False, variables, xs, carry),
+    )
+    assert (kept[1] == carry[1]).all()
+    assert (ys[:, 1] == 0).all()
+    assert abs(wrong[1] - carry[1]).max() > 1e-2
+    assert_close(kept[::2], wrong[::2], TOLERANCE)

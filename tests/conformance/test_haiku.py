@@ -1,0 +1,110 @@
+"""Haiku in float64, to 1e-10: VanillaRNN, LSTM and GRU under `hk.dynamic_unroll`, and `hk.ResetCore`.
+
+Haiku's LSTM packs its gates i, g, f, o over [x, h] and adds 1 to the forget gate in every step: it is part
+of our bias.  Its GRU packs z, r, a, resets before the matrix product, and its z is 1 − ours: σ(−a) = 1 − σ(a),
+so that z's weights change their sign.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import pytest
+from random_cases import BATCH, HIDDEN, INPUT, TIME, assert_close, normal, random_like, results_and_gradients
+
+from jaxrnn import GRU, LSTM, Elman, LSTMCarry, unroll, unroll_bptt
+from jaxrnn.cells.elman import ElmanParams
+from jaxrnn.cells.gru import GRUParams
+from jaxrnn.cells.lstm import LSTMParams
+
+TOLERANCE = 1e-10
+
+
+def elman_params(weights):
+    from_x, from_h = weights["vanilla_rnn/linear"], weights["vanilla_rnn/linear_1"]
+    return ElmanParams(from_x["w"], from_h["w"], from_x["b"] + from_h["b"])
+
+
+def lstm_params(weights):
+    def order(packed):
+        i, g, f, o = jnp.split(packed, 4, axis=-1)
+        return jnp.concatenate([i, f, g, o], axis=-1)
+
+    linear = weights["lstm/linear"]
+    w, b = order(linear["w"]), order(linear["b"]).at[HIDDEN : 2 * HIDDEN].add(1)
+    return LSTMParams(w[:INPUT], w[INPUT:], b)
+
+
+def gru_params(weights):
+    def order(packed):
+        z, r, a = jnp.split(packed, 3, axis=-1)
+        return jnp.concatenate([r, -z, a], axis=-1)
+
+    return GRUParams(*(order(weights["gru"][name]) for name in ("w_i", "w_h", "b")))
+
+
+class Pair(NamedTuple):
+    """One of Haiku's cores and our cell."""
+
+    core: Callable
+    cell: Elman | LSTM | GRU
+    convert: Callable
+
+
+PAIRS = {
+    "VanillaRNN": Pair(hk.VanillaRNN, Elman(INPUT, HIDDEN, activation="relu"), elman_params),
+    "LSTM": Pair(hk.LSTM, LSTM(INPUT, HIDDEN), lstm_params),
+    "GRU": Pair(hk.GRU, GRU(INPUT, HIDDEN, reset="before"), gru_params),
+}
+pairs = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+unrolls = pytest.mark.parametrize("run", [unroll, unroll_bptt])
+
+
+def transformed(pair, reverse=False, reset=None):
+    """Haiku's unroll as a pure function of (weights, xs, carry)."""
+
+    def forward(xs, carry):
+        core = pair.core(HIDDEN)
+        if reset is not None:
+            core, xs = hk.ResetCore(core), (xs, reset)
+        ys, carry = hk.dynamic_unroll(core, xs, carry, reverse=reverse)
+        return to_ours(carry), ys
+
+    return hk.without_apply_rng(hk.transform(forward))
+
+
+def to_ours(carry):
+    return LSTMCarry(carry.hidden, carry.cell) if isinstance(carry, hk.LSTMState) else carry
+
+
+def random_problem(pair):
+    """Random Haiku weights, inputs and initial carry."""
+    xs, state = normal(1, TIME, BATCH, INPUT), normal(2, BATCH, HIDDEN)
+    carry = hk.LSTMState(state, normal(3, BATCH, HIDDEN)) if pair.core is hk.LSTM else state
+    shapes = jax.eval_shape(transformed(pair).init, jax.random.key(0), xs, carry)
+    return random_like(shapes, seed=0), xs, carry
+
+
+def assert_agree(pair, run, reverse=False, reset=None):
+    def ours(weights, xs, carry):
+        return run(pair.cell, pair.convert(weights), xs, to_ours(carry), reverse=reverse, reset=reset)
+
+    problem = random_problem(pair)
+    expected = results_and_gradients(transformed(pair, reverse, reset).apply, *problem)
+    assert_close(results_and_gradients(ours, *problem), expected, TOLERANCE)
+
+
+@unrolls
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pairs
+def test_values_and_gradients_agree_with_haiku(pair, reverse, run):
+    assert_agree(pair, run, reverse=reverse)
+
+
+@unrolls
+@pairs
+def test_a_reset_is_the_one_of_reset_core(pair, run):
+    assert_agree(pair, run, reset=jax.random.bernoulli(jax.random.key(4), 0.4, (TIME, BATCH)))
