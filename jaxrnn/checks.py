@@ -9,6 +9,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PyTree
 
 from jaxrnn.types import Carry, Cell, Inputs, Params
@@ -75,6 +76,14 @@ def check_steps(name: str, array, leading: tuple[int, ...], of: str = "xs") -> A
         raise TypeError(f"`{name}` must be boolean, got {array.dtype}. Write `{name} != 0` if that is meant.")
     check_shape(name, array, leading, f"[time, *batch], the leading axes of `{of}`")
     return array
+
+
+def known_values(array) -> np.ndarray | None:
+    """The values as NumPy's, where they are known; None under a transformation.
+
+    NumPy's, because even a known array becomes an unknown one by any `jnp` operation inside `jit`.
+    """
+    return None if isinstance(array, jax.core.Tracer) else np.asarray(array)
 
 
 def leading_axes(xs: Inputs) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Shaped
 
-from jaxrnn.checks import check_shape, check_steps
+from jaxrnn.checks import check_shape, check_steps, known_values
 from jaxrnn.precision import accumulator
 
 
@@ -52,23 +52,17 @@ def cross_entropy(
 
     References: chapter, sections 2.2.1 and 2.4.
     """
-    logits, mask = _prepare("logits", logits, mask, jnp.shape(logits)[:-1])
-    targets = jnp.asarray(targets)
+    logits, valid = _prepare("logits", logits, mask, jnp.shape(logits)[:-1])
     log_probabilities = jax.nn.log_softmax(logits, axis=-1)
-    if jnp.issubdtype(targets.dtype, jnp.integer):
+    if jnp.issubdtype(jnp.result_type(targets), jnp.integer):
         check_shape("targets", targets, logits.shape[:-1], "[time, *batch], the leading axes of `logits`")
-        _check_classes(targets, logits.shape[-1], mask)
-        picked = jnp.take_along_axis(
-            log_probabilities,
-            jnp.where(targets < 0, logits.shape[-1], targets)[..., None],
-            axis=-1,
-            mode="fill",
-            fill_value=jnp.nan,
-        )
-        return _mean_over_steps(-picked[..., 0], mask)
+        _check_range(targets, mask, 0, logits.shape[-1] - 1)
+        classes = jnp.where(jnp.asarray(targets) < 0, logits.shape[-1], targets)  # −1 is no class, not the last one
+        picked = jnp.take_along_axis(log_probabilities, classes[..., None], axis=-1, mode="fill", fill_value=jnp.nan)
+        return _mean_over_steps(-picked[..., 0], valid)
     check_shape("targets", targets, logits.shape, "that of `logits`; or integers without its last axis")
-    targets = _clean(targets.astype(logits.dtype), mask)
-    return _mean_over_steps(-jnp.sum(jnp.where(targets == 0, 0, targets * log_probabilities), axis=-1), mask)
+    y = _clean(jnp.asarray(targets, logits.dtype), valid)
+    return _mean_over_steps(-jnp.sum(jnp.where(y == 0, 0, y * log_probabilities), axis=-1), valid)
 
 
 def squared_error(
@@ -121,12 +115,11 @@ def bernoulli(
 
     References: chapter, section 2.6 (the stop unit); Boulanger-Lewandowski, Bengio & Vincent 2012, §2.
     """
-    logits, mask = _prepare("logits", logits, mask, jnp.shape(logits)[:-1])
+    logits, valid = _prepare("logits", logits, mask, jnp.shape(logits)[:-1])
     check_shape("targets", targets, logits.shape, "that of `logits`")
-    targets = _clean(jnp.asarray(targets, logits.dtype), mask)
-    if not isinstance(targets, jax.core.Tracer) and bool(jnp.any((targets < 0) | (targets > 1))):
-        raise ValueError("`targets` must lie in [0, 1], got values outside.")
-    return _mean_over_steps(jnp.sum(optax.sigmoid_binary_cross_entropy(logits, targets), axis=-1), mask)
+    _check_range(targets, mask, 0, 1)
+    y = _clean(jnp.asarray(targets, logits.dtype), valid)
+    return _mean_over_steps(jnp.sum(optax.sigmoid_binary_cross_entropy(logits, y), axis=-1), valid)
 
 
 def perplexity(nats: Float[Array, ""]) -> Float[Array, ""]:
@@ -167,10 +160,13 @@ def _mean_over_steps(losses: Array, mask: Array | None) -> Array:
     return jnp.sum(jnp.where(mask, losses, 0)) / jnp.maximum(jnp.sum(mask), 1)
 
 
-def _check_classes(targets: Array, classes: int, mask: Array | None) -> None:
-    if isinstance(targets, jax.core.Tracer) or isinstance(mask, jax.core.Tracer):
+def _check_range(targets: Array, mask: Array | None, low: int, high: int) -> None:
+    """Raises ValueError unless `low ≤ target ≤ high` on every valid step, where the values are known."""
+    values, valid = known_values(targets), None if mask is None else known_values(mask)
+    if values is None or (mask is not None and valid is None):
         return
-    wrong = (targets < 0) | (targets >= classes)
-    wrong = wrong if mask is None else wrong & mask
-    if bool(wrong.any()):
-        raise ValueError(f"`targets` must lie in 0 … {classes - 1}, got {targets[wrong][0]}.")
+    wrong = ~((values >= low) & (values <= high))
+    if valid is not None:
+        wrong &= valid.reshape(valid.shape + (1,) * (wrong.ndim - valid.ndim))
+    if wrong.any():
+        raise ValueError(f"`targets` must lie in {low} … {high}, got {values[wrong][0]}.")
