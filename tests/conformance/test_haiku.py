@@ -6,7 +6,6 @@ so that z's weights change their sign.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import haiku as hk

@@ -106,7 +106,10 @@ def one_node(case, direction, feeds, outputs):
         [node],
         "one_node",
         [helper.make_tensor_value_info(name, types[name], value.shape) for name, value in feeds.items()],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * (4 if name == "Y" else 3)) for name in outputs],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * (4 if name == "Y" else 3))
+            for name in outputs
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
     onnx.checker.check_model(model)
@@ -174,3 +177,16 @@ def test_the_two_resets_of_the_gru_differ():
     problem = (*random_problem(before, "forward"), LENGTHS)
     (ys, _), (expected, _) = ours(before, "forward", *problem), theirs(after, "forward", *problem)
     assert abs(ys - expected).max() > 1e-2
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_row_of_length_0_keeps_its_carry_in_ours_and_becomes_0_in_onnxruntime(case):
+    weights, xs, states = random_problem(case, "bidirectional")
+    lengths = jnp.array([3, 0, 1])
+    ys, kept = ours(case, "bidirectional", weights, xs, states, lengths)
+    expected_ys, finals = theirs(case, "bidirectional", weights, xs, states, lengths)
+    assert_close(ys, expected_ys, TOLERANCE)
+    for ours_, theirs_, given in zip(kept, finals, states, strict=True):
+        assert (ours_[:, 1] == given[:, 1]).all()
+        assert (theirs_[:, 1] == 0).all()
+        assert_close(ours_[:, ::2], theirs_[:, ::2], TOLERANCE)
