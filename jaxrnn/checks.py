@@ -6,6 +6,7 @@ and `grad` and leave nothing in the compiled program.
 """
 
 import functools
+import numbers
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from jaxrnn.types import Carry, Cell, Inputs, Params
 def check_positive(**sizes: int) -> None:
     """Raises ValueError unless each is an integer of at least 1."""
     for name, size in sizes.items():
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < 1:
             raise ValueError(f"`{name}` must be an integer of at least 1, got {size!r}.")
 
 
@@ -106,7 +107,7 @@ def check_unroll(cell: Cell, params: Params, xs: Inputs, carry: Carry | None, ma
         is not boolean.
       ValueError: `params` are another cell's; a shape is not the expected one.
     """
-    if not isinstance(cell, Cell):
+    if not isinstance(cell, Cell) or isinstance(cell, type):
         raise TypeError(f"`cell` must have init, initial_carry, project and step, got {cell!r}.")
     check_tree("params", params, _expected_params(cell), f"{cell}.init(key)")
     xs = jax.tree.map(jnp.asarray, xs)

@@ -149,12 +149,11 @@ def mask_from_lengths(lengths: Int[Array, "*batch"], time: int) -> Bool[Array, "
            [1, 0, 1],
            [0, 0, 1]], dtype=int32)
     """
-    if not jnp.issubdtype(jnp.result_type(lengths), jnp.integer):
-        raise TypeError(f"`lengths` must be integers, got {jnp.result_type(lengths)}.")
-    known = known_values(lengths)
+    known, lengths = known_values(lengths), jnp.asarray(lengths)
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise TypeError(f"`lengths` must be integers, got {lengths.dtype}.")
     if known is not None and known.size and (known.min() < 0 or known.max() > time):
         raise ValueError(f"`lengths` must lie in 0 … time={time}, got values from {known.min()} to {known.max()}.")
-    lengths = jnp.asarray(lengths)
     return jnp.arange(time).reshape(-1, *[1] * lengths.ndim) < lengths
 
 

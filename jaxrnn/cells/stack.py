@@ -44,7 +44,7 @@ class Stack:
 
     def __post_init__(self):
         if not isinstance(self.cells, tuple) or not all(isinstance(cell, Cell) for cell in self.cells):
-            raise TypeError(f"`cells` must be a tuple of cells, got {self.cells!r}.")
+            raise TypeError(f"`cells` must be a tuple of cells, got {self.cells!r}: write Stack((a, b)).")
         if not self.cells:
             raise ValueError("`cells` must hold at least one cell, got none.")
 
