@@ -1,0 +1,84 @@
+"""The command line: `python -m jaxrnn`, or `jaxrnn`.
+
+Bad input is one line on stderr and exit code 2.  A traceback is a bug of ours, and looks like one.
+"""
+
+import importlib
+import os
+import shutil
+import sys
+import textwrap
+
+COMMANDS = {
+    "train": "learn a task; a character language model is the default",
+    "sample": "continue a prompt with a trained model",
+    "evaluate": "the held-out metrics of a trained model",
+    "gradients": "the three ways to the gradient, side by side",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; the exit code: 0, 2 for bad input, 128 + n for a stop by signal n."""
+    argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without the character shows "?"
+    try:
+        return _dispatch(argv)
+    except KeyboardInterrupt:
+        return _fail("interrupted.", 130)
+    except SystemExit as stop:  # --help
+        return int(stop.code or 0)
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (ValueError, OSError, MemoryError, RuntimeError) as error:
+        message = _explain(error)
+        if message is None:
+            raise
+        return _fail(message, 2)
+
+
+def _dispatch(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage())
+        return 0
+    if argv[0] == "--version":
+        print(importlib.import_module("jaxrnn").__version__)
+        return 0
+    if argv[0] not in COMMANDS:
+        return _fail(f"{argv[0]!r} is not a command; there are {', '.join(COMMANDS)}.", 2)
+    return importlib.import_module(f"jaxrnn.commands.{argv[0]}").run(argv[1:])
+
+
+def _usage() -> str:
+    width = min(shutil.get_terminal_size().columns, 88) - 1
+    lines = ["usage: jaxrnn COMMAND [OPTIONS]", "", "Recurrent networks as pure functions for JAX.", ""]
+    for name, what in COMMANDS.items():
+        lines += textwrap.wrap(f"{name:11}{what}", width, initial_indent="  ", subsequent_indent=" " * 13)
+    lines += ["", *textwrap.wrap("`jaxrnn COMMAND --help` has the options and examples.", width)]
+    return "\n".join(lines)
+
+
+def _explain(error: Exception) -> str | None:
+    """What the user can do about it; None where it is not the user's doing."""
+    from jaxrnn.checkpoint import CheckpointError
+    from jaxrnn.data import InputError
+
+    if isinstance(error, (InputError, CheckpointError)):
+        return str(error)
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"{where}{error.strerror or error}."
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        return "out of memory; take smaller sizes (--hidden, --batch, --length, --layers)."
+    return None
+
+
+def _fail(message: str, code: int) -> int:
+    print("jaxrnn:", " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

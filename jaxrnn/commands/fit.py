@@ -1,0 +1,84 @@
+"""The loop of a run: dispatch, measure, save."""
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxrnn import checkpoint, plots
+from jaxrnn.commands import runs
+from jaxrnn.commands.experiment import Experiment
+from jaxrnn.commands.progress import Progress
+from jaxrnn.commands.sample import write_sample
+from jaxrnn.commands.signals import stop_wishes
+from jaxrnn.train import TrainState, updates
+
+
+def fit(begun: Experiment, state: TrainState, data: Any, path: Path) -> int:
+    """Train until the last update or a signal; save; show the result.  0, or 128 + the signal."""
+    _introduce(begun, state, path)
+    task, training, started = begun.task, begun.training, time.perf_counter()
+    step, key, loss_fn = int(state.step), training.keys()[1], partial(task.loss, begun.model)
+    with stop_wishes() as wishes, Progress(training.steps, step, task.unit) as progress:
+        while step < training.steps and not wishes:
+            edge = training.next_edge(step)
+            batches = [task.batch_at(data, training.seed, k) for k in range(step, edge)]
+            batches = jax.tree.map(lambda *arrays: np.stack(arrays), *batches)
+            state, losses = updates(loss_fn, begun.optimizer, state, batches, key)
+            _note(begun, np.asarray(losses), edge, path, progress)
+            step = edge
+            if step % training.every == 0 or step == training.steps:
+                _measure(begun, state, data, path, progress)
+            elif wishes:
+                _save(begun, state, path)
+    return _finish(begun, state, path, time.perf_counter() - started, wishes)
+
+
+def _introduce(begun: Experiment, state: TrainState, path: Path) -> None:
+    count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    cell = getattr(begun.model, "cell", begun.model)
+    print(
+        f"{begun.task.describe(begun.facts)}\n{cell}\n{count:,} parameters, {begun.training.steps} updates\nin {path}"
+    )
+
+
+def _note(begun: Experiment, losses: np.ndarray, step: int, path: Path, progress: Progress) -> None:
+    """The mean of a dispatch, for metrics.jsonl and for the bar."""
+    loss, task = float(losses.mean()), begun.task
+    metrics = task.metrics(loss)
+    progress.update(len(losses), len(losses) * task.units(), loss, metrics)
+    speed = {f"{task.unit}_per_second": round(progress.speed(), 1)}
+    runs.append_metrics(path, {"step": step, "split": "train", "loss": loss, **metrics, **speed})
+
+
+def _measure(begun: Experiment, state: TrainState, data: Any, path: Path, progress: Progress) -> None:
+    """Held-out metrics, and a checkpoint."""
+    metrics, score = begun.task.evaluate(begun.model, state.params, data), begun.task.score
+    record = {"step": int(state.step), "split": "held_out", **metrics, "skipped": int(state.skipped)}
+    runs.append_metrics(path, record)
+    _save(begun, state, path)
+    progress.say(f"update {state.step}: held out {metrics[score]:.3f} {score.replace('_', ' ')}")
+
+
+def _save(begun: Experiment, state: TrainState, path: Path) -> None:
+    checkpoint.save(runs.checkpoints(path), state, step=int(state.step), config=begun.config())
+
+
+def _finish(begun: Experiment, state: TrainState, path: Path, seconds: float, wishes: list[int]) -> int:
+    """What is left behind, and the word at the end."""
+    records, task = runs.read_metrics(path), begun.task
+    plots.learning_curve(path / "curve.png", records, task.score, f"{path.name}: {begun.config()['task']}")
+    if state.skipped:
+        print(f"{state.skipped} updates were skipped: their gradient was not finite")
+    if state.step < begun.training.steps:
+        print(f"\nstopped and saved after update {state.step} of {begun.training.steps}; to go on:")
+        print(f"  jaxrnn train --resume --run {path}")
+        return 128 + wishes[0]
+    held_out = [record[task.score] for record in records if record["split"] == "held_out"]
+    print(f"held out: {held_out[-1]:.3f} {task.score.replace('_', ' ')} after {seconds:.0f} s")
+    print(f"curve:    {path / 'curve.png'}")
+    write_sample(begun, state, path)
+    return 0

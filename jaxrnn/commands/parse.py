@@ -1,0 +1,69 @@
+"""Options from the command line: tyro, with its errors as one line."""
+
+import contextlib
+import io
+import math
+import re
+from typing import TypeVar
+
+import tyro
+
+from jaxrnn.data import InputError
+
+T = TypeVar("T")
+
+
+def parse(options: type[T], argv: list[str], *, prog: str, description: str, default: T | None = None) -> T:
+    """An `options` dataclass from `argv`; `--help` prints its fields and raises SystemExit(0).
+
+    Raises:
+      InputError: an unknown option, a missing or impossible value.
+    """
+    for word in argv:
+        if word.startswith("--tyro-"):  # shell completion, whose own checks are assertions
+            raise InputError(f"unrecognized options: {word} (`{prog} --help` lists them).")
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                options,
+                args=argv,
+                prog=prog,
+                description=description,
+                default=default,
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+    raise InputError(f"{_one_line(said.getvalue())} (`{prog} --help` lists the options).")
+
+
+def check_count(**options: int) -> None:
+    """Raises InputError unless each is from 1 to 2³¹ − 1."""
+    for name, value in options.items():
+        if not 1 <= value < 2**31:
+            raise InputError(f"--{name.replace('_', '-')} must be an integer of at least 1, got {value}.")
+
+
+def check_seed(seed: int) -> None:
+    """Raises InputError unless 0 ≤ seed < 2³¹."""
+    if not 0 <= seed < 2**31:
+        raise InputError(f"--seed must be an integer from 0 to {2**31 - 1}, got {seed}.")
+
+
+def check_real(*, above_zero: bool = True, **options: float) -> None:
+    """Raises InputError unless each is finite and above 0 (or not below it)."""
+    for name, value in options.items():
+        if not math.isfinite(value) or value < 0 or (above_zero and value == 0):
+            expected = "above 0" if above_zero else "of at least 0"
+            raise InputError(f"--{name.replace('_', '-')} must be a finite number {expected}, got {value}.")
+
+
+def _one_line(box: str) -> str:
+    """The message of tyro's box: its lines up to the first rule, and the option that it thinks was meant."""
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip(" │|") for line in box.splitlines()]
+    rules = [i for i, line in enumerate(lines) if set(line) <= set("─-") and line]
+    message = " ".join(lines[1 : rules[0] if rules else len(lines) - 1]).rstrip(".")
+    meant = re.search(r"Perhaps you meant:\s+(--[\w-]+)", " ".join(lines))
+    return message[:1].lower() + message[1:] + (f"; did you mean {meant[1]}?" if meant else "")

@@ -1,0 +1,132 @@
+"""Text as arrays: reading a file, numbering its characters, and cutting it into a stream of batches.
+
+A stream of B rows runs side by side through a text of N characters that is thought of as a circle: row b
+begins N/B characters after row b − 1, and batch k goes on where batch k − 1 stopped,
+
+    position(k, b, t) = start + b ⌊N/B⌋ + k τ + t  (mod N),        0 ≤ t ≤ τ,
+
+so the carry can be handed on for ever, and a batch is a function of (seed, k) and of nothing else.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used; the message is one line that says what, why, and the remedy."""
+
+
+class Corpus(NamedTuple):
+    """A text, as numbers."""
+
+    train: Int[np.ndarray, " train"]
+    """The tokens that are learnt from."""
+    held_out: Int[np.ndarray, " held_out"]
+    """The tokens that are not: the end of the text."""
+    alphabet: str
+    """The distinct characters in the order of their numbers."""
+    digest: str
+    """SHA-256 of the text."""
+
+
+def builtin_text() -> str:
+    """English that every Python carries: the language reference behind `help()`, in a fixed order."""
+    from pydoc_data.topics import topics
+
+    return "".join(topics[name] for name in sorted(topics))
+
+
+def read_text(file: str) -> str:
+    """The text of a UTF-8 file; a byte-order mark is dropped and line ends become \\n.
+
+    Raises:
+      InputError: there is no such file, it is not a regular file, is empty, is not UTF-8, or may not be read.
+    """
+    try:
+        path = Path(file)
+        if not path.exists():
+            raise InputError(f"{file}: there is no such file.")
+        if not path.is_file():
+            raise InputError(f"{file}: is not a regular file; give one text file.")
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{file}: is not UTF-8 (byte {error.object[error.start]:#04x} at {error.start}); "
+            "convert it first, for example: iconv -f latin1 -t utf-8."
+        ) from None
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise InputError(f"{file!r}: cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    if not text:
+        raise InputError(f"{file}: is empty.")
+    return text
+
+
+def corpus(text: str, *, held_out: float = 0.1) -> Corpus:
+    """Number the characters of a text and hold its end out.
+
+    The alphabet is that of the whole text, so that every held-out character has a probability.
+
+    >>> corpus("abracadabra", held_out=0.2)[:3]
+    (array([0, 1, 4, 0, 2, 0, 3, 0, 1], dtype=int32), array([4, 0], dtype=int32), 'abcdr')
+    """
+    points, tokens = np.unique(_code_points(text), return_inverse=True)
+    tokens = tokens.astype(np.int32)
+    cut = len(tokens) - int(len(tokens) * held_out)
+    alphabet = "".join(map(chr, points))
+    return Corpus(tokens[:cut], tokens[cut:], alphabet, hashlib.sha256(text.encode()).hexdigest())
+
+
+def encode(text: str, alphabet: str) -> Int[np.ndarray, " time"]:
+    """The number of each character.
+
+    Raises:
+      InputError: characters that are not in the alphabet; they are named.
+
+    >>> encode("cab", "abc").tolist()
+    [2, 0, 1]
+    """
+    unseen = sorted(set(text) - set(alphabet))
+    if unseen:
+        raise InputError(f"the text has characters that the model never saw: {' '.join(map(repr, unseen))}.")
+    return np.searchsorted(_code_points(alphabet), _code_points(text)).astype(np.int32)
+
+
+def decode(tokens: Int[np.ndarray, " time"], alphabet: str) -> str:
+    """The text again.
+
+    >>> decode(np.array([2, 0, 1]), "abc")
+    'cab'
+    """
+    return "".join(alphabet[token] for token in np.asarray(tokens))
+
+
+def stream_batch(
+    tokens: Int[np.ndarray, " n"], seed: int, step: int, *, batch: int, length: int
+) -> Int[np.ndarray, "length_plus_1 batch"]:
+    """Batch number `step` of the stream: each row's next `length` tokens and the one after them.
+
+    Args:
+      tokens: the text, at least length + 1 tokens.
+      seed: where in the circle row 0 starts.
+      step: the number of the batch; nothing is remembered from one to the next.
+      batch, length: B and τ.
+
+    >>> stream_batch(np.arange(100), 0, 1, batch=2, length=3) - stream_batch(np.arange(100), 0, 0, batch=2, length=3)
+    array([[3, 3],
+           [3, 3],
+           [3, 3],
+           [3, 3]])
+    """
+    start = int(np.random.default_rng(seed).integers(len(tokens)))
+    rows = np.arange(batch) * (len(tokens) // batch)
+    return tokens[(start + step * length + np.arange(length + 1)[:, None] + rows) % len(tokens)]
+
+
+def _code_points(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)

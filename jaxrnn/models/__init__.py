@@ -1,0 +1,1 @@
+"""Whole models: a cell, what stands before it and what stands after it."""

@@ -1,0 +1,65 @@
+"""What there is to learn: one problem, one file, one frozen dataclass.
+
+A task is to training what a cell is to a step: a value that holds options, with pure functions as its
+methods, and no base class.  `TASKS` is the one place that names them; docs/tasks.md says how to add one.
+"""
+
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from jaxrnn.tasks.text import Text
+from jaxrnn.train import Batch
+from jaxrnn.types import Carry, Key, Params
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A frozen dataclass of options, hashable, each an option of `jaxrnn train` with its docstring as help.
+
+    `data` is whatever `load` gives; `facts` is a JSON dict of what must be known of the data to build the
+    model (an alphabet, a number of classes) and to know the data again (a digest); it is stored with the
+    weights.
+    """
+
+    unit: ClassVar[str]
+    """What is counted when speed is shown: "characters", "images"."""
+    score: ClassVar[str]
+    """The metric that is drawn and shown, a key of both `metrics` and `evaluate`."""
+
+    def load(self) -> tuple[Any, dict]:
+        """(data, facts).  Raises InputError where the data cannot be used."""
+        ...
+
+    def describe(self, facts: dict) -> str:
+        """The data in one line."""
+        ...
+
+    def model(self, facts: dict) -> Any:
+        """A hashable value with `init(key) -> params`."""
+        ...
+
+    def carry(self, model: Any, params: Params) -> Carry:
+        """h⁽⁰⁾ of the stream; None where each batch stands alone."""
+        ...
+
+    def units(self) -> int:
+        """How many `unit`s one batch holds."""
+        ...
+
+    def batch_at(self, data: Any, seed: int, step: int) -> Batch:
+        """Batch number `step`, a function of its arguments only: numpy arrays of shapes that never change."""
+        ...
+
+    def loss(self, model: Any, params: Params, carry: Carry, batch: Batch, key: Key) -> tuple[Any, Carry]:
+        """L and the carry to hand on; traced."""
+        ...
+
+    def metrics(self, loss: float) -> dict[str, float]:
+        """What L means: shown while training."""
+        ...
+
+    def evaluate(self, model: Any, params: Params, data: Any) -> dict[str, float]:
+        """Metrics on data that `batch_at` never gives."""
+        ...
+
+
+TASKS: dict[str, type[Task]] = {"text": Text}
