@@ -1,0 +1,252 @@
+"""Checkpoints that survive a kill, a full disk and a flipped bit.
+
+    directory/
+      0000-step-100/
+      0001-step-200/         one checkpoint; the first number counts the saves
+        arrays/              orbax's, a directory for each leaf
+        manifest.json        step, configuration, and of each leaf dtype, shape and SHA-256; written last
+
+orbax writes the arrays, and renames its directory into place when it is done.  That alone is not yet durable:
+it never calls `fsync` on its own metadata or on the directory that holds the renamed one, and it restores a
+flipped bit in silence.  So here everything is brought to the disk first, and then, in one atomic step, the
+manifest appears; a directory without one is what an interrupted save has left, and nobody looks at it.
+
+Only numbers are stored.  The containers come from the tree that is asked for, and nothing is ever unpickled.
+One process writes to a directory at a time.
+
+References: orbax.checkpoint (`Checkpointer`, `PyTreeCheckpointHandler`).
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from jaxtyping import PyTree
+
+from jaxrnn import durable
+from jaxrnn.checks import check_positive
+from jaxrnn.leaves import CheckpointError, Record, check_bytes, check_records, name_leaves, rebuild, record, to_numpy
+
+__all__ = ["CheckpointError", "latest_step", "read_config", "restore", "save"]
+
+_NAME = re.compile(r"(\d+)-step-(\d+)")
+_FORMAT = 1
+
+
+def save(directory: str | os.PathLike, tree: PyTree, *, step: int, config: dict, keep: int = 2) -> None:
+    """Writes a checkpoint, and returns when no power cut can take it away any more.
+
+    What an interrupted save has left is removed first, and older checkpoints last: those of the same step,
+    and those beyond the `keep` newest.  Newest is what was saved last, also when a run was taken back to an
+    earlier step.
+
+    Args:
+      directory: of this run alone; made if it is missing.
+      tree: arrays, typed keys, numpy's and Python's numbers, in any containers.
+      step: how many updates the tree has had.
+      config: what is needed to build the tree's like again, as JSON (a tuple comes back as a list).
+      keep: how many checkpoints stay, this one among them.
+
+    Raises:
+      CheckpointError: the disk is full, a file cannot be written, or a leaf is not made of numbers; the
+        checkpoint before is untouched.
+      ValueError, TypeError: a negative step, a `keep` below 1, a configuration that is not JSON.
+
+    >>> import tempfile, jax.numpy as jnp
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     save(directory, {"w": jnp.ones(3)}, step=10, config={"hidden_size": 3})
+    ...     latest_step(directory), read_config(directory), restore(directory, {"w": jnp.zeros(3)})
+    (10, {'hidden_size': 3}, {'w': Array([1., 1., 1.], dtype=float32)})
+    """
+    check_positive(keep=keep)
+    if not isinstance(step, int) or step < 0:
+        raise ValueError(f"`step` must be an integer of at least 0, got {step!r}.")
+    named = name_leaves(tree)
+    arrays = {name: to_numpy(name, leaf) for name, leaf in named.items()}
+    records = {name: record(name, leaf, arrays[name]) for name, leaf in named.items()}
+    manifest = _seal({"format": _FORMAT, "step": step, "config": config, "leaves": records})
+    directory = Path(directory).absolute()
+    try:
+        durable.make_directory(directory)
+        _remove([path for path in _all(directory) if not _is_complete(path)])
+        count = max((_number(path) for path in _all(directory)), default=-1) + 1
+        path = directory / f"{count:04d}-step-{step}"
+        _write(path, arrays, manifest)
+        older = [p for p in _complete(directory)[::-1] if p != path]
+        same = [p for p in older if _step(p) == step]
+        _remove(same + [p for p in older if p not in same][keep - 1 :])
+    except Exception as error:  # orbax and tensorstore raise what they like
+        raise CheckpointError(
+            f"The checkpoint of step {step} could not be written to {directory}: {_brief(error)} "
+            "What was saved before is untouched."
+        ) from error
+
+
+def latest_step(directory: str | os.PathLike) -> int | None:
+    """The step of the newest complete checkpoint; None where there is none, or no directory.
+
+    >>> latest_step("/no/such/run") is None
+    True
+    """
+    complete = _complete(Path(directory))
+    return _step(complete[-1]) if complete else None
+
+
+def read_config(directory: str | os.PathLike, step: int | None = None) -> dict:
+    """The configuration that was saved with a checkpoint, the newest if no step is named.
+
+    Raises:
+      CheckpointError: there is no complete checkpoint (of that step), or its manifest is damaged.
+    """
+    return _read_manifest(_find(directory, step))["config"]
+
+
+def restore(directory: str | os.PathLike, like: PyTree, *, step: int | None = None) -> PyTree:
+    """The tree that was saved, bit for bit.
+
+    Args:
+      directory: that of `save`.
+      like: a tree of the same structure, dtypes and shapes; arrays or `jax.ShapeDtypeStruct`, say from
+        `jax.eval_shape`.  Each leaf comes back as the kind that stands here, a `jax.Array` for a
+        `ShapeDtypeStruct`, sharded over several devices if it is.
+      step: which checkpoint; None is the newest complete one.
+
+    Raises:
+      CheckpointError: there is no complete checkpoint (of that step); or a leaf, which is named, is missing,
+        too many, of another dtype or shape, or damaged; or a file, which is named, cannot be read.
+    """
+    path = _find(directory, step)
+    records = {name: Record(*fields) for name, fields in _read_manifest(path)["leaves"].items()}
+    check_records(like, records, str(path))
+    arrays = _read_arrays(path, records)
+    check_bytes(arrays, records, str(path))
+    return rebuild(like, arrays)
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray], manifest: bytes) -> None:
+    """All to the disk, and then the manifest, which makes it count."""
+    try:
+        path.mkdir()
+        with _orbax() as (ocp, checkpointer):
+            tree = {"leaf": {quote(name, safe=""): array for name, array in arrays.items()}}
+            checkpointer.save(path / "arrays", args=ocp.args.PyTreeSave(tree))
+        durable.sync_tree(path)
+        durable.sync(path.parent)
+        durable.write(path / "manifest.json", manifest)
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
+def _read_arrays(path: Path, records: dict[str, Record]) -> dict[str, np.ndarray]:
+    """What orbax reads, in the order of the records."""
+    try:
+        with _orbax() as (ocp, checkpointer):
+            keys = {name: quote(name, safe="") for name in records}
+            as_numpy = {"leaf": dict.fromkeys(keys.values(), ocp.RestoreArgs(restore_type=np.ndarray))}
+            tree = checkpointer.restore(path / "arrays", args=ocp.args.PyTreeRestore(restore_args=as_numpy))
+            return {name: tree["leaf"][key] for name, key in keys.items()}
+    except Exception as error:
+        raise CheckpointError(f"{path / 'arrays'} is damaged, orbax cannot read it: {_brief(error)}") from error
+
+
+@contextlib.contextmanager
+def _orbax() -> Iterator[tuple]:
+    """orbax, imported when it is first needed (0.3 s), and silent but for its errors."""
+    import orbax.checkpoint as ocp
+
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        # without OCDBT each leaf has files of its own, so that what cannot be read has a name
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False)) as checkpointer:
+            yield ocp, checkpointer
+    finally:
+        logger.setLevel(level)
+
+
+def _seal(manifest: dict) -> bytes:
+    """The manifest as JSON, with its own SHA-256."""
+    try:
+        text = json.dumps(manifest, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`config` must be JSON (dicts, lists, strings, numbers, None): {error}.") from error
+    return json.dumps(manifest | {"sha256": _sha256(text)}, indent=1).encode()
+
+
+def _read_manifest(path: Path) -> dict:
+    """The manifest, if it is the one that was written."""
+    file = path / "manifest.json"
+    try:
+        manifest = json.loads(file.read_bytes())
+        sha256 = manifest.pop("sha256")
+        intact = sha256 == _sha256(json.dumps(manifest, sort_keys=True))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise CheckpointError(f"{file} is damaged: {_brief(error)}") from error
+    if not intact:
+        raise CheckpointError(f"{file} is damaged: its SHA-256 differs. Take an older checkpoint or another copy.")
+    if manifest["format"] != _FORMAT:
+        raise CheckpointError(f"{file} must have format {_FORMAT}, got {manifest['format']}: another version wrote it.")
+    return manifest
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _all(directory: Path) -> list[Path]:
+    """Every checkpoint, complete or not, in the order in which they were saved."""
+    if not directory.is_dir():
+        return []
+    return sorted((path for path in directory.iterdir() if _NAME.fullmatch(path.name)), key=_number)
+
+
+def _complete(directory: Path) -> list[Path]:
+    return [path for path in _all(directory) if _is_complete(path)]
+
+
+def _is_complete(path: Path) -> bool:
+    return (path / "manifest.json").is_file()
+
+
+def _number(path: Path) -> int:
+    return int(path.name.split("-")[0])
+
+
+def _step(path: Path) -> int:
+    return int(path.name.split("-")[-1])
+
+
+def _find(directory: str | os.PathLike, step: int | None) -> Path:
+    """The newest complete checkpoint (of that step)."""
+    complete = _complete(Path(directory).absolute())
+    for path in reversed(complete):
+        if step is None or _step(path) == step:
+            return path
+    what = "no complete checkpoint" if step is None else f"no complete checkpoint of step {step}"
+    there = f"; there is step {', '.join(str(_step(path)) for path in complete)}" if complete else ""
+    raise CheckpointError(f"{directory} has {what}{there}.")
+
+
+def _remove(paths: list[Path]) -> None:
+    """Takes the manifest away first, for good, so that what is half removed does not count."""
+    for path in paths:
+        if _is_complete(path):
+            (path / "manifest.json").unlink()
+            durable.sync(path)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _brief(error: Exception) -> str:
+    """The error's kind and its first line, for a message of our own."""
+    first = str(error).strip().split("\n")[0]
+    return f"{type(error).__name__}: {first[:300]}."
