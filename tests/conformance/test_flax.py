@@ -2,7 +2,7 @@
 
 And two things that `nn.RNN(seq_lengths=...)` does otherwise: it keeps every step's carry and picks the last
 valid one afterwards, so that index −1 answers for a row of length 0, and a NaN in the padding comes back
-from the discarded steps as 0 · NaN.
+from the discarded steps as 0 · NaN.  `nnx.RNN` does the same.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
+from flax import nnx
 from random_cases import (
     BATCH,
     HIDDEN,
@@ -126,3 +127,18 @@ def test_a_row_of_length_0_keeps_its_carry_in_ours_and_not_in_flax():
     assert (ys[:, 1] == 0).all()
     assert abs(wrong[1] - carry[1]).max() > 1e-2
     assert_close(kept[::2], wrong[::2], TOLERANCE)
+
+
+def test_the_rnn_of_nnx_has_both_of_these_too():
+    graph, state = nnx.split(nnx.RNN(nnx.GRUCell(INPUT, HIDDEN, rngs=nnx.Rngs(0))))
+    xs, carry = (normal(k, BATCH, *shape, dtype=jnp.float32) for k, shape in ((1, (TIME, INPUT)), (2, (HIDDEN,))))
+
+    def last_carry(state, xs, lengths):
+        rnn = nnx.merge(graph, state)
+        return rnn(xs, initial_carry=carry, seq_lengths=lengths, return_carry=True, rngs=nnx.Rngs(0))[0]
+
+    padded = jnp.swapaxes(with_padding(jnp.swapaxes(xs, 0, 1), LENGTHS, jnp.nan), 0, 1)
+    value, gradient = jax.value_and_grad(lambda s: last_carry(s, padded, LENGTHS).sum(), allow_int=True)(state)
+    assert not any_nan(value)
+    assert any_nan([leaf for leaf in jax.tree.leaves(gradient) if leaf.dtype == jnp.float32])
+    assert abs(last_carry(state, xs, jnp.array([3, 0, 1]))[1] - carry[1]).max() > 1e-2
