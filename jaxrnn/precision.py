@@ -13,6 +13,7 @@ that is rounded to 8 bits at every one of 10⁴ steps loses what it was meant to
 """
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array
 
 
@@ -27,7 +28,17 @@ def accumulator(dtype) -> jnp.dtype:
 
 def matmul(x: Array, w: Array) -> Array:
     """x @ w with operands in w's dtype and the sum in `accumulator(w.dtype)`."""
-    return jnp.matmul(x.astype(w.dtype), w, preferred_element_type=accumulator(w.dtype))
+    rows = x.reshape(-1, x.shape[-1]).astype(w.dtype)
+    # the transposed weight does not depend on t: XLA makes it once, before the loop
+    out = _weight_first(lax.optimization_barrier(w.T), rows) if _few(rows) else _dot(rows, w, 1, 0)
+    return out.reshape(*x.shape[:-1], w.shape[1])
+
+
+def matmul_transposed(x: Array, w: Array) -> Array:
+    """x @ wᵀ, as `matmul`: what ∇(h @ w) sends back to h."""
+    rows = x.reshape(-1, x.shape[-1]).astype(w.dtype)
+    out = _weight_first(w, rows) if _few(rows) else _dot(rows, w, 1, 1)
+    return out.reshape(*x.shape[:-1], w.shape[0])
 
 
 def outer_sum(x: Array, dz: Array, w: Array) -> Array:
@@ -35,11 +46,30 @@ def outer_sum(x: Array, dz: Array, w: Array) -> Array:
 
     x: `[..., in]`, dz: `[..., out]`.  One contraction for however many steps and rows there are.
     """
-    axes = tuple(range(x.ndim - 1))
-    x, dz = x.astype(w.dtype), dz.astype(w.dtype)
-    return jnp.tensordot(x, dz, axes=(axes, axes), preferred_element_type=accumulator(w.dtype)).astype(w.dtype)
+    x, dz = (a.reshape(-1, a.shape[-1]).astype(w.dtype) for a in (x, dz))
+    return _dot(lax.optimization_barrier(x.T), dz, 1, 0).astype(w.dtype)
 
 
 def row_sum(dz: Array, b: Array) -> Array:
     """Σ dz over every leading axis: the gradient of the bias `b` in `z + b`, in b's dtype."""
     return jnp.sum(dz, axis=tuple(range(dz.ndim - b.ndim)), dtype=accumulator(dz.dtype)).astype(b.dtype)
+
+
+def _few(rows: Array) -> bool:
+    """A batch for which the weight is the larger operand, and yet more than a vector."""
+    return 4 <= rows.shape[0] <= 256
+
+
+def _weight_first(w: Array, rows: Array) -> Array:
+    """rows @ wᵀ as (w @ rowsᵀ)ᵀ.
+
+    XLA's CPU products rearrange their right operand on every call.  With few rows that is most of the work
+    if the right operand is the weight, and next to nothing if it is the rows.  The barrier keeps XLA from
+    swapping the operands back.
+    """
+    return lax.optimization_barrier(_dot(w, rows, 1, 1)).T
+
+
+def _dot(a: Array, b: Array, i: int, j: int) -> Array:
+    """The product of two matrices over axis i of `a` and axis j of `b`."""
+    return lax.dot_general(a, b, (((i,), (j,)), ((), ())), preferred_element_type=accumulator(b.dtype))

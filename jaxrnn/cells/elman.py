@@ -25,7 +25,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.checks import check_choice, check_features, check_positive
 from jaxrnn.initializers import input_weights, recurrent_weights
-from jaxrnn.precision import accumulator, matmul, outer_sum
+from jaxrnn.precision import accumulator, matmul, matmul_transposed, outer_sum
 from jaxrnn.types import Key
 
 _ACTIVATIONS = {
@@ -109,7 +109,7 @@ class Elman:
         _, derivative = _ACTIVATIONS[self.activation]
         _, h = residual
         dz = derivative(h) * (dcarry + dy)
-        return matmul(dz, params.w.T), dz, dz
+        return matmul_transposed(dz, params.w), dz, dz
 
     def weight_bwd(self, params: ElmanParams, residuals, locals) -> ElmanParams:
         """2.2.3: ∇_W = Σₜ δ⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ᵀ.  U and b belong to `project`."""

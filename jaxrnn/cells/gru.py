@@ -27,7 +27,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.checks import check_choice, check_features, check_positive
 from jaxrnn.initializers import input_weights, per_gate, recurrent_weights
-from jaxrnn.precision import accumulator, matmul, outer_sum, row_sum
+from jaxrnn.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum
 from jaxrnn.types import Key
 
 
@@ -124,12 +124,12 @@ class GRU:
         if self.reset == "after":
             dar = dan * hidden * r * (1 - r)
             local = jnp.concatenate([dar, dak, dan * r], axis=-1)
-            dh = dh * keep + matmul(local, params.w.T)
+            dh = dh * keep + matmul_transposed(local, params.w)
         else:
-            drh = matmul(dan, params.w[:, n2:].T)
+            drh = matmul_transposed(dan, params.w[:, n2:])
             dar = drh * h * r * (1 - r)
             local = jnp.concatenate([dar, dak, dan], axis=-1)
-            dh = dh * keep + drh * r + matmul(local[..., :n2], params.w[:, :n2].T)
+            dh = dh * keep + drh * r + matmul_transposed(local[..., :n2], params.w[:, :n2])
         return dh, jnp.concatenate([dar, dak, dan], axis=-1), local
 
     def weight_bwd(self, params: GRUParams, residuals, locals) -> GRUParams:

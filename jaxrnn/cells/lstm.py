@@ -30,7 +30,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.checks import check_choice, check_features, check_positive
 from jaxrnn.initializers import input_weights, per_gate, recurrent_weights
-from jaxrnn.precision import accumulator, matmul, outer_sum, row_sum
+from jaxrnn.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum
 from jaxrnn.types import Key
 
 
@@ -143,7 +143,7 @@ class LSTM:
             dc = dc + dai * p[0] + daf * p[1]
         if p is not None and self.peephole == "previous":
             dc = dc + dao * p[2]
-        return LSTMCarry(matmul(dz, params.w.T), dc), dz, dz
+        return LSTMCarry(matmul_transposed(dz, params.w), dc), dz, dz
 
     def weight_bwd(self, params: LSTMParams, residuals, locals) -> LSTMParams:
         """2.2.3: Σₜ over the steps for W and the peepholes.  U and b belong to `project`."""
