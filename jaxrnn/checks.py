@@ -87,6 +87,18 @@ def known_values(array) -> np.ndarray | None:
     return None if isinstance(array, jax.core.Tracer) else np.asarray(array)
 
 
+def check_range(name: str, array, low: int, high: int, mask=None) -> None:
+    """Raises ValueError unless `low ≤ value ≤ high` on every valid step, where the values are known."""
+    values, valid = known_values(array), None if mask is None else known_values(mask)
+    if values is None or (mask is not None and valid is None):
+        return
+    wrong = ~((values >= low) & (values <= high))
+    if valid is not None:
+        wrong &= valid.reshape(valid.shape + (1,) * (wrong.ndim - valid.ndim))
+    if wrong.any():
+        raise ValueError(f"`{name}` must lie in {low} … {high}, got {values[wrong][0]}.")
+
+
 def leading_axes(xs: Inputs) -> tuple[int, ...]:
     """(time, *batch) of an input array, or of a pytree of them that agree."""
     leaves = jax.tree.leaves(xs)

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Shaped
 
-from jaxrnn.checks import check_shape, check_steps, known_values
+from jaxrnn.checks import check_range, check_shape, check_steps
 from jaxrnn.precision import accumulator
 
 
@@ -56,7 +56,7 @@ def cross_entropy(
     log_probabilities = jax.nn.log_softmax(logits, axis=-1)
     if jnp.issubdtype(jnp.result_type(targets), jnp.integer):
         check_shape("targets", targets, logits.shape[:-1], "[time, *batch], the leading axes of `logits`")
-        _check_range(targets, mask, 0, logits.shape[-1] - 1)
+        check_range("targets", targets, 0, logits.shape[-1] - 1, mask)
         classes = jnp.where(jnp.asarray(targets) < 0, logits.shape[-1], targets)  # −1 is no class, not the last one
         picked = jnp.take_along_axis(log_probabilities, classes[..., None], axis=-1, mode="fill", fill_value=jnp.nan)
         return _mean_over_steps(-picked[..., 0], valid)
@@ -117,7 +117,7 @@ def bernoulli(
     """
     logits, valid = _prepare("logits", logits, mask, jnp.shape(logits)[:-1])
     check_shape("targets", targets, logits.shape, "that of `logits`")
-    _check_range(targets, mask, 0, 1)
+    check_range("targets", targets, 0, 1, mask)
     y = _clean(jnp.asarray(targets, logits.dtype), valid)
     return _mean_over_steps(jnp.sum(optax.sigmoid_binary_cross_entropy(logits, y), axis=-1), valid)
 
@@ -158,15 +158,3 @@ def _mean_over_steps(losses: Array, mask: Array | None) -> Array:
     if mask is None:
         return jnp.sum(losses) / max(losses.size, 1)
     return jnp.sum(jnp.where(mask, losses, 0)) / jnp.maximum(jnp.sum(mask), 1)
-
-
-def _check_range(targets: Array, mask: Array | None, low: int, high: int) -> None:
-    """Raises ValueError unless `low ≤ target ≤ high` on every valid step, where the values are known."""
-    values, valid = known_values(targets), None if mask is None else known_values(mask)
-    if values is None or (mask is not None and valid is None):
-        return
-    wrong = ~((values >= low) & (values <= high))
-    if valid is not None:
-        wrong &= valid.reshape(valid.shape + (1,) * (wrong.ndim - valid.ndim))
-    if wrong.any():
-        raise ValueError(f"`targets` must lie in {low} … {high}, got {values[wrong][0]}.")
