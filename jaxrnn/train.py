@@ -23,7 +23,7 @@ References: Williams & Peng 1990 (truncation); Pascanu, Mikolov & Bengio 2013, Â
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -69,7 +69,8 @@ def init_state(params: Params, optimizer: optax.GradientTransformation, carry: C
     >>> int(state.step), int(state.skipped)
     (0, 0)
     """
-    return TrainState(jnp.zeros((), jnp.int32), params, _skip_nonfinite(optimizer).init(params), carry)
+    optimizer_state = cast(optax.ApplyIfFiniteState, _skip_nonfinite(optimizer).init(params))
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer_state, carry)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -109,9 +110,10 @@ def update(
     cut = jax.lax.stop_gradient(state.carry)
     (loss, carry), gradient = jax.value_and_grad(loss_fn, has_aux=True)(state.params, cut, batch, key)
     updates, optimizer_state = _skip_nonfinite(optimizer).update(gradient, state.optimizer, state.params)
-    taken = optimizer_state.last_finite & _all_finite(carry)  # a carry of NaN would spoil every step to come
+    after = cast(optax.ApplyIfFiniteState, optimizer_state)
+    taken = after.last_finite & _all_finite(carry)  # a carry of NaN would spoil every step to come
     carry = jax.tree.map(lambda new, old: jnp.where(taken, new, old), carry, cut)
-    return TrainState(state.step + 1, optax.apply_updates(state.params, updates), optimizer_state, carry), loss
+    return TrainState(state.step + 1, optax.apply_updates(state.params, updates), after, carry), loss
 
 
 @partial(jax.jit, static_argnums=(0, 1))

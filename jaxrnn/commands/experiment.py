@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import optax
@@ -73,7 +73,7 @@ class Experiment(NamedTuple):
         name = next(name for name, task in TASKS.items() if type(self.task) is task)
         return {
             "task": name,
-            "options": dataclasses.asdict(self.task),
+            "options": dataclasses.asdict(cast(Any, self.task)),
             "training": dataclasses.asdict(self.training),
             "facts": self.facts,
         }

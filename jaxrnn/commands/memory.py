@@ -18,14 +18,14 @@ def check_memory(begun: Experiment, data: Any) -> None:
     that the forward pass keeps for the backward one, which tracing tells without computing.
     """
     task, training = begun.task, begun.training
-    _refuse(16 * task.units() * training.dispatch)
+    refuse(16 * task.units() * training.dispatch)
     try:
         state = jax.eval_shape(begun.init)
-        _refuse(4 * _bytes(state.params))
+        refuse(4 * _bytes(state.params))
         kept = jax.eval_shape(partial(_pullback, begun), state, task.batch_at(data, training.seed, 0))
+        refuse(4 * _bytes(state.params) + _bytes(kept))
     except OverflowError:  # a size beyond what an array can have
-        _refuse(math.inf)
-    _refuse(4 * _bytes(state.params) + _bytes(kept))
+        refuse(math.inf)
 
 
 def _pullback(begun: Experiment, state, batch):
@@ -38,7 +38,8 @@ def _bytes(tree) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def _refuse(needed: float) -> None:
+def refuse(needed: float) -> None:
+    """Raises InputError if so many bytes are more than this computer has."""
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if jax.default_backend() == "cpu" and needed > available:
         raise InputError(

@@ -1,9 +1,10 @@
 """jaxrnn sample: let a trained model continue a prompt."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import jax
 
@@ -77,8 +78,8 @@ def write_sample(begun: Experiment, state: TrainState, path: Path) -> None:
         print(f"sample:   {path / 'sample.txt'}, more by: jaxrnn sample --run {path} --prompt TEXT\n\n{text}")
 
 
-def _draw(begun: Experiment, state: TrainState, options: Sampling):
-    return begun.task.sample(
+def _draw(begun: Experiment, state: TrainState, options: Sampling) -> Iterator[str]:
+    return cast(Samples, begun.task).sample(
         begun.facts,
         state.params,
         jax.random.key(options.seed),

@@ -1,0 +1,147 @@
+"""jaxrnn gradients: the same gradient by three ways, with their differences, times and memory."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn.bptt import unroll_bptt
+from jaxrnn.cells.autodiff_rules import AutodiffRules
+from jaxrnn.commands.memory import refuse
+from jaxrnn.commands.parse import check_count, check_seed, parse
+from jaxrnn.tasks.text import CELLS
+from jaxrnn.types import Cell
+from jaxrnn.unroll import unroll
+
+HELP = """Compare jax.grad of the scan with the explicit reverse scan of section 2.2.
+
+The loss is a fixed random linear function of the outputs. Δ is the largest difference
+in any entry of any gradient (parameters and inputs), relative to the largest entry.
+
+examples:
+  jaxrnn gradients
+  jaxrnn gradients --cell gru --length 200
+  jaxrnn gradients --cell elman --hidden 512 --batch 8"""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared."""
+
+    cell: Literal["elman", "gru", "lstm"] = "lstm"
+    """The recurrent cell."""
+    length: int = 64
+    """Time steps."""
+    batch: int = 32
+    """Rows."""
+    input: int = 64
+    """Features of the input."""
+    hidden: int = 128
+    """Units."""
+    seed: int = 0
+    """Decides weights, inputs and loss."""
+
+    def __post_init__(self):
+        check_count(length=self.length, batch=self.batch, input=self.input, hidden=self.hidden)
+        check_seed(self.seed)
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    dtype: str
+    way: str
+    versus_grad: float
+    """Δ against `jax.grad` of `unroll` in the same dtype."""
+    versus_float64: float
+    """Δ against `jax.grad` of `unroll` in float64."""
+    milliseconds: float
+    mebibytes: float
+    """What the compiled program needs beside its arguments and results."""
+
+
+def run(argv: list[str]) -> int:
+    """Print the table."""
+    options = parse(Comparison, argv, prog="jaxrnn gradients", description=HELP)
+    cell = CELLS[options.cell](options.input, options.hidden)
+    refuse(8 * 8 * (options.length * options.batch + options.input + options.hidden) * (options.input + options.hidden))
+    print(f"{cell}\nlength {options.length}, batch {options.batch}\n")
+    print(table(compare(cell, options), shutil.get_terminal_size().columns))
+    return 0
+
+
+def compare(cell: Cell, options: Comparison) -> list[Row]:
+    """Both dtypes, three ways each; float64 first, as it is what float32 is measured against."""
+    rows, exact = [], None
+    with jax.enable_x64(True):
+        for dtype in (jnp.float64, jnp.float32):
+            results = [(way, *_measure(run, rules, dtype, options)) for way, run, rules in _ways(cell)]
+            reference = results[0][1]
+            exact = reference if exact is None else exact
+            for way, gradients, milliseconds, mebibytes in results:
+                deltas = _difference(gradients, reference), _difference(gradients, exact)
+                rows.append(Row(jnp.dtype(dtype).name, way, *deltas, milliseconds, mebibytes))
+    return rows
+
+
+def table(rows: list[Row], columns: int) -> str:
+    """80 columns, or a paragraph a row on a narrower terminal."""
+    if columns < 77:
+        return "\n\n".join(
+            f"{row.dtype}, {row.way}\n  Δ jax.grad {row.versus_grad:.1e}\n  Δ float64  {row.versus_float64:.1e}\n"
+            f"  {row.milliseconds:.2f} ms, {row.mebibytes:.1f} MiB"
+            for row in rows
+        )
+    lines = [f"{'dtype':8} {'gradient':28} {'Δ jax.grad':>10} {'Δ float64':>10} {'ms':>8} {'MiB':>7}"]
+    lines += [
+        f"{row.dtype:8} {row.way:28} {row.versus_grad:10.1e} {row.versus_float64:10.1e} "
+        f"{row.milliseconds:8.2f} {row.mebibytes:7.1f}"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def _ways(cell: Cell) -> list[tuple[str, Callable, Cell]]:
+    return [
+        ("jax.grad of unroll", unroll, cell),
+        ("explicit, autodiff rules", unroll_bptt, AutodiffRules(cell)),
+        ("explicit, hand-written rules", unroll_bptt, cell),
+    ]
+
+
+def _measure(run: Callable, cell: Cell, dtype: Any, options: Comparison) -> tuple[Any, float, float]:
+    """(gradients, milliseconds, mebibytes) of ∇ Σ ys ⊙ weights with respect to (params, xs)."""
+    keys = jax.random.split(jax.random.key(options.seed), 3)
+    shape = (options.length, options.batch)
+    params = jax.tree.map(lambda leaf: leaf.astype(dtype), cell.init(keys[0]))
+    xs = jax.random.normal(keys[1], (*shape, options.input), jnp.float64).astype(dtype)
+    weights = jax.random.normal(keys[2], (*shape, options.hidden), jnp.float64).astype(dtype)
+    compiled = jax.jit(jax.grad(lambda p, xs: jnp.sum(run(cell, p, xs)[1] * weights), argnums=(0, 1)))
+    compiled = compiled.lower(params, xs).compile()
+    memory = compiled.memory_analysis()
+    gradients = jax.block_until_ready(compiled(params, xs))
+    return gradients, _fastest(compiled, params, xs), getattr(memory, "temp_size_in_bytes", 0) / 2**20
+
+
+def _fastest(compiled: Callable, *arguments) -> float:
+    """The fastest of up to 20 calls, within a second, in milliseconds."""
+    times, end = [], time.perf_counter() + 1
+    while not times or (len(times) < 20 and time.perf_counter() < end):
+        start = time.perf_counter()
+        jax.block_until_ready(compiled(*arguments))
+        times.append(time.perf_counter() - start)
+    return 1000 * min(times)
+
+
+def _difference(gradients: Any, reference: Any) -> float:
+    """max |Δ| over every entry, relative to the largest entry of the reference."""
+    pairs = [
+        (np.asarray(a, float), np.asarray(b, float))
+        for a, b in zip(*map(jax.tree.leaves, (gradients, reference)), strict=True)
+    ]
+    return float(max(np.abs(a - b).max() for a, b in pairs) / max(np.abs(b).max() for _, b in pairs))
