@@ -1,0 +1,153 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 02 · Training a language model
+#
+# Chapter sections 2.2 and 2.4. The model reads a text character by character and says how likely each next one is,
+#
+# $$P(k_{t+1}\mid k_1,\dots,k_t)=\mathrm{softmax}(\mathbf c+\mathbf V\mathbf h^{(t)}),\qquad
+# L=-\frac1n\sum_t\log P(k_{t+1}\mid k_1,\dots,k_t)$$
+#
+# `make train` does this with 256 units for two minutes. Here everything is smaller, so that one can look inside.
+
+# %%
+import time
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+
+import jaxrnn
+from jaxrnn.data import builtin_text, corpus, decode, encode, stream_batch
+from jaxrnn.models.language import LanguageModel, generate
+from jaxrnn.train import cosine_adam, init_state, updates
+
+BATCH, LENGTH, EMBEDDING, HIDDEN, STEPS = 32, 64, 32, 128, 300
+
+text = corpus(builtin_text())
+print(f"{len(text.train):,} characters to learn from, {len(text.held_out):,} held out, {len(text.alphabet)} distinct")
+print(decode(text.train[1000:1400], text.alphabet))
+
+# %% [markdown]
+# ## A stream, cut into pieces
+# A text is longer than any unrolled graph. Row b of the batch goes on, in batch k + 1, where it stopped in batch k: the
+# carry is handed on, and the gradient is cut there (truncated BPTT). A batch is a function of (seed, k) alone.
+
+# %%
+first, second = (stream_batch(text.train, seed=0, step=k, batch=BATCH, length=LENGTH) for k in (0, 1))
+print(repr(decode(first[:, 0], text.alphabet)))
+print(repr(decode(second[:, 0], text.alphabet)))
+
+# %% [markdown]
+# ## Three cells, one training loop
+# `updates` runs many updates in one dispatch. The optimizer is optax', with clipping by the global norm (3.3).
+
+# %%
+chunk = 25
+cells = {
+    "Elman": jaxrnn.Elman(EMBEDDING, HIDDEN),
+    "GRU": jaxrnn.GRU(EMBEDDING, HIDDEN),
+    "LSTM": jaxrnn.LSTM(EMBEDDING, HIDDEN),
+}
+
+
+def fit(cell, seed=0):
+    """The trained model's parameters, and the loss of every update in bits per character."""
+    model = LanguageModel(cell, len(text.alphabet), EMBEDDING, HIDDEN)
+    key, optimizer = jax.random.key(seed), cosine_adam(4e-3, STEPS, clip=1.0)
+    params = model.init(key)
+
+    def loss(params, carry, batch, key):
+        carry, logits = model.apply(params, batch[:-1], carry)
+        return jaxrnn.cross_entropy(logits, batch[1:]), carry
+
+    state, losses = init_state(params, optimizer, model.initial_carry(params, (BATCH,))), []
+    for k in range(0, STEPS, chunk):
+        pieces = [stream_batch(text.train, seed, i, batch=BATCH, length=LENGTH) for i in range(k, k + chunk)]
+        state, nats = updates(loss, optimizer, state, np.stack(pieces), key)
+        losses.append(nats)
+    return model, state.params, np.concatenate(losses) / np.log(2)
+
+
+def held_out_bits(model, params, rows=16):
+    """Bits per character of the text's last tenth, which no batch holds, in `rows` long rows."""
+    size = len(text.held_out) // rows
+    tokens = text.held_out[: rows * size].reshape(rows, size).T
+    _, logits = jax.jit(model.apply)(params, tokens[:-1])
+    return float(jaxrnn.bits_per_character(jaxrnn.cross_entropy(logits, tokens[1:])))
+
+
+runs = {}
+for name, cell in cells.items():
+    start = time.perf_counter()
+    runs[name] = fit(cell)
+    seconds = time.perf_counter() - start
+    print(f"{name:6} {seconds:5.1f} s   held out {held_out_bits(*runs[name][:2]):.3f} bits per character")
+
+# %%
+fig, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
+window = np.ones(15) / 15
+for name, (_, _, bits) in runs.items():
+    ax.plot(np.arange(len(bits) - 14) + 7, np.convolve(bits, window, "valid"), label=name)
+ax.axhline(np.log2(len(text.alphabet)), color="gray", linestyle=":", label="knowing nothing")
+frequencies = np.bincount(text.train) / len(text.train)
+entropy = -(frequencies[frequencies > 0] * np.log2(frequencies[frequencies > 0])).sum()
+ax.axhline(entropy, color="gray", linestyle="--", label="knowing the letters' frequencies")
+ax.set(xlabel="update", ylabel="bits per character", title="Three cells of 128 units on the same text")
+ax.legend()
+ax.grid(alpha=0.3)
+plt.show()
+
+# %% [markdown]
+# ## How far back does the gradient reach?
+# ∇h(t) (of the LSTM: of h and C together) of the loss on one last character, by the explicit pass. The plain cell's falls
+# by the same factor at every step, which is a straight line here: that is section 3.1's vanishing gradient. What reaches
+# the left edge is what truncation to 64 steps cuts off.
+
+# %%
+fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
+tokens = stream_batch(text.held_out, seed=1, step=0, batch=BATCH, length=LENGTH)
+for name, (model, params, _) in runs.items():
+    xs = model.embed(params, tokens[:-1])
+    _, ys = jaxrnn.unroll(model.cell, params.cell, xs)
+
+    def last_loss(y, params=params, model=model):
+        return jaxrnn.cross_entropy(model.readout.apply(params.readout, y), tokens[-1]) * BATCH
+
+    dys = jnp.zeros_like(ys).at[-1].set(jax.grad(last_loss)(ys[-1]))
+    carries = jaxrnn.bptt(model.cell, params.cell, xs, None, None, dys).carries
+    dh = jnp.concatenate(jax.tree.leaves(carries), axis=-1)  # of the LSTM h and C
+    norms = jnp.exp(jnp.log(jnp.linalg.norm(dh, axis=-1) + 1e-30).mean(1))  # the geometric mean over rows
+    ax.semilogy(np.arange(LENGTH) - LENGTH + 1, norms / norms[-1], label=name)
+ax.set(
+    xlabel="steps before the loss",
+    ylabel="‖∇h‖ / at the end",
+    title="The gradient of one prediction, backwards in time",
+)
+ax.legend()
+ax.grid(alpha=0.3)
+plt.show()
+
+# %% [markdown]
+# ## Samples
+# Each character is drawn from softmax(o / temperature) and fed back. Low temperatures repeat the likeliest words, high
+# ones make words up.
+
+# %%
+model, params, _ = runs["LSTM"]
+carry, logits = model.apply(params, encode("The ", text.alphabet))
+for temperature in (0.2, 0.7, 1.0):
+    _, _, drawn = generate(
+        model, params, carry, logits[-1], jax.random.key(0), jnp.array(0), jnp.array(temperature), length=250
+    )
+    print(f"--- temperature {temperature}\nThe {decode(drawn, text.alphabet)}\n")
