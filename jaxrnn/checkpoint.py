@@ -33,7 +33,17 @@ from jaxtyping import PyTree
 
 from jaxrnn import durable
 from jaxrnn.checks import check_positive
-from jaxrnn.leaves import CheckpointError, Record, check_bytes, check_records, name_leaves, rebuild, record, to_numpy
+from jaxrnn.leaves import (
+    CheckpointError,
+    Record,
+    check_bytes,
+    check_records,
+    name_leaves,
+    rebuild,
+    record,
+    stored_as,
+    to_numpy,
+)
 
 __all__ = ["CheckpointError", "latest_step", "read_config", "restore", "save"]
 
@@ -126,7 +136,9 @@ def restore(directory: str | os.PathLike, like: PyTree, *, step: int | None = No
     path = _find(directory, step)
     records = {name: Record(*fields) for name, fields in _read_manifest(path)["leaves"].items()}
     check_records(like, records, str(path))
-    arrays = _read_arrays(path, records)
+    stored = {name: stored_as(leaf) for name, leaf in name_leaves(like).items()}
+    arrays = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in stored.items() if 0 in leaf.shape}
+    arrays |= _read_arrays(path, [name for name in records if name not in arrays])
     check_bytes(arrays, records, str(path))
     return rebuild(like, arrays)
 
@@ -136,7 +148,8 @@ def _write(path: Path, arrays: dict[str, np.ndarray], manifest: bytes) -> None:
     try:
         path.mkdir()
         with _orbax() as (ocp, checkpointer):
-            tree = {"leaf": {quote(name, safe=""): array for name, array in arrays.items()}}
+            # orbax has no word for an array of size 0
+            tree = {"leaf": {quote(name, safe=""): array for name, array in arrays.items() if array.size}}
             checkpointer.save(path / "arrays", args=ocp.args.PyTreeSave(tree))
         durable.sync_tree(path)
         durable.sync(path.parent)
@@ -146,11 +159,11 @@ def _write(path: Path, arrays: dict[str, np.ndarray], manifest: bytes) -> None:
         raise
 
 
-def _read_arrays(path: Path, records: dict[str, Record]) -> dict[str, np.ndarray]:
-    """What orbax reads, in the order of the records."""
+def _read_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
+    """What orbax reads."""
     try:
         with _orbax() as (ocp, checkpointer):
-            keys = {name: quote(name, safe="") for name in records}
+            keys = {name: quote(name, safe="") for name in names}
             as_numpy = {"leaf": dict.fromkeys(keys.values(), ocp.RestoreArgs(restore_type=np.ndarray))}
             tree = checkpointer.restore(path / "arrays", args=ocp.args.PyTreeRestore(restore_args=as_numpy))
             return {name: tree["leaf"][key] for name, key in keys.items()}

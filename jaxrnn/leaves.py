@@ -76,6 +76,13 @@ def to_numpy(name: str, leaf: Any) -> np.ndarray:
     return array
 
 
+def stored_as(like: Any) -> Any:
+    """What has the dtype and the shape of `to_numpy` of a leaf like this one."""
+    if type(like) in _PYTHON:
+        return np.asarray(like)
+    return jax.eval_shape(jax.random.key_data, like) if _is_key(like) else like
+
+
 def dtype_name(leaf: Any) -> str:
     """The dtype as a `Record` states it.
 
