@@ -110,9 +110,9 @@ plt.show()
 
 # %% [markdown]
 # ## How far back does the gradient reach?
-# ∇h(t) (of the LSTM: of h and C together) of the loss on one last character, by the explicit pass. The plain cell's falls
-# by the same factor at every step, which is a straight line here: that is section 3.1's vanishing gradient. What reaches
-# the left edge is what truncation to 64 steps cuts off.
+# ∇h(t) (of the LSTM: of h and C together) of the loss on one last character, by the explicit pass. The plain cell's
+# falls by the same factor at every step, which is a straight line here: that is section 3.1's vanishing gradient. What
+# reaches the left edge is what truncation to 64 steps cuts off.
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
