@@ -55,14 +55,41 @@ def cross_entropy(
     logits, valid = _prepare("logits", logits, mask, jnp.shape(logits)[:-1])
     log_probabilities = jax.nn.log_softmax(logits, axis=-1)
     if jnp.issubdtype(jnp.result_type(targets), jnp.integer):
-        check_shape("targets", targets, logits.shape[:-1], "[time, *batch], the leading axes of `logits`")
-        check_range("targets", targets, 0, logits.shape[-1] - 1, mask)
-        classes = jnp.where(jnp.asarray(targets) < 0, logits.shape[-1], targets)  # −1 is no class, not the last one
-        picked = jnp.take_along_axis(log_probabilities, classes[..., None], axis=-1, mode="fill", fill_value=jnp.nan)
-        return _mean_over_steps(-picked[..., 0], valid)
+        return _mean_over_steps(-_at_classes(log_probabilities, targets, mask), valid)
     check_shape("targets", targets, logits.shape, "that of `logits`; or integers without its last axis")
     y = _clean(jnp.asarray(targets, logits.dtype), valid)
     return _mean_over_steps(-jnp.sum(jnp.where(y == 0, 0, y * log_probabilities), axis=-1), valid)
+
+
+def sequence_log_probability(
+    logits: Float[Array, "..."], targets: Shaped[Array, "..."], *, mask: Bool[Array, "..."] | None = None
+) -> Float[Array, "..."]:
+    """log P(y⁽¹⁾ … y⁽τ⁾ | x) = Σₜ log ŷ⁽ᵗ⁾ at y⁽ᵗ⁾, of each row.
+
+    Whether it is Σ log p(y⁽ᵗ⁾ | x⁽¹⁾ … x⁽ᵗ⁾) or Σ log p(y⁽ᵗ⁾ | x⁽¹⁾ … x⁽ᵗ⁾, y⁽¹⁾ … y⁽ᵗ⁻¹⁾) is for the network to
+    say that gave the logits.
+
+    Args:
+      logits: o, `[time, *batch, classes]`.
+      targets: the true classes y, integers `[time, *batch]`.
+      mask: `[time, *batch]`, True on valid steps.
+
+    Returns:
+      The sum over the valid steps of each row, `[*batch]`, in nats; 0 for a row that has none.
+
+    Raises:
+      TypeError, ValueError: as `cross_entropy`; and for targets that are not integers.
+
+    >>> float(jnp.exp(sequence_log_probability(jnp.zeros((3, 2)), jnp.array([0, 1, 1]))))
+    0.125
+
+    References: chapter, sections 2.3, item 3, and 2.4, item 3.
+    """
+    logits, valid = _prepare("logits", logits, mask, jnp.shape(logits)[:-1])
+    if not jnp.issubdtype(jnp.result_type(targets), jnp.integer):
+        raise TypeError(f"`targets` must be integers, the true classes, got {jnp.result_type(targets)}.")
+    log_p = _at_classes(jax.nn.log_softmax(logits, axis=-1), targets, mask)
+    return jnp.sum(log_p if valid is None else jnp.where(valid, log_p, 0), axis=0)
 
 
 def squared_error(
@@ -151,6 +178,15 @@ def _prepare(name: str, outputs: Array, mask, steps: tuple[int, ...]):
 
 def _clean(array: Array, mask: Array | None) -> Array:
     return array if mask is None else jnp.where(mask[..., None], array, 0)
+
+
+def _at_classes(log_probabilities: Array, targets: Array, mask: Array | None) -> Array:
+    """log ŷ_l, `[time, *batch]`; a class out of range is an error, or NaN where the values are not known."""
+    *steps, size = log_probabilities.shape
+    check_shape("targets", targets, tuple(steps), "[time, *batch], the leading axes of `logits`")
+    check_range("targets", targets, 0, size - 1, mask)
+    classes = jnp.where(jnp.asarray(targets) < 0, size, targets)  # −1 is no class, not the last one
+    return jnp.take_along_axis(log_probabilities, classes[..., None], axis=-1, mode="fill", fill_value=jnp.nan)[..., 0]
 
 
 def _mean_over_steps(losses: Array, mask: Array | None) -> Array:
