@@ -1,0 +1,188 @@
+"""Noise as data: where the random key of a pure recurrent cell lives.
+
+Dropout and zoneout want random numbers inside a step, and a step is a pure function of (θ, h, z).  The key
+could be in three places, and only one of them keeps every law of the unroll family:
+
+* in θ: an integer that `jax.grad` refuses and weight decay would change; and θ has no batch axes, so that
+  under `vmap` all rows would draw alike;
+* in the carry: a reset goes back to the initial carry, hence to the initial key, and every episode would
+  draw the same numbers, in training step after training step;
+* **in the input**: it has `[time, *batch]` in front, so padding, resets, splitting, reversal, `vmap` and the
+  independence of rows treat the noise as they treat x, and recomputing a step draws the same bits again.
+
+So a cell that draws takes `Noisy(x, key, t)` where another takes x, and `with_noise(key, xs)` makes it:
+12 bytes a step and row.  The numbers themselves are counter-based: one key for each row, and t for what
+must change from step to step.  Each part of a network folds its own index into the key, so no two draw alike.
+
+`quiet(cell)` is the cell for evaluation: without noise, on plain xs, with the same parameters.
+
+    carry, ys = unroll(cell, params, with_noise(key, xs))       # training
+    carry, ys = unroll(quiet(cell), params, xs)                 # evaluation
+
+References: Salmon, Moraes, Dror & Shaw 2011 (counter-based random numbers); Gal & Ghahramani 2016.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, PyTree, Shaped, UInt32
+
+from jaxrnn.checks import check_steps, leading_axes
+from jaxrnn.types import Cell, Inputs, Key
+
+Network = TypeVar("Network")
+
+
+class Noisy(NamedTuple):
+    """An input, and what its noise is drawn from.
+
+    The key and t are integers: differentiate with respect to x, as in
+    `jax.grad(lambda x: loss(unroll(cell, params, noisy._replace(x=x))))(noisy.x)`.
+    """
+
+    x: Inputs
+    """`[time, *batch, features]`."""
+    key: UInt32[Array, "*leading 2"]
+    """The row's key: the same for a whole sequence."""
+    t: UInt32[Array, "*leading 1"]
+    """The number of the step."""
+
+
+@runtime_checkable
+class DrawsNoise(Protocol):
+    """A cell that takes `Noisy(x, key, t)`, and knows which cell it is without its noise."""
+
+    def quiet(self) -> Cell:
+        """The cell for evaluation: the same parameters, plain inputs."""
+        ...
+
+
+def with_noise(key: Key, xs: PyTree[Shaped[Array, "..."]], *, reset: Bool[Array, "..."] | None = None) -> Noisy:
+    """`xs` with a key for each row: row b's is the same whatever the number of rows and of steps.
+
+    Args:
+      key: a key.  The same key gives the same bits, in any precision, under `jit` and `vmap` as without.
+      xs: inputs `[time, *batch, features]`.
+      reset: `[time, *batch]`; where given, each episode of a row has a key of its own.
+
+    Returns:
+      `Noisy(xs, key, t)`, an input like any other: slice it, to go on with the same noise in the next block.
+
+    Raises:
+      TypeError, ValueError: `xs` without `[time, *batch, features]`; a `reset` that is not boolean or not of
+        that shape.
+
+    >>> noisy = with_noise(jax.random.key(0), jnp.ones((7, 2, 3)))
+    >>> noisy.x.shape, noisy.key.shape, noisy.t[:, 0, 0].tolist()
+    ((7, 2, 3), (7, 2, 2), [0, 1, 2, 3, 4, 5, 6])
+    """
+    xs = jax.tree.map(jnp.asarray, xs)
+    time, *batch = leading = leading_axes(xs)
+    reset = check_steps("reset", reset, leading)
+    numbers = jnp.arange(math.prod(batch), dtype=jnp.uint32).reshape(batch)
+    words = jax.random.bits(key, (2,), jnp.uint32)
+    rows = jnp.broadcast_to(_fold(words, numbers), (*leading, 2))
+    if reset is not None:
+        rows = _fold(rows, jnp.cumsum(reset, axis=0, dtype=jnp.uint32))
+    steps = jnp.arange(time, dtype=jnp.uint32).reshape(time, *[1] * (len(batch) + 1))
+    return Noisy(xs, rows, jnp.broadcast_to(steps, (*leading, 1)))
+
+
+def quiet(network: Network) -> Network:
+    """The cell or network with every part that draws noise in its form for evaluation; parameters stay.
+
+    Raises:
+      TypeError: not a cell or another dataclass.
+
+    >>> from jaxrnn import GRU, LSTM, Dropout, Stack
+    >>> quiet(Stack((LSTM(3, 8), Dropout(GRU(8, 5), rate=0.5))))
+    Stack(cells=(LSTM(input_size=3, hidden_size=8, peephole=None), GRU(input_size=8, hidden_size=5, reset='before')))
+    """
+    if not dataclasses.is_dataclass(network) or isinstance(network, type):
+        raise TypeError(f"`network` must be a cell or another dataclass of cells, got {network!r}.")
+    return _quiet(network)
+
+
+def _quiet(value: Any) -> Any:
+    if isinstance(value, DrawsNoise) and not isinstance(value, type):
+        return value.quiet()
+    if type(value) is tuple:
+        return tuple(map(_quiet, value))
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    changed = {f.name: _quiet(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+    return dataclasses.replace(value, **changed)
+
+
+def takes_noise(network: Any) -> bool:
+    """Whether the cell, or any cell in its fields, draws noise.
+
+    >>> from jaxrnn import LSTM, Dropout, Stack
+    >>> takes_noise(LSTM(3, 8)), takes_noise(Stack((LSTM(3, 8), Dropout(LSTM(8, 8), 0.5))))
+    (False, True)
+    """
+    return isinstance(network, DrawsNoise) or any(map(takes_noise, _parts(network)))
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    if type(value) is tuple:
+        yield from value
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from (getattr(value, f.name) for f in dataclasses.fields(value))
+
+
+def part_input(cell: Cell, xs: Inputs, index: int) -> Inputs:
+    """What the part number `index` of a network reads: x alone if it draws nothing, else x and a key of its own.
+
+    Raises:
+      TypeError: it draws, and `xs` has no noise.
+    """
+    if takes_noise(cell):
+        noisy = check_noisy(cell, xs)
+        return noisy._replace(key=_fold(noisy.key, jnp.uint32(index)))
+    return xs.x if isinstance(xs, Noisy) else xs
+
+
+def check_noisy(cell: Cell, xs: Inputs) -> Noisy:
+    """`xs`, if it is Noisy.
+
+    Raises:
+      TypeError: it is not.
+    """
+    if not isinstance(xs, Noisy):
+        raise TypeError(
+            f"`xs` must be with_noise(key, xs), as {cell} draws noise, got {type(xs).__name__}. "
+            "For evaluation use quiet(cell), with the same parameters."
+        )
+    return xs
+
+
+def keep(noisy: Noisy, rate: float, size: int, *, each_step: bool) -> Bool[Array, "*leading size"]:
+    """Booleans, each True with probability 1 − rate: other ones at every t, or the same for a whole sequence."""
+    key = _fold(noisy.key, noisy.t[..., 0]) if each_step else noisy.key
+
+    def draw(words):
+        bits = jax.random.bits(jax.random.wrap_key_data(words, impl="threefry2x32"), (size,), jnp.uint32)
+        return bits >= jnp.uint32(min(round(rate * 2**32), 2**32 - 1))
+
+    return jnp.vectorize(draw, signature="(k)->(n)")(key)
+
+
+def check_rate(rate: float) -> None:
+    """Raises ValueError unless 0 ≤ rate < 1."""
+    if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 <= rate < 1:
+        raise ValueError(f"`rate` must lie in [0, 1), got {rate!r}.")
+
+
+def _fold(words: UInt32[Array, "*leading 2"], number: UInt32[Array, "*leading"]) -> UInt32[Array, "*leading 2"]:
+    """`jax.random.fold_in`, for keys as data on any leading axes."""
+
+    def fold(words, number):
+        key = jax.random.wrap_key_data(words, impl="threefry2x32")
+        return jax.random.key_data(jax.random.fold_in(key, number))
+
+    return jnp.vectorize(fold, signature="(k),()->(k)")(words, number)
