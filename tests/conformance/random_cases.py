@@ -5,9 +5,13 @@ state is random, so that a swapped gate or a lost bias shows; and gradients are 
 function of all outputs and final states, so that no path through the network has weight 0 or 1.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from jaxrnn import unroll, unroll_bptt
 
 TIME, BATCH, INPUT, HIDDEN = 5, 3, 4, 6
 LENGTHS = jnp.array([3, 5, 1])
@@ -50,6 +54,13 @@ def assert_close(ours, theirs, tolerance: float):
         np.testing.assert_allclose(
             a, b, rtol=tolerance, atol=tolerance, equal_nan=False, err_msg=jax.tree_util.keystr(path)
         )
+
+
+def assert_both_unrolls_agree(ours, theirs, problem, tolerance: float):
+    """`ours(run, *problem)` has the values and the gradients of `theirs(*problem)`, by either unroll."""
+    expected = results_and_gradients(theirs, *problem)
+    for run in (unroll, unroll_bptt):
+        assert_close(results_and_gradients(partial(ours, run), *problem), expected, tolerance)
 
 
 def with_padding(xs, lengths, value: float):

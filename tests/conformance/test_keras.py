@@ -20,6 +20,7 @@ from random_cases import (
     LENGTHS,
     TIME,
     any_nan,
+    assert_both_unrolls_agree,
     assert_close,
     normal,
     random_like,
@@ -65,7 +66,6 @@ PAIRS = {
     ),
 }
 pairs = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
-unrolls = pytest.mark.parametrize("run", [unroll, unroll_bptt])
 
 
 def random_problem(pair, reverse):
@@ -86,7 +86,7 @@ def theirs(layer, lengths, weights, xs, states):
     return states, ys if lengths is None else with_padding(ys, lengths, 0.0)
 
 
-def ours(pair, run, reverse, lengths, weights, xs, states):
+def ours(pair, reverse, lengths, run, weights, xs, states):
     """The same by `run`, in float64."""
     weights, xs, states = jax.tree.map(lambda a: a.astype(jnp.float64), (weights, xs, states))
     mask = None if lengths is None else mask_from_lengths(lengths, TIME)
@@ -95,32 +95,31 @@ def ours(pair, run, reverse, lengths, weights, xs, states):
     return jax.tree.map(lambda a: a.astype(jnp.float32), (jax.tree.leaves(carry), ys))
 
 
-@unrolls
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "masked"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pairs
-def test_values_and_gradients_agree_with_keras(pair, reverse, lengths, run):
+def test_values_and_gradients_agree_with_keras(pair, reverse, lengths):
     layer, problem = random_problem(pair, reverse)
-    expected = results_and_gradients(partial(theirs, layer, lengths), *problem)
-    assert_close(results_and_gradients(partial(ours, pair, run, reverse, lengths), *problem), expected, TOLERANCE)
+    run_ours, run_theirs = partial(ours, pair, reverse, lengths), partial(theirs, layer, lengths)
+    assert_both_unrolls_agree(run_ours, run_theirs, problem, TOLERANCE)
 
 
-@unrolls
 @pairs
-def test_nan_in_the_padding_reaches_the_gradients_of_keras_and_not_ours(pair, run):
+def test_nan_in_the_padding_reaches_the_gradients_of_keras_and_not_ours(pair):
     layer, (weights, xs, states) = random_problem(pair, reverse=False)
     problem = weights, with_padding(xs, LENGTHS, jnp.nan), states
     results, (dweights, _, _) = results_and_gradients(partial(theirs, layer, LENGTHS), *problem)
     assert not any_nan(results)
     assert any_nan(dweights)
-    assert not any_nan(results_and_gradients(partial(ours, pair, run, False, LENGTHS), *problem))
+    for run in (unroll, unroll_bptt):
+        assert not any_nan(results_and_gradients(partial(ours, pair, False, LENGTHS, run), *problem))
 
 
 def test_a_row_of_length_0_keeps_its_carry_in_keras_as_in_ours():
     pair, lengths = PAIRS["LSTM"], jnp.array([3, 0, 1])
     layer, problem = random_problem(pair, reverse=False)
     (kept, _), (expected, _) = (
-        ours(pair, unroll, False, lengths, *problem),
+        ours(pair, False, lengths, unroll, *problem),
         theirs(layer, lengths, *problem),
     )
     assert_close(kept, expected, TOLERANCE)
