@@ -4,12 +4,13 @@
       0000-step-100/
       0001-step-200/         one checkpoint; the first number counts the saves
         arrays/              orbax's, a directory for each leaf
-        manifest.json        step, configuration, and of each leaf dtype, shape and SHA-256; written last
+        manifest.json        written last: step, configuration, and SHA-256 of each leaf and of each file
 
 orbax writes the arrays, and renames its directory into place when it is done.  That alone is not yet durable:
 it never calls `fsync` on its own metadata or on the directory that holds the renamed one, and it restores a
 flipped bit in silence.  So here everything is brought to the disk first, and then, in one atomic step, the
-manifest appears; a directory without one is what an interrupted save has left, and nobody looks at it.
+manifest appears; a directory without one is what an interrupted save has left, and nobody looks at it.  And
+nothing is given to orbax to read whose bytes are not those that it wrote.
 
 Only numbers are stored.  The containers come from the tree that is asked for, and nothing is ever unpickled.
 One process writes to a directory at a time.
@@ -26,7 +27,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 from jaxtyping import PyTree
@@ -54,9 +55,8 @@ _FORMAT = 1
 def save(directory: str | os.PathLike, tree: PyTree, *, step: int, config: dict, keep: int = 2) -> None:
     """Writes a checkpoint, and returns when no power cut can take it away any more.
 
-    What an interrupted save has left is removed first, and older checkpoints last: those of the same step,
-    and those beyond the `keep` newest.  Newest is what was saved last, also when a run was taken back to an
-    earlier step.
+    What an interrupted save has left is removed first; last, older checkpoints of the same step or beyond the
+    `keep` newest.  Newest is what was saved last, also when a run was taken back to an earlier step.
 
     Args:
       directory: of this run alone; made if it is missing.
@@ -72,8 +72,8 @@ def save(directory: str | os.PathLike, tree: PyTree, *, step: int, config: dict,
 
     >>> import tempfile, jax.numpy as jnp
     >>> with tempfile.TemporaryDirectory() as directory:
-    ...     save(directory, {"w": jnp.ones(3)}, step=10, config={"hidden_size": 3})
-    ...     latest_step(directory), read_config(directory), restore(directory, {"w": jnp.zeros(3)})
+    ...     save(directory, {"w": jnp.ones(3, "float32")}, step=10, config={"hidden_size": 3})
+    ...     latest_step(directory), read_config(directory), restore(directory, {"w": jnp.zeros(3, "float32")})
     (10, {'hidden_size': 3}, {'w': Array([1., 1., 1.], dtype=float32)})
     """
     check_positive(keep=keep)
@@ -82,7 +82,7 @@ def save(directory: str | os.PathLike, tree: PyTree, *, step: int, config: dict,
     named = name_leaves(tree)
     arrays = {name: to_numpy(name, leaf) for name, leaf in named.items()}
     records = {name: record(name, leaf, arrays[name]) for name, leaf in named.items()}
-    manifest = _seal({"format": _FORMAT, "step": step, "config": config, "leaves": records})
+    manifest = {"format": _FORMAT, "step": step, "config": _json(config), "leaves": records}
     directory = Path(directory).absolute()
     try:
         durable.make_directory(directory)
@@ -134,8 +134,10 @@ def restore(directory: str | os.PathLike, like: PyTree, *, step: int | None = No
         too many, of another dtype or shape, or damaged; or a file, which is named, cannot be read.
     """
     path = _find(directory, step)
-    records = {name: Record(*fields) for name, fields in _read_manifest(path)["leaves"].items()}
+    manifest = _read_manifest(path)
+    records = {name: Record(*fields) for name, fields in manifest["leaves"].items()}
     check_records(like, records, str(path))
+    _check_files(path / "arrays", manifest["files"])
     stored = {name: stored_as(leaf) for name, leaf in name_leaves(like).items()}
     arrays = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in stored.items() if 0 in leaf.shape}
     arrays |= _read_arrays(path, [name for name in records if name not in arrays])
@@ -143,7 +145,7 @@ def restore(directory: str | os.PathLike, like: PyTree, *, step: int | None = No
     return rebuild(like, arrays)
 
 
-def _write(path: Path, arrays: dict[str, np.ndarray], manifest: bytes) -> None:
+def _write(path: Path, arrays: dict[str, np.ndarray], manifest: dict) -> None:
     """All to the disk, and then the manifest, which makes it count."""
     try:
         path.mkdir()
@@ -153,7 +155,7 @@ def _write(path: Path, arrays: dict[str, np.ndarray], manifest: bytes) -> None:
             checkpointer.save(path / "arrays", args=ocp.args.PyTreeSave(tree))
         durable.sync_tree(path)
         durable.sync(path.parent)
-        durable.write(path / "manifest.json", manifest)
+        durable.write(path / "manifest.json", _seal(manifest | {"files": _files(path / "arrays")}))
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise
@@ -161,24 +163,49 @@ def _write(path: Path, arrays: dict[str, np.ndarray], manifest: bytes) -> None:
 
 def _read_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
     """What orbax reads."""
+    keys = {name: quote(name, safe="") for name in names}
     try:
         with _orbax() as (ocp, checkpointer):
-            keys = {name: quote(name, safe="") for name in names}
             as_numpy = {"leaf": dict.fromkeys(keys.values(), ocp.RestoreArgs(restore_type=np.ndarray))}
             tree = checkpointer.restore(path / "arrays", args=ocp.args.PyTreeRestore(restore_args=as_numpy))
-            return {name: tree["leaf"][key] for name, key in keys.items()}
     except Exception as error:
-        raise CheckpointError(f"{path / 'arrays'} is damaged, orbax cannot read it: {_brief(error)}") from error
+        raise CheckpointError(f"{path / 'arrays'} cannot be read by orbax: {_brief(error)}") from error
+    return {name: tree["leaf"][key] for name, key in keys.items()}
+
+
+def _files(arrays: Path) -> dict[str, str]:
+    """SHA-256 of every file of orbax's: some of them no leaf's checksum knows, and none may crash its reader."""
+    found = {}
+    for path in sorted(path for path in arrays.rglob("*") if path.is_file()):
+        with open(path, "rb") as file:
+            found[str(path.relative_to(arrays))] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def _check_files(arrays: Path, expected: dict[str, str]) -> None:
+    """Raises CheckpointError unless every file is, bit for bit, the one that was written."""
+    try:
+        found = _files(arrays)
+    except OSError as error:
+        raise CheckpointError(f"{arrays} cannot be read: {_brief(error)}") from error
+    for file, sha256 in expected.items():
+        if found.get(file) != sha256:
+            leaf = re.fullmatch(r"leaf\.([^/]*)/.*", file)
+            what = f"`{unquote(leaf[1])}`" if leaf else "The checkpoint"
+            how = "is not what was written (SHA-256 differs)" if file in found else "is missing"
+            raise CheckpointError(
+                f"{what} is damaged: {arrays / file} {how}. Take an older checkpoint or another copy."
+            )
 
 
 @contextlib.contextmanager
 def _orbax() -> Iterator[tuple]:
-    """orbax, imported when it is first needed (0.3 s), and silent but for its errors."""
+    """orbax, imported when it is first needed (0.3 s), and silent: whatever goes wrong it also raises."""
     import orbax.checkpoint as ocp
 
     logger = logging.getLogger("absl")
     level = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.CRITICAL)
     try:
         # without OCDBT each leaf has files of its own, so that what cannot be read has a name
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False)) as checkpointer:
@@ -187,12 +214,17 @@ def _orbax() -> Iterator[tuple]:
         logger.setLevel(level)
 
 
-def _seal(manifest: dict) -> bytes:
-    """The manifest as JSON, with its own SHA-256."""
+def _json(config: dict) -> dict:
+    """The configuration, if it is JSON."""
     try:
-        text = json.dumps(manifest, sort_keys=True)
+        return json.loads(json.dumps(config))
     except (TypeError, ValueError) as error:
         raise TypeError(f"`config` must be JSON (dicts, lists, strings, numbers, None): {error}.") from error
+
+
+def _seal(manifest: dict) -> bytes:
+    """The manifest as JSON, with its own SHA-256."""
+    text = json.dumps(manifest, sort_keys=True)
     return json.dumps(manifest | {"sha256": _sha256(text)}, indent=1).encode()
 
 
@@ -260,6 +292,9 @@ def _remove(paths: list[Path]) -> None:
 
 
 def _brief(error: Exception) -> str:
-    """The error's kind and its first line, for a message of our own."""
+    """What went wrong, in one line; of tensorstore's long ones the system's own words alone."""
+    number = re.search(r"os_error_code='(\d+)'", str(error))
+    if number:
+        return f"{os.strerror(int(number[1]))}."
     first = str(error).strip().split("\n")[0]
     return f"{type(error).__name__}: {first[:300]}."

@@ -44,7 +44,7 @@ def name_leaves(tree: PyTree) -> dict[str, Any]:
     Raises:
       CheckpointError: two leaves of the same name, as in `{"a.b": 1, "a": {"b": 2}}`.
 
-    >>> name_leaves({"cell": (jnp.ones(3), None, {"step": 7})})
+    >>> name_leaves({"cell": (jnp.ones(3, "float32"), None, {"step": 7})})
     {'cell.0': Array([1., 1., 1.], dtype=float32), 'cell.2.step': 7}
     """
     named = {}

@@ -56,8 +56,8 @@ def save_weights(path: str | os.PathLike, params: PyTree, config: dict) -> None:
     >>> import tempfile, jax.numpy as jnp
     >>> with tempfile.TemporaryDirectory() as directory:
     ...     path = Path(directory, "model.safetensors")
-    ...     save_weights(path, {"w": jnp.ones(3)}, {"hidden_size": 3})
-    ...     read_weights_config(path), load_weights(path, {"w": jnp.zeros(3)})
+    ...     save_weights(path, {"w": jnp.ones(3, "float32")}, {"hidden_size": 3})
+    ...     read_weights_config(path), load_weights(path, {"w": jnp.zeros(3, "float32")})
     ({'hidden_size': 3}, {'w': Array([1., 1., 1.], dtype=float32)})
     """
     from safetensors import SafetensorError
