@@ -1,12 +1,23 @@
 """Recurrent networks as pure functions for JAX."""
 
+from jaxrnn.beam import Beams, beam_search
+from jaxrnn.bidirectional import Bidirectional, Directions
 from jaxrnn.bptt import Gradients, bptt, unroll_bptt
 from jaxrnn.cells.autodiff_rules import AutodiffRules
+from jaxrnn.cells.deep import DeepInput, DeepOutput, DeepParams, DeepTransition
+from jaxrnn.cells.dropout import Dropout
 from jaxrnn.cells.elman import Elman, ElmanParams
+from jaxrnn.cells.elman2d import Elman2D, Elman2DParams
 from jaxrnn.cells.gru import GRU, GRUParams
 from jaxrnn.cells.jordan import Jordan, JordanParams
+from jaxrnn.cells.layer_norm import LayerNorm, LayerNormParams
 from jaxrnn.cells.lstm import LSTM, LSTMCarry, LSTMParams
+from jaxrnn.cells.lstm2d import LSTM2D, LSTM2DParams
+from jaxrnn.cells.noise import DrawsNoise, Noisy, quiet, with_noise
 from jaxrnn.cells.stack import Stack
+from jaxrnn.cells.zoneout import ExpectedZoneout, Zoneout
+from jaxrnn.decode import PADDING, Sequences, greedy, sample, sample_scan
+from jaxrnn.generator import Generator, forced_outputs
 from jaxrnn.losses import (
     bernoulli,
     bits_per_character,
@@ -15,53 +26,108 @@ from jaxrnn.losses import (
     sequence_log_probability,
     squared_error,
 )
+from jaxrnn.models.captioner import Captioner, CaptionerCarry, CaptionerParams
 from jaxrnn.models.feedback import Feedback, FeedbackCarry, FeedbackParams
 from jaxrnn.models.output_to_hidden import OutputToHidden
 from jaxrnn.models.patterns import ManyToMany, ManyToOne, PatternParams, last_valid
+from jaxrnn.models.symbols import SymbolModel, SymbolModelParams
+from jaxrnn.multidirectional import Cell2D, Multidirectional, unroll_2d, unroll_2d_python
 from jaxrnn.readout import Readout, ReadoutParams
+from jaxrnn.sampling import Greedy, Sampling, keep_top_k, keep_top_p, with_temperature
+from jaxrnn.stopping import Countdown, EndSymbol, PredictedLength, StopRule, StopUnit, log_likelihood
 from jaxrnn.teacher_forcing import FeedbackCell, scheduled_sampling, teacher_forced
 from jaxrnn.types import Cell, LocalRules
 from jaxrnn.unroll import mask_from_lengths, unroll, unroll_python
+from jaxrnn.unroll_layers import unroll_layers
 
 __version__ = "0.1.0"
 
 __all__ = [
     "GRU",
     "LSTM",
+    "LSTM2D",
+    "PADDING",
     "AutodiffRules",
+    "Beams",
+    "Bidirectional",
+    "Captioner",
+    "CaptionerCarry",
+    "CaptionerParams",
     "Cell",
+    "Cell2D",
+    "Countdown",
+    "DeepInput",
+    "DeepOutput",
+    "DeepParams",
+    "DeepTransition",
+    "Directions",
+    "DrawsNoise",
+    "Dropout",
     "Elman",
+    "Elman2D",
+    "Elman2DParams",
     "ElmanParams",
+    "EndSymbol",
+    "ExpectedZoneout",
     "Feedback",
     "FeedbackCarry",
     "FeedbackCell",
     "FeedbackParams",
     "GRUParams",
+    "Generator",
     "Gradients",
+    "Greedy",
     "Jordan",
     "JordanParams",
+    "LSTM2DParams",
     "LSTMCarry",
     "LSTMParams",
+    "LayerNorm",
+    "LayerNormParams",
     "LocalRules",
     "ManyToMany",
     "ManyToOne",
+    "Multidirectional",
+    "Noisy",
     "OutputToHidden",
     "PatternParams",
+    "PredictedLength",
     "Readout",
     "ReadoutParams",
+    "Sampling",
+    "Sequences",
     "Stack",
+    "StopRule",
+    "StopUnit",
+    "SymbolModel",
+    "SymbolModelParams",
+    "Zoneout",
+    "beam_search",
     "bernoulli",
     "bits_per_character",
     "bptt",
     "cross_entropy",
+    "forced_outputs",
+    "greedy",
+    "keep_top_k",
+    "keep_top_p",
     "last_valid",
+    "log_likelihood",
     "mask_from_lengths",
     "perplexity",
+    "quiet",
+    "sample",
+    "sample_scan",
     "scheduled_sampling",
     "sequence_log_probability",
     "squared_error",
     "teacher_forced",
     "unroll",
+    "unroll_2d",
+    "unroll_2d_python",
     "unroll_bptt",
+    "unroll_layers",
     "unroll_python",
+    "with_noise",
+    "with_temperature",
 ]

@@ -28,12 +28,13 @@ from jaxrnn.initializers import input_weights, recurrent_weights
 from jaxrnn.precision import accumulator, matmul, matmul_transposed, outer_sum
 from jaxrnn.types import Key
 
-_ACTIVATIONS = {
+ACTIVATIONS = {
     # name: (f, f′ as a function of h = f(a))
     "tanh": (jnp.tanh, lambda h: 1 - h**2),
     "relu": (jax.nn.relu, lambda h: (h > 0).astype(h.dtype)),
     "identity": (lambda a: a, jnp.ones_like),
 }
+"""What f may be."""
 
 
 class ElmanParams(NamedTuple):
@@ -75,7 +76,7 @@ class Elman:
 
     def __post_init__(self):
         check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
-        check_choice("activation", self.activation, tuple(_ACTIVATIONS))
+        check_choice("activation", self.activation, tuple(ACTIVATIONS))
 
     def init(self, key: Key) -> ElmanParams:
         """U by Glorot's uniform rule, W orthogonal, b = 0."""
@@ -95,7 +96,7 @@ class Elman:
 
     def step(self, params: ElmanParams, carry: Array, z: Array) -> tuple[Array, Array]:
         """h⁽ᵗ⁾ = f(z⁽ᵗ⁾ + W h⁽ᵗ⁻¹⁾), twice: it is the carry and the output."""
-        f, _ = _ACTIVATIONS[self.activation]
+        f, _ = ACTIVATIONS[self.activation]
         h = f(z + matmul(carry, params.w))
         return h, h
 
@@ -106,7 +107,7 @@ class Elman:
 
     def step_bwd(self, params: ElmanParams, residual, dcarry: Array, dy: Array):
         """2.2.2: δ⁽ᵗ⁾ = f′ ⊙ (∇h⁽ᵗ⁾ from t+1, plus ∇y⁽ᵗ⁾), and Wᵀ δ⁽ᵗ⁾ for t−1."""
-        _, derivative = _ACTIVATIONS[self.activation]
+        _, derivative = ACTIVATIONS[self.activation]
         _, h = residual
         dz = derivative(h) * (dcarry + dy)
         return matmul_transposed(dz, params.w), dz, dz

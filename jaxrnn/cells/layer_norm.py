@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from jaxrnn.cells.elman import Elman
+from jaxrnn.cells.elman import ACTIVATIONS, Elman
 from jaxrnn.cells.gru import GRU
 from jaxrnn.cells.lstm import LSTM, LSTMCarry
 from jaxrnn.precision import accumulator, matmul
@@ -137,8 +137,9 @@ def normalise(a: Float[Array, "*leading n"], gain: Float[Array, " n"]) -> Float[
 
 def _elman(cell: Elman, params: LayerNormParams, h: Array, z: Array) -> tuple[Array, Array]:
     a = normalise(z + matmul(h, params.cell.w), params.gain_x) + params.cell.b
-    no_w = params.cell._replace(w=params.cell.w[:0])  # a has W h already; what is left of the step is f(a)
-    return cell.step(no_w, h[..., :0], a)
+    f, _ = ACTIVATIONS[cell.activation]
+    h = f(a)
+    return h, h
 
 
 def _lstm(params: LayerNormParams, carry: LSTMCarry, a: Array) -> tuple[LSTMCarry, Array]:

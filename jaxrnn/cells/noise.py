@@ -29,6 +29,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jax.extend.random import threefry2x32_p
 from jaxtyping import Array, Bool, PyTree, Shaped, UInt32
 
 from jaxrnn.checks import check_steps, leading_axes
@@ -83,13 +84,11 @@ def with_noise(key: Key, xs: PyTree[Shaped[Array, "..."]], *, reset: Bool[Array,
     xs = jax.tree.map(jnp.asarray, xs)
     time, *batch = leading = leading_axes(xs)
     reset = check_steps("reset", reset, leading)
-    numbers = jnp.arange(math.prod(batch), dtype=jnp.uint32).reshape(batch)
-    words = jax.random.bits(key, (2,), jnp.uint32)
-    rows = jnp.broadcast_to(_fold(words, numbers), (*leading, 2))
-    if reset is not None:
-        rows = _fold(rows, jnp.cumsum(reset, axis=0, dtype=jnp.uint32))
+    rows = jnp.arange(math.prod(batch), dtype=jnp.uint32).reshape(batch)
+    episodes = jnp.zeros(leading, jnp.uint32) if reset is None else jnp.cumsum(reset, axis=0, dtype=jnp.uint32)
+    words = _hash(*jax.random.bits(key, (2,), jnp.uint32), rows, episodes)
     steps = jnp.arange(time, dtype=jnp.uint32).reshape(time, *[1] * (len(batch) + 1))
-    return Noisy(xs, rows, jnp.broadcast_to(steps, (*leading, 1)))
+    return Noisy(xs, jnp.stack(words, axis=-1), jnp.broadcast_to(steps, (*leading, 1)))
 
 
 def quiet(network: Network) -> Network:
@@ -143,7 +142,8 @@ def part_input(cell: Cell, xs: Inputs, index: int) -> Inputs:
     """
     if takes_noise(cell):
         noisy = check_noisy(cell, xs)
-        return noisy._replace(key=_fold(noisy.key, jnp.uint32(index)))
+        # one to one for every index, and apart for every path of indices; threefry does the mixing, in `keep`
+        return noisy._replace(key=noisy.key * jnp.uint32([0x9E3779B1, 1]) + jnp.uint32([index + 1, 0]))
     return xs.x if isinstance(xs, Noisy) else xs
 
 
@@ -163,13 +163,9 @@ def check_noisy(cell: Cell, xs: Inputs) -> Noisy:
 
 def keep(noisy: Noisy, rate: float, size: int, *, each_step: bool) -> Bool[Array, "*leading size"]:
     """Booleans, each True with probability 1 − rate: other ones at every t, or the same for a whole sequence."""
-    key = _fold(noisy.key, noisy.t[..., 0]) if each_step else noisy.key
-
-    def draw(words):
-        bits = jax.random.bits(jax.random.wrap_key_data(words, impl="threefry2x32"), (size,), jnp.uint32)
-        return bits >= jnp.uint32(min(round(rate * 2**32), 2**32 - 1))
-
-    return jnp.vectorize(draw, signature="(k)->(n)")(key)
+    t = noisy.t if each_step else jnp.uint32(2**32 - 1)  # not the number of a step
+    bits, _ = _hash(noisy.key[..., :1], noisy.key[..., 1:], t, jnp.arange(size, dtype=jnp.uint32))
+    return bits >= jnp.uint32(min(round(rate * 2**32), 2**32 - 1))
 
 
 def check_rate(rate: float) -> None:
@@ -178,11 +174,9 @@ def check_rate(rate: float) -> None:
         raise ValueError(f"`rate` must lie in [0, 1), got {rate!r}.")
 
 
-def _fold(words: UInt32[Array, "*leading 2"], number: UInt32[Array, "*leading"]) -> UInt32[Array, "*leading 2"]:
-    """`jax.random.fold_in`, for keys as data on any leading axes."""
+def _hash(*words: UInt32[Array, "..."]) -> list[Array]:
+    """Threefry: two random words for each (key, key, counter, counter), all four broadcast against one another.
 
-    def fold(words, number):
-        key = jax.random.wrap_key_data(words, impl="threefry2x32")
-        return jax.random.key_data(jax.random.fold_in(key, number))
-
-    return jnp.vectorize(fold, signature="(k),()->(k)")(words, number)
+    `jax.random` wants one key for an array; here every row has its own, and they are data.
+    """
+    return threefry2x32_p.bind(*jnp.broadcast_arrays(*words))

@@ -16,7 +16,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.cells.autodiff_rules import local_rules
+from jaxrnn.cells.autodiff_rules import local_rules, tangent
+from jaxrnn.cells.noise import Noisy, check_noisy, part_input, takes_noise
 from jaxrnn.types import Cell, Inputs, Key
 
 
@@ -58,45 +59,58 @@ class Stack:
         return tuple(cell.initial_carry(p, batch_shape) for cell, p in zip(self.cells, params, strict=True))
 
     def project(self, params: tuple, xs: Inputs) -> Inputs:
-        """The lowest layer's projection."""
-        return self.cells[0].project(params[0], xs)
+        """The lowest layer's projection; where a layer draws noise, what the layers above it draw from as well."""
+        z = self.cells[0].project(params[0], part_input(self.cells[0], xs, 0))
+        return (z, check_noisy(self, xs)._replace(x=None)) if takes_noise(self) else z
 
     def step(self, params: tuple, carry: tuple, z: Inputs) -> tuple[tuple, Any]:
         """One step of every layer, from the lowest up."""
+        z, noise = z if takes_noise(self) else (z, None)
         carries, y = [], None
         for layer, (cell, p, c) in enumerate(zip(self.cells, params, carry, strict=True)):
-            c, y = cell.step(p, c, z if layer == 0 else cell.project(p, y))
+            c, y = cell.step(p, c, z if layer == 0 else cell.project(p, _read(cell, y, noise, layer)))
             carries.append(c)
         return tuple(carries), y
 
     def step_fwd(self, params: tuple, carry: tuple, z: Inputs):
         """The step, and of each layer the residual and the input that it projected."""
+        z, noise = z if takes_noise(self) else (z, None)
         carries, residuals, y = [], [], None
         for layer, (cell, p, c) in enumerate(zip(self.cells, params, carry, strict=True)):
-            below, z = y, z if layer == 0 else cell.project(p, y)
+            below = None if layer == 0 else _read(cell, y, noise, layer)
+            z = z if layer == 0 else cell.project(p, below)
             (c, y), residual = local_rules(cell).step_fwd(p, c, z)
             carries.append(c)
             residuals.append((residual, below))
-        return (tuple(carries), y), tuple(residuals)
+        return (tuple(carries), y), (tuple(residuals), noise)
 
     def step_bwd(self, params: tuple, residual: tuple, dcarry: tuple, dy):
         """2.2.2, from the highest layer down: ∇y of a layer is what the layer above sends to its input."""
+        residuals, noise = residual
         dcarries, locals_, dz = [], [], None
-        for cell, p, (res, below), dc in reversed(list(zip(self.cells, params, residual, dcarry, strict=True))):
+        for cell, p, (res, below), dc in reversed(list(zip(self.cells, params, residuals, dcarry, strict=True))):
             dc, dz, local = local_rules(cell).step_bwd(p, res, dc, dy)
             dcarries.append(dc)
             locals_.append((local, dz))
             if below is not None:
-                (dy,) = jax.vjp(lambda x, cell=cell, p=p: cell.project(p, x), below)[1](dz)
+                z, project_vjp = jax.vjp(lambda x, cell=cell, p=p: cell.project(p, x), below)
+                (dy,) = project_vjp(tangent(z, dz))
+                dy = dy.x if isinstance(dy, Noisy) else dy
+        dz = dz if noise is None else (dz, jax.tree.map(jnp.zeros_like, noise))
         return tuple(reversed(dcarries)), dz, tuple(reversed(locals_))
 
     def weight_bwd(self, params: tuple, residuals: tuple, locals: tuple) -> tuple:
         """2.2.3 for each layer, with the projections of all but the lowest, which `step` runs."""
         dparams = []
-        for cell, p, (res, below), (local, dz) in zip(self.cells, params, residuals, locals, strict=True):
+        for cell, p, (res, below), (local, dz) in zip(self.cells, params, residuals[0], locals, strict=True):
             dp = local_rules(cell).weight_bwd(p, res, local)
             if below is not None:
-                (projected,) = jax.vjp(lambda p, cell=cell, below=below: cell.project(p, below), p)[1](dz)
-                dp = jax.tree.map(jnp.add, dp, projected)
+                z, project_vjp = jax.vjp(lambda p, cell=cell, below=below: cell.project(p, below), p)
+                dp = jax.tree.map(jnp.add, dp, project_vjp(tangent(z, dz))[0])
             dparams.append(dp)
         return tuple(dparams)
+
+
+def _read(cell: Cell, y: Any, noise: Noisy | None, layer: int) -> Inputs:
+    """What a layer reads of the one below."""
+    return part_input(cell, y if noise is None else noise._replace(x=y), layer)
