@@ -234,16 +234,16 @@ def _vectors(targets, leading: tuple[int, ...], size: int, mask) -> Array:
         check_range("targets", targets, 0, size - 1, mask)
         tokens = jnp.asarray(targets)[..., None]
         return jnp.where((tokens < 0) | (tokens >= size), jnp.nan, jax.nn.one_hot(tokens[..., 0], size))
-    if dtype != bool and not jnp.issubdtype(dtype, jnp.floating):
+    if not any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.bool_)):
         raise TypeError(f"`targets` must be integers (token ids), floating or boolean (vectors), got {dtype}.")
     check_shape("targets", targets, (*leading, size), "[time, *batch, output]; or token ids [time, *batch]")
-    return jnp.asarray(targets, float if dtype == bool else dtype)
+    return jnp.asarray(targets, float if jnp.issubdtype(dtype, jnp.bool_) else dtype)
 
 
 def _check_probability(probability, leading: tuple[int, ...]) -> Array:
     """p with axes `[time, *batch]` or 1 in their places."""
     check_range("probability", probability, 0, 1)
-    p = jnp.asarray(probability)
+    p = jnp.asarray(probability, float)
     if p.shape not in ((), leading[:1], leading):
         raise ValueError(
             f"`probability` must be a number, or have shape {leading[:1]} ([time]) or {leading} ([time, *batch]), "
