@@ -29,6 +29,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.bptt import unroll_bptt
+from jaxrnn.cells.autodiff_rules import local_rules
 from jaxrnn.checks import check_range, check_shape, check_unroll, leading_axes
 from jaxrnn.types import Carry, Cell, Inputs, Key, Params
 from jaxrnn.unroll import select, zeros
@@ -182,8 +183,30 @@ class _Scheduled:
         """The cell's own step, and the coin."""
         z, target, coin = z
         carry, o = self.cell.step(params, carry, z)
+        return self._toss(carry, target, coin), o
+
+    def step_fwd(self, params: Params, carry: Carry, z: Inputs):
+        """The step; the cell's residual, and the coin."""
+        z, target, coin = z
+        (carry, o), residual = local_rules(self.cell).step_fwd(params, carry, z)
+        return (self._toss(carry, target, coin), o), (residual, coin)
+
+    def step_bwd(self, params: Params, residual, dcarry: Carry, dy):
+        """What the next step sends back goes to the truth with heads, to the output with tails."""
+        residual, coin = residual
+        dfed = self.cell.fed(dcarry)
+        dtarget = jnp.where(coin, dfed, 0)
+        dcarry = self.cell.with_fed(dcarry, dfed - dtarget)
+        dcarry, dz, local = local_rules(self.cell).step_bwd(params, residual, dcarry, dy)
+        return dcarry, (dz, dtarget, zeros(coin)), local
+
+    def weight_bwd(self, params: Params, residuals, locals) -> Params:
+        """The cell's own."""
+        return local_rules(self.cell).weight_bwd(params, residuals[0], locals)
+
+    def _toss(self, carry: Carry, target: Array, coin: Array) -> Carry:
         fed = self.cell.fed(carry)
-        return self.cell.with_fed(carry, jnp.where(coin, target.astype(fed.dtype), fed)), o
+        return self.cell.with_fed(carry, jnp.where(coin, target.astype(fed.dtype), fed))
 
 
 def _previous(targets: Array, given: Array, initial: Array, mask, reset, reverse: bool) -> tuple[Array, Array]:
