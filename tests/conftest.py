@@ -4,7 +4,7 @@ import os
 
 import jax
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from jaxtyping import config as jaxtyping_config
 
 _QUICK_TO_COMPILE = (
@@ -31,7 +31,14 @@ def _start_backend() -> None:
 
 
 _start_backend()
-settings.register_profile("jaxrnn", deadline=None, derandomize=True, database=None, max_examples=10)
+settings.register_profile(
+    "jaxrnn",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=10,
+    phases=set(Phase) - {Phase.explain},  # it traces every line, JAX's too
+)
 settings.load_profile("jaxrnn")
 
 

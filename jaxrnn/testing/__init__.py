@@ -1,0 +1,79 @@
+"""The library's laws, to be tried on any cell: your own, too.
+
+    check_cell(MyCell(input_size=3, hidden_size=5))
+
+tries them all.  Each is also a function of its own, `law_…(cell, problem=None)`, that raises AssertionError
+with the cell, the law and the largest difference.  Laws of an unroll take the member of the family, as
+`unroll=`, so that a new member is held to the same ones.  `random_problem` makes what they are tried on;
+the strategies `cells`, `lengths`, `masks`, `resets`, `draws` are for hypothesis.
+"""
+
+from jaxrnn.testing.batch import (
+    compilations,
+    law_batch_axes_are_rows,
+    law_equal_cells_compile_once,
+    law_rows_are_independent,
+)
+from jaxrnn.testing.contract import LAWS, check_cell, law_it_is_a_cell
+from jaxrnn.testing.gradients import (
+    law_bptt_is_the_gradient,
+    law_defaults_are_trivial_arguments,
+    law_derivatives_are_finite_differences,
+    law_hand_rules_agree_with_autodiff,
+    law_members_agree,
+)
+from jaxrnn.testing.padding import (
+    law_episodes_are_independent,
+    law_length_zero_is_the_identity,
+    law_padding_is_invisible,
+    law_reverse_starts_at_each_row_s_end,
+)
+from jaxrnn.testing.problem import Problem, Results, must_agree, random_problem, run
+from jaxrnn.testing.programs import (
+    Loop,
+    dots,
+    law_dtypes,
+    law_explicit_loop_carries_no_weights,
+    law_wrong_arguments_are_named,
+    loops,
+)
+from jaxrnn.testing.strategies import cells, draws, lengths, masks, resets
+from jaxrnn.testing.time import law_causality, law_reverse_is_forward_on_the_flip, law_split_anywhere
+
+__all__ = [
+    "LAWS",
+    "Loop",
+    "Problem",
+    "Results",
+    "cells",
+    "check_cell",
+    "compilations",
+    "dots",
+    "draws",
+    "law_batch_axes_are_rows",
+    "law_bptt_is_the_gradient",
+    "law_causality",
+    "law_defaults_are_trivial_arguments",
+    "law_derivatives_are_finite_differences",
+    "law_dtypes",
+    "law_episodes_are_independent",
+    "law_equal_cells_compile_once",
+    "law_explicit_loop_carries_no_weights",
+    "law_hand_rules_agree_with_autodiff",
+    "law_it_is_a_cell",
+    "law_length_zero_is_the_identity",
+    "law_members_agree",
+    "law_padding_is_invisible",
+    "law_reverse_is_forward_on_the_flip",
+    "law_reverse_starts_at_each_row_s_end",
+    "law_rows_are_independent",
+    "law_split_anywhere",
+    "law_wrong_arguments_are_named",
+    "lengths",
+    "loops",
+    "masks",
+    "must_agree",
+    "random_problem",
+    "resets",
+    "run",
+]

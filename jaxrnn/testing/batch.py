@@ -1,0 +1,130 @@
+"""Laws of batch axes and of compilation."""
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from jaxrnn.testing.problem import Problem, Results, law, must_agree, quick_jit, results, run
+from jaxrnn.types import Cell
+from jaxrnn.unroll import select, zeros
+from jaxrnn.unroll import unroll as reference
+
+_ROWS = Problem(params=None, xs=1, carry=0, mask=1, reset=1, dcarry=0, dys=1)
+"""Where the batch axis of a problem lies."""
+_ROWS_OUT = Results(carry=0, ys=1, dparams=0, dxs=1, dcarry=0)
+
+
+@partial(quick_jit, static_argnames="unroll")
+def _run_vmapped(cell: Cell, problem: Problem, *, unroll: Callable) -> Results:
+    one = partial(results, cell, unroll=unroll, reverse=False)
+    got = jax.vmap(one, in_axes=(_ROWS,), out_axes=_ROWS_OUT)(problem)
+    return got._replace(dparams=jax.tree.map(lambda d: jnp.sum(d, 0, dtype=d.dtype), got.dparams))
+
+
+@law
+def law_batch_axes_are_rows(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
+    """One batch axis = `jax.vmap` = two batch axes = a loop over rows without any; gradients sum over rows."""
+    want = run(cell, problem, unroll=unroll, reverse=False)
+    must_agree(cell, "jax.vmap over rows = a batch axis", _run_vmapped(cell, problem, unroll=unroll), want)
+    rows = problem.mask.shape[1]
+    two = run(cell, _reshape_batch(problem, (2, rows // 2)), unroll=unroll, reverse=False)
+    two = two._replace(**{name: _reshape(getattr(two, name), 1, 2, (rows,)) for name in ("ys", "dxs")})
+    two = two._replace(**{name: _reshape(getattr(two, name), 0, 2, (rows,)) for name in ("carry", "dcarry")})
+    must_agree(cell, "two batch axes = one", two, want)
+    alone = [run(cell, _row(problem, b), unroll=unroll, reverse=False) for b in range(rows)]
+    dparams = jax.tree.map(lambda *d: sum(d[1:], d[0]), *[r.dparams for r in alone])
+    stacked = Results(*(_stack([r[i] for r in alone], axis or 0) for i, axis in enumerate(_ROWS_OUT)))
+    must_agree(cell, "a loop over rows, no batch axis = a batch axis", stacked._replace(dparams=dparams), want)
+
+
+@law
+def law_rows_are_independent(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
+    """Row b changes by no bit when every other row does, and sends no gradient to them."""
+    mine = jnp.arange(problem.mask.shape[1]) == 0
+    sent = select(mine, problem.dcarry, zeros(problem.dcarry)), _select_rows(mine, problem.dys, zeros(problem.dys))
+    problem = problem._replace(dcarry=sent[0], dys=sent[1])
+    want = run(cell, problem, unroll=unroll, reverse=False)
+    others = jax.tree.map(lambda x: jnp.roll(x, 1, 0), (problem.xs, problem.mask, problem.reset))
+    xs, mask, reset = _select_rows(mine, (problem.xs, problem.mask, problem.reset), others)
+    got = run(cell, problem._replace(xs=xs, mask=mask, reset=reset), unroll=unroll, reverse=False)
+    must_agree(cell, "a row depends on itself alone", _row_of(got, 0), _row_of(want, 0), 0)
+    for b in range(1, problem.mask.shape[1]):
+        other = _row_of(want, b)
+        must_agree(cell, "no gradient goes to another row", (other[2:]), zeros(other[2:]), 0)
+
+
+def _select_rows(rows, if_true: PyTree, if_false: PyTree) -> PyTree:
+    """`select` on the second axis."""
+    return jax.tree.map(lambda a, b: select(jnp.broadcast_to(rows, a.shape[:2]), a, b), if_true, if_false)
+
+
+def _row_of(results: Results, b: int) -> tuple:
+    pairs = ((results.carry, 0), (results.ys, 1), (results.dxs, 1), (results.dcarry, 0))
+    return tuple(jax.tree.map(lambda a, axis=axis: jnp.take(a, b, axis), tree) for tree, axis in pairs)
+
+
+def _row(problem: Problem, b: int) -> Problem:
+    """Row b, without a batch axis."""
+    pairs = zip(problem, _ROWS, strict=True)
+    return Problem(
+        *(jax.tree.map(lambda a, i=axis: a if i is None else jnp.take(a, b, i), tree) for tree, axis in pairs)
+    )
+
+
+def _stack(trees: list[PyTree], axis: int) -> PyTree:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves, axis), *trees)
+
+
+def _reshape(tree: PyTree, start: int, stop: int, shape: tuple[int, ...]) -> PyTree:
+    """Axes start … start + stop − 1 as `shape`."""
+    return jax.tree.map(lambda a: a.reshape(*a.shape[:start], *shape, *a.shape[start + stop :]), tree)
+
+
+def _reshape_batch(problem: Problem, shape: tuple[int, ...]) -> Problem:
+    pairs = zip(problem, _ROWS, strict=True)
+    return Problem(*(tree if axis is None else _reshape(tree, axis, 1, shape) for tree, axis in pairs))
+
+
+@contextlib.contextmanager
+def compilations() -> Iterator[list[str]]:
+    """Collects an entry for every program that XLA compiles inside the `with`.
+
+    >>> with compilations() as compiled:
+    ...     y = jax.jit(lambda x: x - 12345.0)(jnp.ones(3))
+    >>> len(compiled) > 0
+    True
+    """
+    compiled: list[str] = []
+
+    def listen(event: str, duration_secs: float, **_) -> None:
+        if event.endswith("backend_compile_duration"):
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@law
+def law_equal_cells_compile_once(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
+    """A copy of the cell, other lengths and other resets of the same shapes: nothing is compiled again."""
+    twin = copy.deepcopy(cell)
+    if twin != cell or hash(twin) != hash(cell):
+        raise AssertionError(f"{cell} breaks the law: a copy of a cell is equal to it and hashes alike.")
+    flipped = jnp.flip(problem.mask, 1), jnp.flip(problem.reset, 1)
+
+    def go(cell, mask, reset):
+        jax.block_until_ready(unroll(cell, problem.params, problem.xs, problem.carry, mask=mask, reset=reset))
+
+    go(cell, problem.mask, problem.reset)
+    with compilations() as compiled:
+        go(twin, *flipped)
+    if compiled:
+        raise AssertionError(f"{cell} breaks the law: two equal cells compile once.  {len(compiled)} compiled again.")

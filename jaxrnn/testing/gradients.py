@@ -1,0 +1,164 @@
+"""Laws of gradients: every way to a gradient comes to the same numbers (chapter, section 2.2)."""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, PyTree
+
+from jaxrnn.bptt import bptt, unroll_bptt
+from jaxrnn.cells.autodiff_rules import AutodiffRules, local_rules, storable, tangent
+from jaxrnn.testing.problem import Problem, law, must_agree, quick_jit, results, run
+from jaxrnn.types import Cell
+from jaxrnn.unroll import select, zeros
+from jaxrnn.unroll import unroll as reference
+
+DIRECTIONS = (False, True)
+"""Of `reverse`."""
+
+
+@law
+def law_members_agree(cell: Cell, problem: Problem, *, unroll: Callable = unroll_bptt) -> None:
+    """A member of the unroll family gives the results and the gradients of `jaxrnn.unroll`."""
+    for reverse in DIRECTIONS:
+        got = run(cell, problem, unroll=unroll, reverse=reverse)
+        want = run(cell, problem, unroll=reference, reverse=reverse)
+        must_agree(cell, f"{_name(unroll)} = unroll, values and gradients, reverse={reverse}", got, want)
+
+
+@law
+def law_hand_rules_agree_with_autodiff(cell: Cell, problem: Problem) -> None:
+    """The cell's own `step_fwd`, `step_bwd` and `weight_bwd` are what `jax.vjp` of its step gives."""
+    if local_rules(cell) is not cell:
+        return
+    for reverse in DIRECTIONS:
+        got = run(cell, problem, unroll=unroll_bptt, reverse=reverse)
+        want = run(AutodiffRules(cell), problem, unroll=unroll_bptt, reverse=reverse)
+        must_agree(cell, f"hand-written rules = AutodiffRules, reverse={reverse}", got, want)
+
+
+@law
+def law_defaults_are_trivial_arguments(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
+    """No mask is a mask of True, no reset one of False, no carry the initial carry, whose gradient is θ's."""
+    everywhere = jnp.ones_like(problem.mask)
+    initial, vjp = jax.vjp(lambda p: cell.initial_carry(p, problem.mask.shape[1:]), problem.params)
+    explicit = problem._replace(carry=initial, mask=everywhere, reset=~everywhere)
+    for reverse in DIRECTIONS:
+        got = run(cell, problem._replace(carry=None, mask=None, reset=None), unroll=unroll, reverse=reverse)
+        want = run(cell, explicit, unroll=unroll, reverse=reverse)
+        through_start = storable(problem.params, vjp(tangent(initial, want.dcarry))[0])
+        want = want._replace(dparams=jax.tree.map(jnp.add, want.dparams, through_start), dcarry=None)
+        must_agree(cell, f"an argument left out = its trivial value in {_name(unroll)}, reverse={reverse}", got, want)
+
+
+@law
+def law_derivatives_are_finite_differences(
+    cell: Cell,
+    problem: Problem,
+    *,
+    unroll: Callable = reference,
+    order: int = 2,
+    modes: tuple[str, ...] = ("fwd", "rev"),
+) -> None:
+    """Forward and reverse mode agree with finite differences, of the results and (order 2) of their gradients.
+
+    With respect to every floating number in the parameters, the inputs and the first carry, all at once.
+    For a member with a `jax.custom_vjp`: `order=1, modes=("rev",)`.
+    """
+    point, rebuild = _floating((problem.params, problem.xs, problem.carry))
+
+    def function(flat):
+        params, xs, carry = rebuild(flat)
+        out = results(cell, problem._replace(params=params, xs=xs, carry=carry), unroll, False)
+        return _floating(out if order == 2 else out[:2])[0]
+
+    rng, step = np.random.default_rng(0), 1e-5
+    along = jnp.asarray(rng.standard_normal(point.shape))
+    against = jnp.asarray(rng.standard_normal(jax.eval_shape(function, point).shape))
+
+    @quick_jit
+    def derivatives(point, along, against):
+        ahead, behind = jax.vmap(function)(jnp.stack([point + step * along, point - step * along]))
+        jvp = jax.jvp(function, (point,), (along,))[1] if "fwd" in modes else None
+        vjp = jax.vjp(function, point)[1](against)[0] if "rev" in modes else None
+        return (ahead - behind) / (2 * step), jvp, vjp
+
+    differences, jvp, vjp = derivatives(point, along, against)
+    statement = f"of {_name(unroll)}, of order {order} and below, = finite differences"
+    if jvp is not None:
+        must_agree(cell, f"forward derivatives {statement}", jvp, differences, 1e-6)
+    if vjp is not None:
+        must_agree(cell, f"reverse derivatives {statement}", vjp @ along, against @ differences, 1e-6)
+
+
+def _floating(tree: PyTree) -> tuple[Array, Callable]:
+    """All floating numbers of a tree as one vector, and the way back."""
+    leaves, structure = jax.tree.flatten(tree)
+    floating = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
+    flat, unravel = ravel_pytree([leaf for leaf, moves in zip(leaves, floating, strict=True) if moves])
+
+    def rebuild(flat):
+        moved = iter(unravel(flat))
+        return structure.unflatten(next(moved) if moves else leaf for leaf, moves in zip(leaves, floating, strict=True))
+
+    return flat, rebuild
+
+
+@law
+def law_bptt_is_the_gradient(cell: Cell, problem: Problem) -> None:
+    """`bptt` gives the gradients of `unroll`; its `carries` are ∇L by a small push to h⁽ᵗ⁾, for every t."""
+    for reverse in DIRECTIONS:
+        got = _bptt(cell, problem, reverse=reverse)
+        want = run(cell, problem, unroll=reference, reverse=reverse)
+        must_agree(cell, f"bptt = jax.vjp of unroll, reverse={reverse}", got[:3], want[2:])
+        pushed, as_output = _pushes(cell, problem, reverse=reverse)
+        seen = select(problem.mask, problem.dys, zeros(problem.dys))
+        leaves = [
+            want + jax.tree.leaves(seen)[0] if is_output else want
+            for want, is_output in zip(jax.tree.leaves(pushed), as_output, strict=True)
+        ]
+        want = jax.tree.unflatten(jax.tree.structure(pushed), leaves)
+        must_agree(cell, f"bptt's carries = ∇L with respect to h at every t, reverse={reverse}", got.carries, want)
+
+
+@partial(quick_jit, static_argnames="reverse")
+def _bptt(cell: Cell, problem: Problem, reverse: bool):
+    params, xs, carry, mask, reset, dcarry, dys = problem
+    return bptt(cell, params, xs, carry, dcarry, dys, mask=mask, reset=reset, reverse=reverse)
+
+
+def _pushes(cell: Cell, problem: Problem, reverse: bool):
+    """∇L with respect to an ε⁽ᵗ⁾ added to the carry that step t hands on; and which leaf of it is y."""
+    z = jax.tree.map(lambda x: x[0], cell.project(problem.params, problem.xs))
+    with jax.disable_jit():  # so that "y is h" can be asked of Python, of a jitted step too
+        carry, y = cell.step(problem.params, problem.carry, z)
+    found = [leaf is y for leaf in jax.tree.leaves(carry)]
+    first = [is_output and not any(found[:i]) for i, is_output in enumerate(found)]
+    return _push_gradient(cell, problem, reverse), first
+
+
+@partial(quick_jit, static_argnames="reverse")
+def _push_gradient(cell: Cell, problem: Problem, reverse: bool):
+    """A scan of its own, with none of the library's: one more oracle."""
+    params, xs, carry, mask, reset, dcarry, dys = problem
+    initial = cell.initial_carry(params, mask.shape[1:])
+    crossed = jnp.concatenate([reset[1:], jnp.zeros_like(reset[:1])]) if reverse else reset
+
+    def body(carry, at_t):
+        x, mask, crossed, push = at_t
+        carry = select(crossed, initial, carry)
+        after, y = cell.step(params, carry, cell.project(params, select(mask, x, zeros(x))))
+        carry = jax.tree.map(jnp.add, select(mask, after, carry), push)
+        return carry, select(mask, y, zeros(y))
+
+    pushes = jax.tree.map(lambda leaf: jnp.zeros((mask.shape[0], *leaf.shape), leaf.dtype), carry)
+    out, vjp = jax.vjp(lambda e: lax.scan(body, carry, (xs, mask, crossed, e), reverse=reverse), pushes)
+    return storable(pushes, vjp(tangent(out, (dcarry, dys)))[0])
+
+
+def _name(member: Callable) -> str:
+    return getattr(member, "__name__", repr(member))

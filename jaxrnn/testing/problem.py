@@ -1,0 +1,209 @@
+"""What a law is tried on: random arrays for a cell, one compiled run with its gradients, one comparison.
+
+Compilation is what checking costs, so almost every law is stated on the same program, `run`, at one shape:
+lengths, holes, resets, starts and cotangents are data.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from jaxrnn.cells.autodiff_rules import storable, tangent
+from jaxrnn.types import Cell
+from jaxrnn.unroll import unroll
+
+TIME, BATCH = 6, (4,)
+"""The one shape that the laws are tried at."""
+
+
+_OPTIONS = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+quick_jit = functools.partial(jax.jit, compiler_options=_OPTIONS if jax.__version_info__ < (0, 11) else None)
+"""`jax.jit` for a program that runs for a millisecond, so that what it costs is LLVM's time; the same jaxpr."""
+
+
+class Problem(NamedTuple):
+    """The arguments of a run, and the cotangents of its results."""
+
+    params: PyTree
+    xs: PyTree
+    carry: PyTree
+    mask: Any
+    """`[time, *batch]`: rows of many lengths, one full and one empty, some with holes."""
+    reset: Any
+    """`[time, *batch]`."""
+    dcarry: PyTree
+    dys: PyTree
+
+
+class Results(NamedTuple):
+    """The results of a run, and the gradients of ⟨dcarry, carry⟩ + ⟨dys, ys⟩ with respect to its arguments."""
+
+    carry: PyTree
+    ys: PyTree
+    dparams: PyTree
+    dxs: PyTree
+    dcarry: PyTree
+
+
+def example_input(cell: Cell) -> jax.ShapeDtypeStruct:
+    """One step's input, without batch axes: the smallest vector that `cell` takes, by asking it.
+
+    Raises:
+      ValueError: no vector of 1 to 256 numbers is taken.
+
+    >>> from jaxrnn import GRU
+    >>> example_input(GRU(input_size=3, hidden_size=5)).shape
+    (3,)
+    """
+    params = jax.eval_shape(cell.init, jax.eval_shape(lambda: jax.random.key(0)))
+
+    def one_step(params, x):
+        return cell.step(params, cell.initial_carry(params, (2,)), cell.project(params, x))
+
+    for size in (*range(2, 257), 1):  # 1 last: it may be taken only because it broadcasts
+        try:
+            jax.eval_shape(one_step, params, jax.ShapeDtypeStruct((2, size), jnp.float32))
+        except (TypeError, ValueError):
+            continue
+        return jax.ShapeDtypeStruct((size,), jnp.float32)
+    raise ValueError(f"`x` must be given, an example of one step's input: {cell} takes no vector of 1 to 256 numbers.")
+
+
+def random_problem(
+    cell: Cell,
+    seed: int = 0,
+    *,
+    mask=None,
+    reset=None,
+    x: PyTree | None = None,
+    time: int = TIME,
+    batch: tuple[int, ...] = BATCH,
+    dtype=None,
+) -> Problem:
+    """Random parameters, inputs, start, mask, resets and cotangents for `cell`.
+
+    Args:
+      cell: any cell.
+      seed: of everything that is random.
+      mask, reset: `[time, *batch]`; random too, unless given.
+      x: an example of one step's input without batch axes, an array or a pytree of them; the default is
+        the smallest vector that the cell takes.
+      time, batch: the leading axes.
+      dtype: of the floating parameters and inputs: the widest that is enabled, unless given.
+    """
+    dtype = jnp.result_type(float) if dtype is None else dtype
+    rng = np.random.default_rng(seed)
+    params = jax.tree.map(lambda leaf: _noisy(rng, leaf, dtype, 0.3), _initial_params(cell, jnp.result_type(float)))
+    x = example_input(cell) if x is None else x
+    xs = jax.tree.map(lambda leaf: _noisy(rng, _zeros(leaf, (time, *batch)), dtype, 1.0), x)
+    carry = jax.tree.map(lambda leaf: _noisy(rng, leaf, leaf.dtype, 0.5), cell.initial_carry(params, batch))
+    _, ys = jax.eval_shape(functools.partial(unroll, cell), params, xs, carry)
+    dcarry, dys = (
+        jax.tree.map(lambda leaf: _noisy(rng, jnp.zeros(leaf.shape, leaf.dtype), leaf.dtype, 1.0, ints=False), tree)
+        for tree in (carry, ys)
+    )
+    mask = _random_mask(rng, time, batch) if mask is None else mask
+    reset = rng.random((time, *batch)) < 0.25 if reset is None else reset
+    return Problem(params, xs, carry, jnp.asarray(mask), jnp.asarray(reset), dcarry, dys)
+
+
+def _random_mask(rng, time: int, batch: tuple[int, ...]):
+    """Rows of many lengths, a full and an empty one among them, with some holes."""
+    lengths = rng.integers(0, time + 1, batch)
+    lengths.flat[:2] = [time, 0][: lengths.size]
+    return (np.arange(time).reshape(-1, *[1] * len(batch)) < lengths) & (rng.random((time, *batch)) < 0.85)
+
+
+def _zeros(x, leading: tuple[int, ...]):
+    return jnp.zeros((*leading, *x.shape), x.dtype)
+
+
+def _noisy(rng, leaf, dtype, scale: float, ints: bool = True):
+    """`leaf` plus noise, in `dtype` where it is floating; other leaves but integers stay as they are."""
+    if jnp.issubdtype(leaf.dtype, jnp.floating):
+        return jnp.asarray(np.asarray(leaf, np.float64) + scale * rng.standard_normal(leaf.shape), dtype)
+    if ints and jnp.issubdtype(leaf.dtype, jnp.integer):
+        return leaf + jnp.asarray(rng.integers(0, 3, leaf.shape), leaf.dtype)
+    return leaf
+
+
+@functools.lru_cache(maxsize=64)
+def _initial_params(cell: Cell, default_float):
+    return jax.jit(cell.init)(jax.random.key(0))
+
+
+def results(cell: Cell, problem: Problem, unroll: Callable, reverse: bool) -> Results:
+    """The run and its gradients, not compiled: to be transformed once more."""
+    params, xs, carry, mask, reset, dcarry, dys = problem
+
+    def forward(params, xs, carry):
+        return unroll(cell, params, xs, carry, mask=mask, reset=reset, reverse=reverse)
+
+    out, vjp = jax.vjp(forward, params, xs, carry)
+    gradients = storable((params, xs, carry), vjp(tangent(out, (dcarry, dys))))
+    return Results(*out, *gradients)
+
+
+run = quick_jit(results, static_argnames=("unroll", "reverse"))
+"""`results`, compiled once for a cell, a member of the unroll family, a direction and a shape."""
+
+
+def law(check: Callable) -> Callable:
+    """A law as a public function: in float64 whatever the setting, on a random problem unless one is given."""
+
+    @functools.wraps(check)
+    def checked(cell: Cell, problem: Problem | None = None, **options) -> None:
+        with jax.enable_x64(True):
+            check(cell, random_problem(cell) if problem is None else problem, **options)
+
+    return checked
+
+
+def must_agree(cell: Cell, statement: str, got: PyTree, want: PyTree, tolerance: float | None = None) -> None:
+    """Raises AssertionError, with the cell, the law and the largest difference, unless `got` is `want`.
+
+    Differences are relative to the largest number of the leaf, where that is above 1.  The tolerance is
+    1e-10 in float64 and what the coarser of the two dtypes allows otherwise; 0 asks for equality.
+    """
+    if jax.tree.structure(got) != jax.tree.structure(want):
+        raise AssertionError(
+            f"{cell} breaks the law: {statement}.  Structures differ: "
+            f"{jax.tree.structure(got)}, expected {jax.tree.structure(want)}."
+        )
+    worst = max(map(_difference, *map(jax.tree_util.tree_leaves_with_path, (got, want))), default=None)
+    if worst is None:
+        return
+    allowed = max(map(_rounding, jax.tree.leaves((got, want)))) if tolerance is None else tolerance
+    difference, where = worst
+    if not difference <= allowed:
+        raise AssertionError(
+            f"{cell} breaks the law: {statement}.  Largest difference {difference:.3g}, at {where or 'the array'}; "
+            f"allowed {allowed:.3g}."
+        )
+
+
+def _difference(got, want) -> tuple[float, str]:
+    """The largest difference of two leaves, inf where NaN or a shape is in the way, and the leaf's name."""
+    (path, a), (_, b) = got, want
+    a, b = (np.asarray(jax.random.key_data(v) if jnp.issubdtype(v.dtype, jax.dtypes.prng_key) else v) for v in (a, b))
+    if a.shape != b.shape:
+        return np.inf, f"{jax.tree_util.keystr(path)}: shape {a.shape}, expected {b.shape}"
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    worst = np.max(np.where(a == b, 0, np.abs(a - b)), initial=0) / np.max(np.abs(b), initial=1)
+    return (np.inf if np.isnan(worst) else float(worst)), jax.tree_util.keystr(path)
+
+
+def _rounding(leaf) -> float:
+    if not jnp.issubdtype(leaf.dtype, jnp.floating) or leaf.dtype == jnp.float64:
+        return 1e-10
+    return 1e-5 if leaf.dtype == jnp.float32 else 0.05

@@ -1,0 +1,138 @@
+"""Laws that are read off the program: what a loop carries, what it multiplies, in which dtype, and what it refuses."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn.bptt import unroll_bptt
+from jaxrnn.testing.problem import Problem, law, random_problem, results
+from jaxrnn.types import Cell
+from jaxrnn.unroll import unroll as reference
+
+
+class Loop(NamedTuple):
+    """One `lax.scan` of a program."""
+
+    reverse: bool
+    dots: int
+    """Matrix products in the body, `dot_general`."""
+    carried: tuple[tuple[int, ...], ...]
+    """The shapes that go from one step to the next."""
+
+
+def loops(function: Callable, *args) -> list[Loop]:
+    """Every scan in the program of `function(*args)`, in order; nothing is compiled.
+
+    >>> from jax import lax
+    >>> w = jnp.ones((3, 3))
+    >>> loops(lambda h: lax.scan(lambda h, _: (h @ w, None), h, length=5), jnp.ones(3))
+    [Loop(reverse=False, dots=1, carried=((3,),))]
+    """
+    return [
+        Loop(
+            eqn.params["reverse"],
+            sum(inner.primitive.name == "dot_general" for inner in _equations(eqn.params["jaxpr"])),
+            tuple(v.aval.shape for v in eqn.outvars[: eqn.params["num_carry"]]),
+        )
+        for eqn in _equations(jax.make_jaxpr(function)(*args))
+        if eqn.primitive.name == "scan"
+    ]
+
+
+def _equations(jaxpr) -> Iterator:
+    """Every equation, those of inner programs too."""
+    for eqn in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+        yield eqn
+        for inner in jax.tree.leaves(eqn.params, is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")):
+            if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
+                yield from _equations(inner)
+
+
+def dots(function: Callable, *args) -> int:
+    """The number of matrix products in the program of `function(*args)`."""
+    return sum(eqn.primitive.name == "dot_general" for eqn in _equations(jax.make_jaxpr(function)(*args)))
+
+
+@law
+def law_explicit_loop_carries_no_weights(cell: Cell, problem: Problem, *, unroll: Callable = unroll_bptt) -> None:
+    """The backward loop of explicit BPTT carries nothing shaped like a parameter: 2.2.3 is one sum, after it.
+
+    The forward loop multiplies as often as one step does (or one step and its projection).
+    """
+    shapes = {leaf.shape for leaf in jax.tree.leaves(problem.params)}
+    batch = next(n for n in count(7) if all(n not in shape for shape in shapes))
+    x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[problem.mask.ndim :], leaf.dtype), problem.xs)
+    wide = random_problem(cell, x=x, batch=(batch,))
+    found = loops(partial(results, cell, unroll=unroll, reverse=False), wide)
+    carried = [shape for loop in found if loop.reverse for shape in loop.carried if shape in shapes]
+    if carried:
+        raise AssertionError(f"{cell} breaks the law: no weight in the backward loop.  It carries {carried}.")
+    z = jax.tree.map(lambda z: z[0], cell.project(wide.params, wide.xs))
+    step, project = dots(cell.step, wide.params, wide.carry, z), dots(cell.project, wide.params, wide.xs)
+    forward = max((loop.dots for loop in found if not loop.reverse), default=0)
+    if forward not in (step, step + project):
+        raise AssertionError(
+            f"{cell} breaks the law: the loop multiplies as often as the step.  {forward} products, step has {step}."
+        )
+
+
+@law
+def law_dtypes(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
+    """It runs for parameters of every floating dtype, x64 on and off, and gradients have the parameters' dtype."""
+    for name, x64 in (("float64", True), *((n, x) for n in ("float32", "bfloat16", "float16") for x in (True, False))):
+        statement = f"{cell} breaks the law: it runs in {name}, x64 {'on' if x64 else 'off'}"
+        with jax.enable_x64(x64):
+            try:
+                case = _abstract(cell, problem, jnp.dtype(name))
+                got = jax.eval_shape(partial(results, cell, unroll=unroll, reverse=False), case)
+            except (TypeError, ValueError) as error:
+                raise AssertionError(f"{statement}.  {type(error).__name__}: {error}") from error
+        for want, have in zip(jax.tree.leaves(case.params), jax.tree.leaves(got.dparams), strict=True):
+            if want.dtype != have.dtype:
+                raise AssertionError(f"{statement}.  The gradient of a {want.dtype} parameter is {have.dtype}.")
+
+
+def _abstract(cell: Cell, problem: Problem, dtype: jnp.dtype) -> Problem:
+    """The shapes of a problem, floating parameters and inputs in `dtype`."""
+
+    def leaf(a):
+        narrow = jax.dtypes.canonicalize_dtype(a.dtype)
+        return jax.ShapeDtypeStruct(a.shape, dtype if jnp.issubdtype(a.dtype, jnp.floating) else narrow)
+
+    params, xs = jax.tree.map(leaf, (problem.params, problem.xs))
+    carry = jax.eval_shape(lambda p: cell.initial_carry(p, problem.mask.shape[1:]), params)
+    _, ys = jax.eval_shape(partial(reference, cell), params, xs, carry)
+    return Problem(params, xs, carry, problem.mask, problem.reset, carry, ys)
+
+
+@law
+def law_wrong_arguments_are_named(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
+    """A wrong shape, dtype or structure is a TypeError or ValueError that begins with the argument's name."""
+    params, xs, carry, mask, *_ = problem
+    row = mask[:, 0]
+    steps = (mask[:, :1], row, mask[..., None], mask[1:], mask[:, 1:], mask.astype(int), mask.astype(float))
+    wrong = [
+        *({name: value} for name in ("mask", "reset") for value in steps),
+        {"carry": jax.tree.map(lambda a: a[1:], carry)},
+        {"carry": jax.tree.map(lambda a: a[:1], carry)},
+        {"carry": (carry, carry)},
+        {"params": (params,)},
+        {"params": jax.tree.map(lambda a: a[..., None], params)},
+        {"xs": jax.tree.map(lambda a: a[0, 0], xs)},
+        {"cell": "LSTM"},
+    ]
+    for bad in wrong:
+        ((name, value),) = bad.items()
+        arguments = {"cell": cell, "params": params, "xs": xs, "carry": carry, **bad}
+        statement = f"{cell} breaks the law: a wrong `{name}` is named"
+        try:
+            unroll(**arguments)
+        except (TypeError, ValueError) as error:
+            if not str(error).startswith(f"`{name}"):
+                raise AssertionError(f"{statement}.  It said: {error}") from error
+        else:
+            raise AssertionError(f"{statement}.  {jax.tree.map(jnp.shape, value)} was taken.")

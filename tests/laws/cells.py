@@ -1,0 +1,80 @@
+"""The table CELLS: every cell and wrapper, tiny, and a user's own.  A new cell joins by one row."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jaxtyping import Array
+
+from jaxrnn import GRU, LSTM, AutodiffRules, Elman, Feedback, Jordan, Readout, Stack
+from jaxrnn.precision import accumulator, matmul
+
+INPUT, HIDDEN = 3, 5
+
+
+class OwnParams(NamedTuple):
+    u: Array
+    w: Array
+    start: Array
+    """h⁽⁰⁾ is learned."""
+
+
+class OwnCarry(NamedTuple):
+    h: Array
+    steps: Array
+    """How many steps were made: integers, without a gradient."""
+    log: dict
+    """{"best": the largest h so far}."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Own:
+    """A user's cell: a carry of many kinds, a learned start, an output that is not the carry."""
+
+    input_size: int
+    hidden_size: int
+
+    def init(self, key):
+        keys = jax.random.split(key, 3)
+        shapes = (self.input_size, self.hidden_size), (self.hidden_size, self.hidden_size), (self.hidden_size,)
+        return OwnParams(*(jax.random.normal(k, shape) / 2 for k, shape in zip(keys, shapes, strict=True)))
+
+    def initial_carry(self, params, batch_shape=()):
+        h = jnp.broadcast_to(params.start, (*batch_shape, self.hidden_size)).astype(accumulator(params.w.dtype))
+        return OwnCarry(h, jnp.zeros(batch_shape, jnp.int32), {"best": jnp.zeros_like(h)})
+
+    def project(self, params, xs):
+        return matmul(xs, params.u)
+
+    def step(self, params, carry, z):
+        pace = 1 / (1 + carry.steps[..., None]).astype(carry.h.dtype)
+        h = (1 - pace) * carry.h + pace * jnp.tanh(z + matmul(carry.h, params.w))
+        best = jnp.maximum(carry.log["best"], h)
+        return OwnCarry(h, carry.steps + 1, {"best": best}), h * best
+
+
+LIBRARY = {
+    "elman_tanh": Elman(INPUT, HIDDEN),
+    "elman_relu": Elman(INPUT, HIDDEN, "relu"),
+    "elman_identity": Elman(INPUT, HIDDEN, "identity"),
+    "lstm": LSTM(INPUT, HIDDEN),
+    "lstm_peephole_previous": LSTM(INPUT, HIDDEN, "previous"),
+    "lstm_peephole_current": LSTM(INPUT, HIDDEN, "current"),
+    "gru_reset_before": GRU(INPUT, HIDDEN),
+    "gru_reset_after": GRU(INPUT, HIDDEN, "after"),
+    "jordan": Jordan(INPUT, HIDDEN, 4),
+    "feedback_gru": Feedback(GRU(INPUT + 4, HIDDEN), Readout(HIDDEN, 4)),
+    "stack": Stack((LSTM(INPUT, HIDDEN, "current"), Elman(HIDDEN, 4), GRU(4, 2))),
+    "stack_of_own": Stack((GRU(INPUT, 4, "after"), Own(4, HIDDEN))),
+    "autodiff_rules_gru": AutodiffRules(GRU(INPUT, HIDDEN)),
+    "autodiff_rules_lstm": AutodiffRules(LSTM(INPUT, HIDDEN, "previous")),
+}
+"""Cells that follow the table of `jaxrnn.precision`."""
+
+CELLS = {**LIBRARY, "own": Own(INPUT, HIDDEN)}
+
+every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS.keys())
+"""`@every_cell` above a test that takes `cell`; the id is the cell's alone, which keeps its tests together."""

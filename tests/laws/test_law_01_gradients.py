@@ -1,0 +1,67 @@
+"""Law 1: every way to a gradient comes to the same numbers."""
+
+import jax
+from cells import every_cell
+from hypothesis import given, settings
+
+from jaxrnn import bptt, unroll_bptt, unroll_python
+from jaxrnn.testing import (
+    draws,
+    law_bptt_is_the_gradient,
+    law_defaults_are_trivial_arguments,
+    law_derivatives_are_finite_differences,
+    law_hand_rules_agree_with_autodiff,
+    law_members_agree,
+    random_problem,
+)
+
+
+@every_cell
+@given(drawn=draws())
+def test_explicit_bptt_is_the_gradient_of_unroll(cell, drawn):
+    law_members_agree(cell, random_problem(cell, **drawn), unroll=unroll_bptt)
+
+
+@every_cell
+@given(drawn=draws())
+def test_hand_written_rules_are_what_autodiff_of_a_step_gives(cell, drawn):
+    law_hand_rules_agree_with_autodiff(cell, random_problem(cell, **drawn))
+
+
+@every_cell
+@given(drawn=draws())
+def test_the_python_loop_is_the_scan(cell, drawn):
+    law_members_agree(cell, random_problem(cell, **drawn), unroll=unroll_python)
+
+
+@every_cell
+@given(drawn=draws())
+def test_bptt_gives_the_gradients_of_everything_and_of_every_carry(cell, drawn):
+    law_bptt_is_the_gradient(cell, random_problem(cell, **drawn))
+
+
+@every_cell
+@given(drawn=draws())
+@settings(max_examples=3)
+def test_an_argument_left_out_is_its_trivial_value(cell, drawn):
+    problem = random_problem(cell, **drawn)
+    law_defaults_are_trivial_arguments(cell, problem)
+    law_defaults_are_trivial_arguments(cell, problem, unroll=unroll_bptt)
+
+
+@every_cell
+def test_explicit_bptt_is_the_finite_difference(cell):
+    law_derivatives_are_finite_differences(cell, unroll=unroll_bptt, order=1, modes=("rev",))
+
+
+@every_cell
+def test_the_output_s_share_is_in_the_hidden_gradient_where_the_output_is_the_state(cell):
+    """∇_{h⁽ᵀ⁾}L at the last step is all that is sent: ∇ of the final carry, plus ∇y⁽ᵀ⁾ where y = h."""
+    p = random_problem(cell)
+    carries = bptt(cell, p.params, p.xs, p.carry, p.dcarry, p.dys).carries
+    shares = [
+        bool((last[-1] != sent).any())
+        for last, sent in zip(jax.tree.leaves(carries), jax.tree.leaves(p.dcarry), strict=True)
+    ]
+    owns_its_output = not any(name in repr(cell) for name in ("Own", "Jordan", "Feedback"))  # elsewhere y = h
+    assert sum(shares) == owns_its_output
