@@ -1,0 +1,62 @@
+"""A tiny generator for each stop rule, and every sequence that it can make."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn import GRU, LSTM, Elman, EndSymbol, StopRule, StopUnit, SymbolModel
+
+VOCABULARY, BOUND, START = 3, 3, 1
+RULES = ("end symbol", "stop unit", "predicted length")
+
+
+class Case(NamedTuple):
+    """A model with its parameters, and its rule for a batch shape."""
+
+    model: SymbolModel
+    params: Any
+    rule: Callable[[tuple[int, ...]], StopRule]
+
+    def carry(self, batch: tuple[int, ...] = ()):
+        return self.model.initial_carry(self.params, batch)
+
+
+def make(rule: str, seed: int = 0, bound: int = BOUND) -> Case:
+    """Weights half as large again as `init` makes them, so that no two sequences are about as likely."""
+    cell = {"end symbol": Elman(4, 5), "stop unit": LSTM(4, 5), "predicted length": GRU(4, 5)}[rule]
+    longest = bound if rule == "predicted length" else None
+    model = SymbolModel(cell, VOCABULARY, 4, 5, stop_unit=rule == "stop unit", longest=longest)
+    key, length_key = jax.random.split(jax.random.key(seed))
+    params = jax.tree.map(lambda leaf: 1.5 * leaf, model.init(key))
+    if longest is not None:
+        params = params._replace(length_logits=jax.random.normal(length_key, (longest,)))
+        return Case(model, params, lambda batch: model.predicted_length(params, batch))
+    return Case(model, params, lambda batch: EndSymbol(0) if rule == "end symbol" else StopUnit())
+
+
+class Everything(NamedTuple):
+    """All sequences of up to `bound` symbols, stopped and, at the bound, not; one a row."""
+
+    symbols: jax.Array
+    lengths: jax.Array
+    stopped: jax.Array
+
+    def key(self, row: int) -> tuple[tuple[int, ...], bool]:
+        """What makes the row different from every other."""
+        length = int(self.lengths[row])
+        return tuple(self.symbols[:length, row].tolist()), bool(self.stopped[row])
+
+
+def every_sequence(bound: int = BOUND) -> Everything:
+    rows = [
+        (word, stopped)
+        for length in range(1, bound + 1)
+        for word in itertools.product(range(VOCABULARY), repeat=length)
+        for stopped in ((True, False) if length == bound else (True,))
+    ]
+    symbols = [[*word, *[-1] * (bound - len(word))] for word, _ in rows]
+    lengths, stopped = [len(word) for word, _ in rows], [stopped for _, stopped in rows]
+    return Everything(jnp.array(symbols).T, jnp.array(lengths), jnp.array(stopped))
