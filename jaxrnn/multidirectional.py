@@ -151,7 +151,7 @@ def unroll_2d(
 
     References: Graves, Fernández & Schmidhuber 2007.
     """
-    return _checked_run((cell,), (params,), xs, mask, (reverse,))[0]
+    return _checked_run((cell,), (params,), xs, mask, (_two(reverse),))[0]
 
 
 def unroll_2d_python(
@@ -175,6 +175,7 @@ def unroll_2d_python(
     References: Graves, Fernández & Schmidhuber 2007, algorithm 1.
     """
     xs, mask = _check(cell, params, xs, mask)
+    reverse = _two(reverse)
     height, width, *batch = xs.shape[:-1]
     outside = cell.initial_carry(params, tuple(batch))
     states, ys = {}, {}
@@ -200,6 +201,12 @@ def _check(cell: Cell2D, params: Params, xs, mask) -> tuple[Array, Array | None]
     if xs.ndim < 3:
         raise ValueError(f"`xs` must have shape [height, width, *batch, features], got {xs.shape}.")
     return xs, check_steps("mask", mask, xs.shape[:-1])
+
+
+def _two(reverse) -> tuple[bool, bool]:
+    if not isinstance(reverse, tuple) or len(reverse) != 2:
+        raise ValueError(f"`reverse` must be two booleans, (vertically, horizontally), got {reverse!r}.")
+    return bool(reverse[0]), bool(reverse[1])
 
 
 def _checked_run(cells, params, xs, mask, reverses) -> list[Array]:

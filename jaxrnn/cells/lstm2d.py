@@ -6,9 +6,10 @@
 
 and h = C = 0 outside of the image.  One forget gate for each dimension, as in the paper; its peepholes are left out.
 
-C_ij is a sum over all paths that lead to (i, j), of which there are exponentially many: with f₁ = f₂ = f it can
-grow like (2f)^{i+j}.  The forget biases therefore start at 0, f = 1/2, where the paths' weights sum to 1, and not
-at 1 as in one dimension.
+C_ij is a sum over all paths that lead to (i, j), of which there are exponentially many: with f₁ = f₂ = f it
+grows like (2f)^{i+j}.  The forget biases therefore start at 0, f = 1/2, where the weights of the paths to one
+diagonal sum to 1, and not at 1 as in one dimension.  Nothing keeps f₁ + f₂ ≤ 1 after that: on large images it
+may still grow (h does not: it is bounded by 1), which is what Leifert et al. made other cells for.
 
 U, W₁, W₂, b → `params.u`, `params.w_above`, `params.w_left`, `params.b`, the gates i, f₁, f₂, g, o side by side.
 

@@ -1,0 +1,162 @@
+"""Two directions: what y(t) sees, where each row's final states lie, and every way to run them."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn import (
+    GRU,
+    LSTM,
+    Bidirectional,
+    DeepOutput,
+    Directions,
+    Elman,
+    Stack,
+    mask_from_lengths,
+    unroll,
+    unroll_bptt,
+    unroll_python,
+)
+
+TIME, INPUT, HIDDEN = 6, 3, 4
+LENGTHS = jnp.array([6, 4, 1, 0])
+MASK = mask_from_lengths(LENGTHS, TIME)
+XS = jax.random.normal(jax.random.key(0), (TIME, 4, INPUT))
+NETWORKS = {
+    "same": Bidirectional(LSTM(INPUT, HIDDEN), LSTM(INPUT, HIDDEN)),
+    "mixed": Bidirectional(GRU(INPUT, HIDDEN), Elman(INPUT, 2)),
+    "sum": Bidirectional(LSTM(INPUT, HIDDEN, "previous"), GRU(INPUT, HIDDEN, "after"), merge="sum"),
+    "stacks": Bidirectional(Stack((GRU(INPUT, 2), GRU(2, HIDDEN))), Elman(INPUT, HIDDEN), merge="sum"),
+}
+
+
+@pytest.fixture(params=NETWORKS)
+def case(request):
+    network = NETWORKS[request.param]
+    return network, network.init(jax.random.key(1))
+
+
+def halves(network, ys):
+    return jnp.split(ys, [ys.shape[-1] - network.backward_cell.hidden_size], axis=-1)
+
+
+def test_each_row_is_its_own_two_runs_without_any_padding(case):
+    """Values at every step, and final states: h at L − 1, g at 0; for length 0 the initial carry."""
+    network, params = case
+    carry, ys = network.apply(params, XS, mask=MASK)
+    for b, length in enumerate(LENGTHS.tolist()):
+        forward = unroll_python(network.forward_cell, params.forward, XS[:length, b])
+        flipped = unroll_python(network.backward_cell, params.backward, XS[:length, b][::-1])
+        h, g = forward[1], flipped[1][::-1]
+        want = h + g if network.merge == "sum" else jnp.concatenate([h, g], axis=-1)
+        np.testing.assert_allclose(ys[:length, b], want, atol=1e-12)
+        assert (ys[length:, b] == 0).all()
+        for got, alone in zip(carry, (forward[0], flipped[0]), strict=True):
+            jax.tree.map(lambda a, w, b=b: np.testing.assert_allclose(a[b], w, atol=1e-12), got, alone)
+
+
+@pytest.mark.parametrize("name", ["same", "mixed"])
+def test_the_final_states_are_h_at_the_last_step_and_g_at_the_first(name):
+    network = NETWORKS[name]
+    carry, ys = network.apply(network.init(jax.random.key(1)), XS, mask=MASK)
+    h, g = halves(network, ys)
+    for b, length in enumerate(LENGTHS.tolist()[:3]):
+        np.testing.assert_array_equal(h[length - 1, b], jax.tree.leaves(carry.forward)[0][b])
+        np.testing.assert_array_equal(g[0, b], jax.tree.leaves(carry.backward)[0][b])
+
+
+def test_every_output_depends_on_every_valid_input_and_on_no_padding(case):
+    network, params = case
+    jacobian = jax.jit(jax.jacrev(lambda xs: network.apply(params, xs, mask=MASK)[1].sum(axis=-1)))(XS)
+    for b, length in enumerate(LENGTHS.tolist()):
+        depends = jacobian[:, b, :, b]
+        strength = abs(depends).sum(axis=-1)
+        assert (strength[:length, :length] > 0).all()
+        assert (strength[length:] == 0).all() and (strength[:, length:] == 0).all()
+
+
+@pytest.mark.parametrize(("name", "run"), [*((name, unroll_bptt) for name in NETWORKS), ("mixed", unroll_python)])
+def test_every_member_of_the_unroll_family_gives_the_same_values_and_gradients(name, run):
+    network = NETWORKS[name]
+    params = network.init(jax.random.key(1))
+    reset = jnp.zeros((TIME, 4), bool).at[3, 0].set(True)
+    carry = jax.tree.map(lambda a: a + 0.3, network.initial_carry(params, (4,)))
+
+    @partial(jax.jit, static_argnums=1)
+    @jax.value_and_grad
+    def loss(arguments, run):
+        params, xs, carry = arguments
+        carry, ys = network.apply(params, xs, carry, mask=MASK, reset=reset, run=run)
+        return sum(jnp.sin(leaf).sum() for leaf in jax.tree.leaves((carry, ys)))
+
+    got, want = loss((params, XS, carry), run), loss((params, XS, carry), unroll)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10), got, want)
+
+
+@pytest.mark.parametrize("padding", [1e6, jnp.nan, jnp.inf])
+def test_nothing_in_the_padding_reaches_a_value_or_a_gradient(padding):
+    network = NETWORKS["same"]
+    params = network.init(jax.random.key(1))
+
+    @jax.jit
+    @partial(jax.value_and_grad, argnums=(0, 1), has_aux=True)
+    def loss(params, xs):
+        carry, ys = network.apply(params, xs, mask=MASK)
+        return ys.sum() + carry.backward.c.sum(), ys
+
+    clean, dirty = loss(params, XS), loss(params, jnp.where(MASK[..., None], XS, padding))
+    jax.tree.map(np.testing.assert_array_equal, dirty, clean)
+
+
+def test_joined_episodes_are_the_episodes_run_apart(case):
+    network, params = case
+    reset = jnp.zeros((TIME, 4), bool).at[2].set(True)
+    _, joined = network.apply(params, XS, reset=reset)
+    apart = [network.apply(params, xs)[1] for xs in (XS[:2], XS[2:])]
+    np.testing.assert_allclose(joined, jnp.concatenate(apart), atol=1e-12)
+
+
+def test_reversed_it_is_the_network_on_the_flipped_sequence(case):
+    network, params = case
+    carry, ys = network.apply(params, XS, reverse=True)
+    want_carry, want = network.apply(params, XS[::-1])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), (carry, ys[::-1]), (want_carry, want))
+
+
+def test_vmap_over_rows_is_the_batch_axis_and_t_may_be_zero():
+    network = NETWORKS["sum"]
+    params = network.init(jax.random.key(1))
+    _, want = network.apply(params, XS, mask=MASK)
+    got = jax.vmap(lambda x, m: network.apply(params, x, mask=m)[1], in_axes=1, out_axes=1)(XS, MASK)
+    np.testing.assert_allclose(got, want, atol=1e-12)
+    carry, ys = network.apply(params, XS[:0])
+    assert ys.shape == (0, 4, HIDDEN)
+    jax.tree.map(np.testing.assert_array_equal, carry, network.initial_carry(params, (4,)))
+
+
+def test_bad_arguments_are_named(without_beartype):
+    with pytest.raises(TypeError, match="`backward_cell` must be a cell"):
+        Bidirectional(GRU(3, 4), "GRU")
+    with pytest.raises(ValueError, match="`merge` must be one of 'concat', 'sum'"):
+        Bidirectional(GRU(3, 4), GRU(3, 4), "mean")
+    uneven = Bidirectional(GRU(INPUT, 4), GRU(INPUT, 2), "sum")
+    with pytest.raises(ValueError, match=r'`merge` must be "concat" for outputs of several sizes \(4, 2\)'):
+        uneven.apply(uneven.init(jax.random.key(0)), XS)
+    network = NETWORKS["same"]
+    params = network.init(jax.random.key(0))
+    with pytest.raises(ValueError, match=r"`params` must be Directions"):
+        network.apply(params.forward, XS)
+    with pytest.raises(ValueError, match="`carry"):
+        network.apply(params, XS, Directions(*network.initial_carry(params, (3,))))
+    with pytest.raises(ValueError, match="`xs` must have trailing size input_size=3"):
+        network.apply(params, XS[..., :2])
+    with pytest.raises(ValueError, match="`mask` must have shape"):
+        network.apply(params, XS, mask=MASK[:3])
+
+
+def test_an_output_may_be_deeper_than_the_state():
+    network = Bidirectional(DeepOutput(GRU(INPUT, 4), (4, 6)), GRU(INPUT, 4))
+    assert network.apply(network.init(jax.random.key(0)), XS)[1].shape == (TIME, 4, 10)
