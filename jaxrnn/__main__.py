@@ -24,18 +24,21 @@ def main(argv: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without the character shows "?"
     try:
-        return _dispatch(argv)
+        code = _dispatch(argv)
+        sys.stdout.flush()  # here, so that a full disk behind `>` is reported as any other
+        return code
     except KeyboardInterrupt:
         return _fail("interrupted.", 130)
     except SystemExit as stop:  # --help
         return int(stop.code or 0)
     except BrokenPipeError:  # the reader (head, less) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 141
     except (ValueError, OSError, MemoryError, RuntimeError) as error:
         message = _explain(error)
         if message is None:
             raise
+        _discard_output()
         return _fail(message, 2)
 
 
@@ -53,7 +56,8 @@ def _dispatch(argv: list[str]) -> int:
 
 def _usage() -> str:
     width = min(shutil.get_terminal_size().columns, 88) - 1
-    lines = ["usage: jaxrnn COMMAND [OPTIONS]", "", "Recurrent networks as pure functions for JAX.", ""]
+    lines = ["usage: jaxrnn COMMAND [OPTIONS]", ""]
+    lines += [*textwrap.wrap("Recurrent networks as pure functions for JAX.", width), ""]
     for name, what in COMMANDS.items():
         lines += textwrap.wrap(f"{name:11}{what}", width, initial_indent="  ", subsequent_indent=" " * 13)
     lines += ["", *textwrap.wrap("`jaxrnn COMMAND --help` has the options and examples.", width)]
@@ -73,6 +77,14 @@ def _explain(error: Exception) -> str | None:
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return "out of memory; take smaller sizes (--hidden, --batch, --length, --layers)."
     return None
+
+
+def _discard_output() -> None:
+    """What cannot be written any more is not tried again when the interpreter ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> int:

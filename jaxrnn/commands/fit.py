@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxrnn import checkpoint, plots
+from jaxrnn import checkpoint, plots, weights
 from jaxrnn.commands import runs
 from jaxrnn.commands.experiment import Experiment
 from jaxrnn.commands.progress import Progress
@@ -77,6 +77,7 @@ def _finish(begun: Experiment, state: TrainState, path: Path, seconds: float, wi
         print(f"\nstopped and saved after update {state.step} of {begun.training.steps}; to go on:")
         print(f"  jaxrnn train --resume --run {path}")
         return 128 + wishes[0]
+    weights.save_weights(path / "weights.safetensors", state.params, begun.config())
     held_out = [record[task.score] for record in records if record["split"] == "held_out"]
     print(f"held out: {held_out[-1]:.3f} {task.score.replace('_', ' ')} after {seconds:.0f} s")
     print(f"curve:    {path / 'curve.png'}")

@@ -20,8 +20,8 @@ from jaxrnn.unroll import unroll
 
 HELP = """Compare jax.grad of the scan with the explicit reverse scan of section 2.2.
 
-The loss is a fixed random linear function of the outputs. Δ is the largest difference
-in any entry of any gradient (parameters and inputs), relative to the largest entry.
+The loss is a fixed random linear function of the outputs. Δ is the largest difference in any entry of any \
+gradient (parameters and inputs), relative to the largest entry.
 
 examples:
   jaxrnn gradients

@@ -38,7 +38,7 @@ def _bytes(tree) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def refuse(needed: float) -> None:
+def refuse(needed: float | int) -> None:
     """Raises InputError if so many bytes are more than this computer has."""
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if jax.default_backend() == "cpu" and needed > available:

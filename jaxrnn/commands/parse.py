@@ -2,8 +2,11 @@
 
 import contextlib
 import io
+import itertools
 import math
 import re
+import shutil
+import textwrap
 from typing import TypeVar
 
 import tyro
@@ -29,7 +32,7 @@ def parse(options: type[T], argv: list[str], *, prog: str, description: str, def
                 options,
                 args=argv,
                 prog=prog,
-                description=description,
+                description=_wrapped(description),
                 default=default,
                 config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
             )
@@ -60,10 +63,25 @@ def check_real(*, above_zero: bool = True, **options: float) -> None:
             raise InputError(f"--{name.replace('_', '-')} must be a finite number {expected}, got {value}.")
 
 
+def _wrapped(description: str) -> str:
+    """Each line as wide as the terminal; examples, which are indented, stay whole, to be copied."""
+    width = shutil.get_terminal_size().columns
+    return "\n".join(line if line.startswith(" ") else textwrap.fill(line, width) for line in description.splitlines())
+
+
 def _one_line(box: str) -> str:
-    """The message of tyro's box: its lines up to the first rule, and the option that it thinks was meant."""
+    """The message of tyro's box: what stands between its title and the next rule, and the option it thinks was meant.
+
+    >>> _one_line("╭─ Invalid ──╮\\n│ Not a number. │\\n│ ──── │\\n│ See --help │")
+    'not a number'
+    """
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip(" │|") for line in box.splitlines()]
-    rules = [i for i, line in enumerate(lines) if set(line) <= set("─-") and line]
-    message = " ".join(lines[1 : rules[0] if rules else len(lines) - 1]).rstrip(".")
-    meant = re.search(r"Perhaps you meant:\s+(--[\w-]+)", " ".join(lines))
+    body = itertools.dropwhile(_is_rule, lines[1:])  # without box characters a rule follows the title
+    message = " ".join(itertools.takewhile(lambda line: not _is_rule(line), body)).rstrip(".")
+    message = re.sub(r"^Error parsing \w+: (?=--)", "", message)  # raised by the options themselves
+    meant = re.search(r"Perhaps you meant:.*?(--[a-z][\w-]+)", " ".join(lines))
     return message[:1].lower() + message[1:] + (f"; did you mean {meant[1]}?" if meant else "")
+
+
+def _is_rule(line: str) -> bool:
+    return not line.strip("─-╭╮╰╯+ ")

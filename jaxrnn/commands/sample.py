@@ -13,6 +13,7 @@ from jaxrnn.commands.experiment import Experiment, restore
 from jaxrnn.commands.parse import check_count, check_real, check_seed, parse
 from jaxrnn.data import InputError
 from jaxrnn.train import TrainState
+from jaxrnn.types import Key, Params
 
 HELP = """Continue a prompt with a trained model.
 
@@ -26,7 +27,19 @@ examples:
 class Samples(Protocol):
     """A task whose model can draw: `sample(facts, params, key, prompt, …)` gives the text in pieces."""
 
-    def sample(self, facts, params, key, prompt, *, length, temperature, top_k): ...
+    def sample(
+        self,
+        facts: dict,
+        params: Params,
+        key: Key,
+        prompt: str,
+        *,
+        length: int,
+        temperature: float,
+        top_k: int | None,
+    ) -> Iterator[str]:
+        """The continuation of the prompt; raises InputError at once where the prompt cannot be read."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -170,5 +170,6 @@ def sample_token(
     """
     if top_k is not None and top_k < logits.shape[-1]:
         logits = jnp.where(logits < jax.lax.top_k(logits, top_k)[0][-1], -jnp.inf, logits)
-    drawn = jax.random.categorical(key, logits / jnp.where(temperature > 0, temperature, 1))
+    scaled = (logits - jnp.max(logits)) / jnp.where(temperature > 0, temperature, 1)  # ≤ 0: no T overflows it
+    drawn = jax.random.categorical(key, scaled)
     return jnp.where(temperature > 0, drawn, jnp.argmax(logits))

@@ -62,6 +62,8 @@ class Text:
             value = getattr(self, name)
             if value < 1:
                 raise InputError(f"--{name} must be an integer of at least 1, got {value}.")
+        if self.layers > 100:  # each is traced by itself
+            raise InputError(f"--layers must be at most 100, got {self.layers}.")
 
     def load(self) -> tuple[Corpus, dict]:
         """The text as numbers, and its alphabet.

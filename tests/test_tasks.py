@@ -1,0 +1,180 @@
+"""The tasks: what every one of them promises, and the text task against its definitions."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn import LSTM, Stack, bits_per_character, unroll
+from jaxrnn.data import InputError, corpus
+from jaxrnn.models.language import LanguageModel, generate, sample_token
+from jaxrnn.tasks import TASKS, Task
+from jaxrnn.tasks.text import HELD_OUT_STEPS, Text, held_out_rows
+
+TINY = {"text": Text(hidden=4, embedding=3, batch=2, length=5)}
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(params=TASKS)
+def begun(request):
+    task = TINY[request.param]
+    data, facts = task.load()
+    model = task.model(facts)
+    return task, data, facts, model, model.init(KEY)
+
+
+def test_a_task_is_a_value_with_the_methods_of_the_protocol(begun):
+    task, *_ = begun
+    assert isinstance(task, Task) and hash(task) == hash(type(task)(**vars(task)))
+
+
+def test_facts_and_options_go_through_json(begun):
+    task, _, facts, model, _ = begun
+    assert json.loads(json.dumps(facts)) == facts
+    again = type(task)(**json.loads(json.dumps(vars(task))))
+    assert again == task and again.model(json.loads(json.dumps(facts))) == model
+
+
+def test_a_batch_is_a_function_of_seed_and_step(begun):
+    task, data, *_ = begun
+    one, again, other = (task.batch_at(data, 0, step) for step in (3, 3, 4))
+    assert all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(again)))
+    assert not all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
+    assert [x.shape for x in jax.tree.leaves(one)] == [x.shape for x in jax.tree.leaves(other)]
+
+
+def test_the_loss_hands_on_a_carry_of_the_same_shape_and_has_a_gradient(begun):
+    task, data, _, model, params = begun
+    carry = task.carry(model, params)
+    loss_fn = jax.jit(jax.value_and_grad(lambda p, batch: task.loss(model, p, carry, batch, KEY), has_aux=True))
+    (loss, after), gradient = loss_fn(params, task.batch_at(data, 0, 0))
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(lambda x: (x.shape, x.dtype), carry)
+    assert loss.shape == () and all(bool(jnp.any(g != 0)) for g in jax.tree.leaves(gradient))
+
+
+def test_the_score_is_in_both_kinds_of_metrics(begun):
+    task, data, _, model, params = begun
+    assert task.score in task.metrics(1.0) and task.score in task.evaluate(model, params, data)
+    assert task.units() > 0 and task.unit
+
+
+@pytest.mark.parametrize("length", [2, 3, 33, 34, 1000, 32 * HELD_OUT_STEPS + 2])
+def test_every_held_out_character_but_the_first_is_predicted_once_from_the_one_before(length):
+    tokens = np.arange(length)
+    inputs, targets, mask = held_out_rows(tokens)
+    assert sorted(targets[mask]) == list(range(1, length))
+    assert (targets[mask] == inputs[mask] + 1).all()
+    assert len(mask) % HELD_OUT_STEPS == 0
+
+
+def test_evaluate_is_the_mean_of_the_definition():
+    task = TINY["text"]
+    data = corpus("the quick brown fox jumps over the lazy dog. " * 40)
+    model = task.model({"alphabet": data.alphabet})
+    params = model.init(KEY)
+    inputs, targets, mask = held_out_rows(data.held_out)
+    nats = 0.0
+    for row in range(inputs.shape[1]):  # each row by itself, without padding
+        steps = int(mask[:, row].sum())
+        _, ys = unroll(model.cell, params.cell, params.embedding[inputs[:steps, row]])
+        logp = jax.nn.log_softmax(ys @ params.readout.v + params.readout.c)
+        nats -= float(logp[np.arange(steps), targets[:steps, row]].sum())
+    expected = bits_per_character(jnp.asarray(nats / (len(data.held_out) - 1)))
+    result = task.evaluate(model, params, data)
+    assert result["bits_per_character"] == pytest.approx(float(expected), abs=1e-9)
+    assert result["perplexity"] == pytest.approx(2 ** float(expected), rel=1e-9)
+    assert result["characters"] == len(data.held_out) - 1
+
+
+def test_layers_are_a_stack():
+    model = Text(layers=2, hidden=4, embedding=3).model({"alphabet": "ab"})
+    assert model.cell == Stack((LSTM(3, 4), LSTM(4, 4)))
+
+
+def test_a_text_of_one_character_is_a_text(tmp_path):
+    (tmp_path / "a.txt").write_text("a" * 100)
+    task = Text(file=str(tmp_path / "a.txt"), hidden=2, embedding=2, batch=2, length=5)
+    data, facts = task.load()
+    model = task.model(facts)
+    assert task.evaluate(model, model.init(KEY), data)["bits_per_character"] == 0
+
+
+def test_a_text_shorter_than_a_sequence_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("abc" * 20)
+    with pytest.raises(InputError, match="has 60 characters"):
+        Text(file=str(tmp_path / "a.txt"), length=54).load()
+    Text(file=str(tmp_path / "a.txt"), length=53).load()
+
+
+SAMPLED = LanguageModel(LSTM(3, 4), vocabulary=6, features=3, hidden_size=4)
+
+
+def begin_sampling():
+    params = SAMPLED.init(jax.random.key(5))
+    return params, SAMPLED.initial_carry(params), jnp.zeros(6)
+
+
+def draw(params, carry, logits, start, length, temperature=1.0, top_k=None):
+    return generate(
+        SAMPLED, params, carry, logits, KEY, jnp.asarray(start), jnp.asarray(temperature), length=length, top_k=top_k
+    )
+
+
+def test_a_text_made_in_pieces_is_the_text_made_at_once():
+    params, carry, logits = begin_sampling()
+    *_, whole = draw(params, carry, logits, 0, 12)
+    carry, logits, first = draw(params, carry, logits, 0, 6)
+    *_, second = draw(params, carry, logits, 6, 6)
+    assert np.array_equal(whole, np.concatenate([first, second]))
+
+
+def test_temperature_zero_takes_the_likeliest_token_and_feeds_it_back():
+    params, carry, logits = begin_sampling()
+    *_, tokens = draw(params, carry, logits, 0, 6, temperature=0.0)
+    expected = []
+    for _ in range(6):
+        expected.append(int(jnp.argmax(logits)))
+        carry, os = SAMPLED.apply(params, jnp.array([expected[-1]]), carry)
+        logits = os[0]
+    assert tokens.tolist() == expected
+
+
+def test_samples_have_the_model_s_frequencies():
+    logits, n = jnp.array([0.0, 1.0, 2.0, -1.0]), 20_000
+    keys = jax.random.split(KEY, n)
+    for temperature, top_k in ((1.0, None), (0.5, None), (1.0, 2), (2.0, 9)):
+        tokens = jax.vmap(lambda k, t=temperature, top=top_k: sample_token(k, logits, jnp.asarray(t), top))(keys)
+        expected = np.exp(np.asarray(logits) / temperature)
+        expected[np.argsort(expected)[: -(top_k or 4)]] = 0
+        frequencies = np.bincount(tokens, minlength=4) / n
+        np.testing.assert_allclose(frequencies, expected / expected.sum(), rtol=0, atol=4 * 0.5 / n**0.5)
+        assert (frequencies[expected == 0] == 0).all()
+
+
+def test_tokens_out_of_range_are_an_error_not_a_clamp(without_beartype):
+    params, *_ = begin_sampling()
+    for token in (-1, 6):
+        with pytest.raises(ValueError, match="`tokens` must lie in 0 … 5"):
+            SAMPLED.apply(params, jnp.array([token]))
+        assert jnp.isnan(jax.jit(SAMPLED.embed)(params, jnp.array([token]))).all()
+    with pytest.raises(TypeError, match="`tokens` must be integers"):
+        SAMPLED.apply(params, jnp.array([1.0]))
+
+
+def test_the_same_prompt_and_seed_give_the_same_text_and_a_prompt_matters():
+    task = Text(hidden=4, embedding=3)
+    facts = {"alphabet": "\n abc"}
+    params = task.model(facts).init(KEY)
+
+    def text(prompt, seed=0, length=40):
+        pieces = task.sample(facts, params, jax.random.key(seed), prompt, length=length, temperature=1.0, top_k=None)
+        return "".join(pieces)
+
+    assert text("abc") == text("abc") and len(text("abc")) == 40
+    assert text("abc", length=70)[:40] == text("abc")  # longer is the same, and more
+    assert len({text("abc"), text("abc", seed=1)}) == 2
+    assert text("") == text("\n")
+    with pytest.raises(InputError, match="'z'"):
+        text("z")
