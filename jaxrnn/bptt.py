@@ -27,6 +27,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, PyTree, Shaped
 
+from jaxrnn.blocks import block_length, projection, scan_blocks, shared, turns
 from jaxrnn.cells.autodiff_rules import local_rules, storable, tangent
 from jaxrnn.checks import check_tree, check_unroll, leading_axes
 from jaxrnn.types import Carry, Cell, Inputs, Params
@@ -136,7 +137,7 @@ def _bptt(cell, params, xs, carry, dcarry, dys, mask, reset, reverse):
     initial, initial_vjp = jax.vjp(lambda p: cell.initial_carry(p, batch_shape), params)
     start = initial if carry is None else carry
     _, saved = _forward(cell, params, xs, start, mask, reset, reverse)
-    gradients = _backward(cell, saved, dcarry, dys, reverse)
+    gradients = _backward(cell, saved, dcarry, dys, reverse, True)
     dparams, carries = gradients.params, gradients.carries
     if carry is None:
         dparams = jax.tree.map(jnp.add, dparams, initial_vjp(tangent(initial, gradients.carry))[0])
@@ -173,45 +174,53 @@ def _forward(cell, params, xs, carry, mask, reset, reverse):
     """The results of `unroll`, and all that the backward pass needs."""
     rules = local_rules(cell)
     clean_xs, start, initial, boundary = prepare(cell, params, xs, carry, mask, reset, reverse)
+    read, project = projection(cell, params, clean_xs)
 
     def body(carry, at_t):
-        (carry, y), residual = gated(partial(rules.step_fwd, params), initial, carry, *at_t)
-        return carry, (y, residual)
+        x, mask, boundary = at_t
+        (carry, y), residual = gated(partial(rules.step_fwd, params), initial, carry, project(x), mask, boundary)
+        return carry, shared((y, residual))
 
-    zs = cell.project(params, clean_xs)
-    carry_out, (ys, residuals) = lax.scan(body, start, (zs, mask, boundary), reverse=reverse)
-    return (carry_out, ys), (params, xs, carry, mask, reset, residuals)
+    unroll = turns(leading_axes(xs)[0], start)
+    carry_out, record = lax.scan(body, start, (read, mask, boundary), reverse=reverse, unroll=unroll)
+    ys, residuals = record.whole
+    return (carry_out, ys), (params, xs, carry, mask, reset, shared(residuals))
 
 
-@partial(jax.jit, static_argnums=(0, 4))
-def _backward(cell, saved, dcarry, dys, reverse):
-    """The reverse scan (2.2.2), then the sums over t (2.2.3)."""
+@partial(jax.jit, static_argnums=(0, 4, 5))
+def _backward(cell, saved, dcarry, dys, reverse, every_t=False):
+    """The reverse scan (2.2.2), and the sums over t (2.2.3); `carries` only if `every_t`."""
     rules = local_rules(cell)
     params, xs, carry, mask, reset, residuals = saved
     xs, carry, initial, boundary = prepare(cell, params, xs, carry, mask, reset, reverse)
-    dcarry = storable(carry, dcarry)
 
-    def body(state, at_t):
+    def step(state, at_t):
         dcarry, dinitial = state
-        residual, dy, mask, boundary = at_t
-        before, dy = (
-            (dcarry, dy) if mask is None else (select(mask, dcarry, zeros(dcarry)), select(mask, dy, zeros(dy)))
-        )
-        before, dz, local = rules.step_bwd(params, residual, before, dy)
+        _, residual, dy, mask, boundary = at_t
+        before = dcarry if mask is None else select(mask, dcarry, zeros(dcarry))
+        dy = dy if mask is None else select(mask, dy, zeros(dy))
+        before, dz, local = rules.step_bwd(params, residual.whole, before, dy)
         if mask is not None:
             before = select(mask, before, dcarry)
         if boundary is not None:
             dinitial = jax.tree.map(jnp.add, dinitial, select(boundary, before, zeros(before)))
             before = select(boundary, zeros(before), before)
-        return (before, dinitial), (dcarry, dz, local)
+        return (before, dinitial), (dcarry if every_t else None, shared((dz, local)))
 
-    start = (dcarry, None if initial is None else zeros(initial))
-    (dcarry, dinitial), (carries, dzs, locals_) = lax.scan(
-        body, start, (residuals, dys, mask, boundary), reverse=not reverse
+    def contract(at_ts, given):
+        xs, residuals, *_ = at_ts
+        carries, (dzs, locals_) = given[0], given[1].whole
+        zs, project_vjp = jax.vjp(cell.project, params, xs)
+        dparams, dxs = project_vjp(tangent(zs, dzs))
+        dparams = jax.tree.map(jnp.add, dparams, rules.weight_bwd(params, residuals.whole, locals_))
+        return dparams, (storable(xs, dxs), carries)
+
+    state = storable(carry, dcarry), None if initial is None else zeros(initial)
+    over_t = xs, residuals, dys, mask, boundary
+    time, length = leading_axes(xs)[0], block_length(leading_axes(xs)[0], jax.eval_shape(cell.project, params, xs))
+    (dcarry, dinitial), dparams, (dxs, carries) = scan_blocks(
+        step, contract, state, over_t, time, length, reverse=not reverse
     )
-    zs, project_vjp = jax.vjp(cell.project, params, xs)
-    dparams, dxs = project_vjp(tangent(zs, dzs))
-    dparams = jax.tree.map(jnp.add, dparams, rules.weight_bwd(params, residuals, locals_))
     if initial is not None:
         _, initial_vjp = jax.vjp(lambda p: cell.initial_carry(p, leading_axes(xs)[1:]), params)
         dparams = jax.tree.map(jnp.add, dparams, initial_vjp(tangent(initial, dinitial))[0])

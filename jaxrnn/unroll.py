@@ -27,6 +27,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Int, PyTree, Shaped
 
+from jaxrnn.blocks import projection, turns
 from jaxrnn.checks import check_unroll, known_values, leading_axes
 from jaxrnn.types import Carry, Cell, Inputs, Params
 
@@ -75,15 +76,18 @@ def unroll(
 @partial(jax.jit, static_argnames="reverse")
 def _unroll(cell, params, xs, carry, mask, reset, *, reverse):
     xs, carry, initial, reset = prepare(cell, params, xs, carry, mask, reset, reverse)
+    read, project = projection(cell, params, xs)
 
     def step(carry, z):
         return cell.step(params, carry, z), None
 
     def body(carry, at_t):
-        (carry, y), _ = gated(step, initial, carry, *at_t)
+        x, mask, reset = at_t
+        (carry, y), _ = gated(step, initial, carry, project(x), mask, reset)
         return carry, y
 
-    return lax.scan(body, carry, (cell.project(params, xs), mask, reset), reverse=reverse)
+    unroll = turns(leading_axes(xs)[0], carry)
+    return lax.scan(body, carry, (read, mask, reset), reverse=reverse, unroll=unroll)
 
 
 def unroll_python(
