@@ -46,8 +46,10 @@ def test_the_wavefront_is_two_nested_loops_at_any_shape(cell, shape, corner):
     np.testing.assert_allclose(got, want, atol=1e-12)
 
 
-@every_cell
-@pytest.mark.parametrize("reverse", CORNERS)
+@pytest.mark.parametrize(
+    ("cell", "reverse"),
+    [(CELLS["elman"], (False, True)), (CELLS["lstm"], (False, False)), (CELLS["lstm"], (True, True))],
+)
 def test_the_wavefront_is_two_nested_loops_in_gradients_with_a_mask(cell, reverse):
     xs, mask = image(3, 4, (4,)), mask_from_sizes(SIZES, 3, 4)
 
@@ -64,8 +66,8 @@ def test_the_wavefront_is_two_nested_loops_in_gradients_with_a_mask(cell, revers
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10), got, want)
 
 
-@every_cell
-def test_reverse_is_the_flipped_image_flipped_back(cell):
+def test_reverse_is_the_flipped_image_flipped_back():
+    cell = CELLS["elman"]
     params, xs = random_params(cell), image(3, 4)
     for vertical, horizontal in CORNERS:
         axes = [axis for axis, flip in ((0, vertical), (1, horizontal)) if flip]
@@ -73,7 +75,7 @@ def test_reverse_is_the_flipped_image_flipped_back(cell):
         np.testing.assert_allclose(unroll_2d(cell, params, xs, reverse=(vertical, horizontal)), want, atol=1e-12)
 
 
-@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (1, 4)])
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3)])
 def test_it_is_one_loop_of_height_plus_width_minus_one_steps(shape):
     network = Multidirectional((CELLS["lstm"],) * 4)
     params, xs = network.init(jax.random.key(0)), image(*shape)
@@ -93,9 +95,8 @@ def test_it_is_one_loop_of_height_plus_width_minus_one_steps(shape):
     assert list(lengths(program.jaxpr)) == [shape[0] + shape[1] - 1]
 
 
-@pytest.mark.parametrize("merge", ["concat", "sum"])
-def test_every_output_of_four_directions_depends_on_every_pixel(merge):
-    network = Multidirectional((CELLS["elman"], CELLS["lstm"], CELLS["lstm"], CELLS["elman"]), merge)
+def test_every_output_of_four_directions_depends_on_every_pixel():
+    network = Multidirectional((CELLS["elman"], CELLS["lstm"], CELLS["lstm"], CELLS["elman"]), "sum")
     params, xs = network.init(jax.random.key(0)), image(3, 4, ())
     jacobian = jax.jit(jax.jacrev(partial(network.apply, params)))(xs)  # [3, 4, features, 3, 4, input]
     assert (abs(jacobian).sum(axis=(2, 5)) > 0).all()
@@ -111,23 +112,27 @@ def test_one_direction_sees_what_lies_above_and_to_the_left_and_nothing_else():
         np.testing.assert_array_equal(depends[i, j], want)
 
 
-@pytest.mark.parametrize("padding", [1e6, jnp.nan])
-def test_an_image_in_a_corner_of_a_larger_grid_is_the_image_alone_and_padding_is_not_seen(padding):
-    network = Multidirectional((CELLS["lstm"], CELLS["elman"], CELLS["lstm"], CELLS["elman"]))
+def test_an_image_in_a_corner_of_a_larger_grid_is_the_image_alone_and_padding_is_not_seen():
+    network = Multidirectional((CELLS["lstm"], CELLS["elman"], CELLS["elman"], CELLS["lstm"]), "sum")
     params, mask = network.init(jax.random.key(0)), mask_from_sizes(SIZES, 3, 4)
-    xs = jnp.where(mask[..., None], image(3, 4, (4,)), padding)
+    xs = image(3, 4, (4,))
 
     @jax.jit
     @partial(jax.value_and_grad, argnums=(0, 1), has_aux=True)
-    def loss(params, xs, mask=None):
+    def run(params, xs, mask=None):
         ys = network.apply(params, xs, mask=mask)
         return jnp.sin(ys).sum(), ys
 
-    (_, ys), (dparams, dxs) = loss(params, xs, mask)
+    clean = run(params, xs, mask)
+    for padding in (0.0, 1e6, jnp.nan, jnp.inf):
+        dirty = run(params, jnp.where(mask[..., None], xs, padding), mask)
+        jax.tree.map(np.testing.assert_array_equal, dirty, clean)
+
+    (_, ys), (dparams, dxs) = clean
     assert (ys[~mask] == 0).all() and (dxs[~mask] == 0).all()
     summed = jax.tree.map(jnp.zeros_like, params)
     for b, (height, width) in enumerate(SIZES[:3].tolist()):
-        (_, alone), (dp, dx) = loss(params, xs[:height, :width, b])
+        (_, alone), (dp, dx) = run(params, xs[:height, :width, b])
         np.testing.assert_allclose(ys[:height, :width, b], alone, atol=1e-12)
         np.testing.assert_allclose(dxs[:height, :width, b], dx, atol=1e-12)
         summed = jax.tree.map(jnp.add, summed, dp)
@@ -154,8 +159,8 @@ def test_an_image_of_one_row_is_a_sequence_whatever_the_vertical_weights():
     np.testing.assert_allclose(unroll_2d(cell, params, xs)[0], ys, atol=1e-12)
 
 
-@every_cell
-def test_a_batch_axis_is_vmap_and_no_batch_axis_works(cell):
+def test_a_batch_axis_is_vmap_and_no_batch_axis_works():
+    cell = CELLS["lstm"]
     params, xs = random_params(cell), image(3, 4, (2, 3))
     want = unroll_2d(cell, params, xs)
     rows = jax.vmap(jax.vmap(lambda x: unroll_2d(cell, params, x), 2, 2), 2, 2)(xs)
