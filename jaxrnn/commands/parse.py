@@ -25,19 +25,20 @@ def parse(options: type[T], argv: list[str], *, prog: str, description: str, def
     for word in argv:
         if word.startswith("--tyro-"):  # shell completion, whose own checks are assertions
             raise InputError(f"unrecognized options: {word} (`{prog} --help` lists them).")
-    said = io.StringIO()
+    said, shown = io.StringIO(), io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(shown):
             return tyro.cli(
                 options,
                 args=argv,
                 prog=prog,
-                description=_wrapped(description),
+                description="DESCRIPTION",
                 default=default,
                 config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
             )
     except SystemExit as stop:
-        if not stop.code:
+        if not stop.code:  # --help
+            print(f"usage: {prog} [OPTIONS]\n\n{_wrapped(description)}{_plain(shown.getvalue())}")
             raise
     raise InputError(f"{_one_line(said.getvalue())} (`{prog} --help` lists the options).")
 
@@ -61,6 +62,12 @@ def check_real(*, above_zero: bool = True, **options: float) -> None:
         if not math.isfinite(value) or value < 0 or (above_zero and value == 0):
             expected = "above 0" if above_zero else "of at least 0"
             raise InputError(f"--{name.replace('_', '-')} must be a finite number {expected}, got {value}.")
+
+
+def _plain(helptext: str) -> str:
+    """tyro's help after the description, whose lines it would run together, examples and all."""
+    options = re.sub(" +$", "", helptext.split("DESCRIPTION", 1)[1], flags=re.M).rstrip()
+    return re.sub(r"\{None\}\|(\w+)", r"\1       ", options)  # as long as before, so that columns stay columns
 
 
 def _wrapped(description: str) -> str:

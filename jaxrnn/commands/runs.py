@@ -69,10 +69,19 @@ def checkpoints(path: Path) -> Path:
 
 
 def append_metrics(path: Path, record: dict) -> None:
-    """One more line of metrics.jsonl; JSON has no NaN, so a number that is not finite becomes null."""
+    """One more line of metrics.jsonl; JSON has no NaN, so a number that is not finite becomes null.
+
+    Raises:
+      InputError: it cannot be written; the checkpoints are as they were.
+    """
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
-    with open(path / "metrics.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps(finite) + "\n")
+    try:
+        with open(path / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(finite) + "\n")
+    except OSError as error:
+        raise InputError(
+            f"{path / 'metrics.jsonl'}: {error.strerror}; once that is mended: jaxrnn train --resume --run {path}"
+        ) from None
 
 
 def read_metrics(path: Path) -> list[dict]:
