@@ -90,8 +90,8 @@ def scan_blocks(
         return state, contract(jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start, length), over_t), locals_)
 
     if length == time:
-        state, (sums, per_t) = block(state, 0, time)
-        return state, sums, per_t
+        state, locals_ = lax.scan(step, state, over_t, reverse=reverse, unroll=turns(time, state))
+        return state, *contract(over_t, locals_)
     whole, rest = divmod(time, length)
     first = rest if reverse else 0  # the rest comes last
 
