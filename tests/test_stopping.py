@@ -20,18 +20,11 @@ from jaxrnn import (
 rules = pytest.mark.parametrize("rule", RULES)
 
 
-def likelihood(case, symbols, lengths, stopped=None, params=None):
-    params = case.params if params is None else params
-    outputs = case.model.apply(params, symbols, lengths, start=START)
-    stop = case.rule(lengths.shape)
-    return log_likelihood(stop, outputs, symbols, lengths, stopped=stopped)
-
-
 @rules
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_probabilities_of_all_sequences_up_to_the_bound_sum_to_one(rule, seed):
     everything = every_sequence()
-    log_p = likelihood(make(rule, seed), *everything)
+    log_p = make(rule, seed).likelihood(*everything)
     np.testing.assert_allclose(jnp.exp(log_p).sum(), 1, rtol=1e-12)
     assert log_p.max() < jnp.log(0.95)  # it is not one sequence that has it all
 
@@ -39,7 +32,7 @@ def test_the_probabilities_of_all_sequences_up_to_the_bound_sum_to_one(rule, see
 @pytest.mark.parametrize("rule", ["end symbol", "stop unit"])  # none is longer than the longest predicted length
 def test_the_mass_that_reaches_the_bound_unstopped_is_that_of_all_longer_sequences(rule):
     case, short, long = make(rule), every_sequence(2), every_sequence(BOUND)
-    p_short, p_long = (jnp.exp(likelihood(case, *e)) for e in (short, long))
+    p_short, p_long = (jnp.exp(case.likelihood(*e)) for e in (short, long))
     for row in range(len(short.lengths)):
         word, stopped = short.key(row)
         if not stopped:
@@ -50,7 +43,7 @@ def test_the_mass_that_reaches_the_bound_unstopped_is_that_of_all_longer_sequenc
 @rules
 def test_log_likelihood_is_the_product_of_the_chapter_written_out(rule):
     case, everything = make(rule), every_sequence()
-    got = likelihood(case, *everything)
+    got = case.likelihood(*everything)
     for row in range(0, len(everything.lengths), 3):
         word, stopped = everything.key(row)
         np.testing.assert_allclose(jnp.exp(got[row]), by_hand(rule, case, word, stopped), rtol=1e-10, atol=1e-14)
@@ -96,7 +89,7 @@ def test_nothing_on_padding_reaches_a_likelihood_or_its_gradient(rule, padding):
     symbols = symbols.at[0, 1].set(0)
 
     def total(params, symbols):
-        return likelihood(case, symbols, lengths, params=params).sum()
+        return case.likelihood(symbols, lengths, params=params).sum()
 
     want = jax.value_and_grad(total)(case.params, symbols)
     padded = jnp.where(jnp.arange(BOUND)[:, None] < lengths, symbols, padding)
@@ -110,7 +103,7 @@ def test_a_row_of_nothing_but_padding_counts_zero_and_has_no_gradient(rule):
     case = make(rule)
 
     def total(params):
-        return likelihood(case, jnp.full((BOUND, 2), -1), jnp.zeros(2, int), params=params)
+        return case.likelihood(jnp.full((BOUND, 2), -1), jnp.zeros(2, int), params=params)
 
     np.testing.assert_array_equal(total(case.params), jnp.zeros(2))
     gradient = jax.grad(lambda params: total(params).sum())(case.params)

@@ -1,40 +1,59 @@
 """A tiny generator for each stop rule, and every sequence that it can make."""
 
+import functools
 import itertools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxrnn import GRU, LSTM, Elman, EndSymbol, StopRule, StopUnit, SymbolModel
+from jaxrnn import GRU, LSTM, Elman, EndSymbol, StopRule, StopUnit, SymbolModel, log_likelihood
 
 VOCABULARY, BOUND, START = 3, 3, 1
 RULES = ("end symbol", "stop unit", "predicted length")
 
 
 class Case(NamedTuple):
-    """A model with its parameters, and its rule for a batch shape."""
+    """A model with its parameters."""
 
     model: SymbolModel
     params: Any
-    rule: Callable[[tuple[int, ...]], StopRule]
 
     def carry(self, batch: tuple[int, ...] = ()):
         return self.model.initial_carry(self.params, batch)
 
+    def rule(self, batch: tuple[int, ...], params: Any = None) -> StopRule:
+        """The stop rule that the model is made for."""
+        return rule_of(self.model, self.params if params is None else params, batch)
 
+    def likelihood(self, symbols, lengths, stopped=None, params: Any = None) -> jax.Array:
+        """log P of every row."""
+        return likelihood(self.model, self.params if params is None else params, symbols, lengths, stopped)
+
+
+def rule_of(model: SymbolModel, params: Any, batch: tuple[int, ...]) -> StopRule:
+    if model.longest is not None:
+        return model.predicted_length(params, batch)
+    return StopUnit() if model.stop_unit else EndSymbol(0)
+
+
+@jax.jit
+def likelihood(model: SymbolModel, params: Any, symbols, lengths, stopped) -> jax.Array:
+    outputs = model.apply(params, symbols, lengths, start=START)
+    return log_likelihood(rule_of(model, params, lengths.shape), outputs, symbols, lengths, stopped=stopped)
+
+
+@functools.cache
 def make(rule: str, seed: int = 0, bound: int = BOUND) -> Case:
     """Weights half as large again as `init` makes them, so that no two sequences are about as likely."""
     cell = {"end symbol": Elman(4, 5), "stop unit": LSTM(4, 5), "predicted length": GRU(4, 5)}[rule]
     longest = bound if rule == "predicted length" else None
     model = SymbolModel(cell, VOCABULARY, 4, 5, stop_unit=rule == "stop unit", longest=longest)
     key, length_key = jax.random.split(jax.random.key(seed))
-    params = jax.tree.map(lambda leaf: 1.5 * leaf, model.init(key))
+    params = jax.tree.map(lambda leaf: 1.5 * leaf, jax.jit(model.init)(key))
     if longest is not None:
         params = params._replace(length_logits=jax.random.normal(length_key, (longest,)))
-        return Case(model, params, lambda batch: model.predicted_length(params, batch))
-    return Case(model, params, lambda batch: EndSymbol(0) if rule == "end symbol" else StopUnit())
+    return Case(model, params)
 
 
 class Everything(NamedTuple):
@@ -50,6 +69,7 @@ class Everything(NamedTuple):
         return tuple(self.symbols[:length, row].tolist()), bool(self.stopped[row])
 
 
+@functools.cache
 def every_sequence(bound: int = BOUND) -> Everything:
     rows = [
         (word, stopped)
