@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxrnn.cells.autodiff_rules import storable, tangent
+from jaxrnn.cells.noise import Noisy, takes_noise
 from jaxrnn.types import Cell
-from jaxrnn.unroll import unroll
+from jaxrnn.unroll import unroll, zeros
 
 TIME, BATCH = 6, (4,)
 """The one shape that the laws are tried at."""
@@ -55,8 +56,11 @@ class Results(NamedTuple):
     dcarry: PyTree
 
 
-def example_input(cell: Cell) -> jax.ShapeDtypeStruct:
+@functools.lru_cache(maxsize=64)
+def example_input(cell: Cell) -> PyTree:
     """One step's input, without batch axes: the smallest vector that `cell` takes, by asking it.
+
+    With noise beside it, where the cell draws.
 
     Raises:
       ValueError: no vector of 1 to 256 numbers is taken.
@@ -72,11 +76,20 @@ def example_input(cell: Cell) -> jax.ShapeDtypeStruct:
 
     for size in (*range(2, 257), 1):  # 1 last: it may be taken only because it broadcasts
         try:
-            jax.eval_shape(one_step, params, jax.ShapeDtypeStruct((2, size), jnp.float32))
+            jax.eval_shape(one_step, params, _vector(cell, size, (2,)))
         except (TypeError, ValueError):
             continue
-        return jax.ShapeDtypeStruct((size,), jnp.float32)
+        return _vector(cell, size, ())
     raise ValueError(f"`x` must be given, an example of one step's input: {cell} takes no vector of 1 to 256 numbers.")
+
+
+def _vector(cell: Cell, size: int, batch: tuple[int, ...]) -> PyTree:
+    """What a cell of this input size reads."""
+    x = jax.ShapeDtypeStruct((*batch, size), jnp.float32)
+    if not takes_noise(cell):
+        return x
+    key, t = (jax.ShapeDtypeStruct((*batch, n), jnp.uint32) for n in (2, 1))
+    return Noisy(x, key, t)
 
 
 def random_problem(
@@ -101,20 +114,37 @@ def random_problem(
       time, batch: the leading axes.
       dtype: of the floating parameters and inputs: the widest that is enabled, unless given.
     """
-    dtype = jnp.result_type(float) if dtype is None else dtype
+    dtype = jnp.dtype(jnp.result_type(float) if dtype is None else dtype)
+    x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), example_input(cell) if x is None else x)
+    leaves, structure = jax.tree.flatten(x)
+    params, xs, carry, ys = _blank(cell, tuple(leaves), structure, time, batch, dtype, jnp.result_type(float))
     rng = np.random.default_rng(seed)
-    params = jax.tree.map(lambda leaf: _noisy(rng, leaf, dtype, 0.3), _initial_params(cell, jnp.result_type(float)))
-    x = example_input(cell) if x is None else x
-    xs = jax.tree.map(lambda leaf: _noisy(rng, _zeros(leaf, (time, *batch)), dtype, 1.0), x)
-    carry = jax.tree.map(lambda leaf: _noisy(rng, leaf, leaf.dtype, 0.5), cell.initial_carry(params, batch))
-    _, ys = jax.eval_shape(functools.partial(unroll, cell), params, xs, carry)
-    dcarry, dys = (
-        jax.tree.map(lambda leaf: _noisy(rng, jnp.zeros(leaf.shape, leaf.dtype), leaf.dtype, 1.0, ints=False), tree)
-        for tree in (carry, ys)
-    )
     mask = _random_mask(rng, time, batch) if mask is None else mask
     reset = rng.random((time, *batch)) < 0.25 if reset is None else reset
-    return Problem(params, xs, carry, jnp.asarray(mask), jnp.asarray(reset), dcarry, dys)
+    return Problem(
+        params=_noisy(rng, params, 0.3),
+        xs=_noisy(rng, xs, 1.0, ints=True),
+        carry=_noisy(rng, carry, 0.5, ints=True),
+        mask=jnp.asarray(mask),
+        reset=jnp.asarray(reset),
+        dcarry=_noisy(rng, zeros(carry), 1.0),
+        dys=_noisy(rng, ys, 1.0),
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _blank(cell: Cell, x: tuple, structure, time: int, batch: tuple[int, ...], dtype, default_float) -> tuple:
+    """(params, xs, carry, ys) before the noise; `default_float` stands for the x64 setting it was made under."""
+
+    def cast(leaf):
+        return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+    params = jax.tree.map(cast, jax.jit(cell.init)(jax.random.key(0)))
+    x = jax.tree.unflatten(structure, x)
+    xs = jax.tree.map(lambda leaf: cast(jnp.zeros((time, *batch, *leaf.shape), leaf.dtype)), x)
+    carry = cell.initial_carry(params, batch)
+    _, ys = jax.eval_shape(functools.partial(unroll, cell), params, xs, carry)
+    return params, xs, carry, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), ys)
 
 
 def _random_mask(rng, time: int, batch: tuple[int, ...]):
@@ -124,22 +154,17 @@ def _random_mask(rng, time: int, batch: tuple[int, ...]):
     return (np.arange(time).reshape(-1, *[1] * len(batch)) < lengths) & (rng.random((time, *batch)) < 0.85)
 
 
-def _zeros(x, leading: tuple[int, ...]):
-    return jnp.zeros((*leading, *x.shape), x.dtype)
+def _noisy(rng, tree: PyTree, scale: float, *, ints: bool = False) -> PyTree:
+    """The tree plus noise, where it is floating; plus 0, 1 or 2 where it is integer, if `ints`."""
 
+    def leaf(a):
+        if jnp.issubdtype(a.dtype, jnp.floating):
+            return jnp.asarray(np.asarray(a, np.float64) + scale * rng.standard_normal(a.shape), a.dtype)
+        if ints and jnp.issubdtype(a.dtype, jnp.integer):
+            return jnp.asarray(np.asarray(a) + rng.integers(0, 3, a.shape), a.dtype)
+        return a
 
-def _noisy(rng, leaf, dtype, scale: float, ints: bool = True):
-    """`leaf` plus noise, in `dtype` where it is floating; other leaves but integers stay as they are."""
-    if jnp.issubdtype(leaf.dtype, jnp.floating):
-        return jnp.asarray(np.asarray(leaf, np.float64) + scale * rng.standard_normal(leaf.shape), dtype)
-    if ints and jnp.issubdtype(leaf.dtype, jnp.integer):
-        return leaf + jnp.asarray(rng.integers(0, 3, leaf.shape), leaf.dtype)
-    return leaf
-
-
-@functools.lru_cache(maxsize=64)
-def _initial_params(cell: Cell, default_float):
-    return jax.jit(cell.init)(jax.random.key(0))
+    return jax.tree.map(leaf, tree)
 
 
 def results(cell: Cell, problem: Problem, unroll: Callable, reverse: bool) -> Results:
@@ -169,7 +194,7 @@ def law(check: Callable) -> Callable:
     return checked
 
 
-def must_agree(cell: Cell, statement: str, got: PyTree, want: PyTree, tolerance: float | None = None) -> None:
+def must_agree(cell: Cell, statement: str, got: PyTree, want: PyTree, tolerance: float | int | None = None) -> None:
     """Raises AssertionError, with the cell, the law and the largest difference, unless `got` is `want`.
 
     Differences are relative to the largest number of the leaf, where that is above 1.  The tolerance is

@@ -8,7 +8,23 @@ import jax.numpy as jnp
 import pytest
 from jaxtyping import Array
 
-from jaxrnn import GRU, LSTM, AutodiffRules, Elman, Feedback, Jordan, Readout, Stack
+from jaxrnn import (
+    GRU,
+    LSTM,
+    AutodiffRules,
+    DeepInput,
+    DeepOutput,
+    DeepTransition,
+    Dropout,
+    Elman,
+    ExpectedZoneout,
+    Feedback,
+    Jordan,
+    LayerNorm,
+    Readout,
+    Stack,
+    Zoneout,
+)
 from jaxrnn.precision import accumulator, matmul
 
 INPUT, HIDDEN = 3, 5
@@ -69,6 +85,13 @@ LIBRARY = {
     "feedback_gru": Feedback(GRU(INPUT + 4, HIDDEN), Readout(HIDDEN, 4)),
     "stack": Stack((LSTM(INPUT, HIDDEN, "current"), Elman(HIDDEN, 4), GRU(4, 2))),
     "stack_of_own": Stack((GRU(INPUT, 4, "after"), Own(4, HIDDEN))),
+    "stack_with_dropout": Stack((Dropout(LSTM(INPUT, 4), 0.3), GRU(4, 2), Dropout(Elman(2, HIDDEN), 0.3, "step"))),
+    "zoneout": Zoneout(LSTM(INPUT, HIDDEN), (0.2, 0.5)),
+    "expected_zoneout": ExpectedZoneout(GRU(INPUT, HIDDEN), 0.3),
+    "layer_norm_elman": LayerNorm(Elman(INPUT, HIDDEN)),
+    "layer_norm_lstm": LayerNorm(LSTM(INPUT, HIDDEN)),
+    "layer_norm_gru": LayerNorm(GRU(INPUT, HIDDEN, "after")),
+    "deep": DeepOutput(DeepInput(DeepTransition(Elman(4, HIDDEN), (6,), True), (INPUT, 4)), (HIDDEN, 2)),
     "autodiff_rules_gru": AutodiffRules(GRU(INPUT, HIDDEN)),
     "autodiff_rules_lstm": AutodiffRules(LSTM(INPUT, HIDDEN, "previous")),
 }
@@ -78,3 +101,7 @@ CELLS = {**LIBRARY, "own": Own(INPUT, HIDDEN)}
 
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS.keys())
 """`@every_cell` above a test that takes `cell`; the id is the cell's alone, which keeps its tests together."""
+
+CORE = ("lstm_peephole_current", "gru_reset_before", "stack_of_own", "own")
+core_cell = pytest.mark.parametrize("cell", [CELLS[name] for name in CORE], ids=CORE)
+"""`every_cell` for what asks for a program of its own and says nothing new about a cell."""
