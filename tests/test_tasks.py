@@ -1,6 +1,8 @@
 """The tasks: what every one of them promises, and the text task against its definitions."""
 
 import json
+import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -178,3 +180,12 @@ def test_the_same_prompt_and_seed_give_the_same_text_and_a_prompt_matters():
     assert text("") == text("\n")
     with pytest.raises(InputError, match="'z'"):
         text("z")
+
+
+def test_the_page_on_tasks_holds_a_task_that_learns():
+    page = (Path(__file__).parent.parent / "docs/tasks.md").read_text()
+    names = {"__name__": "tasks_page"}
+    for block in re.findall(r"```python\n(.*?)```", page, re.S):
+        exec(block, names)
+    assert isinstance(names["task"], Task) and names["metrics"]["accuracy"] > 0.8
+    assert int(names["state"].step) == 100 and names["state"].carry is None
