@@ -1,6 +1,7 @@
 """A task, its training options, and what both make of the data: all that a checkpoint's config must say."""
 
 import dataclasses
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -12,7 +13,7 @@ from jaxrnn.commands import runs
 from jaxrnn.commands.parse import check_count, check_real, check_seed
 from jaxrnn.data import InputError
 from jaxrnn.tasks import TASKS, Task
-from jaxrnn.train import TrainState, cosine_adam, init_state
+from jaxrnn.train import LossFn, TrainState, cosine_adam, init_state
 from jaxrnn.types import Key
 
 
@@ -62,6 +63,7 @@ class Experiment(NamedTuple):
     """What `task.load` said of the data."""
     model: Any
     optimizer: optax.GradientTransformation
+    loss_fn: LossFn
 
     def init(self) -> TrainState:
         """The state before the first update."""
@@ -81,8 +83,18 @@ class Experiment(NamedTuple):
 
 def experiment(task: Task, training: Training, facts: dict) -> Experiment:
     """The model and the optimizer that the options ask for."""
-    optimizer = cosine_adam(training.learning_rate, training.steps, warmup=training.warmup, clip=training.clip)
-    return Experiment(task, training, facts, task.model(facts), optimizer)
+    model = task.model(facts)
+    return Experiment(task, training, facts, model, _optimizer(training), _loss_fn(task, model))
+
+
+@lru_cache(maxsize=16)  # the update is compiled once for each (loss_fn, optimizer), so equal options share them
+def _optimizer(training: Training) -> optax.GradientTransformation:
+    return cosine_adam(training.learning_rate, training.steps, warmup=training.warmup, clip=training.clip)
+
+
+@lru_cache(maxsize=16)
+def _loss_fn(task: Task, model: Any) -> LossFn:
+    return partial(task.loss, model)
 
 
 def saved_options(config: dict) -> tuple[Task, Training]:

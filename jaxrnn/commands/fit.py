@@ -1,7 +1,6 @@
 """The loop of a run: dispatch, measure, save."""
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,13 @@ def fit(begun: Experiment, state: TrainState, data: Any, path: Path) -> int:
     """Train until the last update or a signal; save; show the result.  0, or 128 + the signal."""
     _introduce(begun, state, path)
     task, training, started = begun.task, begun.training, time.perf_counter()
-    step, key, loss_fn = int(state.step), training.keys()[1], partial(task.loss, begun.model)
+    step, key = int(state.step), training.keys()[1]
     with stop_wishes() as wishes, Progress(training.steps, step, task.unit) as progress:
         while step < training.steps and not wishes:
             edge = training.next_edge(step)
             batches = [task.batch_at(data, training.seed, k) for k in range(step, edge)]
             batches = jax.tree.map(lambda *arrays: np.stack(arrays), *batches)
-            state, losses = updates(loss_fn, begun.optimizer, state, batches, key)
+            state, losses = updates(begun.loss_fn, begun.optimizer, state, batches, key)
             _note(begun, np.asarray(losses), edge, path, progress)
             step = edge
             if step % training.every == 0 or step == training.steps:

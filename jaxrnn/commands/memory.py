@@ -31,7 +31,7 @@ def check_memory(begun: Experiment, data: Any) -> None:
 def _pullback(begun: Experiment, state, batch):
     """What the backward pass closes over, as a pytree."""
     key = jax.random.key(0)
-    return jax.vjp(lambda params: begun.task.loss(begun.model, params, state.carry, batch, key)[0], state.params)[1]
+    return jax.vjp(lambda params: begun.loss_fn(params, state.carry, batch, key)[0], state.params)[1]
 
 
 def _bytes(tree) -> int:
