@@ -42,8 +42,8 @@ check: $(VENV)/.dev  ## ruff and pyrefly
 	$(BIN)/ruff format --check .
 	$(BIN)/pyrefly check
 
-doctest: $(VENV)/.dev  ## every example in the docstrings and in the docs
-	$(BIN)/python -m pytest --doctest-modules jaxrnn --doctest-glob='*.md' README.md docs $(ARGS)
+doctest: $(VENV)/.dev  ## every example in the docstrings and in the docs, as a user runs them
+	$(BIN)/python -m pytest -o addopts="-n 2 -q" --doctest-modules jaxrnn --doctest-glob='*.md' README.md docs $(ARGS)
 
 notebooks: $(VENV)/.dev $(VENV)/.notebooks  ## run every notebook from its .py source and write the .ipynb
 	$(BIN)/python notebooks/run.py $(ARGS)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import tyro
 from tqdm import tqdm
 
-from benchmarks import report
+from benchmarks import report, sampling
 from benchmarks.contenders import CellName, Configuration, present
 from benchmarks.timing import compiled, interleaved
 
@@ -91,3 +91,4 @@ def gemm_gflops(size: int = 2048) -> float:
 if __name__ == "__main__":
     jax.config.update("jax_platforms", "cpu")
     tyro.cli(main, description=__doc__)
+    sampling.main()

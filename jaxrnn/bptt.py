@@ -152,7 +152,7 @@ def _bptt(cell, params, xs, carry, dcarry, dys, mask, reset, reverse):
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 6))
 def _unroll_bptt(cell, params, xs, carry, mask, reset, reverse):
-    return unroll(cell, params, xs, carry, mask=mask, reset=reset, reverse=reverse)
+    return _forward(cell, params, xs, carry, mask, reset, reverse)[0]
 
 
 def _unroll_bptt_fwd(cell, params, xs, carry, mask, reset, reverse):

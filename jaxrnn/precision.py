@@ -12,6 +12,8 @@ that is rounded to 8 bits at every one of 10⁴ steps loses what it was meant to
 | float64 | float64 | float64 |
 """
 
+import math
+
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
@@ -29,16 +31,27 @@ def accumulator(dtype) -> jnp.dtype:
 def matmul(x: Array, w: Array) -> Array:
     """x @ w with operands in w's dtype and the sum in `accumulator(w.dtype)`."""
     rows = x.reshape(-1, x.shape[-1]).astype(w.dtype)
-    # the transposed weight does not depend on t: XLA makes it once, before the loop
-    out = _weight_first(lax.optimization_barrier(w.T), rows) if _few(rows) else _dot(rows, w, 1, 0)
-    return out.reshape(*x.shape[:-1], w.shape[1])
+    return _dot(rows, w, 1, 0).reshape(*x.shape[:-1], w.shape[1])
+
+
+def matmul_in_loop(x: Array, w: Array) -> Array:
+    """`matmul` for an explicit rule: quicker in a loop over t, but not made to be differentiated.
+
+    `jax.grad` would turn the gradient of the transposed weight round in every step.
+    """
+    if not _few(x):
+        return matmul(x, w)
+    # what does not depend on t stays behind a barrier, so that XLA makes it once, before the loop
+    return _weight_first(x, lax.optimization_barrier(w.T))
 
 
 def matmul_transposed(x: Array, w: Array) -> Array:
-    """x @ wᵀ, as `matmul`: what ∇(h @ w) sends back to h."""
+    """x @ wᵀ for an explicit rule: what ∇(h @ w) sends back to h."""
+    w = lax.optimization_barrier(w)  # it may be a slice
+    if _few(x):
+        return _weight_first(x, w)
     rows = x.reshape(-1, x.shape[-1]).astype(w.dtype)
-    out = _weight_first(w, rows) if _few(rows) else _dot(rows, w, 1, 1)
-    return out.reshape(*x.shape[:-1], w.shape[0])
+    return _dot(rows, w, 1, 1).reshape(*x.shape[:-1], w.shape[0])
 
 
 def outer_sum(x: Array, dz: Array, w: Array) -> Array:
@@ -55,19 +68,21 @@ def row_sum(dz: Array, b: Array) -> Array:
     return jnp.sum(dz, axis=tuple(range(dz.ndim - b.ndim)), dtype=accumulator(dz.dtype)).astype(b.dtype)
 
 
-def _few(rows: Array) -> bool:
+def _few(x: Array) -> bool:
     """A batch for which the weight is the larger operand, and yet more than a vector."""
-    return 4 <= rows.shape[0] <= 256
+    return 4 <= math.prod(x.shape[:-1]) <= 256
 
 
-def _weight_first(w: Array, rows: Array) -> Array:
-    """rows @ wᵀ as (w @ rowsᵀ)ᵀ.
+def _weight_first(x: Array, w_t: Array) -> Array:
+    """x @ w_tᵀ as (w_t @ xᵀ)ᵀ.
 
     XLA's CPU products rearrange their right operand on every call.  With few rows that is most of the work
     if the right operand is the weight, and next to nothing if it is the rows.  The barrier keeps XLA from
     swapping the operands back.
     """
-    return lax.optimization_barrier(_dot(w, rows, 1, 1)).T
+    rows = x.reshape(-1, x.shape[-1]).astype(w_t.dtype)
+    out = lax.optimization_barrier(_dot(w_t, rows, 1, 1)).T
+    return out.reshape(*x.shape[:-1], w_t.shape[0])
 
 
 def _dot(a: Array, b: Array, i: int, j: int) -> Array:

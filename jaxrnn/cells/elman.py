@@ -16,6 +16,7 @@ multiplies the recursion by the diagonal matrix on the wrong side: the order is 
 References: Elman 1990, "Finding structure in time"; Werbos 1990, "Backpropagation through time".
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.checks import check_choice, check_features, check_positive
 from jaxrnn.initializers import input_weights, recurrent_weights
-from jaxrnn.precision import accumulator, matmul, matmul_transposed, outer_sum
+from jaxrnn.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum
 from jaxrnn.types import Key
 
 ACTIVATIONS = {
@@ -96,14 +97,13 @@ class Elman:
 
     def step(self, params: ElmanParams, carry: Array, z: Array) -> tuple[Array, Array]:
         """h⁽ᵗ⁾ = f(z⁽ᵗ⁾ + W h⁽ᵗ⁻¹⁾), twice: it is the carry and the output."""
-        f, _ = ACTIVATIONS[self.activation]
-        h = f(z + matmul(carry, params.w))
+        h = self._step(matmul, params, carry, z)
         return h, h
 
     def step_fwd(self, params: ElmanParams, carry: Array, z: Array):
         """The step, and (h⁽ᵗ⁻¹⁾, h⁽ᵗ⁾) for its backward."""
-        h, y = self.step(params, carry, z)
-        return (h, y), (carry, h)
+        h = self._step(matmul_in_loop, params, carry, z)
+        return (h, h), (carry, h)
 
     def step_bwd(self, params: ElmanParams, residual, dcarry: Array, dy: Array):
         """2.2.2: δ⁽ᵗ⁾ = f′ ⊙ (∇h⁽ᵗ⁾ from t+1, plus ∇y⁽ᵗ⁾), and Wᵀ δ⁽ᵗ⁾ for t−1."""
@@ -117,3 +117,7 @@ class Elman:
         hs, _ = residuals
         dw = outer_sum(hs, locals, params.w)
         return ElmanParams(u=jnp.zeros_like(params.u), w=dw, b=jnp.zeros_like(params.b))
+
+    def _step(self, matmul: Callable, params: ElmanParams, carry: Array, z: Array) -> Array:
+        f, _ = ACTIVATIONS[self.activation]
+        return f(z + matmul(carry, params.w))

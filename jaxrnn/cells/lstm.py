@@ -20,6 +20,7 @@ References: Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000 (for
 Gers, Schraudolph & Schmidhuber 2002, §3 (peepholes).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.checks import check_choice, check_features, check_positive
 from jaxrnn.initializers import input_weights, per_gate, recurrent_weights
-from jaxrnn.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum
+from jaxrnn.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
 from jaxrnn.types import Key
 
 
@@ -108,11 +109,14 @@ class LSTM:
 
     def step(self, params: LSTMParams, carry: LSTMCarry, z: Array) -> tuple[LSTMCarry, Array]:
         """One step: the new (h, C), and h as the output."""
-        out, _ = self.step_fwd(params, carry, z)
+        out, _ = self._step(matmul, params, carry, z)
         return out
 
     def step_fwd(self, params: LSTMParams, carry: LSTMCarry, z: Array):
         """The step, and (h⁽ᵗ⁻¹⁾, C⁽ᵗ⁻¹⁾, the activated gates, tanh C⁽ᵗ⁾) for its backward."""
+        return self._step(matmul_in_loop, params, carry, z)
+
+    def _step(self, matmul: Callable, params: LSTMParams, carry: LSTMCarry, z: Array):
         p, a = params.peephole, z + matmul(carry.h, params.w)
         if p is not None:
             a = a + self._read(p, carry.c)

@@ -42,6 +42,7 @@ class OutputToHidden:
     Raises:
       ValueError: another target.
 
+    >>> import jax.numpy as jnp
     >>> model = OutputToHidden(Jordan(3, 8, 4))
     >>> params, xs, tokens = model.init(jax.random.key(0)), jnp.ones((7, 2, 3)), jnp.ones((7, 2), int)
     >>> model.logits(params, xs, tokens).shape, model.predict(params, xs).shape

@@ -89,7 +89,7 @@ def _vector(cell: Cell, size: int, batch: tuple[int, ...]) -> PyTree:
     if not takes_noise(cell):
         return x
     key, t = (jax.ShapeDtypeStruct((*batch, n), jnp.uint32) for n in (2, 1))
-    return Noisy(x, key, t)
+    return jax.eval_shape(Noisy, x, key, t)
 
 
 def random_problem(
