@@ -28,7 +28,8 @@ $(VENV)/.%: pyproject.toml $(VENV)/.core
 
 setup: $(VENV)/.core  ## the virtual environment, .venv
 
-train: $(VENV)/.core  ## a character language model on the standard library's English; ARGS="--help" tells more
+# other tasks read data that packages of their own carry
+train: $(VENV)/.core $(if $(findstring --task,$(ARGS)),$(VENV)/.tasks)  ## a character language model on the standard library's English; ARGS="--help" tells more
 	$(BIN)/python -m jaxrnn train $(ARGS)
 
 test: $(VENV)/.dev  ## the laws and the unit tests

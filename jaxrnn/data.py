@@ -9,7 +9,9 @@ so the carry can be handed on for ever, and a batch is a function of (seed, k) a
 """
 
 import hashlib
+import importlib
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +33,18 @@ class Corpus(NamedTuple):
     """The distinct characters in the order of their numbers."""
     digest: str
     """SHA-256 of the text."""
+
+
+def optional(module: str, package: str) -> ModuleType:
+    """A module of a package that only some tasks need.
+
+    Raises:
+      InputError: it is not installed; the message says what to install.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise InputError(f"this task needs {package}: pip install {package}, or 'jaxrnn[tasks]'.") from None
 
 
 def builtin_text() -> str:

@@ -462,3 +462,12 @@ def test_the_bar_fits_the_terminal(monkeypatch, columns):
     frames = [frame for frame in drawn.replace("\n", "\r").split("\r") if "bpc 1.78" in frame]
     assert frames and all("loss 1.23" in frame and "00/1100" in frame and "char" in frame for frame in frames)
     assert max(map(len, frames)) <= columns
+
+
+def test_the_task_is_an_option_and_a_resumed_run_knows_its_own(trained):
+    answer = jaxrnn("train", "--task", "nonsense", cwd=trained)
+    assert answer.returncode == 2 and "there is no such task; there are text" in answer.stderr
+    answer = jaxrnn("train", "--task", cwd=trained)
+    assert answer.returncode == 2 and "--task" in answer.stderr and answer.stderr.count("\n") == 1
+    answer = jaxrnn("train", "--task=text", "--resume", "--run", "runs/text", cwd=trained)
+    assert answer.returncode == 0 and "is finished" in answer.stdout

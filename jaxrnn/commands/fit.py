@@ -13,6 +13,7 @@ from jaxrnn.commands.experiment import Experiment
 from jaxrnn.commands.progress import Progress
 from jaxrnn.commands.sample import write_sample
 from jaxrnn.commands.signals import stop_wishes
+from jaxrnn.tasks import Illustrates
 from jaxrnn.train import TrainState, updates
 
 
@@ -33,7 +34,7 @@ def fit(begun: Experiment, state: TrainState, data: Any, path: Path) -> int:
                 _measure(begun, state, data, path, progress)
             elif wishes:
                 _save(begun, state, path)
-    return _finish(begun, state, path, time.perf_counter() - started, wishes)
+    return _finish(begun, state, data, path, time.perf_counter() - started, wishes)
 
 
 def _introduce(begun: Experiment, state: TrainState, path: Path) -> None:
@@ -66,7 +67,7 @@ def _save(begun: Experiment, state: TrainState, path: Path) -> None:
     checkpoint.save(runs.checkpoints(path), state, step=int(state.step), config=begun.config())
 
 
-def _finish(begun: Experiment, state: TrainState, path: Path, seconds: float, wishes: list[int]) -> int:
+def _finish(begun: Experiment, state: TrainState, data: Any, path: Path, seconds: float, wishes: list[int]) -> int:
     """What is left behind, and the word at the end."""
     records, task = runs.read_metrics(path), begun.task
     plots.learning_curve(path / "curve.png", records, task.score, f"{path.name}: {begun.config()['task']}")
@@ -80,5 +81,8 @@ def _finish(begun: Experiment, state: TrainState, path: Path, seconds: float, wi
     held_out = [record[task.score] for record in records if record["split"] == "held_out"]
     print(f"held out: {held_out[-1]:.3f} {task.score.replace('_', ' ')} after {seconds:.0f} s")
     print(f"curve:    {path / 'curve.png'}")
+    if isinstance(task, Illustrates):
+        for name, file in task.illustrate(begun.model, state.params, data, path).items():
+            print(f"{name + ':':9} {file}")
     write_sample(begun, state, path)
     return 0

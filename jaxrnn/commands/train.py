@@ -1,5 +1,6 @@
 """jaxrnn train: learn a task, and leave a folder that the other commands read."""
 
+import argparse
 import dataclasses
 from functools import partial
 from pathlib import Path
@@ -19,10 +20,11 @@ HELP = """Learn a task; without one, a character language model.
 examples:
   jaxrnn train                            Python's own documentation, 2 minutes
   jaxrnn train --file my.txt              your own text
+  jaxrnn train --task NAME --help         another task, and its options
   jaxrnn train --cell gru --hidden 512    another model
   jaxrnn train --resume                   go on with the newest run
 
-tasks (the first word after train): {tasks}"""
+tasks: {tasks}"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,19 +39,53 @@ class Folder:
 
 def run(argv: list[str]) -> int:
     """Train; 0, or 128 + the signal that ended it early."""
-    name, argv = (argv[0], argv[1:]) if argv and argv[0] in TASKS else ("text", argv)
-    parts = {"task": TASKS[name], "training": Training, "folder": Folder}
+    first, argv = _first_words(argv)
+    path = runs.find(first.run) if first.resume else None
+    config = None if path is None else checkpoint.read_config(runs.checkpoints(path))
+    name = _task_name(first.task, config)
+    parts = {"task": TASKS[name], "training": partial(Training, **TASKS[name].training), "folder": Folder}
+    kinds = {"task": TASKS[name], "training": Training, "folder": Folder}
     options: Any = dataclasses.make_dataclass(
-        "Options", [(part, cls, dataclasses.field(default_factory=cls)) for part, cls in parts.items()], frozen=True
+        "Options",
+        [(part, kind, dataclasses.field(default_factory=parts[part])) for part, kind in kinds.items()],
+        frozen=True,
     )
     read = partial(parse, options, argv, prog="jaxrnn train", description=HELP.format(tasks=", ".join(TASKS)))
-    given = read()
-    if not given.folder.resume:
-        return _begin(given)
-    path = runs.find(given.folder.run)
-    saved = options(*saved_options(checkpoint.read_config(runs.checkpoints(path))), Folder())
+    if path is None or config is None:
+        return _begin(read())
+    saved = options(*saved_options(config), Folder())
     _refuse_changes(path, saved, read(default=saved))
     return _resume(path)
+
+
+def _first_words(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """What decides which options there are, and the words without --task."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--task")
+    try:
+        task, rest = parser.parse_known_args(argv)
+        parser.add_argument("--run")
+        parser.add_argument("--resume", action="store_true")
+        return parser.parse_known_args(argv)[0], rest
+    except argparse.ArgumentError as error:
+        raise InputError(f"{error}.") from None
+
+
+def _task_name(asked: str | None, config: dict | None) -> str:
+    """The task that was asked for, or the one of the run that is resumed.
+
+    Raises:
+      InputError: there is no such task, or the run is of another one.
+    """
+    if asked is not None and asked not in TASKS:
+        raise InputError(f"--task {asked}: there is no such task; there are {', '.join(TASKS)}.")
+    begun = None if config is None else str(config.get("task"))
+    if begun is not None and asked not in (None, begun):
+        raise InputError(f"--task {asked}: the run is one of --task {begun}, and a resumed run keeps its options.")
+    name = begun or asked or "text"
+    if name not in TASKS:
+        raise InputError(f"the checkpoint's config is not that of a run of `jaxrnn train`: task {name!r}.")
+    return name
 
 
 def _refuse_changes(path: Path, saved: Any, given: Any) -> None:

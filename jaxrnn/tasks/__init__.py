@@ -4,6 +4,7 @@ A task is to training what a cell is to a step: a value that holds options, with
 methods, and no base class.  `TASKS` is the one place that names them; docs/tasks.md says how to add one.
 """
 
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxrnn.tasks.text import Text
@@ -24,6 +25,8 @@ class Task(Protocol):
     """What is counted when speed is shown: "characters", "images"."""
     score: ClassVar[str]
     """The metric that is drawn and shown, a key of both `metrics` and `evaluate`."""
+    training: ClassVar[dict[str, Any]]
+    """What of `jaxrnn.commands.experiment.Training` has another default here: {"steps": 300}."""
 
     def load(self) -> tuple[Any, dict]:
         """(data, facts).  Raises InputError where the data cannot be used."""
@@ -59,6 +62,15 @@ class Task(Protocol):
 
     def evaluate(self, model: Any, params: Params, data: Any) -> dict[str, float]:
         """Metrics on data that `batch_at` never gives."""
+        ...
+
+
+@runtime_checkable
+class Illustrates(Protocol):
+    """A task that leaves something to look at, or to listen to, when a run ends."""
+
+    def illustrate(self, model: Any, params: Params, data: Any, folder: Path) -> dict[str, Path]:
+        """Writes files into `folder`; what each shows → the file."""
         ...
 
 

@@ -56,6 +56,7 @@ class Text:
 
     unit: ClassVar[str] = "characters"
     score: ClassVar[str] = "bits_per_character"
+    training: ClassVar[dict] = {}
 
     def __post_init__(self):
         for name in ("layers", "hidden", "embedding", "batch", "length"):
