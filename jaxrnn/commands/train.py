@@ -60,13 +60,17 @@ def run(argv: list[str]) -> int:
 
 def _first_words(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """What decides which options there are, and the words without --task."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--task")
+
+    def parser():
+        return argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+
+    task, run = parser(), parser()
+    task.add_argument("--task")
+    run.add_argument("--run")
+    run.add_argument("--resume", action="store_true")
     try:
-        task, rest = parser.parse_known_args(argv)
-        parser.add_argument("--run")
-        parser.add_argument("--resume", action="store_true")
-        return parser.parse_known_args(argv)[0], rest
+        first, rest = task.parse_known_args(argv)
+        return run.parse_known_args(rest, first)[0], rest
     except argparse.ArgumentError as error:
         raise InputError(f"{error}.") from None
 
