@@ -69,11 +69,19 @@ def flax(cell: CellName, sizes: Configuration) -> Programs:
 
 
 def haiku(cell: CellName, sizes: Configuration) -> Programs:
-    """`haiku.dynamic_unroll`."""
+    """`haiku.dynamic_unroll`; the plain cell is written out, as `haiku.VanillaRNN` is one of relu."""
     import haiku as hk
 
     def run(xs):
-        core = {"elman": hk.VanillaRNN, "lstm": hk.LSTM}.get(cell, hk.GRU)(sizes.hidden)
+        if cell == "elman":
+            read, remember = hk.Linear(sizes.hidden), hk.Linear(sizes.hidden)
+
+            def core(x, h):
+                h = jnp.tanh(read(x) + remember(h))
+                return h, h
+
+            return hk.dynamic_unroll(core, xs, jnp.zeros((sizes.batch, sizes.hidden)))[0]
+        core = (hk.LSTM if cell == "lstm" else hk.GRU)(sizes.hidden)
         return hk.dynamic_unroll(core, xs, core.initial_state(sizes.batch))[0]
 
     model, xs = hk.without_apply_rng(hk.transform(run)), _inputs(sizes)

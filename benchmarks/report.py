@@ -59,10 +59,11 @@ def summary(rows: list[Row], peers: list[str]) -> list[str]:
     out = ["", "Times as fast as (minimum over minimum; above 1 this library is faster)"]
     for what, ours in (("train", "unroll_bptt"), ("forward", "unroll")):
         for against, names in ((f"the fastest of {', '.join(jax_peers)}", jax_peers), ("pytorch", ["pytorch"])):
-            if not set(names) & {row.name for row in rows}:
+            measured = [row for row in rows if row.what == what]
+            if not set(names) & {row.name for row in measured}:
                 continue
             out.append(f"\n{what}: {ours} against {against}")
-            out += _speed_ups([row for row in rows if row.what == what], ours, names)
+            out += _speed_ups(measured, ours, names)
     return out
 
 
