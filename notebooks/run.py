@@ -4,12 +4,14 @@
     python notebooks/run.py 01 02        # those whose names begin so
     python notebooks/run.py --check      # run them, write nothing
 
-A cell that raises ends the run with its traceback and exit code 1.
+A cell that raises is printed with its traceback, and the exit code is 1.
 """
 
 import argparse
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import jupytext
@@ -23,28 +25,35 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prefix", nargs="*", help="begin of the names to run; all, if none is given")
     parser.add_argument("--check", action="store_true", help="run, but write no .ipynb")
+    parser.add_argument("--at-once", type=int, default=2, help="how many run side by side (2)")
     options = parser.parse_args()
     sources = [p for p in sorted(HERE.glob("[0-9]*.py")) if p.name.startswith(tuple(options.prefix) or "")]
     if not sources:
         print(f"no notebook begins with {' or '.join(options.prefix)}", file=sys.stderr)
         return 2
-    for source in sources:
-        start = time.perf_counter()
-        notebook = jupytext.read(source)
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        client = nbclient.NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(HERE)}})
-        try:
-            client.execute()
-        except CellExecutionError as error:
-            print(f"{source.name}: {error}", file=sys.stderr)
-            return 1
-        if not options.check:
-            for i, cell in enumerate(notebook.cells):  # the same bytes for the same results
-                cell["id"] = f"cell-{i}"
-                cell.metadata.pop("execution", None)
-            jupytext.write(notebook, source.with_suffix(".ipynb"))
-        print(f"{source.name}: ran in {time.perf_counter() - start:.0f} s", flush=True)
-    return 0
+    with ThreadPoolExecutor(max(1, options.at_once)) as pool:
+        failures = sum(pool.map(partial(run, write=not options.check), sources))
+    return 1 if failures else 0
+
+
+def run(source: Path, *, write: bool) -> bool:
+    """Execute one notebook in a kernel of its own; whether it failed."""
+    start = time.perf_counter()
+    notebook = jupytext.read(source)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    client = nbclient.NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(HERE)}})
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        print(f"{source.name}: {error}", file=sys.stderr)
+        return True
+    if write:
+        for i, cell in enumerate(notebook.cells):  # the same bytes for the same results
+            cell["id"] = f"cell-{i}"
+            cell.metadata.pop("execution", None)
+        jupytext.write(notebook, source.with_suffix(".ipynb"))
+    print(f"{source.name}: ran in {time.perf_counter() - start:.0f} s", flush=True)
+    return False
 
 
 if __name__ == "__main__":
