@@ -16,6 +16,7 @@ from jaxrnn.cells.lstm2d import LSTM2D, LSTM2DParams
 from jaxrnn.cells.noise import DrawsNoise, Noisy, quiet, with_noise
 from jaxrnn.cells.stack import Stack
 from jaxrnn.cells.zoneout import ExpectedZoneout, Zoneout
+from jaxrnn.checkpointed import unroll_checkpointed
 from jaxrnn.decode import PADDING, Sequences, greedy, sample, sample_scan
 from jaxrnn.generator import Generator, forced_outputs
 from jaxrnn.losses import (
@@ -35,6 +36,7 @@ from jaxrnn.multidirectional import Cell2D, Multidirectional, unroll_2d, unroll_
 from jaxrnn.readout import Readout, ReadoutParams
 from jaxrnn.sampling import Greedy, Sampling, keep_top_k, keep_top_p, with_temperature
 from jaxrnn.stopping import Countdown, EndSymbol, PredictedLength, StopRule, StopUnit, log_likelihood
+from jaxrnn.streaming import unroll_loss
 from jaxrnn.teacher_forcing import FeedbackCell, scheduled_sampling, teacher_forced
 from jaxrnn.types import Cell, LocalRules
 from jaxrnn.unroll import mask_from_lengths, unroll, unroll_python
@@ -126,7 +128,9 @@ __all__ = [
     "unroll_2d",
     "unroll_2d_python",
     "unroll_bptt",
+    "unroll_checkpointed",
     "unroll_layers",
+    "unroll_loss",
     "unroll_python",
     "with_noise",
     "with_temperature",

@@ -4,7 +4,7 @@ import jax
 from cells import core_cell, every_cell
 from hypothesis import given, settings
 
-from jaxrnn import bptt, unroll_bptt, unroll_python
+from jaxrnn import bptt, unroll_bptt, unroll_checkpointed, unroll_python
 from jaxrnn.testing import (
     draws,
     law_bptt_is_the_gradient,
@@ -32,6 +32,13 @@ def test_hand_written_rules_are_what_autodiff_of_a_step_gives(cell, drawn):
 @given(drawn=draws(time=3))  # a loop written out takes long to compile
 def test_the_python_loop_is_the_scan(cell, drawn):
     law_members_agree(cell, random_problem(cell, time=3, **drawn), unroll=unroll_python)
+
+
+@every_cell
+@given(drawn=draws())
+@settings(max_examples=3)
+def test_recomputed_segments_give_the_gradient_of_unroll(cell, drawn):
+    law_members_agree(cell, random_problem(cell, **drawn), unroll=unroll_checkpointed)
 
 
 @every_cell
