@@ -4,13 +4,16 @@ from jaxrnn.beam import Beams, beam_search
 from jaxrnn.bidirectional import Bidirectional, Directions
 from jaxrnn.bptt import Gradients, bptt, unroll_bptt
 from jaxrnn.cells.autodiff_rules import AutodiffRules
+from jaxrnn.cells.clockwork import Clockwork, ClockworkCarry
 from jaxrnn.cells.deep import DeepInput, DeepOutput, DeepParams, DeepTransition
+from jaxrnn.cells.delays import Delays, DelaysCarry, DelaysParams
 from jaxrnn.cells.dropout import Dropout
 from jaxrnn.cells.elman import Elman, ElmanParams
 from jaxrnn.cells.elman2d import Elman2D, Elman2DParams
 from jaxrnn.cells.gru import GRU, GRUParams
 from jaxrnn.cells.jordan import Jordan, JordanParams
 from jaxrnn.cells.layer_norm import LayerNorm, LayerNormParams
+from jaxrnn.cells.leaky import Leaky, LeakyParams
 from jaxrnn.cells.lstm import LSTM, LSTMCarry, LSTMParams
 from jaxrnn.cells.lstm2d import LSTM2D, LSTM2DParams
 from jaxrnn.cells.noise import DrawsNoise, Noisy, quiet, with_noise
@@ -38,6 +41,7 @@ from jaxrnn.sampling import Greedy, Sampling, keep_top_k, keep_top_p, with_tempe
 from jaxrnn.stopping import Countdown, EndSymbol, PredictedLength, StopRule, StopUnit, log_likelihood
 from jaxrnn.streaming import unroll_loss
 from jaxrnn.teacher_forcing import FeedbackCell, scheduled_sampling, teacher_forced
+from jaxrnn.timescales import UpdateEveryState, alphas, bound_alphas, update_every
 from jaxrnn.types import Cell, LocalRules
 from jaxrnn.unroll import mask_from_lengths, unroll, unroll_python
 from jaxrnn.unroll_layers import unroll_layers
@@ -57,11 +61,16 @@ __all__ = [
     "CaptionerParams",
     "Cell",
     "Cell2D",
+    "Clockwork",
+    "ClockworkCarry",
     "Countdown",
     "DeepInput",
     "DeepOutput",
     "DeepParams",
     "DeepTransition",
+    "Delays",
+    "DelaysCarry",
+    "DelaysParams",
     "Directions",
     "DrawsNoise",
     "Dropout",
@@ -86,6 +95,8 @@ __all__ = [
     "LSTMParams",
     "LayerNorm",
     "LayerNormParams",
+    "Leaky",
+    "LeakyParams",
     "LocalRules",
     "ManyToMany",
     "ManyToOne",
@@ -103,10 +114,13 @@ __all__ = [
     "StopUnit",
     "SymbolModel",
     "SymbolModelParams",
+    "UpdateEveryState",
     "Zoneout",
+    "alphas",
     "beam_search",
     "bernoulli",
     "bits_per_character",
+    "bound_alphas",
     "bptt",
     "cross_entropy",
     "forced_outputs",
@@ -132,6 +146,7 @@ __all__ = [
     "unroll_layers",
     "unroll_loss",
     "unroll_python",
+    "update_every",
     "with_noise",
     "with_temperature",
 ]

@@ -10,7 +10,7 @@ LAYERS = [
     ("L0 words", "types checks precision initializers"),
     ("L1 one step", "cells"),
     ("L2 all steps", "unroll blocks bptt bidirectional multidirectional unroll_layers checkpointed streaming"),
-    ("L3 objectives", "readout losses sampling stopping"),
+    ("L3 objectives", "readout losses sampling stopping timescales"),
     ("L4 models", "models generator decode beam teacher_forcing"),
     ("L5 use", "train checkpoint durable leaves weights data tasks plots testing commands __main__"),
 ]
