@@ -39,7 +39,7 @@ def alphas(params: Params) -> PyTree[bool]:
     """
 
     def node(n):
-        return LeakyParams(alphas(n.cell), True) if isinstance(n, LeakyParams) else False
+        return n._replace(cell=alphas(n.cell), alpha=True) if isinstance(n, LeakyParams) else False
 
     return jax.tree.map(node, params, is_leaf=lambda n: isinstance(n, LeakyParams))
 
