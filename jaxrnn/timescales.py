@@ -15,7 +15,7 @@
 References: Mozer 1992; El Hihi & Bengio 1996; chapter, section 3.2.3.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +39,8 @@ def alphas(params: Params) -> PyTree[bool]:
     """
 
     def node(n):
-        return n._replace(cell=alphas(n.cell), alpha=True) if isinstance(n, LeakyParams) else False
+        here: Any = isinstance(n, LeakyParams)
+        return LeakyParams(alphas(n.cell), here) if here else False
 
     return jax.tree.map(node, params, is_leaf=lambda n: isinstance(n, LeakyParams))
 
