@@ -10,6 +10,7 @@ from jaxrnn.cells.delays import Delays, DelaysCarry, DelaysParams
 from jaxrnn.cells.dropout import Dropout
 from jaxrnn.cells.elman import Elman, ElmanParams
 from jaxrnn.cells.elman2d import Elman2D, Elman2DParams
+from jaxrnn.cells.feed_forward import FeedForward, FeedForwardParams
 from jaxrnn.cells.gru import GRU, GRUParams
 from jaxrnn.cells.jordan import Jordan, JordanParams
 from jaxrnn.cells.layer_norm import LayerNorm, LayerNormParams
@@ -17,6 +18,7 @@ from jaxrnn.cells.leaky import Leaky, LeakyParams
 from jaxrnn.cells.lstm import LSTM, LSTMCarry, LSTMParams
 from jaxrnn.cells.lstm2d import LSTM2D, LSTM2DParams
 from jaxrnn.cells.noise import DrawsNoise, Noisy, quiet, with_noise
+from jaxrnn.cells.ntm import NTM, NTMCarry, NTMParams
 from jaxrnn.cells.stack import Stack
 from jaxrnn.cells.zoneout import ExpectedZoneout, Zoneout
 from jaxrnn.checkpointed import unroll_checkpointed
@@ -52,6 +54,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "LSTM2D",
+    "NTM",
     "PADDING",
     "AutodiffRules",
     "Beams",
@@ -80,6 +83,8 @@ __all__ = [
     "ElmanParams",
     "EndSymbol",
     "ExpectedZoneout",
+    "FeedForward",
+    "FeedForwardParams",
     "Feedback",
     "FeedbackCarry",
     "FeedbackCell",
@@ -101,6 +106,8 @@ __all__ = [
     "ManyToMany",
     "ManyToOne",
     "Multidirectional",
+    "NTMCarry",
+    "NTMParams",
     "Noisy",
     "OutputToHidden",
     "PatternParams",

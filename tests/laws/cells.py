@@ -11,6 +11,7 @@ from jaxtyping import Array
 from jaxrnn import (
     GRU,
     LSTM,
+    NTM,
     AutodiffRules,
     Clockwork,
     DeepInput,
@@ -21,6 +22,7 @@ from jaxrnn import (
     Elman,
     ExpectedZoneout,
     Feedback,
+    FeedForward,
     Jordan,
     LayerNorm,
     Leaky,
@@ -99,6 +101,8 @@ LIBRARY = {
     "leaky_lstm": Leaky(LSTM(INPUT, HIDDEN), 0.5),
     "leaky_delays": Leaky(Delays(INPUT, 4, (2,), "relu"), (0.0, 0.7)),
     "clockwork": Clockwork(INPUT, 6, (1, 2, 3)),
+    "feed_forward": FeedForward(INPUT, HIDDEN),
+    "ntm": NTM(LSTM(INPUT + 2 * 2, HIDDEN), INPUT, slots=4, width=2, read_heads=2),
     "autodiff_rules_gru": AutodiffRules(GRU(INPUT, HIDDEN)),
     "autodiff_rules_lstm": AutodiffRules(LSTM(INPUT, HIDDEN, "previous")),
 }

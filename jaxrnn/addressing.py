@@ -1,0 +1,155 @@
+"""Where a head looks, and what it does there: chapter, section 8, after Graves, Wayne & Danihelka 2014.
+
+A memory is a matrix M of N slots, one a row; a weighting w says how much of each slot is meant, w(i) ≥ 0,
+Σᵢ w(i) = 1.  As integer addresses cannot be learnt by gradients, every slot is read and written a little:
+
+    wᶜ(i) = softmaxᵢ(β K[k, M(i)]),   K[u, v] = u·v / √((|u|² + ε)(|v|² + ε))        by content, eqs 5, 6
+    wᵍ    = g wᶜ + (1 − g) w⁽ᵗ⁻¹⁾                                                   interpolation, eq 7
+    w̃(i)  = Σⱼ wᵍ(i − j mod N) s(j),   j = −R, …, R                                 circular shift, eq 8
+    w(i)  = w̃(i)^γ / Σⱼ w̃(j)^γ                                                      sharpening, eq 9
+    r     = Σᵢ w(i) M(i)                                                            reading, eq 2
+    M(i) ← M(i) ∏ₕ (1 − wₕ(i) eₕ) + Σₕ wₕ(i) aₕ                                      erase and add, eqs 3, 4
+
+These are functions of arrays with any number of batch axes.  Heads are an axis, as the heads of one machine
+look at the same memory: k is `[*batch, heads, width]`, M `[*batch, slots, width]`, w `[*batch, heads, slots]`.
+
+Two things differ from the paper's equations, so that every gradient is finite.  K has an ε = 10⁻¹² under its
+roots: a key or a slot of zeros resembles everything by 0.  And `sharpen` gives the *logarithm* of the
+weighting, γ log w̃, up to a constant; w = softmax of it.  w̃^γ itself may underflow in all slots at once, which
+makes eq 9 0/0.
+
+K → `similarity`, k, β → `key`, `strength`; g → `gate`; s → `shift`; γ → `sharpness`; e, a → `erase`, `add`.
+
+References: Graves, Wayne & Danihelka 2014, §3.1 to §3.3.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+EPSILON = 1e-12
+"""Under the roots of K: the square of a length that counts as none."""
+
+
+def similarity(
+    key: Float[Array, "*batch heads width"], memory: Float[Array, "*batch slots width"]
+) -> Float[Array, "*batch heads slots"]:
+    """K[k, M(i)], the cosine of the angle between a key and each slot; 0 for a key or a slot of zeros.
+
+    >>> similarity(jnp.array([[3.0, 0.0]]), jnp.array([[2.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, 0.0]])).round(3)
+    Array([[ 1.,  0., -1.,  0.]], dtype=float32)
+
+    References: Graves et al. 2014, eq 6.
+    """
+    products = jnp.einsum("...hm,...nm->...hn", key, memory)
+    key_size = jnp.sum(key**2, axis=-1)[..., :, None] + EPSILON
+    slot_size = jnp.sum(memory**2, axis=-1)[..., None, :] + EPSILON
+    return products * jax.lax.rsqrt(key_size) * jax.lax.rsqrt(slot_size)
+
+
+def by_content(
+    key: Float[Array, "*batch heads width"],
+    strength: Float[Array, "*batch heads"],
+    memory: Float[Array, "*batch slots width"],
+) -> Float[Array, "*batch heads slots"]:
+    """wᶜ = softmax(β K[k, M(i)]): β = 0 looks everywhere, β → ∞ at the one slot that is most like the key.
+
+    >>> memory = jnp.eye(3)
+    >>> by_content(memory[1:2], jnp.array([50.0]), memory).round(3)
+    Array([[0., 1., 0.]], dtype=float32)
+
+    References: Graves et al. 2014, eq 5.
+    """
+    return jax.nn.softmax(strength[..., None] * similarity(key, memory), axis=-1)
+
+
+def interpolate(
+    gate: Float[Array, "*batch heads"],
+    content: Float[Array, "*batch heads slots"],
+    before: Float[Array, "*batch heads slots"],
+) -> Float[Array, "*batch heads slots"]:
+    """wᵍ = g wᶜ + (1 − g) w⁽ᵗ⁻¹⁾: g = 0 stays where the head was, g = 1 forgets it.
+
+    >>> interpolate(jnp.array([0.25]), jnp.array([[1.0, 0.0]]), jnp.array([[0.0, 1.0]]))
+    Array([[0.25, 0.75]], dtype=float32)
+
+    References: Graves et al. 2014, eq 7.
+    """
+    gate = gate[..., None]
+    return gate * content + (1 - gate) * before
+
+
+def rotate(
+    weighting: Float[Array, "*batch heads slots"], shift: Float[Array, "*batch heads offsets"]
+) -> Float[Array, "*batch heads slots"]:
+    """w̃(i) = Σⱼ w(i − j mod N) s(j): the weighting moved by every offset j = −R, …, R, s(j) of it each.
+
+    `shift` holds s(−R), …, s(R): an odd number of offsets, not more than there are slots.
+
+    Raises:
+      ValueError: an even number of offsets, or more offsets than slots.
+
+    >>> rotate(jnp.array([[0.0, 0.0, 1.0]]), jnp.array([[0.0, 0.0, 1.0]]))  # one on, and around the end
+    Array([[1., 0., 0.]], dtype=float32)
+
+    References: Graves et al. 2014, eq 8.
+    """
+    slots, offsets = weighting.shape[-1], shift.shape[-1]
+    if offsets % 2 == 0 or offsets > slots:
+        raise ValueError(
+            f"`shift` must have an odd number of offsets, at most slots={slots}, got {offsets}: "
+            "a wider one would pass over the same slot twice."
+        )
+    reach = offsets // 2
+    around = jnp.concatenate([weighting[..., slots - reach :], weighting, weighting[..., :reach]], axis=-1)
+    moved = jnp.zeros_like(weighting)
+    for k in range(offsets):  # s(j) stands at k = j + reach, and around[i + reach − j] is w(i − j)
+        moved = moved + shift[..., k : k + 1] * around[..., 2 * reach - k : 2 * reach - k + slots]
+    return moved
+
+
+def sharpen(
+    weighting: Float[Array, "*batch heads slots"], sharpness: Float[Array, "*batch heads"]
+) -> Float[Array, "*batch heads slots"]:
+    """γ log w̃, whose softmax is w = w̃^γ / Σ w̃^γ: γ = 1 changes nothing, γ → ∞ leaves the largest alone.
+
+    >>> sharpened = jax.nn.softmax(sharpen(jnp.array([[0.25, 0.75]]), jnp.array([2.0])))
+    >>> bool(jnp.allclose(sharpened, jnp.array([0.1, 0.9]), atol=1e-6))  # 1 : 3 becomes 1 : 9
+    True
+
+    References: Graves et al. 2014, eq 9.
+    """
+    least = jnp.finfo(weighting.dtype).tiny
+    return sharpness[..., None] * jnp.log(jnp.maximum(weighting, least))
+
+
+def read(
+    weighting: Float[Array, "*batch heads slots"], memory: Float[Array, "*batch slots width"]
+) -> Float[Array, "*batch heads width"]:
+    """r = Σᵢ w(i) M(i).
+
+    >>> read(jnp.array([[0.5, 0.5]]), jnp.array([[2.0, 0.0], [0.0, 4.0]]))
+    Array([[1., 2.]], dtype=float32)
+
+    References: Graves et al. 2014, eq 2.
+    """
+    return jnp.einsum("...hn,...nm->...hm", weighting, memory)
+
+
+def write(
+    weighting: Float[Array, "*batch heads slots"],
+    erase: Float[Array, "*batch heads width"],
+    add: Float[Array, "*batch heads width"],
+    memory: Float[Array, "*batch slots width"],
+) -> Float[Array, "*batch slots width"]:
+    """M(i) ∏ₕ (1 − wₕ(i) eₕ) + Σₕ wₕ(i) aₕ: all heads erase, then all add, so their order does not matter.
+
+    >>> write(jnp.array([[0.0, 1.0]]), jnp.ones((1, 2)), jnp.array([[5.0, 6.0]]), jnp.ones((2, 2)))
+    Array([[1., 1.],
+           [5., 6.]], dtype=float32)
+
+    References: Graves et al. 2014, eqs 3 and 4.
+    """
+    for h in range(weighting.shape[-2]):
+        memory = memory * (1 - weighting[..., h, :, None] * erase[..., h, None, :])
+    return memory + jnp.einsum("...hn,...hm->...nm", weighting, add)
