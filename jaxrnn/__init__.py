@@ -44,6 +44,7 @@ from jaxrnn.stopping import Countdown, EndSymbol, PredictedLength, StopRule, Sto
 from jaxrnn.streaming import unroll_loss
 from jaxrnn.teacher_forcing import FeedbackCell, scheduled_sampling, teacher_forced
 from jaxrnn.timescales import UpdateEveryState, alphas, bound_alphas, update_every
+from jaxrnn.truncated import TruncatedBPTT, TruncatedState, unroll_truncated
 from jaxrnn.types import Cell, LocalRules
 from jaxrnn.unroll import mask_from_lengths, unroll, unroll_python
 from jaxrnn.unroll_layers import unroll_layers
@@ -121,6 +122,8 @@ __all__ = [
     "StopUnit",
     "SymbolModel",
     "SymbolModelParams",
+    "TruncatedBPTT",
+    "TruncatedState",
     "UpdateEveryState",
     "Zoneout",
     "alphas",
@@ -153,6 +156,7 @@ __all__ = [
     "unroll_layers",
     "unroll_loss",
     "unroll_python",
+    "unroll_truncated",
     "update_every",
     "with_noise",
     "with_temperature",

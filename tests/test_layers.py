@@ -9,7 +9,10 @@ ROOT = Path(__file__).parent.parent / "jaxrnn"
 LAYERS = [
     ("L0 words", "types checks precision initializers"),
     ("L1 one step", "cells addressing"),
-    ("L2 all steps", "unroll blocks bptt bidirectional multidirectional unroll_layers checkpointed streaming"),
+    (
+        "L2 all steps",
+        "unroll blocks bptt bidirectional multidirectional unroll_layers checkpointed streaming truncated",
+    ),
     ("L3 objectives", "readout losses sampling stopping timescales"),
     ("L4 models", "models generator decode beam teacher_forcing"),
     ("L5 use", "train checkpoint durable leaves weights data tasks plots testing commands __main__"),
