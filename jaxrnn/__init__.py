@@ -19,11 +19,20 @@ from jaxrnn.cells.lstm import LSTM, LSTMCarry, LSTMParams
 from jaxrnn.cells.lstm2d import LSTM2D, LSTM2DParams
 from jaxrnn.cells.noise import DrawsNoise, Noisy, quiet, with_noise
 from jaxrnn.cells.ntm import NTM, NTMCarry, NTMParams
+from jaxrnn.cells.reservoir import (
+    Reservoir,
+    ReservoirParams,
+    recurrent_matrix,
+    spectral_radius,
+    with_spectral_radius,
+)
 from jaxrnn.cells.stack import Stack
+from jaxrnn.cells.state_noise import StateNoise
 from jaxrnn.cells.zoneout import ExpectedZoneout, Zoneout
 from jaxrnn.checkpointed import unroll_checkpointed
 from jaxrnn.decode import PADDING, Sequences, greedy, sample, sample_scan
 from jaxrnn.generator import Generator, forced_outputs
+from jaxrnn.least_squares import Tracker, track, tracker
 from jaxrnn.losses import (
     bernoulli,
     bits_per_character,
@@ -33,12 +42,14 @@ from jaxrnn.losses import (
     squared_error,
 )
 from jaxrnn.models.captioner import Captioner, CaptionerCarry, CaptionerParams
+from jaxrnn.models.esn import ESN
 from jaxrnn.models.feedback import Feedback, FeedbackCarry, FeedbackParams
 from jaxrnn.models.output_to_hidden import OutputToHidden
 from jaxrnn.models.patterns import ManyToMany, ManyToOne, PatternParams, last_valid
 from jaxrnn.models.symbols import SymbolModel, SymbolModelParams
 from jaxrnn.multidirectional import Cell2D, Multidirectional, unroll_2d, unroll_2d_python
 from jaxrnn.readout import Readout, ReadoutParams
+from jaxrnn.ridge import Equations, add_equations, no_equations, ridge, solve, washout_mask
 from jaxrnn.sampling import Greedy, Sampling, keep_top_k, keep_top_p, with_temperature
 from jaxrnn.stopping import Countdown, EndSymbol, PredictedLength, StopRule, StopUnit, log_likelihood
 from jaxrnn.streaming import unroll_loss
@@ -52,6 +63,7 @@ from jaxrnn.unroll_layers import unroll_layers
 __version__ = "0.1.0"
 
 __all__ = [
+    "ESN",
     "GRU",
     "LSTM",
     "LSTM2D",
@@ -83,6 +95,7 @@ __all__ = [
     "Elman2DParams",
     "ElmanParams",
     "EndSymbol",
+    "Equations",
     "ExpectedZoneout",
     "FeedForward",
     "FeedForwardParams",
@@ -115,17 +128,22 @@ __all__ = [
     "PredictedLength",
     "Readout",
     "ReadoutParams",
+    "Reservoir",
+    "ReservoirParams",
     "Sampling",
     "Sequences",
     "Stack",
+    "StateNoise",
     "StopRule",
     "StopUnit",
     "SymbolModel",
     "SymbolModelParams",
+    "Tracker",
     "TruncatedBPTT",
     "TruncatedState",
     "UpdateEveryState",
     "Zoneout",
+    "add_equations",
     "alphas",
     "beam_search",
     "bernoulli",
@@ -140,14 +158,21 @@ __all__ = [
     "last_valid",
     "log_likelihood",
     "mask_from_lengths",
+    "no_equations",
     "perplexity",
     "quiet",
+    "recurrent_matrix",
+    "ridge",
     "sample",
     "sample_scan",
     "scheduled_sampling",
     "sequence_log_probability",
+    "solve",
+    "spectral_radius",
     "squared_error",
     "teacher_forced",
+    "track",
+    "tracker",
     "unroll",
     "unroll_2d",
     "unroll_2d_python",
@@ -158,6 +183,8 @@ __all__ = [
     "unroll_python",
     "unroll_truncated",
     "update_every",
+    "washout_mask",
     "with_noise",
+    "with_spectral_radius",
     "with_temperature",
 ]

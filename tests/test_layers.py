@@ -7,13 +7,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "jaxrnn"
 LAYERS = [
-    ("L0 words", "types checks precision initializers"),
+    ("L0 words", "types checks precision initializers float64"),
     ("L1 one step", "cells addressing"),
     (
         "L2 all steps",
         "unroll blocks bptt bidirectional multidirectional unroll_layers checkpointed streaming truncated",
     ),
-    ("L3 objectives", "readout losses sampling stopping timescales"),
+    ("L3 objectives", "readout losses ridge least_squares sampling stopping timescales"),
     ("L4 models", "models generator decode beam teacher_forcing"),
     ("L5 use", "train checkpoint durable leaves weights data tasks plots testing commands __main__"),
 ]

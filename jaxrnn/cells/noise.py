@@ -30,7 +30,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 import jax
 import jax.numpy as jnp
 from jax.extend.random import threefry2x32_p
-from jaxtyping import Array, Bool, PyTree, Shaped, UInt32
+from jaxtyping import Array, Bool, Float, PyTree, Shaped, UInt32
 
 from jaxrnn.checks import check_steps, leading_axes
 from jaxrnn.types import Cell, Inputs, Key
@@ -166,6 +166,12 @@ def keep(noisy: Noisy, rate: float, size: int, *, each_step: bool) -> Bool[Array
     t = noisy.t if each_step else jnp.uint32(2**32 - 1)  # not the number of a step
     bits, _ = _hash(noisy.key[..., :1], noisy.key[..., 1:], t, jnp.arange(size, dtype=jnp.uint32))
     return bits >= jnp.uint32(min(round(rate * 2**32), 2**32 - 1))
+
+
+def uniform(noisy: Noisy, size: int) -> Float[Array, "*leading size"]:
+    """Numbers from [−1, 1), other ones at every t, in steps of 2⁻²³."""
+    bits, _ = _hash(noisy.key[..., :1], noisy.key[..., 1:], noisy.t, jnp.arange(size, dtype=jnp.uint32))
+    return (bits >> 8).astype(jnp.float32) * 2.0**-23 - 1
 
 
 def check_rate(rate: float) -> None:

@@ -27,7 +27,9 @@ from jaxrnn import (
     LayerNorm,
     Leaky,
     Readout,
+    Reservoir,
     Stack,
+    StateNoise,
     Zoneout,
 )
 from jaxrnn.precision import accumulator, matmul
@@ -103,6 +105,8 @@ LIBRARY = {
     "clockwork": Clockwork(INPUT, 6, (1, 2, 3)),
     "feed_forward": FeedForward(INPUT, HIDDEN),
     "ntm": NTM(LSTM(INPUT + 2 * 2, HIDDEN), INPUT, slots=4, width=2, read_heads=2),
+    "reservoir": Reservoir(INPUT, HIDDEN, connections=2, retention=0.3),
+    "reservoir_dense_with_noise": StateNoise(Reservoir(INPUT, HIDDEN, connections=None, bias_scaling=0.1), 0.1),
     "autodiff_rules_gru": AutodiffRules(GRU(INPUT, HIDDEN)),
     "autodiff_rules_lstm": AutodiffRules(LSTM(INPUT, HIDDEN, "previous")),
 }
