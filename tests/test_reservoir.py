@@ -74,7 +74,7 @@ def test_the_spectral_radius_is_exactly_the_parameter(connections):
 
 
 def test_a_nilpotent_matrix_has_no_spectral_radius_to_set(without_beartype):
-    with pytest.raises(ValueError, match="`w` must have an eigenvalue other than 0.*nilpotent"):
+    with pytest.raises(ValueError, match=r"`w` must have an eigenvalue other than 0.*nilpotent"):
         with_spectral_radius(jnp.triu(jnp.ones((4, 4)), 1)[jnp.array([2, 0, 3, 1])][:, jnp.array([2, 0, 3, 1])], 0.9)
     assert not jnp.isfinite(jax.jit(with_spectral_radius)(jnp.zeros((3, 3)), 0.9)).any()
     with pytest.raises(ValueError, match="square"):
@@ -185,9 +185,9 @@ def test_where_there_is_no_solution_the_error_says_so(bad):
         mask = jnp.zeros_like(mask)
     else:
         hs = hs.at[..., 3].set(2 * hs[..., 0] - hs[..., 1] + 5)
-    with pytest.raises(ValueError, match="`hs` must be finite.*no solution"):
+    with pytest.raises(ValueError, match=r"`hs` must be finite.*no solution"):
         ridge(hs, TARGETS, 0.0, mask=mask)
-    with pytest.raises(ValueError, match="`equations` must be finite.*no solution"):
+    with pytest.raises(ValueError, match=r"`equations` must be finite.*no solution"):
         solve(add_equations(no_equations(4, 2), hs, TARGETS, mask=mask), 0.0)
     assert jnp.isnan(jax.jit(lambda hs: ridge(hs, TARGETS, 0.0, mask=mask).v)(hs)).any()
 
@@ -211,7 +211,7 @@ def test_arguments_of_a_regression_are_checked(without_beartype):
     for forgetting in (0.0, 1.1):
         with pytest.raises(ValueError, match="`forgetting` must lie in"):
             track(tracker(4, 2, 1.0), HS, TARGETS, forgetting=forgetting)
-    with pytest.raises(ValueError, match="`state.v.high`"):
+    with pytest.raises(ValueError, match=r"`state\.v\.high`"):
         track(tracker(3, 2, 1.0), HS, TARGETS)
 
 
