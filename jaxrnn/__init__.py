@@ -30,6 +30,7 @@ from jaxrnn.cells.stack import Stack
 from jaxrnn.cells.state_noise import StateNoise
 from jaxrnn.cells.zoneout import ExpectedZoneout, Zoneout
 from jaxrnn.checkpointed import unroll_checkpointed
+from jaxrnn.clipping import ClippingBias, ClippingState, clip_by_norm, clip_by_value, clipping_bias, random_step
 from jaxrnn.decode import PADDING, Sequences, greedy, sample, sample_scan
 from jaxrnn.generator import Generator, forced_outputs
 from jaxrnn.least_squares import Tracker, track, tracker
@@ -49,12 +50,14 @@ from jaxrnn.models.patterns import ManyToMany, ManyToOne, PatternParams, last_va
 from jaxrnn.models.symbols import SymbolModel, SymbolModelParams
 from jaxrnn.multidirectional import Cell2D, Multidirectional, unroll_2d, unroll_2d_python
 from jaxrnn.readout import Readout, ReadoutParams
+from jaxrnn.regularizers import omega, omega_terms, pascanu_omega, pascanu_omega_terms
 from jaxrnn.ridge import Equations, add_equations, no_equations, ridge, solve, washout_mask
 from jaxrnn.sampling import Greedy, Sampling, keep_top_k, keep_top_p, with_temperature
 from jaxrnn.stopping import Countdown, EndSymbol, PredictedLength, StopRule, StopUnit, log_likelihood
 from jaxrnn.streaming import unroll_loss
 from jaxrnn.teacher_forcing import FeedbackCell, scheduled_sampling, teacher_forced
 from jaxrnn.timescales import UpdateEveryState, alphas, bound_alphas, update_every
+from jaxrnn.trajectory import Trajectory, trajectory
 from jaxrnn.truncated import TruncatedBPTT, TruncatedState, unroll_truncated
 from jaxrnn.types import Cell, LocalRules
 from jaxrnn.unroll import mask_from_lengths, unroll, unroll_python
@@ -77,6 +80,8 @@ __all__ = [
     "CaptionerParams",
     "Cell",
     "Cell2D",
+    "ClippingBias",
+    "ClippingState",
     "Clockwork",
     "ClockworkCarry",
     "Countdown",
@@ -139,6 +144,7 @@ __all__ = [
     "SymbolModel",
     "SymbolModelParams",
     "Tracker",
+    "Trajectory",
     "TruncatedBPTT",
     "TruncatedState",
     "UpdateEveryState",
@@ -150,6 +156,9 @@ __all__ = [
     "bits_per_character",
     "bound_alphas",
     "bptt",
+    "clip_by_norm",
+    "clip_by_value",
+    "clipping_bias",
     "cross_entropy",
     "forced_outputs",
     "greedy",
@@ -159,8 +168,13 @@ __all__ = [
     "log_likelihood",
     "mask_from_lengths",
     "no_equations",
+    "omega",
+    "omega_terms",
+    "pascanu_omega",
+    "pascanu_omega_terms",
     "perplexity",
     "quiet",
+    "random_step",
     "recurrent_matrix",
     "ridge",
     "sample",
@@ -173,6 +187,7 @@ __all__ = [
     "teacher_forced",
     "track",
     "tracker",
+    "trajectory",
     "unroll",
     "unroll_2d",
     "unroll_2d_python",

@@ -13,7 +13,10 @@ LAYERS = [
         "L2 all steps",
         "unroll blocks bptt bidirectional multidirectional unroll_layers checkpointed streaming truncated",
     ),
-    ("L3 objectives", "readout losses ridge least_squares sampling stopping timescales"),
+    (
+        "L3 objectives",
+        "readout losses ridge least_squares sampling stopping timescales trajectory regularizers clipping",
+    ),
     ("L4 models", "models generator decode beam teacher_forcing"),
     ("L5 use", "train checkpoint durable leaves weights data tasks plots testing commands __main__"),
 ]

@@ -1,0 +1,182 @@
+"""The regularizer that guides the flow of information, Ω: chapter, section 3.4.
+
+    Ω = Σₜ ( ‖(∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾)ᵀ δ⁽ᵗ⁾‖ / ‖δ⁽ᵗ⁾‖ − 1 )²,            δ⁽ᵗ⁾ = ∇_{h⁽ᵗ⁾}L
+
+It asks that a gradient keep its size from one step to the one before, in the direction in which it really goes.
+For W = cI in the linear network a term is (c − 1)²; for an orthogonal W it is 0.  Two gradients of it are here:
+
+* `omega`: exact.  δ⁽ᵗ⁾, h⁽ᵗ⁾ and everything else are functions of θ, and `jax.grad` goes through all of it,
+  back-propagation through back-propagation.
+* `pascanu_omega`: the same value, and Pascanu's approximation to its gradient.  The back-propagated δ⁽ᵗ⁾ and the
+  states are constants; only the direct dependence of ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ on θ is left, which for the plain network is
+
+      ∂⁺Ω/∂W   of   Σₜ (‖Wᵀ diag(1 − (h⁽ᵗ⁾)²) δ⁽ᵗ⁾‖ / ‖δ⁽ᵗ⁾‖ − 1)²,   all but W held.
+
+  What is held is the residual of the cell's own local rule; for a cell without one, h⁽ᵗ⁻¹⁾ and z⁽ᵗ⁾ are.
+
+Correction to the chapter: a term whose ‖δ⁽ᵗ⁾‖ is 0 (a masked step, a loss that ended before) counts as 0, not 0/0.
+So does a step that is masked, and the way across a reset, where ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ = 0 is meant.
+
+The paper's program differs from its formula, which is the chapter's: it takes the ratio of the squared norms, and
+the mean over the terms in place of the sum.  h is the whole carry: (h, C) in an LSTM.
+
+References: Pascanu, Mikolov & Bengio 2013, §3.3, eqs. 9 and 10.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PyTree, Shaped
+
+from jaxrnn.bptt import bptt
+from jaxrnn.cells.autodiff_rules import AutodiffRules, local_rules, storable
+from jaxrnn.checks import check_unroll, leading_axes
+from jaxrnn.trajectory import as_vectors, trajectory
+from jaxrnn.types import Carry, Cell, LocalRules, Params
+from jaxrnn.unroll import zeros
+
+Loss = Callable[[Carry, PyTree], Float[Array, ""]]
+"""L(h⁽τ⁾, ys), a scalar of what `unroll` gives; it may close over a read-out's parameters and targets."""
+
+
+def omega(
+    cell: Cell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    loss: Loss,
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+) -> Float[Array, ""]:
+    """Ω, exactly: the sum over t, the mean over rows.
+
+    Args:
+      cell, params, xs, carry, mask, reset: as for `unroll`.
+      loss: L(carry, ys), whose gradient is to keep its size.
+
+    Returns:
+      Ω, differentiable with respect to `params`, `xs`, `carry` and whatever `loss` closes over.
+
+    Raises:
+      TypeError, ValueError: as `unroll`; and for a cell whose carry has no floating array.
+
+    >>> from jaxrnn import Elman, ElmanParams
+    >>> cell, xs = Elman(1, 3, "identity"), jnp.zeros((4, 2, 1))
+    >>> params = ElmanParams(jnp.zeros((1, 3)), 0.5 * jnp.eye(3), jnp.zeros(3))
+    >>> float(omega(cell, params, xs, lambda carry, ys: jnp.sum(carry)))  # four terms of (0.5 − 1)²
+    1.0
+
+    References: chapter, section 3.4; Pascanu et al. 2013, eq. 9.
+    """
+    return _over_rows(omega_terms(cell, params, xs, loss, carry, mask=mask, reset=reset))
+
+
+def pascanu_omega(
+    cell: Cell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    loss: Loss,
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+) -> Float[Array, ""]:
+    """Ω, whose gradient takes the back-propagated vectors and the states as constants.
+
+    Arguments, value and errors are those of `omega`.  Its gradient is one contraction over t more than the
+    loss's own; that of `omega` is a second back-propagation through time.
+
+    >>> from jaxrnn import GRU
+    >>> cell = GRU(3, 5)
+    >>> params, xs = cell.init(jax.random.key(0)), jnp.ones((4, 3))
+    >>> gradient = jax.grad(lambda p: pascanu_omega(cell, p, xs, lambda carry, ys: jnp.sum(carry)))(params)
+    >>> bool((gradient.w != 0).any()), bool((gradient.u != 0).any())  # only W stands in ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ itself
+    (True, False)
+
+    References: chapter, section 3.4; Pascanu et al. 2013, eq. 10.
+    """
+    return _over_rows(pascanu_omega_terms(cell, params, xs, loss, carry, mask=mask, reset=reset))
+
+
+def omega_terms(
+    cell: Cell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    loss: Loss,
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+) -> Float[Array, "..."]:
+    """The terms of `omega`, `[time, *batch]`: Ω is their sum over t.  Arguments and errors are those of `omega`."""
+    rules = AutodiffRules(cell)
+    return _terms(rules, params, *_flow(rules, params, xs, loss, carry, mask, reset))
+
+
+def pascanu_omega_terms(
+    cell: Cell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    loss: Loss,
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+) -> Float[Array, "..."]:
+    """The terms of `pascanu_omega`, `[time, *batch]`.  Arguments and errors are those of `omega`."""
+    rules = local_rules(cell)
+    flow = _flow(rules, params, xs, loss, carry, mask, reset)
+    return _terms(rules, params, *jax.lax.stop_gradient(flow))
+
+
+def _flow(rules: LocalRules, params: Params, xs, loss: Loss, carry, mask, reset):
+    """(the residual, δ⁽ᵗ⁾, whether the term counts) of every step."""
+    xs, carry, mask, reset = check_unroll(rules, params, xs, carry, mask, reset)
+    run = trajectory(rules, params, xs, carry, mask=mask, reset=reset)
+    results = run.carry, run.ys
+    dcarry, dys = storable(results, jax.grad(loss, argnums=(0, 1), allow_int=True)(*results))
+    deltas = bptt(rules, params, xs, carry, dcarry, dys, mask=mask, reset=reset).carries
+    _, residuals = jax.vmap(partial(rules.step_fwd, params))(run.before, run.zs)
+    counts = jnp.ones(leading_axes(xs), bool) if mask is None else mask
+    return residuals, deltas, zeros(dys), counts if reset is None else counts & ~reset
+
+
+def _terms(rules: LocalRules, params: Params, residuals, deltas: Carry, none, counts: Bool[Array, "..."]):
+    """(‖(∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾)ᵀ u⁽ᵗ⁾‖ − 1)², u = δ / ‖δ‖, for all t at once; `none` is ∇y = 0."""
+    units, exist = _units(deltas, counts.ndim)
+    back, _, _ = jax.vmap(partial(rules.step_bwd, params))(residuals, units, none)
+    return jnp.where(counts & exist, (_norm(as_vectors(back, counts.ndim)) - 1) ** 2, 0)
+
+
+def _units(deltas: Carry, axes: int) -> tuple[Carry, Bool[Array, "..."]]:
+    """δ / ‖δ‖ over all arrays of the carry, and whether ‖δ‖ > 0; first divided by its largest entry.
+
+    The squares of a gradient that has faded to 1e-30 are 0 in float32; its direction is not.
+    """
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(as_vectors(deltas, axes)), axis=-1))
+    exist = (largest > 0) & jnp.isfinite(largest)
+    scaled = _divided(deltas, jnp.where(exist, largest, 1))
+    return _divided(scaled, jnp.where(exist, _norm(as_vectors(scaled, axes)), 1)), exist
+
+
+def _divided(tree: Carry, by: Float[Array, "..."]) -> Carry:
+    """Floating arrays over one number a step and row."""
+
+    def leaf(a):
+        return a / by.reshape(by.shape + (1,) * (a.ndim - by.ndim)) if jnp.issubdtype(a.dtype, jnp.inexact) else a
+
+    return jax.tree.map(leaf, tree)
+
+
+def _norm(v: Float[Array, "*leading n"]) -> Float[Array, "*leading"]:
+    """‖v‖, with the gradient 0 at v = 0."""
+    square = jnp.sum(v**2, axis=-1)
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+
+
+def _over_rows(terms: Float[Array, "..."]) -> Float[Array, ""]:
+    """The sum over t, the mean over rows."""
+    return jnp.mean(jnp.sum(terms, axis=0))
