@@ -77,7 +77,7 @@ def clip_by_value(v: float) -> optax.GradientTransformation:
 
     References: `optax.clip`; chapter, section 3.3.
     """
-    return _counted(v, lambda g: optax.tree.norm(g, ord=jnp.inf), lambda g, _: optax.clip(v).update(g, None)[0])
+    return _counted(v, lambda g: optax.tree.norm(g, ord=jnp.inf), lambda g, _: optax.tree.clip(g, -v, v))
 
 
 def clip_by_norm(v: float) -> optax.GradientTransformation:
