@@ -2,6 +2,7 @@
 
 from jaxrnn.beam import Beams, beam_search
 from jaxrnn.bidirectional import Bidirectional, Directions
+from jaxrnn.bpts import unroll_tree_bpts
 from jaxrnn.bptt import Gradients, bptt, unroll_bptt
 from jaxrnn.cells.autodiff_rules import AutodiffRules
 from jaxrnn.cells.clockwork import Clockwork, ClockworkCarry
@@ -28,10 +29,14 @@ from jaxrnn.cells.reservoir import (
 )
 from jaxrnn.cells.stack import Stack
 from jaxrnn.cells.state_noise import StateNoise
+from jaxrnn.cells.tree_elman import TreeElman, TreeElmanParams
+from jaxrnn.cells.tree_lstm import ChildSumTreeLSTM, NaryTreeLSTM, NaryTreeLSTMParams
+from jaxrnn.cells.tree_rules import TreeAutodiffRules, TreeCell, TreeLocalRules
 from jaxrnn.cells.zoneout import ExpectedZoneout, Zoneout
 from jaxrnn.checkpointed import unroll_checkpointed
 from jaxrnn.clipping import ClippingBias, ClippingState, clip_by_norm, clip_by_value, clipping_bias, random_step
 from jaxrnn.decode import PADDING, Sequences, greedy, sample, sample_scan
+from jaxrnn.forest import Forest, ForestShape, Nodes, node_values, pack
 from jaxrnn.generator import Generator, forced_outputs
 from jaxrnn.least_squares import Tracker, track, tracker
 from jaxrnn.losses import (
@@ -58,10 +63,22 @@ from jaxrnn.streaming import unroll_loss
 from jaxrnn.teacher_forcing import FeedbackCell, scheduled_sampling, teacher_forced
 from jaxrnn.timescales import UpdateEveryState, alphas, bound_alphas, update_every
 from jaxrnn.trajectory import Trajectory, trajectory
+from jaxrnn.trees import (
+    Tree,
+    TreeError,
+    balanced_tree,
+    right_comb,
+    tree_from,
+    tree_from_ast,
+    tree_from_bracketed,
+    tree_from_nested,
+    tree_from_parents,
+)
 from jaxrnn.truncated import TruncatedBPTT, TruncatedState, unroll_truncated
 from jaxrnn.types import Cell, LocalRules
 from jaxrnn.unroll import mask_from_lengths, unroll, unroll_python
 from jaxrnn.unroll_layers import unroll_layers
+from jaxrnn.unroll_tree import unroll_tree, unroll_tree_python
 
 __version__ = "0.1.0"
 
@@ -80,6 +97,7 @@ __all__ = [
     "CaptionerParams",
     "Cell",
     "Cell2D",
+    "ChildSumTreeLSTM",
     "ClippingBias",
     "ClippingState",
     "Clockwork",
@@ -108,6 +126,8 @@ __all__ = [
     "FeedbackCarry",
     "FeedbackCell",
     "FeedbackParams",
+    "Forest",
+    "ForestShape",
     "GRUParams",
     "Generator",
     "Gradients",
@@ -127,6 +147,9 @@ __all__ = [
     "Multidirectional",
     "NTMCarry",
     "NTMParams",
+    "NaryTreeLSTM",
+    "NaryTreeLSTMParams",
+    "Nodes",
     "Noisy",
     "OutputToHidden",
     "PatternParams",
@@ -145,12 +168,20 @@ __all__ = [
     "SymbolModelParams",
     "Tracker",
     "Trajectory",
+    "Tree",
+    "TreeAutodiffRules",
+    "TreeCell",
+    "TreeElman",
+    "TreeElmanParams",
+    "TreeError",
+    "TreeLocalRules",
     "TruncatedBPTT",
     "TruncatedState",
     "UpdateEveryState",
     "Zoneout",
     "add_equations",
     "alphas",
+    "balanced_tree",
     "beam_search",
     "bernoulli",
     "bits_per_character",
@@ -168,8 +199,10 @@ __all__ = [
     "log_likelihood",
     "mask_from_lengths",
     "no_equations",
+    "node_values",
     "omega",
     "omega_terms",
+    "pack",
     "pascanu_omega",
     "pascanu_omega_terms",
     "perplexity",
@@ -177,6 +210,7 @@ __all__ = [
     "random_step",
     "recurrent_matrix",
     "ridge",
+    "right_comb",
     "sample",
     "sample_scan",
     "scheduled_sampling",
@@ -188,6 +222,11 @@ __all__ = [
     "track",
     "tracker",
     "trajectory",
+    "tree_from",
+    "tree_from_ast",
+    "tree_from_bracketed",
+    "tree_from_nested",
+    "tree_from_parents",
     "unroll",
     "unroll_2d",
     "unroll_2d_python",
@@ -196,6 +235,9 @@ __all__ = [
     "unroll_layers",
     "unroll_loss",
     "unroll_python",
+    "unroll_tree",
+    "unroll_tree_bpts",
+    "unroll_tree_python",
     "unroll_truncated",
     "update_every",
     "washout_mask",

@@ -7,11 +7,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "jaxrnn"
 LAYERS = [
-    ("L0 words", "types checks precision initializers float64"),
+    ("L0 words", "types checks precision initializers trees forest float64"),
     ("L1 one step", "cells addressing"),
     (
         "L2 all steps",
-        "unroll blocks bptt bidirectional multidirectional unroll_layers checkpointed streaming truncated",
+        "unroll unroll_tree bpts blocks bptt bidirectional multidirectional unroll_layers checkpointed streaming truncated",
     ),
     (
         "L3 objectives",
