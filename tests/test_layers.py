@@ -11,7 +11,8 @@ LAYERS = [
     ("L1 one step", "cells addressing"),
     (
         "L2 all steps",
-        "unroll unroll_tree bpts blocks bptt bidirectional multidirectional unroll_layers checkpointed streaming truncated",
+        "unroll blocks bptt bidirectional multidirectional unroll_layers checkpointed streaming truncated"
+        " unroll_tree bpts",
     ),
     (
         "L3 objectives",
