@@ -1,5 +1,6 @@
 """Recurrent networks as pure functions for JAX."""
 
+from jaxrnn.associative import Algebra, linear_recurrence, unroll_associative
 from jaxrnn.beam import Beams, beam_search
 from jaxrnn.bidirectional import Bidirectional, Directions
 from jaxrnn.bpts import unroll_tree_bpts
@@ -16,8 +17,13 @@ from jaxrnn.cells.gru import GRU, GRUParams
 from jaxrnn.cells.jordan import Jordan, JordanParams
 from jaxrnn.cells.layer_norm import LayerNorm, LayerNormParams
 from jaxrnn.cells.leaky import Leaky, LeakyParams
+from jaxrnn.cells.linear import ComplexPair, LinearCell
+from jaxrnn.cells.linear_unit import LinearUnit, LinearUnitParams
+from jaxrnn.cells.lru import LRU, LRUParams
 from jaxrnn.cells.lstm import LSTM, LSTMCarry, LSTMParams
 from jaxrnn.cells.lstm2d import LSTM2D, LSTM2DParams
+from jaxrnn.cells.min_gru import MinGRU, MinGRUParams
+from jaxrnn.cells.min_lstm import MinLSTM, MinLSTMParams
 from jaxrnn.cells.noise import DrawsNoise, Noisy, quiet, with_noise
 from jaxrnn.cells.ntm import NTM, NTMCarry, NTMParams
 from jaxrnn.cells.reservoir import (
@@ -36,6 +42,7 @@ from jaxrnn.cells.zoneout import ExpectedZoneout, Zoneout
 from jaxrnn.checkpointed import unroll_checkpointed
 from jaxrnn.clipping import ClippingBias, ClippingState, clip_by_norm, clip_by_value, clipping_bias, random_step
 from jaxrnn.decode import PADDING, Sequences, greedy, sample, sample_scan
+from jaxrnn.fixed_point import Convergence, Newton
 from jaxrnn.forest import Forest, ForestShape, Nodes, node_values, pack
 from jaxrnn.generator import Generator, forced_outputs
 from jaxrnn.least_squares import Tracker, track, tracker
@@ -54,6 +61,7 @@ from jaxrnn.models.output_to_hidden import OutputToHidden
 from jaxrnn.models.patterns import ManyToMany, ManyToOne, PatternParams, last_valid
 from jaxrnn.models.symbols import SymbolModel, SymbolModelParams
 from jaxrnn.multidirectional import Cell2D, Multidirectional, unroll_2d, unroll_2d_python
+from jaxrnn.newton import newton, unroll_newton
 from jaxrnn.readout import Readout, ReadoutParams
 from jaxrnn.regularizers import omega, omega_terms, pascanu_omega, pascanu_omega_terms
 from jaxrnn.ridge import Equations, add_equations, no_equations, ridge, solve, washout_mask
@@ -85,10 +93,12 @@ __version__ = "0.1.0"
 __all__ = [
     "ESN",
     "GRU",
+    "LRU",
     "LSTM",
     "LSTM2D",
     "NTM",
     "PADDING",
+    "Algebra",
     "AutodiffRules",
     "Beams",
     "Bidirectional",
@@ -102,6 +112,8 @@ __all__ = [
     "ClippingState",
     "Clockwork",
     "ClockworkCarry",
+    "ComplexPair",
+    "Convergence",
     "Countdown",
     "DeepInput",
     "DeepOutput",
@@ -134,6 +146,7 @@ __all__ = [
     "Greedy",
     "Jordan",
     "JordanParams",
+    "LRUParams",
     "LSTM2DParams",
     "LSTMCarry",
     "LSTMParams",
@@ -141,14 +154,22 @@ __all__ = [
     "LayerNormParams",
     "Leaky",
     "LeakyParams",
+    "LinearCell",
+    "LinearUnit",
+    "LinearUnitParams",
     "LocalRules",
     "ManyToMany",
     "ManyToOne",
+    "MinGRU",
+    "MinGRUParams",
+    "MinLSTM",
+    "MinLSTMParams",
     "Multidirectional",
     "NTMCarry",
     "NTMParams",
     "NaryTreeLSTM",
     "NaryTreeLSTMParams",
+    "Newton",
     "Nodes",
     "Noisy",
     "OutputToHidden",
@@ -196,8 +217,10 @@ __all__ = [
     "keep_top_k",
     "keep_top_p",
     "last_valid",
+    "linear_recurrence",
     "log_likelihood",
     "mask_from_lengths",
+    "newton",
     "no_equations",
     "node_values",
     "omega",
@@ -230,10 +253,12 @@ __all__ = [
     "unroll",
     "unroll_2d",
     "unroll_2d_python",
+    "unroll_associative",
     "unroll_bptt",
     "unroll_checkpointed",
     "unroll_layers",
     "unroll_loss",
+    "unroll_newton",
     "unroll_python",
     "unroll_tree",
     "unroll_tree_bpts",

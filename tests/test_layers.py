@@ -12,7 +12,8 @@ LAYERS = [
     (
         "L2 all steps",
         "unroll blocks bptt bidirectional multidirectional unroll_layers checkpointed streaming truncated"
-        " unroll_tree bpts",
+        " unroll_tree bpts"
+        " associative jacobians elk fixed_point newton",
     ),
     (
         "L3 objectives",

@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from jaxrnn import (
     GRU,
+    LRU,
     LSTM,
     NTM,
     AutodiffRules,
@@ -26,6 +27,9 @@ from jaxrnn import (
     Jordan,
     LayerNorm,
     Leaky,
+    LinearUnit,
+    MinGRU,
+    MinLSTM,
     Readout,
     Reservoir,
     Stack,
@@ -107,6 +111,10 @@ LIBRARY = {
     "ntm": NTM(LSTM(INPUT + 2 * 2, HIDDEN), INPUT, slots=4, width=2, read_heads=2),
     "reservoir": Reservoir(INPUT, HIDDEN, connections=2, retention=0.3),
     "reservoir_dense_with_noise": StateNoise(Reservoir(INPUT, HIDDEN, connections=None, bias_scaling=0.1), 0.1),
+    "min_gru": MinGRU(INPUT, HIDDEN),
+    "min_lstm": MinLSTM(INPUT, HIDDEN, "positive"),
+    "lru": LRU(INPUT, HIDDEN, 4),
+    "linear_unit": LinearUnit(INPUT, HIDDEN),
     "autodiff_rules_gru": AutodiffRules(GRU(INPUT, HIDDEN)),
     "autodiff_rules_lstm": AutodiffRules(LSTM(INPUT, HIDDEN, "previous")),
 }

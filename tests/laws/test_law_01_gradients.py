@@ -4,7 +4,7 @@ import jax
 from cells import core_cell, every_cell
 from hypothesis import given, settings
 
-from jaxrnn import bptt, unroll_bptt, unroll_checkpointed, unroll_python
+from jaxrnn import bptt, unroll_bptt, unroll_checkpointed, unroll_newton, unroll_python
 from jaxrnn.testing import (
     draws,
     law_bptt_is_the_gradient,
@@ -43,6 +43,13 @@ def test_recomputed_segments_give_the_gradient_of_unroll(cell, drawn):
 
 @every_cell
 @given(drawn=draws())
+@settings(max_examples=3)
+def test_newton_s_method_gives_the_results_and_the_gradient_of_unroll(cell, drawn):
+    law_members_agree(cell, random_problem(cell, **drawn), unroll=unroll_newton)
+
+
+@every_cell
+@given(drawn=draws())
 def test_bptt_gives_the_gradients_of_everything_and_of_every_carry(cell, drawn):
     law_bptt_is_the_gradient(cell, random_problem(cell, **drawn))
 
@@ -74,6 +81,6 @@ def test_the_output_s_share_is_in_the_hidden_gradient_where_the_output_is_the_st
         for last, sent in zip(jax.tree.leaves(carries), jax.tree.leaves(p.dcarry), strict=True)
     ]
     owns_its_output = not any(
-        name in repr(cell) for name in ("Own", "Jordan", "Feedback", "DeepOutput", "NTM")
+        name in repr(cell) for name in ("Own", "Jordan", "Feedback", "DeepOutput", "NTM", "LRU", "LinearUnit")
     )  # elsewhere y = h
     assert sum(shares) == owns_its_output

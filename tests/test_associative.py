@@ -1,0 +1,180 @@
+"""`unroll_associative` is held to the laws of the unroll family; `linear_recurrence` is a bidiagonal solve."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from jaxrnn import (
+    GRU,
+    LRU,
+    Algebra,
+    ComplexPair,
+    LinearCell,
+    LinearUnit,
+    MinGRU,
+    MinLSTM,
+    linear_recurrence,
+    unroll,
+    unroll_associative,
+)
+from jaxrnn import testing as laws
+
+CELLS = {
+    "min_gru": MinGRU(3, 5, "positive"),
+    "min_lstm": MinLSTM(3, 5),
+    "lru": LRU(3, 5, 4),
+    "linear_unit": LinearUnit(3, 5),
+}
+linear_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS.keys())
+LAWS = (
+    laws.law_members_agree,
+    laws.law_defaults_are_trivial_arguments,
+    laws.law_split_anywhere,
+    laws.law_causality,
+    laws.law_reverse_is_forward_on_the_flip,
+    laws.law_padding_is_invisible,
+    laws.law_length_zero_is_the_identity,
+    laws.law_reverse_starts_at_each_row_s_end,
+    laws.law_episodes_are_independent,
+    laws.law_batch_axes_are_rows,
+    laws.law_rows_are_independent,
+    laws.law_equal_cells_compile_once,
+    laws.law_dtypes,
+    laws.law_wrong_arguments_are_named,
+)
+CORE = (laws.law_members_agree, laws.law_padding_is_invisible, laws.law_episodes_are_independent)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_a_law_of_the_family_holds_for_complex_coefficients(law, without_beartype):
+    law(CELLS["lru"], unroll=unroll_associative)
+
+
+@linear_cell
+@pytest.mark.parametrize("law", CORE, ids=lambda law: law.__name__)
+def test_in_parallel_is_step_by_step(cell, law):
+    law(cell, unroll=unroll_associative)
+
+
+@pytest.mark.parametrize("name", ["min_gru", "lru"])
+def test_both_modes_and_second_derivatives_are_finite_differences(name):
+    laws.law_derivatives_are_finite_differences(CELLS[name], unroll=unroll_associative)
+
+
+@linear_cell
+def test_the_coefficients_do_not_depend_on_the_carry_and_make_the_step(cell):
+    assert isinstance(cell, LinearCell)
+    p = laws.random_problem(cell)
+    z = jax.tree.map(lambda z: z[0], cell.project(p.params, p.xs))
+    once = partial(cell.step, p.params, z=z)
+    zero = jax.tree.map(jnp.zeros_like, p.carry)
+    doubled = jax.tree.map(lambda h: 2 * h, p.carry)
+    at_zero, at_one, at_two = (once(h)[0] for h in (zero, p.carry, doubled))
+    jax.tree.map(
+        lambda o, a, b: np.testing.assert_allclose(b - a, a - o, atol=1e-14), at_zero, at_one, at_two
+    )  # affine in h
+
+
+def test_the_recurrence_is_the_solution_of_a_linear_system_of_matrices():
+    """A NumPy loop is the oracle; matrices do not commute, so the order of the product shows."""
+    rng = np.random.default_rng(0)
+    a, b, start = rng.standard_normal((7, 2, 2)), rng.standard_normal((7, 2)), rng.standard_normal(2)
+    matrices = Algebra(
+        apply=lambda a, h: jnp.einsum("...ij,...j->...i", a, h),
+        compose=jnp.matmul,
+        adjoint=lambda a: jnp.swapaxes(a, -1, -2),
+    )
+    for reverse in (False, True):
+        want, h = np.zeros_like(b), start
+        for t in reversed(range(7)) if reverse else range(7):
+            h = a[t] @ h + b[t]
+            want[t] = h
+        solve = partial(linear_recurrence, reverse=reverse, algebra=matrices)
+        np.testing.assert_allclose(solve(*map(jnp.asarray, (a, b, start))), want, atol=1e-12)
+        check_grads(solve, tuple(map(jnp.asarray, (a, b, start))), order=2, atol=1e-5, rtol=1e-5)
+
+
+def test_no_round_of_the_scan_is_stored_for_the_gradient():
+    """What the backward pass keeps does not grow with log τ: a, h, and what made them."""
+    cell = CELLS["min_gru"]
+
+    def kept(time):
+        p = laws.random_problem(cell, time=time)
+        _, vjp = jax.vjp(lambda params: unroll_associative(cell, params, p.xs)[1], p.params)
+        return sum(leaf.size for leaf in jax.tree.leaves(vjp)) / time
+
+    assert kept(512) < 1.05 * kept(64)
+
+
+def test_a_gate_of_minlstm_far_from_zero_gives_no_nan():
+    cell = CELLS["min_lstm"]
+    p = laws.random_problem(cell)
+    shut = p.params._replace(u=jnp.zeros_like(p.params.u), b=jnp.full(15, -1e4))
+    gradient = jax.grad(lambda params: jnp.sum(unroll_associative(cell, params, p.xs)[1] ** 2))(shut)
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradient))
+
+
+def test_the_eigenvalues_of_a_new_lru_lie_in_its_ring():
+    cell = LRU(3, 200, 2, least_radius=0.4, largest_radius=0.7, largest_phase=1.0)
+    params = cell.init(jax.random.key(0))
+    lam, _ = cell.coefficients(params, cell.project(params, jnp.ones(3)))
+    radius, phase = jnp.hypot(lam.re, lam.im), jnp.arctan2(lam.im, lam.re)
+    assert bool(((radius > 0.4) & (radius < 0.7)).all()) and radius.max() - radius.min() > 0.25
+    assert bool(((phase > 0) & (phase < 1)).all())
+    np.testing.assert_allclose(jnp.exp(params.gamma) ** 2, 1 - radius**2, atol=1e-6)
+
+
+def test_the_lru_is_its_complex_equation():
+    cell = CELLS["lru"]
+    p = laws.random_problem(cell)
+    params, n = jax.tree.map(np.asarray, p.params), 5
+    lam = np.exp(-np.exp(params.nu) + 1j * np.exp(params.theta))
+    b = params.b[:, :n] + 1j * params.b[:, n:]
+    c = params.c[:n] - 1j * params.c[n:]
+    h, want = np.asarray(p.carry.re) + 1j * np.asarray(p.carry.im), []
+    for x in np.asarray(p.xs):
+        h = lam * h + np.exp(params.gamma) * (x @ b)
+        want.append((h @ c).real + x @ params.d)
+    got, ys = unroll_associative(cell, p.params, p.xs, p.carry)
+    np.testing.assert_allclose(ys, np.stack(want), atol=1e-12)
+    np.testing.assert_allclose(got.re + 1j * got.im, h, atol=1e-12)
+
+
+def test_in_float32_a_thousand_steps_round_no_worse_than_the_loop_does():
+    cell = LRU(3, 5, 4, least_radius=0.99)
+    p = laws.random_problem(cell, time=1000, batch=(2,))
+    single = jax.tree.map(lambda a: a.astype(jnp.float32), (p.params, p.xs))
+    exact = unroll(cell, *jax.tree.map(lambda a: a.astype(jnp.float64), single))[1]
+    parallel, loop = (member(cell, *single)[1] for member in (unroll_associative, unroll))
+    assert parallel.dtype == jnp.float32
+    assert jnp.abs(parallel - exact).max() < 2 * jnp.abs(loop - exact).max() < 1e-2
+
+
+def test_bad_arguments_are_named(without_beartype):
+    gru = GRU(3, 5)
+    with pytest.raises(TypeError, match=r"`cell` must be linear in its carry.*got GRU.*unroll_newton"):
+        unroll_associative(gru, gru.init(jax.random.key(0)), jnp.ones((4, 3)))
+    with pytest.raises(ValueError, match="`least_radius` and `largest_radius` must be 0 ≤ least < largest ≤ 1"):
+        LRU(3, 5, 4, least_radius=0.9, largest_radius=0.5)
+    with pytest.raises(ValueError, match="`largest_phase` must lie above 0"):
+        LRU(3, 5, 4, largest_phase=0.0)
+    with pytest.raises(ValueError, match="`candidate` must be one of"):
+        MinGRU(3, 5, "tanh")
+    with pytest.raises(ValueError, match="`candidate` must be one of"):
+        MinLSTM(3, 5, "tanh")
+    with pytest.raises(ValueError, match="`hidden_size` must be an integer of at least 1"):
+        LinearUnit(3, 0)
+
+
+def test_a_pair_is_a_complex_number():
+    a, h = (ComplexPair(*jax.random.normal(jax.random.key(i), (2, 9, 5))) for i in (0, 1))
+    got = linear_recurrence(a, h, ComplexPair(jnp.ones(5), jnp.ones(5)))
+    want, last = [], 1 + 1j
+    for t in range(9):
+        last = (a.re[t] + 1j * a.im[t]) * last + h.re[t] + 1j * h.im[t]
+        want.append(last)
+    np.testing.assert_allclose(got.re + 1j * got.im, jnp.stack(want), atol=1e-5)
