@@ -1,6 +1,17 @@
 """Recurrent networks as pure functions for JAX."""
 
 from jaxrnn.associative import Algebra, linear_recurrence, unroll_associative
+from jaxrnn.attention import (
+    Attention,
+    AttentionParams,
+    Memory,
+    Reading,
+    additive_score,
+    dot_score,
+    location_windows,
+    masked_softmax,
+    scaled_dot_score,
+)
 from jaxrnn.beam import Beams, beam_search
 from jaxrnn.bidirectional import Bidirectional, Directions
 from jaxrnn.bpts import unroll_tree_bpts
@@ -54,11 +65,13 @@ from jaxrnn.losses import (
     sequence_log_probability,
     squared_error,
 )
+from jaxrnn.models.attending import Attending, AttendingCarry, AttendingParams
 from jaxrnn.models.captioner import Captioner, CaptionerCarry, CaptionerParams
 from jaxrnn.models.esn import ESN
 from jaxrnn.models.feedback import Feedback, FeedbackCarry, FeedbackParams
 from jaxrnn.models.output_to_hidden import OutputToHidden
 from jaxrnn.models.patterns import ManyToMany, ManyToOne, PatternParams, last_valid
+from jaxrnn.models.seq2seq import Encoded, Seq2Seq, Seq2SeqParams
 from jaxrnn.models.symbols import SymbolModel, SymbolModelParams
 from jaxrnn.multidirectional import Cell2D, Multidirectional, unroll_2d, unroll_2d_python
 from jaxrnn.newton import newton, unroll_newton
@@ -99,6 +112,11 @@ __all__ = [
     "NTM",
     "PADDING",
     "Algebra",
+    "Attending",
+    "AttendingCarry",
+    "AttendingParams",
+    "Attention",
+    "AttentionParams",
     "AutodiffRules",
     "Beams",
     "Bidirectional",
@@ -129,6 +147,7 @@ __all__ = [
     "Elman2D",
     "Elman2DParams",
     "ElmanParams",
+    "Encoded",
     "EndSymbol",
     "Equations",
     "ExpectedZoneout",
@@ -160,6 +179,7 @@ __all__ = [
     "LocalRules",
     "ManyToMany",
     "ManyToOne",
+    "Memory",
     "MinGRU",
     "MinGRUParams",
     "MinLSTM",
@@ -175,11 +195,14 @@ __all__ = [
     "OutputToHidden",
     "PatternParams",
     "PredictedLength",
+    "Reading",
     "Readout",
     "ReadoutParams",
     "Reservoir",
     "ReservoirParams",
     "Sampling",
+    "Seq2Seq",
+    "Seq2SeqParams",
     "Sequences",
     "Stack",
     "StateNoise",
@@ -201,6 +224,7 @@ __all__ = [
     "UpdateEveryState",
     "Zoneout",
     "add_equations",
+    "additive_score",
     "alphas",
     "balanced_tree",
     "beam_search",
@@ -212,14 +236,17 @@ __all__ = [
     "clip_by_value",
     "clipping_bias",
     "cross_entropy",
+    "dot_score",
     "forced_outputs",
     "greedy",
     "keep_top_k",
     "keep_top_p",
     "last_valid",
     "linear_recurrence",
+    "location_windows",
     "log_likelihood",
     "mask_from_lengths",
+    "masked_softmax",
     "newton",
     "no_equations",
     "node_values",
@@ -236,6 +263,7 @@ __all__ = [
     "right_comb",
     "sample",
     "sample_scan",
+    "scaled_dot_score",
     "scheduled_sampling",
     "sequence_log_probability",
     "solve",

@@ -12,6 +12,7 @@ import textwrap
 COMMANDS = {
     "train": "learn a task; a character language model is the default",
     "sample": "continue a prompt with a trained model",
+    "translate": "answer a text with a trained model",
     "evaluate": "the held-out metrics of a trained model",
     "gradients": "the three ways to the gradient, side by side",
 }

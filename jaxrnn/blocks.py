@@ -7,13 +7,14 @@ None of this changes a result.  The choices are made from the shapes when a run 
 * **Sums over t** (`scan_blocks`).  ∇_θ is one contraction after the reverse loop while ∇z of all t stays
   small; from then on the loop pauses after every block of steps and contracts what is still in the cache.
 * **Unrolling** (`turns`).  Steps with next to nothing to do go several to a turn of the loop.
-* **Sharing** (`shared`).  What stands twice in the record of a step is recorded once.
+* **Sharing** (`shared`).  What stands twice in the record of a step is recorded once, and what no step changes
+  (`unchanged`) once for all t.
 
 The limits come from measurements: `docs/performance.md`.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -116,13 +117,12 @@ class Shared(NamedTuple):
     arrays: tuple
     """The distinct leaves."""
     layout: Any
-    """Static: the structure, and for each leaf its place in `arrays`."""
+    """Static: the structure, and for each leaf its place in `arrays`, or −1 − its place in `held`."""
 
-    @property
-    def whole(self) -> PyTree:
-        """The pytree."""
+    def whole(self, held: Sequence = ()) -> PyTree:
+        """The pytree; `held` are the leaves that were not recorded."""
         structure, places = self.layout
-        return jax.tree.unflatten(structure, [self.arrays[place] for place in places])
+        return jax.tree.unflatten(structure, [self.arrays[i] if i >= 0 else held[-1 - i] for i in places])
 
 
 jax.tree_util.register_pytree_node(
@@ -130,17 +130,29 @@ jax.tree_util.register_pytree_node(
 )
 
 
-def shared(tree: PyTree) -> Shared:
-    """`tree`, with leaves that are one and the same object held once.
+def shared(tree: PyTree, held: Sequence = ()) -> Shared:
+    """`tree`, with leaves that are one and the same object held once, and those in `held` not at all.
 
-    >>> a, b = jnp.ones(3), jnp.ones(2)
-    >>> len(shared((a, b, a)).arrays)
-    2
+    >>> a, b, c = jnp.ones(3), jnp.ones(2), jnp.ones(1)
+    >>> len(shared((a, b, a)).arrays), len(shared((a, b, a, c), held=(c,)).arrays)
+    (2, 2)
     """
     leaves, structure = jax.tree.flatten(tree)
-    distinct = list({id(leaf): leaf for leaf in leaves}.values())
-    place = {id(leaf): i for i, leaf in enumerate(distinct)}
+    place = {id(leaf): -1 - i for i, leaf in enumerate(held)}
+    distinct = [leaf for leaf in {id(leaf): leaf for leaf in leaves}.values() if id(leaf) not in place]
+    place |= {id(leaf): i for i, leaf in enumerate(distinct)}
     return Shared(tuple(distinct), (structure, tuple(place[id(leaf)] for leaf in leaves)))
+
+
+def unchanged(before: PyTree, after: PyTree) -> tuple:
+    """The leaves of a carry, and in the place of each that a step has changed an object that is nothing else.
+
+    >>> a, b = jnp.ones(3), jnp.ones(2)
+    >>> [leaf is b for leaf in unchanged((a, b), (a + 1, b))]
+    [False, True]
+    """
+    pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
+    return tuple(old if new is old else object() for old, new in pairs)
 
 
 def size(tree: PyTree) -> int:

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, PyTree, Shaped
 
-from jaxrnn.blocks import block_length, projection, scan_blocks, shared, turns
+from jaxrnn.blocks import block_length, projection, scan_blocks, shared, turns, unchanged
 from jaxrnn.cells.autodiff_rules import local_rules, storable, tangent
 from jaxrnn.checks import check_tree, check_unroll, leading_axes
 from jaxrnn.types import Carry, Cell, Inputs, Params
@@ -178,13 +178,14 @@ def _forward(cell, params, xs, carry, mask, reset, reverse):
 
     def body(carry, at_t):
         x, mask, boundary = at_t
-        (carry, y), residual = gated(partial(rules.step_fwd, params), initial, carry, project(x), mask, boundary)
-        return carry, shared((y, residual))
+        (after, y), residual = gated(partial(rules.step_fwd, params), initial, carry, project(x), mask, boundary)
+        return after, shared((y, residual), unchanged(carry, after))
 
     unroll = turns(leading_axes(xs)[0], start)
     carry_out, record = lax.scan(body, start, (read, mask, boundary), reverse=reverse, unroll=unroll)
-    ys, residuals = record.whole
-    return (carry_out, ys), (params, xs, carry, mask, reset, shared(residuals))
+    held = jax.tree.leaves(start)
+    ys, residuals = record.whole(held)
+    return (carry_out, ys), (params, xs, carry, mask, reset, shared(residuals, held))
 
 
 @partial(jax.jit, static_argnums=(0, 4, 5))
@@ -193,13 +194,14 @@ def _backward(cell, saved, dcarry, dys, reverse, every_t=False):
     rules = local_rules(cell)
     params, xs, carry, mask, reset, residuals = saved
     xs, carry, initial, boundary = prepare(cell, params, xs, carry, mask, reset, reverse)
+    held = jax.tree.leaves(carry)
 
     def step(state, at_t):
         dcarry, dinitial = state
         _, residual, dy, mask, boundary = at_t
         before = dcarry if mask is None else select(mask, dcarry, zeros(dcarry))
         dy = dy if mask is None else select(mask, dy, zeros(dy))
-        before, dz, local = rules.step_bwd(params, residual.whole, before, dy)
+        before, dz, local = rules.step_bwd(params, residual.whole(held), before, dy)
         if mask is not None:
             before = select(mask, before, dcarry)
         if boundary is not None:
@@ -209,10 +211,11 @@ def _backward(cell, saved, dcarry, dys, reverse, every_t=False):
 
     def contract(at_ts, given):
         xs, residuals, *_ = at_ts
-        carries, (dzs, locals_) = given[0], given[1].whole
+        carries, (dzs, locals_) = given[0], given[1].whole()
+        at_every_t = [jnp.broadcast_to(leaf, (*leading_axes(xs)[:1], *leaf.shape)) for leaf in held]
         zs, project_vjp = jax.vjp(cell.project, params, xs)
         dparams, dxs = project_vjp(tangent(zs, dzs))
-        dparams = jax.tree.map(jnp.add, dparams, rules.weight_bwd(params, residuals.whole, locals_))
+        dparams = jax.tree.map(jnp.add, dparams, rules.weight_bwd(params, residuals.whole(at_every_t), locals_))
         return dparams, (storable(xs, dxs), carries)
 
     state = storable(carry, dcarry), None if initial is None else zeros(initial)

@@ -189,9 +189,14 @@ def gated(step: Callable, initial: Carry | None, carry: Carry, z: Inputs, mask, 
 
 
 def select(condition: Array, if_true: PyTree, if_false: PyTree) -> PyTree:
-    """`where`, leaf by leaf; `condition` covers the leading axes and all features of a leaf."""
+    """`where`, leaf by leaf; `condition` covers the leading axes and all features of a leaf.
+
+    A leaf that is the same array on both sides is left as it is: a loop can then see that no step changes it.
+    """
 
     def leaf(a, b):
+        if a is b:
+            return a
         return jnp.where(condition.reshape(condition.shape + (1,) * (jnp.ndim(a) - condition.ndim)), a, b)
 
     return jax.tree.map(leaf, if_true, if_false)

@@ -17,10 +17,10 @@ LAYERS = [
     ),
     (
         "L3 objectives",
-        "readout losses ridge least_squares sampling stopping timescales trajectory regularizers clipping",
+        "readout losses ridge least_squares sampling stopping timescales trajectory regularizers clipping attention",
     ),
     ("L4 models", "models generator decode beam teacher_forcing"),
-    ("L5 use", "train checkpoint durable leaves weights data tasks plots testing commands __main__"),
+    ("L5 use", "train checkpoint durable leaves weights data pairs tasks plots testing commands __main__"),
 ]
 LEVEL = {name: level for level, (_, names) in enumerate(LAYERS) for name in names.split()}
 MODULES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")

@@ -13,9 +13,13 @@ from jaxrnn import LSTM, Stack, bits_per_character, unroll
 from jaxrnn.data import InputError, corpus
 from jaxrnn.models.language import LanguageModel, generate, sample_token
 from jaxrnn.tasks import TASKS, Task
+from jaxrnn.tasks.dates import Dates
 from jaxrnn.tasks.text import HELD_OUT_STEPS, Text, held_out_rows
 
-TINY = {"text": Text(hidden=4, embedding=3, batch=2, length=5)}
+TINY = {
+    "text": Text(hidden=4, embedding=3, batch=2, length=5),
+    "dates": Dates(hidden=4, embedding=3, batch=4),
+}
 KEY = jax.random.key(0)
 
 

@@ -27,7 +27,7 @@ from jaxrnn.models.symbols import SymbolModel, SymbolModelParams
 from jaxrnn.precision import matmul
 from jaxrnn.readout import Readout, ReadoutParams
 from jaxrnn.stopping import PredictedLength
-from jaxrnn.types import Carry, Key
+from jaxrnn.types import Carry, Cell, Key
 
 
 class CaptionerParams(NamedTuple):
@@ -96,7 +96,7 @@ class Captioner:
         if self.x_enters != "initial state":
             params = params._replace(every_step=input_weights(p_key, (self.input_size, self.model.features)))
         if self.x_enters != "every step":
-            size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(self._carry_shapes(params)))
+            size = state_size(self._carry_shapes(params))
             params = params._replace(initial_state=Readout(self.input_size, size).init(b_key))
         if self.model.longest is not None:
             params = params._replace(length=Readout(self.input_size, self.model.longest).init(length_key))
@@ -112,11 +112,7 @@ class Captioner:
         context = None if params.every_step is None else matmul(x, params.every_step)
         if params.initial_state is None:
             return CaptionerCarry(self.model.initial_carry(params.model, jnp.shape(x)[:-1]), context)
-        leaves, structure = jax.tree.flatten(self._carry_shapes(params))
-        ends = np.cumsum([math.prod(leaf.shape) for leaf in leaves])
-        parts = jnp.split(matmul(x, params.initial_state.v) + params.initial_state.c, ends[:-1], axis=-1)
-        shaped = [p.reshape(*x.shape[:-1], *w.shape).astype(w.dtype) for p, w in zip(parts, leaves, strict=True)]
-        return CaptionerCarry(jax.tree.unflatten(structure, shaped), context)
+        return CaptionerCarry(initial_state(params.initial_state, x, self._carry_shapes(params)), context)
 
     def next_logits(
         self, params: CaptionerParams, carry: CaptionerCarry, symbol: Any
@@ -155,6 +151,25 @@ class Captioner:
 
     def _carry_shapes(self, params: CaptionerParams) -> Carry:
         shapes = jax.eval_shape(self.model.initial_carry, params.model)
-        if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(shapes)):
-            raise TypeError(f"`cell` must have a floating carry for x to be its initial state, got {self.model.cell}.")
+        check_state(shapes, self.model.cell)
         return shapes
+
+
+def initial_state(params: ReadoutParams, x: Float[Array, "*batch input"], shapes: Carry) -> Carry:
+    """d + B x, cut into the arrays of a carry; `shapes` are those of one row."""
+    leaves, structure = jax.tree.flatten(shapes)
+    ends = np.cumsum([math.prod(leaf.shape) for leaf in leaves])
+    parts = jnp.split(matmul(x, params.v) + params.c, ends[:-1], axis=-1)
+    shaped = [p.reshape(*x.shape[:-1], *w.shape).astype(w.dtype) for p, w in zip(parts, leaves, strict=True)]
+    return jax.tree.unflatten(structure, shaped)
+
+
+def state_size(shapes: Carry) -> int:
+    """How many numbers a carry holds."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+
+
+def check_state(shapes: Carry, cell: Cell) -> None:
+    """Raises TypeError unless all of a carry is floating."""
+    if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(shapes)):
+        raise TypeError(f"`cell` must have a floating carry for x to be its initial state, got {cell}.")

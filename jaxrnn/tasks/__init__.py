@@ -7,6 +7,7 @@ methods, and no base class.  `TASKS` is the one place that names them; docs/task
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from jaxrnn.tasks.dates import Dates
 from jaxrnn.tasks.text import Text
 from jaxrnn.train import Batch
 from jaxrnn.types import Carry, Key, Params
@@ -74,4 +75,4 @@ class Illustrates(Protocol):
         ...
 
 
-TASKS: dict[str, type[Task]] = {"text": Text}
+TASKS: dict[str, type[Task]] = {"text": Text, "dates": Dates}

@@ -155,13 +155,15 @@ def _random_mask(rng, time: int, batch: tuple[int, ...]):
 
 
 def _noisy(rng, tree: PyTree, scale: float, *, ints: bool = False) -> PyTree:
-    """The tree plus noise, where it is floating; plus 0, 1 or 2 where it is integer, if `ints`."""
+    """The tree plus noise, where it is floating; if `ints`, plus 0, 1 or 2 where it is integer, drawn where boolean."""
 
     def leaf(a):
         if jnp.issubdtype(a.dtype, jnp.floating):
             return jnp.asarray(np.asarray(a, np.float64) + scale * rng.standard_normal(a.shape), a.dtype)
         if ints and jnp.issubdtype(a.dtype, jnp.integer):
             return jnp.asarray(np.asarray(a) + rng.integers(0, 3, a.shape), a.dtype)
+        if ints and a.dtype == bool:
+            return jnp.asarray(rng.random(a.shape) < 0.7)
         return a
 
     return jax.tree.map(leaf, tree)

@@ -13,6 +13,8 @@ from jaxrnn import (
     LRU,
     LSTM,
     NTM,
+    Attending,
+    Attention,
     AutodiffRules,
     Clockwork,
     DeepInput,
@@ -94,6 +96,9 @@ LIBRARY = {
     "gru_reset_after": GRU(INPUT, HIDDEN, "after"),
     "jordan": Jordan(INPUT, HIDDEN, 4),
     "feedback_gru": Feedback(GRU(INPUT + 4, HIDDEN), Readout(HIDDEN, 4)),
+    "attending": Attending(
+        LSTM(INPUT + 6, HIDDEN), Attention(HIDDEN, 4, "location", 6, heads=2, coverage=True, width=3), source=4
+    ),
     "stack": Stack((LSTM(INPUT, HIDDEN, "current"), Elman(HIDDEN, 4), GRU(4, 2))),
     "stack_of_own": Stack((GRU(INPUT, 4, "after"), Own(4, HIDDEN))),
     "stack_with_dropout": Stack((Dropout(LSTM(INPUT, 4), 0.3), GRU(4, 2), Dropout(Elman(2, HIDDEN), 0.3, "step"))),

@@ -81,6 +81,7 @@ def test_the_output_s_share_is_in_the_hidden_gradient_where_the_output_is_the_st
         for last, sent in zip(jax.tree.leaves(carries), jax.tree.leaves(p.dcarry), strict=True)
     ]
     owns_its_output = not any(
-        name in repr(cell) for name in ("Own", "Jordan", "Feedback", "DeepOutput", "NTM", "LRU", "LinearUnit")
+        name in repr(cell)
+        for name in ("Own", "Jordan", "Feedback", "DeepOutput", "NTM", "LRU", "LinearUnit", "Attending")
     )  # elsewhere y = h
     assert sum(shares) == owns_its_output

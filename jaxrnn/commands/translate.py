@@ -1,0 +1,82 @@
+"""jaxrnn translate: what a trained model makes of a text."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Protocol, runtime_checkable
+
+import tyro
+
+from jaxrnn.commands import runs
+from jaxrnn.commands.experiment import restore
+from jaxrnn.commands.parse import parse
+from jaxrnn.data import InputError
+from jaxrnn.tasks.translation import Translation, draw_alignments
+from jaxrnn.types import Params
+
+HELP = """Translate a text with a trained model.
+
+examples:
+  jaxrnn translate "3 février 2019"         the newest run of runs/
+  jaxrnn translate --run runs/dates "3 février 2019" --alignment
+  jaxrnn translate --run runs/dates "Sonntag, 3. Februar 2019" --picture alignment.png"""
+
+
+@runtime_checkable
+class Translates(Protocol):
+    """A task whose model can answer: `translate(facts, params, text)`."""
+
+    def translate(self, facts: dict, params: Params, text: str) -> Translation:
+        """The answer; raises InputError where the text cannot be read."""
+        ...
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is translated."""
+
+    text: tyro.conf.Positional[str]
+    """The text."""
+    run: Annotated[str | None, tyro.conf.arg(aliases=["--checkpoint"])] = None
+    """The run's folder; None is the newest of runs/."""
+    alignment: bool = False
+    """Show too where each symbol of the answer looked."""
+    picture: str | None = None
+    """Draw the alignment into this PNG file."""
+
+
+def run(argv: list[str]) -> int:
+    """Print the answer, and the alignment where it is asked for."""
+    options = parse(Question, argv, prog="jaxrnn translate", description=HELP)
+    path = runs.find(options.run)
+    begun, state = restore(path)
+    if not isinstance(begun.task, Translates):
+        raise InputError(f"{path}: a run of the task {begun.config()['task']}, which translates nothing.")
+    translation = begun.task.translate(begun.facts, state.params, options.text)
+    if translation.weights is None and (options.alignment or options.picture):
+        raise InputError(f"{path}: its decoder has no attention, and so no alignment.")
+    print("".join(translation.answer))
+    if options.alignment:
+        print("\n".join(alignment_lines(translation)))
+    if options.picture is not None:
+        draw_alignments(Path(options.picture), [translation])
+    return 0
+
+
+def alignment_lines(translation: Translation, least: float = 0.1) -> list[str]:
+    """One line a symbol of the answer: what it looked at most, and what else it looked at by at least `least`.
+
+    >>> import numpy as np
+    >>> alignment_lines(Translation("ab", "x", np.array([[0.25, 0.75]])))
+    ['x  ← b 2 (75 %), a 1 (25 %)']
+    """
+    lines = []
+    for symbol, weights in zip(translation.answer, translation.weights, strict=True):
+        order = sorted(range(len(weights)), key=lambda j: -weights[j])
+        looked = [j for i, j in enumerate(order) if i == 0 or weights[j] >= least]
+        parts = (f"{_shown(translation.source[j])} {j + 1} ({100 * weights[j]:.0f} %)" for j in looked)
+        lines.append(f"{_shown(symbol):2} ← {', '.join(parts)}")
+    return lines
+
+
+def _shown(symbol: str) -> str:
+    return "␣" if symbol == " " else symbol
