@@ -314,17 +314,24 @@ class Attention:
         check_features("query", query, query_size=self.query_size)
         check_shape("query", query, (*memory.mask.shape[:-1], self.query_size), "[*batch, query], the memory's batch")
         q = query if params.query is None else matmul(query, params.query)
-        return self.compare(params.score, q, memory, before)
+        return self.compare(params.score, q, memory, before.weights, before.coverage)
 
-    def compare(self, params: ScoreParams, q: Float[Array, "*batch units"], memory: Memory, before: Reading):
+    def compare(
+        self,
+        params: ScoreParams,
+        q: Float[Array, "*batch units"],
+        memory: Memory,
+        weights: Float[Array, "*batch heads source"],
+        coverage: Float[Array, "*batch heads source"] | None,
+    ) -> Reading:
         """`read` of a query that is projected already: all that is left is the score, the softmax and the mean."""
         q = q.reshape(*q.shape[:-1], self.heads, -1)
-        scores = self._scores(params, q, memory.keys, before.weights)
-        if params.coverage is not None:
-            scores = scores + params.coverage[..., None] * before.coverage
+        scores = self._scores(params, q, memory.keys, weights)
+        if params.coverage is not None and coverage is not None:
+            scores = scores + params.coverage[..., None] * coverage
         weights = masked_softmax(scores, memory.mask[..., None, :])
         context = jnp.sum(weights[..., None] * memory.values, axis=-2)
-        coverage = None if before.coverage is None else before.coverage + weights
+        coverage = None if coverage is None else coverage + weights
         return Reading(context.reshape(*context.shape[:-2], -1), weights, coverage)
 
     def _scores(self, params: ScoreParams, q: Array, keys: Array, weights: Array) -> Array:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Protocol, runtime_checkable
 
+import numpy as np
 import tyro
 
 from jaxrnn.commands import runs
@@ -56,21 +57,20 @@ def run(argv: list[str]) -> int:
         raise InputError(f"{path}: its decoder has no attention, and so no alignment.")
     print("".join(translation.answer))
     if options.alignment:
-        print("\n".join(alignment_lines(translation)))
+        print("\n".join(alignment(translation)))
     if options.picture is not None:
         draw_alignments(Path(options.picture), [translation])
     return 0
 
 
-def alignment_lines(translation: Translation, least: float = 0.1) -> list[str]:
+def alignment(translation: Translation, least: float = 0.1) -> list[str]:
     """One line a symbol of the answer: what it looked at most, and what else it looked at by at least `least`.
 
-    >>> import numpy as np
-    >>> alignment_lines(Translation("ab", "x", np.array([[0.25, 0.75]])))
+    >>> alignment(Translation("ab", "x", np.array([[0.25, 0.75]])))
     ['x  ← b 2 (75 %), a 1 (25 %)']
     """
     lines = []
-    for symbol, weights in zip(translation.answer, translation.weights, strict=True):
+    for symbol, weights in zip(translation.answer, np.asarray(translation.weights), strict=True):
         order = sorted(range(len(weights)), key=lambda j: -weights[j])
         looked = [j for i, j in enumerate(order) if i == 0 or weights[j] >= least]
         parts = (f"{_shown(translation.source[j])} {j + 1} ({100 * weights[j]:.0f} %)" for j in looked)

@@ -149,22 +149,23 @@ class Attending:
         (inner, h), residual = local_rules(self.cell).step_fwd(params.cell, carry.cell, inner)
         w = params.attention.query
         q = h if w is None else matmul_in_loop(h, w)
-        reading = self.attention.compare(params.attention.score, q, carry.memory, carry.reading)
+        _, weights, coverage = carry.reading
+        reading = self.attention.compare(params.attention.score, q, carry.memory, weights, coverage)
         y = jnp.concatenate([h, reading.context], axis=-1)
-        before = carry.reading._replace(context=None)
-        return (AttendingCarry(inner, reading, carry.memory), y), _Saved(residual, both, h, q, before, carry.memory)
+        saved = _Saved(residual, both, h, q, carry.memory, weights, coverage)
+        return (AttendingCarry(inner, reading, carry.memory), y), saved
 
     def step_bwd(self, params: AttendingParams, residual: "_Saved", dcarry: AttendingCarry, dy: Array):
         """2.2.2: from c⁽ᵗ⁾ to h⁽ᵗ⁾ and to the memory, then through the cell."""
         size, w, memory = self.attention.query_size, params.attention.query, dcarry.memory
         dreading = dcarry.reading._replace(context=dcarry.reading.context + dy[..., size:])
-        dscore, dq, dmemory, dbefore = self._compare_bwd(params.attention.score, residual, dreading)
+        dscore, dq, dkeys, dvalues, *dread = self._compare_bwd(params.attention.score, residual, dreading)
         dh = dy[..., :size] + (dq if w is None else matmul_transposed(dq, w))
         dcell, dinner, local = local_rules(self.cell).step_bwd(params.cell, residual.cell, dcarry.cell, dh)
         inner, project_vjp = jax.vjp(lambda both: self.cell.project(params.cell, both), residual.both)
         dx, dcontext = self._split(*project_vjp(tangent(inner, dinner)))
-        memory = memory._replace(keys=memory.keys + dmemory.keys, values=memory.values + dmemory.values)
-        dcarry = AttendingCarry(dcell, dbefore._replace(context=dcontext), memory)
+        memory = memory._replace(keys=memory.keys + dkeys, values=memory.values + dvalues)
+        dcarry = AttendingCarry(dcell, Reading(dcontext, *dread), memory)
         return dcarry, dx, _Local(local, dinner, dq, dscore)
 
     def weight_bwd(self, params: AttendingParams, residuals: "_Saved", locals: "_Local") -> AttendingParams:
@@ -173,7 +174,7 @@ class Attending:
         inner, project_vjp = jax.vjp(lambda p: self.cell.project(p, residuals.both), params.cell)
         dcell = jax.tree.map(jnp.add, dcell, project_vjp(tangent(inner, locals.inner))[0])
         dattention = jax.tree.map(jnp.zeros_like, params.attention)  # keys and values are made outside of the step
-        if dattention.query is not None:
+        if params.attention.query is not None:
             dattention = dattention._replace(query=outer_sum(residuals.h, locals.q, params.attention.query))
         return AttendingParams(
             dcell, dattention._replace(score=jax.tree.map(row_sum, locals.score, params.attention.score))
@@ -185,16 +186,15 @@ class Attending:
         return both[..., :x_size], both[..., x_size:]
 
     def _compare_bwd(self, score: ScoreParams, saved: "_Saved", dreading: Reading):
-        """∇ of the score's parameters in each row, of the query, of the memory and of what was read before."""
-        (keys, values, mask), (_, weights, coverage), rows = saved.memory, saved.before, saved.q.shape[:-1]
-        score = jax.tree.map(lambda p: jnp.broadcast_to(p, (*rows, *p.shape)), score)
+        """∇ of the score's parameters in each row, of the query, of keys and values, of α and coverage before."""
+        keys, values, mask = saved.memory
+        score = jax.tree.map(lambda p: jnp.broadcast_to(p, (*saved.q.shape[:-1], *p.shape)), score)
 
         def compare(score, q, keys, values, weights, coverage):
-            return self.attention.compare(score, q, Memory(keys, values, mask), Reading(None, weights, coverage))
+            return self.attention.compare(score, q, Memory(keys, values, mask), weights, coverage)
 
-        _, vjp = jax.vjp(compare, score, saved.q, keys, values, weights, coverage)
-        dscore, dq, dkeys, dvalues, dweights, dcoverage = vjp(dreading)
-        return dscore, dq, Memory(dkeys, dvalues, None), Reading(None, dweights, dcoverage)
+        _, vjp = jax.vjp(compare, score, saved.q, keys, values, saved.weights, saved.coverage)
+        return vjp(dreading)
 
 
 class _Saved(NamedTuple):
@@ -207,9 +207,11 @@ class _Saved(NamedTuple):
     h: Array
     q: Array
     """W h⁽ᵗ⁾."""
-    before: Reading
-    """Without its context."""
     memory: Memory
+    weights: Array
+    """α⁽ᵗ⁻¹⁾."""
+    coverage: Array | None
+    """Σ α before t."""
 
 
 class _Local(NamedTuple):

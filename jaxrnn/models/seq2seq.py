@@ -286,14 +286,14 @@ def _check_source(source: Array, lengths: Array, vocabulary: int) -> None:
     """No source is empty and no symbol unknown; the error says in which row."""
     if not jnp.issubdtype(source.dtype, jnp.integer):
         raise TypeError(f"`source` must be integer symbols, got {source.dtype}.")
-    lengths, values = known_values(lengths), known_values(source)
-    if lengths is None or values is None:
+    known, values = known_values(lengths), known_values(source)
+    if known is None or values is None:
         return
-    empty = np.argwhere(lengths < 1)
+    empty = np.argwhere(known < 1)
     if len(empty):
         raise ValueError(f"`source_lengths` must be at least 1, got 0 in row {_row(empty[0])}: an empty source.")
-    steps = np.arange(len(values)).reshape(-1, *[1] * lengths.ndim)
-    unknown = np.argwhere((steps < lengths) & ((values < 0) | (values >= vocabulary)))
+    steps = np.arange(len(values)).reshape(-1, *[1] * known.ndim)
+    unknown = np.argwhere((steps < known) & ((values < 0) | (values >= vocabulary)))
     if len(unknown):
         t, *row = unknown[0]
         raise ValueError(

@@ -59,9 +59,9 @@ def translator(source_symbols: int, target_symbols: int, *, hidden: int, embeddi
 
 def nats(model: Seq2Seq, params: Seq2SeqParams, batch: Pairs) -> Array:
     """−log P(y | x), the mean over target symbols."""
-    encoded = model.encode(params, batch.source, batch.source_lengths)
-    outputs = model.apply(params, encoded, batch.target, batch.target_lengths, start=END)
-    return cross_entropy(outputs, batch.target, mask=mask_from_lengths(batch.target_lengths, len(batch.target)))
+    source, source_lengths, target, lengths = map(jnp.asarray, batch)
+    outputs = model.apply(params, model.encode(params, source, source_lengths), target, lengths, start=END)
+    return cross_entropy(outputs, target, mask=mask_from_lengths(lengths, len(target)))
 
 
 @partial(jax.jit, static_argnames="bound")
