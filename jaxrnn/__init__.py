@@ -75,6 +75,11 @@ from jaxrnn.models.seq2seq import Encoded, Seq2Seq, Seq2SeqParams
 from jaxrnn.models.symbols import SymbolModel, SymbolModelParams
 from jaxrnn.multidirectional import Cell2D, Multidirectional, unroll_2d, unroll_2d_python
 from jaxrnn.newton import newton, unroll_newton
+from jaxrnn.online.eprop import CutProducts, EProp
+from jaxrnn.online.influence import OnlineRun, OnlineState, OnlineStep, run_online
+from jaxrnn.online.rtrl import RTRL
+from jaxrnn.online.snap import SnAp
+from jaxrnn.online.uoro import UORO
 from jaxrnn.readout import Readout, ReadoutParams
 from jaxrnn.regularizers import omega, omega_terms, pascanu_omega, pascanu_omega_terms
 from jaxrnn.ridge import Equations, add_equations, no_equations, ridge, solve, washout_mask
@@ -111,6 +116,8 @@ __all__ = [
     "LSTM2D",
     "NTM",
     "PADDING",
+    "RTRL",
+    "UORO",
     "Algebra",
     "Attending",
     "AttendingCarry",
@@ -133,6 +140,7 @@ __all__ = [
     "ComplexPair",
     "Convergence",
     "Countdown",
+    "CutProducts",
     "DeepInput",
     "DeepOutput",
     "DeepParams",
@@ -143,6 +151,7 @@ __all__ = [
     "Directions",
     "DrawsNoise",
     "Dropout",
+    "EProp",
     "Elman",
     "Elman2D",
     "Elman2DParams",
@@ -192,6 +201,9 @@ __all__ = [
     "Newton",
     "Nodes",
     "Noisy",
+    "OnlineRun",
+    "OnlineState",
+    "OnlineStep",
     "OutputToHidden",
     "PatternParams",
     "PredictedLength",
@@ -204,6 +216,7 @@ __all__ = [
     "Seq2Seq",
     "Seq2SeqParams",
     "Sequences",
+    "SnAp",
     "Stack",
     "StateNoise",
     "StopRule",
@@ -261,6 +274,7 @@ __all__ = [
     "recurrent_matrix",
     "ridge",
     "right_comb",
+    "run_online",
     "sample",
     "sample_scan",
     "scaled_dot_score",

@@ -11,7 +11,7 @@ LAYERS = [
     ("L1 one step", "cells addressing"),
     (
         "L2 all steps",
-        "unroll blocks bptt bidirectional multidirectional unroll_layers checkpointed streaming truncated"
+        "unroll blocks bptt bidirectional multidirectional unroll_layers checkpointed streaming truncated online"
         " unroll_tree bpts"
         " associative jacobians elk fixed_point newton",
     ),

@@ -1,10 +1,22 @@
 """Law 1: every way to a gradient comes to the same numbers."""
 
+from functools import partial
+
 import jax
+import jax.numpy as jnp
 from cells import core_cell, every_cell
 from hypothesis import given, settings
 
-from jaxrnn import bptt, unroll_bptt, unroll_checkpointed, unroll_newton, unroll_python
+from jaxrnn import (
+    RTRL,
+    bptt,
+    run_online,
+    unroll,
+    unroll_bptt,
+    unroll_checkpointed,
+    unroll_newton,
+    unroll_python,
+)
 from jaxrnn.testing import (
     draws,
     law_bptt_is_the_gradient,
@@ -12,8 +24,10 @@ from jaxrnn.testing import (
     law_derivatives_are_finite_differences,
     law_hand_rules_agree_with_autodiff,
     law_members_agree,
+    must_agree,
     random_problem,
 )
+from jaxrnn.testing.problem import quick_jit
 
 
 @every_cell
@@ -85,3 +99,26 @@ def test_the_output_s_share_is_in_the_hidden_gradient_where_the_output_is_the_st
         for name in ("Own", "Jordan", "Feedback", "DeepOutput", "NTM", "LRU", "LinearUnit", "Attending")
     )  # elsewhere y = h
     assert sum(shares) == owns_its_output
+
+
+@partial(quick_jit, static_argnums=0)
+def forwards_and_backwards(cell, p):
+    """The gradient of the mean of ⟨dy, y⟩ by RTRL and by `jax.grad` of the scan, and the final carries."""
+    algorithm = RTRL(cell)
+    state = algorithm.init(p.params, jax.tree.map(lambda a: a[0], p.xs))
+    got = run_online(algorithm, p.params, state, p.xs, p.dys, jnp.vdot, mask=p.mask, reset=p.reset)
+
+    def loss(params):
+        carry, ys = unroll(cell, params, p.xs, mask=p.mask, reset=p.reset)
+        return jnp.vdot(ys, p.dys) / p.mask.sum(), carry
+
+    gradient, carry = jax.grad(loss, has_aux=True)(p.params)
+    return (got.gradient, got.state.carry), (gradient, carry)
+
+
+@core_cell
+@given(drawn=draws())
+@settings(max_examples=3)
+def test_real_time_recurrent_learning_is_bptt(cell, drawn):
+    got, want = forwards_and_backwards(cell, random_problem(cell, **drawn))
+    must_agree(cell, "RTRL = BPTT", got, want)

@@ -1,0 +1,1 @@
+"""Gradients that are computed forwards, step by step, without a way back."""

@@ -1,0 +1,219 @@
+"""Gradients without a way back: chapter, section 2.2, in forward order.
+
+What L⁽ᵗ⁾ owes to θ through all that was before is in one matrix, the influence of θ on the carry,
+
+    J⁽ᵗ⁾ = ∂h⁽ᵗ⁾/∂θ,      J⁽ᵗ⁾ = D⁽ᵗ⁾ J⁽ᵗ⁻¹⁾ + I⁽ᵗ⁾,      D⁽ᵗ⁾ = ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾,   I⁽ᵗ⁾ = the direct ∂h⁽ᵗ⁾/∂θ
+
+    ∇_θ L⁽ᵗ⁾ = (∂L⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾) J⁽ᵗ⁻¹⁾ + the direct ∂L⁽ᵗ⁾/∂θ
+
+RTRL keeps J whole; SnAp keeps a part of it, UORO a random matrix of rank one whose mean it is, e-prop the part
+that flows inside the units.  All of them are values with two pure functions,
+
+    state = algorithm.init(params, x)                               before the first step
+    state, done = algorithm.step(params, state, x, loss)            done: (y, loss, gradient)
+
+that stand in a control loop as well as in a `lax.scan` (`run_online`).  Here is what they share: a step of one
+row as a function of one vector, and the bookkeeping around J.
+
+References: Williams & Zipser 1989; Marschall, Cho & Savin 2020, "A unified framework of online learning
+algorithms for training recurrent neural networks".
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Bool, Float, PyTree, Shaped
+
+from jaxrnn.checks import check_unroll, leading_axes
+from jaxrnn.types import Carry, Cell, Inputs, Params
+from jaxrnn.unroll import gated, select, zeros
+
+
+class OnlineState(NamedTuple):
+    """What goes from one step to the next; its size does not depend on how many there were."""
+
+    carry: Carry
+    """h⁽ᵗ⁾, `[*batch, ...]`."""
+    influence: Any
+    """J⁽ᵗ⁾ of each row, as the algorithm keeps it; `[rows]` in front."""
+
+
+class OnlineStep(NamedTuple):
+    """What a step gives back."""
+
+    y: Any
+    """y⁽ᵗ⁾, 0 where `mask` is False."""
+    loss: Float[Array, ""]
+    """L⁽ᵗ⁾."""
+    gradient: Params
+    """∇_θ L⁽ᵗ⁾, through everything before it as far as the algorithm sees."""
+
+
+@runtime_checkable
+class Online(Protocol):
+    """An algorithm of this package."""
+
+    cell: Cell
+
+    def step(self, params: Params, state: OnlineState, x: Inputs, loss: Callable, *, mask=None, reset=None):
+        """The next step."""
+        ...
+
+
+class Row(NamedTuple):
+    """One row of a batch at one step."""
+
+    carry: Carry
+    x: Inputs
+    mask: Any
+    reset: Any
+
+
+def row_step(cell: Cell, row: Row) -> tuple[Callable, Array]:
+    """The step of one row as `f(θ, v) -> (v', (carry, y))`, and v: all floating numbers of the carry."""
+    vector, rebuild = vector_of(row.carry)
+
+    def step(params, vector):
+        initial = None if row.reset is None else cell.initial_carry(params)
+        z = cell.project(params, row.x)
+        out, _ = gated(lambda c, z: (cell.step(params, c, z), None), initial, rebuild(vector), z, row.mask, row.reset)
+        return vector_of(out[0])[0], out
+
+    return step, vector
+
+
+def vector_of(carry: Carry) -> tuple[Array, Callable]:
+    """The floating numbers of a carry as one vector, and the way back."""
+    leaves, structure = jax.tree.flatten(carry)
+    moves = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
+    vector, unravel = ravel_pytree([leaf for leaf, m in zip(leaves, moves, strict=True) if m])
+
+    def rebuild(vector):
+        moved = iter(unravel(vector))
+        return structure.unflatten([next(moved) if m else leaf for leaf, m in zip(leaves, moves, strict=True)])
+
+    return vector, rebuild
+
+
+def begin(cell: Cell, params: Params, x: Inputs, carry: Carry | None) -> tuple[Carry, int, int]:
+    """What `init` does first: (h⁽⁰⁾, rows, the size of one row's carry)."""
+    xs, carry, *_ = check_unroll(cell, params, jax.tree.map(lambda a: jnp.asarray(a)[None], x), carry, None, None)
+    batch = leading_axes(xs)[1:]
+    size = vector_of(cell.initial_carry(params))[0].size
+    return cell.initial_carry(params, batch) if carry is None else carry, math.prod(batch), size
+
+
+def initial_influence(cell: Cell, params: Params) -> Params:
+    """∂h⁽⁰⁾/∂θ of one row: 0, unless the initial carry is learned.  Leaves `[carry, *parameter]`."""
+    return jax.jacrev(lambda p: vector_of(cell.initial_carry(p))[0])(params)
+
+
+def learn(
+    cell: Cell,
+    advance: Callable[[Params, Any, Row], Any],
+    pull: Callable[[Any, Array], Params],
+    params: Params,
+    state: OnlineState,
+    x: Inputs,
+    loss: Callable,
+    mask,
+    reset,
+) -> tuple[OnlineState, OnlineStep]:
+    """One step of any of the algorithms.
+
+    Args:
+      advance: (θ, J⁽ᵗ⁻¹⁾, row) → J⁽ᵗ⁾, of one row.
+      pull: (J of all rows, g `[rows, carry]`) → Σ g J, shaped like θ.
+    """
+    xs = jax.tree.map(lambda a: jnp.asarray(a)[None], x)
+    steps = tuple(None if a is None else jnp.asarray(a)[None] for a in (mask, reset))
+    xs, carry, *steps = check_unroll(cell, params, xs, state.carry, *steps)
+    x, mask, reset = jax.tree.map(lambda a: a[0], (xs, *steps))
+    batch = leading_axes(xs)[1:]
+    if mask is not None:
+        x = select(mask, x, zeros(x))
+    rows = jax.tree.map(lambda a: a.reshape(-1, *a.shape[len(batch) :]), Row(carry, x, mask, reset))
+
+    def forward(params, vectors):
+        carry, y = jax.vmap(lambda v, row: row_step(cell, row)[0](params, v)[1])(vectors, rows)
+        carry, y = jax.tree.map(lambda a: a.reshape(*batch, *a.shape[1:]), (carry, y))
+        return loss(y), (carry, y)
+
+    vectors = jax.vmap(lambda row: vector_of(row.carry)[0])(rows)
+    (value, (carry, y)), (direct, back) = jax.value_and_grad(forward, (0, 1), has_aux=True)(params, vectors)
+    through = pull(state.influence, back)
+    influence = jax.vmap(lambda j, row: advance(params, j, row))(state.influence, rows)
+    gradient = jax.tree.map(lambda a, b: a + b.astype(a.dtype), direct, through)
+    return OnlineState(carry, influence), OnlineStep(y, value, gradient)
+
+
+class OnlineRun(NamedTuple):
+    """What `run_online` gives back."""
+
+    state: OnlineState
+    loss: Float[Array, ""]
+    """The mean of ℓ over the valid steps."""
+    gradient: Params
+    """Its gradient: the mean of the steps' gradients."""
+
+
+def run_online(
+    algorithm: Online,
+    params: Params,
+    state: OnlineState,
+    xs: PyTree[Shaped[Array, "..."]],
+    targets: PyTree[Shaped[Array, "..."]],
+    loss: Callable[[Any, Any], Float[Array, ""]],
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+) -> OnlineRun:
+    """A whole sequence with one of the algorithms, by `lax.scan`, with θ held: the gradient of `unroll_loss`.
+
+    Args:
+      algorithm: `RTRL(cell)`, `SnAp(cell, n)`, `UORO(cell)` or `EProp(cell)`.
+      params, state: θ, and what `algorithm.init` gave.
+      xs, targets, loss, mask, reset: as for `unroll_loss`: ℓ is of one step of one row.
+
+    Raises:
+      TypeError, ValueError: as `unroll`.
+
+    >>> from jaxrnn import RTRL, Elman, squared_error, unroll_loss
+    >>> algorithm = RTRL(Elman(input_size=2, hidden_size=3))
+    >>> params, xs = algorithm.cell.init(jax.random.key(0)), jnp.ones((5, 2))
+    >>> targets = jnp.zeros((5, 3))
+    >>> forwards = run_online(algorithm, params, algorithm.init(params, xs[0]), xs, targets, squared_error)
+    >>> backwards = jax.grad(lambda p: unroll_loss(algorithm.cell, p, xs, targets, squared_error)[1])(params)
+    >>> bool(jnp.allclose(forwards.gradient.w, backwards.w, atol=1e-6))
+    True
+    """
+    xs, _, mask, reset = check_unroll(algorithm.cell, params, xs, None, mask, reset)
+    leading = leading_axes(xs)
+    count = max(math.prod(leading), 1) if mask is None else jnp.maximum(jnp.sum(mask), 1)
+    rowwise = loss
+    for _ in leading[1:]:
+        rowwise = jax.vmap(rowwise)
+
+    def body(sums, at):
+        state, sums = sums
+        x, target, mask, reset = at
+        target = target if mask is None else select(mask, target, zeros(target))
+
+        def total(y):
+            losses = rowwise(y, target)
+            return jnp.sum(losses if mask is None else jnp.where(mask, losses, 0)) / count
+
+        state, done = algorithm.step(params, state, x, total, mask=mask, reset=reset)
+        return (state, jax.tree.map(jnp.add, sums, (done.loss, done.gradient))), None
+
+    targets = jax.tree.map(jnp.asarray, targets)
+    one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), (xs, targets, mask, reset))
+    kept = jax.eval_shape(lambda s, at: body((s, (0.0, zeros(params))), at)[0][1], state, one)
+    sums = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), kept)
+    (state, (value, gradient)), _ = lax.scan(body, (state, sums), (xs, targets, mask, reset))
+    return OnlineRun(state, value, gradient)

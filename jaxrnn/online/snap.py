@@ -1,0 +1,186 @@
+"""SnAp-n: the influence that arrives within n steps.
+
+Most of J is 0 at first: a parameter acts at once on its own unit alone, and on the others only through W, one
+step later.  SnAp-n keeps the entries of J that are not 0 after n steps from J = 0, and lets the others be 0:
+
+    J⁽ᵗ⁾ = Pₙ ⊙ (D⁽ᵗ⁾ J⁽ᵗ⁻¹⁾ + I⁽ᵗ⁾),        P₁ = [I ≠ 0],   Pₙ₊₁ = [D ≠ 0] Pₙ ∨ P₁
+
+n = 1 costs about as much as the step itself; the larger n, the nearer to RTRL, which it is once Pₙ has all that
+can be reached.  The patterns are found by looking at the derivatives of the cell at random points, so
+that any cell will do.  Only what is kept is stored: `[rows, P, K]`, K the most entries that a parameter has.
+
+References: Menick, Elsen, Evci, Osindero, Simonyan & Graves 2021, "A practical sparse approximation for real
+time recurrent learning"; for the colours, Curtis, Powell & Reid 1974.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array
+
+from jaxrnn.checks import check_positive
+from jaxrnn.online.influence import OnlineState, OnlineStep, Row, begin, initial_influence, learn, row_step
+from jaxrnn.types import Carry, Cell, Inputs, Params
+
+POINTS = 32
+"""Random points at which derivatives are looked at: a relu is asleep at all of them once in 2³²."""
+
+
+class Pattern(NamedTuple):
+    """Where the entries that are kept stand; P parameters, at most K entries each, NumPy arrays."""
+
+    rows: np.ndarray
+    """`[P, K]`: on which number of the carry."""
+    kept: np.ndarray
+    """`[P, K]`: False where a parameter has fewer than K."""
+    direct: np.ndarray
+    """`[P, K]`: where I is not 0."""
+    colour: np.ndarray
+    """`[carry]`: numbers of one colour share no parameter of I, so one product with I gives all of their rows."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class SnAp:
+    """The gradient through the entries of J that are filled within n steps.
+
+    Args:
+      cell: any cell.
+      n: how many; 1 is the cheapest.
+
+    Raises:
+      ValueError: n below 1.
+
+    >>> from jaxrnn import LSTM
+    >>> algorithm = SnAp(LSTM(input_size=2, hidden_size=3), n=1)
+    >>> params, x = algorithm.cell.init(jax.random.key(0)), jnp.ones(2)
+    >>> state = algorithm.init(params, x)
+    >>> state.influence.shape  # one row, 72 parameters, each on its own unit's h and c
+    (1, 72, 2)
+    >>> state, done = algorithm.step(params, state, x, jnp.sum)
+
+    References: Menick et al. 2021, §3.
+    """
+
+    cell: Cell
+    n: int = 1
+
+    def __post_init__(self):
+        check_positive(n=self.n)
+
+    def init(self, params: Params, x: Inputs, carry: Carry | None = None) -> OnlineState:
+        """The state before the first step, as of `RTRL`."""
+        start, rows, _ = begin(self.cell, params, x, carry)
+        at = pattern(self.cell, self.n, *_shapes(x))
+        whole = jax.vmap(lambda tree: ravel_pytree(tree)[0])(initial_influence(self.cell, params))
+        held = jnp.where(at.kept, whole[at.rows, np.arange(len(at.rows))[:, None]], 0)
+        held = held if carry is None else jnp.zeros_like(held)
+        return OnlineState(start, jnp.broadcast_to(held, (rows, *held.shape)))
+
+    def step(
+        self, params: Params, state: OnlineState, x: Inputs, loss: Callable, *, mask=None, reset=None
+    ) -> tuple[OnlineState, OnlineStep]:
+        """The next step, as of `RTRL`."""
+        at = pattern(self.cell, self.n, *_shapes(x))
+        theta, unravel = ravel_pytree(params)
+
+        def pull(influence, back):
+            flat = jnp.einsum("bpk,bpk->p", influence, jnp.where(at.kept, back[:, at.rows], 0))
+            return unravel(flat.astype(theta.dtype))
+
+        advance = functools.partial(_advance, self.cell, at)
+        return learn(self.cell, advance, pull, params, state, x, loss, mask, reset)
+
+
+def _advance(cell: Cell, at: Pattern, params: Params, influence: Array, row: Row) -> Array:
+    """(D J + I) where it is kept."""
+    step, vector = row_step(cell, row)
+    d = jax.jacrev(lambda v: step(params, v)[0])(vector)
+    _, vjp = jax.vjp(lambda p: step(p, vector)[0], params)
+    colours = jnp.asarray(np.eye(at.colour.max(initial=0) + 1)[at.colour].T, vector.dtype)
+    products = jax.vmap(lambda c: ravel_pytree(vjp(c)[0])[0])(colours)
+    direct = products[at.colour[at.rows], np.arange(len(at.rows))[:, None]]
+
+    def from_one(total, k):  # one of the K entries of each parameter at a time: [P, K, K] would be large
+        source = jnp.take(jnp.asarray(at.rows), k, axis=1)
+        return total + d[at.rows, source[:, None]] * jnp.take(influence, k, axis=1)[:, None], None
+
+    total, _ = lax.scan(from_one, jnp.where(at.direct, direct, 0), jnp.arange(at.rows.shape[1]))
+    return jnp.where(at.kept, total, 0).astype(influence.dtype)
+
+
+def _shapes(x: Inputs) -> tuple:
+    """One row's input, hashable: the feature axis and dtype of each leaf, and the structure."""
+    leaves, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, x))
+    return tuple((leaf.shape[-1:], str(leaf.dtype)) for leaf in leaves), structure
+
+
+@functools.lru_cache(maxsize=64)
+def pattern(cell: Cell, n: int, shapes: tuple, structure) -> Pattern:
+    """Where J has entries within n steps; found once for a cell."""
+    with jax.ensure_compile_time_eval():
+        direct, d = (np.asarray(a) for a in _derivatives(cell, shapes, structure))
+    kept = direct
+    for _ in range(n - 1):
+        wider = (d.astype(np.float32) @ kept > 0) | direct
+        if (wider == kept).all():
+            break
+        kept = wider
+    most = max(int(kept.sum(0).max(initial=0)), 1)
+    rows = np.argsort(~kept.T, axis=1, kind="stable")[:, :most]
+    columns = np.arange(kept.shape[1])[:, None]
+    return Pattern(rows, kept[rows, columns], direct[rows, columns], _colours(direct))
+
+
+def _derivatives(cell: Cell, shapes: tuple, structure) -> tuple[Array, Array]:
+    """Where I `[carry, P]` and D `[carry, carry]` are not 0, at any of some random points."""
+
+    def at(key):
+        keys = jax.random.split(key, 3)
+        params = _noisy(keys[0], cell.init(keys[1]))
+        xs = structure.unflatten([jnp.zeros(shape, dtype) for shape, dtype in shapes])
+        carry = _noisy(keys[2], cell.initial_carry(params))
+        step, vector = row_step(cell, Row(carry, _noisy(keys[1], xs), None, None))
+        i, d = jax.jacrev(lambda p, v: step(p, v)[0], argnums=(0, 1))(params, vector)
+        first = initial_influence(cell, params)
+        i, first = (jax.vmap(lambda tree: ravel_pytree(tree)[0])(tree) for tree in (i, first))
+        return (i != 0) | (first != 0), d != 0
+
+    def body(found, key):
+        return jax.tree.map(jnp.logical_or, found, at(key)), None
+
+    keys = jax.random.split(jax.random.key(0), POINTS)
+    none = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(at, keys[0]))
+    return jax.jit(lambda keys: lax.scan(body, none, keys)[0])(keys)
+
+
+def _noisy(key: Array, tree):
+    """The tree plus noise, where it is floating."""
+    leaves, structure = jax.tree.flatten(tree)
+    keys = jax.random.split(key, max(len(leaves), 1))
+    return structure.unflatten(
+        [
+            leaf + jax.random.normal(k, leaf.shape, leaf.dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+            for k, leaf in zip(keys, leaves, strict=False)
+        ]
+    )
+
+
+def _colours(direct: np.ndarray) -> np.ndarray:
+    """A colour for each row, greedily, so that rows of one colour have no column in common."""
+    taken: list[np.ndarray] = []
+    colour = np.zeros(len(direct), int)
+    for i, row in enumerate(direct):
+        free = next((c for c, used in enumerate(taken) if not (used & row).any()), len(taken))
+        if free == len(taken):
+            taken.append(np.zeros_like(row))
+        taken[free] = taken[free] | row
+        colour[i] = free
+    return colour

@@ -1,0 +1,110 @@
+"""UORO: an unbiased guess of the influence, of rank one.
+
+    J ≈ s θ̃ᵀ,      E[s θ̃ᵀ] = J            for each row: as many numbers as the carry and the parameters have
+
+    s⁽ᵗ⁾ = ρ₀ D s⁽ᵗ⁻¹⁾ + ρ₁ ν,      θ̃⁽ᵗ⁾ = θ̃⁽ᵗ⁻¹⁾/ρ₀ + νᵀI/ρ₁,      ν of random signs
+    ρ₀ = √(‖θ̃⁽ᵗ⁻¹⁾‖ / ‖D s⁽ᵗ⁻¹⁾‖),   ρ₁ = √(‖νᵀI‖ / ‖ν‖)      (they keep the variance small, and cancel in the mean)
+
+The mean over ν is exact: E[ν νᵀ] = 1 makes I of the last product, and the two mixed ones are odd in ν.  The
+price is variance, which grows with the size of the carry.
+
+References: Tallec & Ollivier 2018, "Unbiased online recurrent optimization", §3.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array
+
+from jaxrnn.online.influence import OnlineState, OnlineStep, Row, begin, learn, row_step, vector_of
+from jaxrnn.types import Carry, Cell, Inputs, Key, Params
+
+TINY = 1e-7
+"""Added to norms that may be 0."""
+
+
+class RankOne(NamedTuple):
+    """s θ̃ᵀ of one row, and the key of the signs to come."""
+
+    s: Array
+    theta: Array
+    key: Key
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class UORO:
+    """A gradient whose mean over the signs is the exact one.
+
+    >>> from jaxrnn import GRU
+    >>> algorithm = UORO(GRU(input_size=2, hidden_size=3))
+    >>> params, x = algorithm.cell.init(jax.random.key(0)), jnp.ones(2)
+    >>> state = algorithm.init(jax.random.key(1), params, x)
+    >>> state, done = algorithm.step(params, state, x, jnp.sum)
+
+    References: Tallec & Ollivier 2018.
+    """
+
+    cell: Cell
+
+    def init(self, key: Key, params: Params, x: Inputs, carry: Carry | None = None) -> OnlineState:
+        """The state before the first step, as of `RTRL`; the key decides all signs."""
+        start, rows, size = begin(self.cell, params, x, carry)
+        key, first = jax.random.split(key)
+        keys = jax.random.split(key, rows)
+        nothing = RankOne(jnp.zeros(size, _dtype(self.cell, params)), jnp.zeros_like(ravel_pytree(params)[0]), first)
+        if carry is not None:
+            return OnlineState(start, _rows(nothing, keys))
+        signs = jax.vmap(partial(_signs, like=nothing.s))(jax.random.split(first, rows))
+        _, vjp = jax.vjp(lambda p: vector_of(self.cell.initial_carry(p))[0], params)
+        thetas = jax.vmap(lambda nu: ravel_pytree(vjp(nu)[0])[0])(signs)
+        return OnlineState(start, RankOne(signs, thetas, keys))
+
+    def step(
+        self, params: Params, state: OnlineState, x: Inputs, loss: Callable, *, mask=None, reset=None
+    ) -> tuple[OnlineState, OnlineStep]:
+        """The next step, as of `RTRL`."""
+        flat, unravel = ravel_pytree(params)
+
+        def pull(influence, back):
+            weights = jnp.sum(influence.s * back, axis=1)
+            return unravel((weights @ influence.theta).astype(flat.dtype))
+
+        return learn(self.cell, self._advance, pull, params, state, x, loss, mask, reset)
+
+    def _advance(self, params: Params, influence: RankOne, row: Row) -> RankOne:
+        step, vector = row_step(self.cell, row)
+        key, now = jax.random.split(influence.key)
+        nu = _signs(now, like=vector)
+        _, ds = jax.jvp(lambda v: step(params, v)[0], (vector,), (influence.s,))
+        _, vjp = jax.vjp(lambda p: step(p, vector)[0], params)
+        direct = ravel_pytree(vjp(nu)[0])[0]
+        rho0 = jnp.sqrt((_norm(influence.theta) + TINY) / (_norm(ds) + TINY))
+        rho1 = jnp.sqrt((_norm(direct) + TINY) / _norm(nu))
+        after = RankOne(rho0 * ds + rho1 * nu, (influence.theta / rho0 + direct / rho1).astype(direct.dtype), key)
+        if row.mask is None:
+            return after
+        return RankOne(*(jnp.where(row.mask, a, b) for a, b in zip(after[:2], influence[:2], strict=True)), key)
+
+
+def _signs(key: Key, like: Array) -> Array:
+    return jax.random.rademacher(key, like.shape, like.dtype)
+
+
+def _norm(a: Array) -> Array:
+    return jnp.sqrt(jnp.sum(a**2))
+
+
+def _dtype(cell: Cell, params: Params):
+    return vector_of(cell.initial_carry(params))[0].dtype
+
+
+def _rows(nothing: RankOne, keys: Array) -> RankOne:
+    """The same for every row, but for the key."""
+    s, theta = (jnp.broadcast_to(a, (keys.shape[0], *a.shape)) for a in nothing[:2])
+    return RankOne(s, theta, keys)
