@@ -60,7 +60,9 @@ class Online(Protocol):
 
     cell: Cell
 
-    def step(self, params: Params, state: OnlineState, x: Inputs, loss: Callable, *, mask=None, reset=None):
+    def step(
+        self, params: Params, state: OnlineState, x: Inputs, loss: Callable, *, mask=None, reset=None
+    ) -> tuple[OnlineState, OnlineStep]:
         """The next step."""
         ...
 

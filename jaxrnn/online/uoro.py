@@ -23,6 +23,7 @@ from jaxtyping import Array
 
 from jaxrnn.online.influence import OnlineState, OnlineStep, Row, begin, learn, row_step, vector_of
 from jaxrnn.types import Carry, Cell, Inputs, Key, Params
+from jaxrnn.unroll import select
 
 TINY = 1e-7
 """Added to norms that may be 0."""
@@ -89,7 +90,7 @@ class UORO:
         after = RankOne(rho0 * ds + rho1 * nu, (influence.theta / rho0 + direct / rho1).astype(direct.dtype), key)
         if row.mask is None:
             return after
-        return RankOne(*(jnp.where(row.mask, a, b) for a, b in zip(after[:2], influence[:2], strict=True)), key)
+        return select(row.mask, after, influence)._replace(key=key)
 
 
 def _signs(key: Key, like: Array) -> Array:
