@@ -69,6 +69,7 @@ from jaxrnn.models.attending import Attending, AttendingCarry, AttendingParams
 from jaxrnn.models.captioner import Captioner, CaptionerCarry, CaptionerParams
 from jaxrnn.models.esn import ESN
 from jaxrnn.models.feedback import Feedback, FeedbackCarry, FeedbackParams
+from jaxrnn.models.head_positions import head_positions
 from jaxrnn.models.output_to_hidden import OutputToHidden
 from jaxrnn.models.patterns import ManyToMany, ManyToOne, PatternParams, last_valid
 from jaxrnn.models.seq2seq import Encoded, Seq2Seq, Seq2SeqParams
@@ -252,6 +253,7 @@ __all__ = [
     "dot_score",
     "forced_outputs",
     "greedy",
+    "head_positions",
     "keep_top_k",
     "keep_top_p",
     "last_valid",

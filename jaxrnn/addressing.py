@@ -119,7 +119,7 @@ def sharpen(
 
     References: Graves et al. 2014, eq 9.
     """
-    least = jnp.finfo(weighting.dtype).tiny
+    least = jnp.finfo(weighting.dtype).tiny ** 0.5  # below it a slot counts as unseen, and 1/w stays a number
     return sharpness[..., None] * jnp.log(jnp.maximum(weighting, least))
 
 

@@ -20,7 +20,7 @@ LAYERS = [
         "readout losses ridge least_squares sampling stopping timescales trajectory regularizers clipping attention",
     ),
     ("L4 models", "models generator decode beam teacher_forcing"),
-    ("L5 use", "train checkpoint durable leaves weights data pairs tasks plots testing commands __main__"),
+    ("L5 use", "train checkpoint durable leaves weights data pairs tasks plots testing commands __main__ memory_plots"),
 ]
 LEVEL = {name: level for level, (_, names) in enumerate(LAYERS) for name in names.split()}
 MODULES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")

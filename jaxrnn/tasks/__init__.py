@@ -7,6 +7,7 @@ methods, and no base class.  `TASKS` is the one place that names them; docs/task
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from jaxrnn.tasks.copy import Copy
 from jaxrnn.tasks.dates import Dates
 from jaxrnn.tasks.text import Text
 from jaxrnn.train import Batch
@@ -75,4 +76,8 @@ class Illustrates(Protocol):
         ...
 
 
-TASKS: dict[str, type[Task]] = {"text": Text, "dates": Dates}
+TASKS: dict[str, type[Task]] = {
+    "text": Text,
+    "copy": Copy,
+    "dates": Dates,
+}

@@ -1,0 +1,188 @@
+"""Five small algorithms as sequences: what a network with a memory can learn from examples alone.
+
+An episode is a question, and then an answer during which the input is silent; only the answer is scored.  A bit
+is shown as −1 or 1, and silence as 0: a vector of zeros must not look like silence, not even to a network that
+remembers nothing itself.
+
+    copy                 v₁ … v_L, a mark                  → v₁ … v_L
+    repeat-copy          v₁ … v_L, a mark with R           → v₁ … v_L, R times, and an end mark
+    associative-recall   items of 3 vectors, one of them   → the item that followed it
+    priority-sort        v₁ … v_L, each with a priority    → the 4/5 of highest priority, highest first
+
+In the fifth, n-grams, every next bit is scored: the bits follow a table of P(1 | the last five bits), a new one
+for every episode, drawn from Beta(½, ½).  No predictor can do better, on average, than
+
+    P(b = 1 | N₁ ones and N₀ zeros so far after these five bits) = (N₁ + ½)/(N₀ + N₁ + 1)      (`best_bits`)
+
+References: Graves, Wayne & Danihelka 2014, §4.1 to §4.5; Murphy 2012, §3.3 (the best predictor).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+CONTEXT = 5
+"""Bits that the next one depends on, in n-grams."""
+
+ITEM = 3
+"""Vectors in an item of associative recall."""
+
+
+class Episode(NamedTuple):
+    """One sequence."""
+
+    xs: np.ndarray
+    """`[time, inputs]`: bits as −1 and 1, 0 where there are none."""
+    targets: np.ndarray
+    """`[time, outputs]`, bits."""
+    scored: np.ndarray
+    """`[time]`: where the target counts."""
+
+
+class Problem(NamedTuple):
+    """What is to be learnt."""
+
+    inputs: int
+    """Numbers in a step of the input."""
+    outputs: int
+    """Bits in a step of the output."""
+    time: Callable[[int], int]
+    """Items → the most steps that an episode of so many may take."""
+    draw: Callable[[np.random.Generator, int], Episode]
+    """(rng, items) → an episode."""
+    shortest: int
+    """The fewest items in training."""
+
+
+def copy(bits: int, longest: int) -> Problem:
+    """The vectors once more; a mark says when.
+
+    >>> problem = copy(bits=2, longest=20)
+    >>> problem.draw(np.random.default_rng(0), 2).xs.tolist()
+    [[1.0, 1.0, 0.0], [1.0, -1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    """
+
+    def draw(rng: np.random.Generator, items: int) -> Episode:
+        vectors = rng.integers(0, 2, (items, bits))
+        return _question_and_answer(_marked(vectors, (1.0,)), vectors)
+
+    return Problem(bits + 1, bits, lambda items: 2 * items + 1, draw, shortest=1)
+
+
+def repeat_copy(bits: int, longest: int) -> Problem:
+    """The vectors R times, R from 1 to `longest`, told with the mark, of mean 0 and variance 1 in training."""
+    mean, deviation = (longest + 1) / 2, max(((longest**2 - 1) / 12) ** 0.5, 1.0)
+
+    def draw(rng: np.random.Generator, items: int) -> Episode:
+        vectors, times = rng.integers(0, 2, (items, bits)), int(rng.integers(1, longest + 1))
+        question = _marked(vectors, (1.0, (times - mean) / deviation))
+        answer = np.pad(np.tile(vectors, (times, 1)), [(0, 1), (0, 1)])
+        answer[-1, bits] = 1
+        return _question_and_answer(question, answer)
+
+    return Problem(bits + 2, bits + 1, lambda items: items * (longest + 1) + 2, draw, shortest=1)
+
+
+def associative_recall(bits: int, longest: int) -> Problem:
+    """Items of three vectors, then one of them again, and what followed it is to be said."""
+
+    def draw(rng: np.random.Generator, items: int) -> Episode:
+        vectors = rng.integers(0, 2, (items, ITEM, bits))
+        asked = int(rng.integers(items - 1))
+        shown = 2 * np.concatenate([vectors, vectors[asked : asked + 1]]) - 1
+        question = np.pad(shown, [(0, 0), (1, 0), (0, 2)]).reshape(-1, bits + 2).astype(np.float32)
+        starts = np.arange(items + 1) * (ITEM + 1)
+        question[starts, bits] = starts < starts[-1]  # a mark before each item, another one around the query
+        question = np.pad(question, [(0, 1), (0, 0)])
+        question[[starts[-1], -1], bits + 1] = 1
+        return _question_and_answer(question, vectors[asked + 1])
+
+    return Problem(bits + 2, bits, lambda items: (items + 1) * (ITEM + 1) + 1 + ITEM, draw, shortest=2)
+
+
+def n_grams(bits: int, longest: int) -> Problem:
+    """The next bit of a sequence of which each bit depends on the last five; `bits` and the range are 1."""
+
+    def draw(rng: np.random.Generator, items: int) -> Episode:
+        table, sequence = rng.beta(0.5, 0.5, 2**CONTEXT), rng.integers(0, 2, CONTEXT).tolist()
+        for _ in range(items + 1 - CONTEXT):
+            sequence.append(int(rng.random() < table[_context(sequence)]))
+        both = np.array(sequence, np.float32)[:, None]
+        return Episode(2 * both[:-1] - 1, both[1:], np.arange(items) >= CONTEXT - 1)
+
+    return Problem(1, 1, lambda items: items, draw, shortest=longest)
+
+
+def priority_sort(bits: int, longest: int) -> Problem:
+    """The vectors of highest priority, highest first."""
+
+    def draw(rng: np.random.Generator, items: int) -> Episode:
+        vectors, priorities = rng.integers(0, 2, (items, bits)), rng.uniform(-1, 1, items)
+        question = _marked(vectors, (0.0, 1.0))
+        question[:items, bits] = priorities
+        return _question_and_answer(question, vectors[np.argsort(-priorities)[: _kept(items)]])
+
+    return Problem(bits + 2, bits, lambda items: items + 1 + _kept(items), draw, shortest=longest)
+
+
+PROBLEMS = {
+    # name: (problem, bits, most items in training, items of the tests beyond)
+    "copy": (copy, 8, 20, (30, 60, 120)),
+    "repeat-copy": (repeat_copy, 8, 10, (20,)),
+    "associative-recall": (associative_recall, 6, 6, (12, 20)),
+    "n-grams": (n_grams, 1, 200, ()),
+    "priority-sort": (priority_sort, 8, 20, ()),
+}
+"""The sizes are those of Graves et al."""
+
+
+def batch(rng: np.random.Generator, problem: Problem, items: list[int], time: int) -> Episode:
+    """Episodes side by side, `[time, rows, …]`; behind an episode's end the input is 0 and nothing is scored.
+
+    >>> problem = copy(bits=8, longest=20)
+    >>> batch(np.random.default_rng(0), problem, [3, 20], problem.time(20)).scored.sum(0).tolist()
+    [3, 20]
+    """
+    episodes = [problem.draw(rng, n) for n in items]
+    padded = [[np.pad(a, [(0, time - len(a))] + [(0, 0)] * (a.ndim - 1)) for a in e] for e in episodes]
+    xs, targets, scored = (np.stack(arrays, axis=1) for arrays in zip(*padded, strict=True))
+    return Episode(xs.astype(np.float32), targets.astype(np.float32), scored)
+
+
+def best_bits(sequence: np.ndarray) -> float:
+    """The bits for each scored bit of n-grams that the best predictor needs on this sequence.
+
+    Args:
+      sequence: bits 0 and 1, `[time + 1]`, the first five of which are given.
+
+    >>> round(best_bits(np.zeros(6)), 3)  # nothing known of 00000 yet: 1 bit
+    1.0
+    """
+    known, counts, bits = [int(b) for b in sequence], np.full((2**CONTEXT, 2), 0.5), []
+    for t in range(CONTEXT, len(known)):
+        seen = counts[_context(known[:t])]
+        bits.append(-np.log2(seen[known[t]] / seen.sum()))
+        seen[known[t]] += 1
+    return float(np.mean(bits))
+
+
+def _marked(vectors: np.ndarray, mark: tuple[float, ...]) -> np.ndarray:
+    """The vectors as −1 and 1, and a row behind them in which `mark` stands, in channels of its own."""
+    rows = np.pad(2 * vectors.astype(np.float32) - 1, [(0, 1), (0, len(mark))])
+    rows[-1, -len(mark) :] = mark
+    return rows
+
+
+def _question_and_answer(question: np.ndarray, answer: np.ndarray) -> Episode:
+    """Silence in the input while the answer is given; silence in the target before it."""
+    q, a = len(question), len(answer)
+    return Episode(np.pad(question, [(0, a), (0, 0)]), np.pad(answer, [(q, 0), (0, 0)]), np.arange(q + a) >= q)
+
+
+def _context(sequence: list[int]) -> int:
+    return int("".join(str(b) for b in sequence[-CONTEXT:]), 2)
+
+
+def _kept(items: int) -> int:
+    return max(1, 4 * items // 5)
