@@ -15,12 +15,16 @@ from jaxrnn.models.language import LanguageModel, generate, sample_token
 from jaxrnn.tasks import TASKS, Task
 from jaxrnn.tasks.copy import Copy
 from jaxrnn.tasks.dates import Dates
+from jaxrnn.tasks.numbers import Numbers
+from jaxrnn.tasks.reverse import Reverse
 from jaxrnn.tasks.text import HELD_OUT_STEPS, Text, held_out_rows
 
 TINY = {
     "text": Text(hidden=4, embedding=3, batch=2, length=5),
     "dates": Dates(hidden=4, embedding=3, batch=4),
     "copy": Copy(hidden=4, slots=4, width=2, bits=2, longest=2, batch=2),
+    "numbers": Numbers(hidden=4, embedding=3, batch=4),
+    "reverse": Reverse(longest=3, hidden=4, embedding=3, batch=4),
 }
 KEY = jax.random.key(0)
 

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxrnn.tasks.copy import Copy
 from jaxrnn.tasks.dates import Dates
+from jaxrnn.tasks.numbers import Numbers
+from jaxrnn.tasks.reverse import Reverse
 from jaxrnn.tasks.text import Text
 from jaxrnn.train import Batch
 from jaxrnn.types import Carry, Key, Params
@@ -80,4 +82,6 @@ TASKS: dict[str, type[Task]] = {
     "text": Text,
     "copy": Copy,
     "dates": Dates,
+    "numbers": Numbers,
+    "reverse": Reverse,
 }

@@ -18,11 +18,20 @@ from typing import ClassVar, NamedTuple
 import jax
 import numpy as np
 
-from jaxrnn.data import InputError, optional
+from jaxrnn.data import optional
 from jaxrnn.models.attending import Attending
 from jaxrnn.models.seq2seq import Seq2Seq, Seq2SeqParams
 from jaxrnn.pairs import Pairs, pairs
-from jaxrnn.tasks.translation import Score, Translation, draw_alignments, measure, nats, translate, translator
+from jaxrnn.tasks.translation import (
+    Score,
+    Translation,
+    check_sizes,
+    draw_alignments,
+    measure,
+    nats,
+    translate,
+    translator,
+)
 from jaxrnn.types import Carry, Key
 
 LANGUAGES = ("en", "fr", "de", "es", "ru")
@@ -159,10 +168,3 @@ def plain(text: str) -> str:
     '3 février 2019'
     """
     return " ".join(text.lower().split())
-
-
-def check_sizes(**options: int) -> None:
-    """Raises InputError unless each is an integer of at least 1."""
-    for name, value in options.items():
-        if value < 1:
-            raise InputError(f"--{name} must be an integer of at least 1, got {value}.")

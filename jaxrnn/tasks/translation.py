@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from jaxrnn.attention import Attention
 from jaxrnn.bidirectional import Bidirectional
 from jaxrnn.cells.gru import GRU
+from jaxrnn.data import InputError
 from jaxrnn.decode import Sequences, greedy
 from jaxrnn.losses import cross_entropy
 from jaxrnn.models.attending import Attending
@@ -130,3 +131,10 @@ def draw_alignments(file: Path, translations: Sequence[Translation]) -> None:
         axes.set_yticks(range(len(t.source)), ["␣" if symbol == " " else symbol for symbol in t.source], fontsize=7)
         axes.set_title("".join(t.answer), fontsize=9)
     figure.savefig(file, format="png")
+
+
+def check_sizes(**options: int) -> None:
+    """Raises InputError unless each is an integer of at least 1."""
+    for name, value in options.items():
+        if value < 1:
+            raise InputError(f"--{name} must be an integer of at least 1, got {value}.")

@@ -1,0 +1,216 @@
+"""Scores, the masked softmax, and what a reading is, against their definitions; the memory of the attending cell."""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn import (
+    GRU,
+    LSTM,
+    Attending,
+    Attention,
+    additive_score,
+    dot_score,
+    location_windows,
+    mask_from_lengths,
+    masked_softmax,
+    scaled_dot_score,
+    unroll,
+    unroll_bptt,
+)
+from jaxrnn.testing.problem import quick_jit
+
+QUERY, MEMORY, SOURCE, BATCH = 6, 6, 5, 3
+STATES = jax.random.normal(jax.random.key(1), (SOURCE, BATCH, MEMORY))
+QUERIES = jax.random.normal(jax.random.key(2), (BATCH, QUERY))
+MASK = mask_from_lengths(jnp.array([5, 2, 0]), SOURCE)
+KINDS = {
+    "additive": Attention(QUERY, MEMORY, "additive", units=4),
+    "location": Attention(QUERY, MEMORY, "location", units=4, width=3),
+    "dot": Attention(QUERY, MEMORY, "dot"),
+    "general": Attention(QUERY, MEMORY, "general"),
+    "scaled": Attention(QUERY, MEMORY, "scaled"),
+    "additive, two heads": Attention(QUERY, MEMORY, "additive", units=4, heads=2),
+    "scaled, three heads": Attention(QUERY, MEMORY, "scaled", heads=3),
+    "dot, coverage": Attention(QUERY, MEMORY, "dot", coverage=True),
+}
+every_kind = pytest.mark.parametrize("attention", KINDS.values(), ids=KINDS)
+
+
+def random_params(attention, seed=0):
+    """As `init` makes them, plus noise, so that nothing is 0."""
+    params = attention.init(jax.random.key(seed))
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
+    noisy = (leaf + 0.3 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True))
+    return jax.tree.unflatten(structure, noisy)
+
+
+def read(attention, params, states, queries, mask, weights=None):
+    memory = attention.memory(params, states, mask=mask)
+    before = attention.no_reading(memory)
+    if weights is not None:
+        before = before._replace(weights=weights, coverage=weights if attention.coverage else None)
+    return attention.read(params, queries, memory, before)
+
+
+def by_hand(attention, p, states, query, weights):
+    """One row's α `[heads, source]` and c, position by position and head by head, from the papers' formulas."""
+    size = attention.compared // attention.heads
+    alphas, contexts = [], []
+    for head in range(attention.heads):
+        part = slice(head * size, (head + 1) * size) if attention.heads > 1 or p.query is not None else slice(None)
+        scores = []
+        for j, h in enumerate(states):
+            q = query if p.query is None else (query @ p.query)[part]
+            k = h if p.keys is None else (h @ p.keys)[part]
+            if p.bias is not None:
+                a = q + k + p.bias[part]
+                if p.score.location is not None:
+                    for i, f in zip((-1, 0, 1), p.score.location, strict=True):
+                        a += f * (weights[head, j + i] if 0 <= j + i < len(states) else 0)
+                e = p.score.v[head] @ jnp.tanh(a)
+            else:
+                e = q @ k / (np.sqrt(len(q)) if attention.score == "scaled" else 1)
+            scores.append(e + (0 if p.score.coverage is None else p.score.coverage[head] * weights[head, j]))
+        alpha = np.exp(np.array(scores)) / np.exp(np.array(scores)).sum()
+        values = states if p.values is None else (states @ p.values)[:, part]
+        alphas.append(alpha)
+        contexts.append(alpha @ values)
+    return np.stack(alphas), np.concatenate(contexts)
+
+
+@every_kind
+def test_a_reading_is_the_formula_of_the_paper(attention):
+    params = random_params(attention)
+    scores = jax.random.normal(jax.random.key(3), (BATCH, attention.heads, SOURCE))
+    weights = masked_softmax(scores, MASK.T[:, None])  # beyond a row's end nothing has been read
+    reading = jax.jit(partial(read, attention))(params, STATES, QUERIES, MASK, weights)
+    for row, length in enumerate((5, 2)):
+        alpha, context = by_hand(
+            attention, params, STATES[:length, row], QUERIES[row], np.asarray(weights[row, :, :length])
+        )
+        np.testing.assert_allclose(reading.weights[row, :, :length], alpha, atol=1e-12)
+        np.testing.assert_allclose(reading.context[row], context, atol=1e-12)
+        assert (reading.weights[row, :, length:] == 0).all()
+
+
+@every_kind
+def test_an_all_masked_row_reads_0_and_nan_in_padding_reaches_no_value_and_no_gradient(attention):
+    params = random_params(attention)
+
+    @quick_jit
+    def run(params, states, queries):
+        def loss(params, states, queries):
+            reading = read(attention, params, states, queries, MASK)
+            return jnp.sum(reading.context**2), reading
+
+        return jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)(params, states, queries)
+
+    (loss, reading), gradients = run(params, STATES, QUERIES)
+    assert (reading.context[2] == 0).all() and (reading.weights[2] == 0).all()
+    padded = jnp.where(MASK[..., None], STATES, jnp.nan)
+    (same, _), others = run(params, padded, QUERIES)
+    assert loss == same and all(map(np.array_equal, jax.tree.leaves(gradients), jax.tree.leaves(others)))
+    assert all(bool(jnp.isfinite(g).all()) for g in jax.tree.leaves(gradients))
+    assert (jnp.where(MASK[..., None], 0, gradients[1]) == 0).all() and (gradients[2][2] == 0).all()
+
+
+def test_attention_over_one_position_returns_it():
+    for attention in (KINDS["additive"], KINDS["scaled"]):
+        reading = read(attention, random_params(attention), STATES[:1], QUERIES, MASK[:1].at[:].set(True))
+        np.testing.assert_allclose(reading.context, STATES[0], atol=1e-12)
+
+
+def test_one_head_is_one_of_many_and_the_scaled_score_the_dot_score_of_a_shorter_query():
+    """With identity projections two heads are two attentions over the halves."""
+    attention = KINDS["scaled, three heads"]
+    eye = jnp.eye(QUERY)
+    params = attention.init(jax.random.key(0))._replace(query=eye, keys=eye, values=eye)
+    reading = read(attention, params, STATES, QUERIES, MASK)
+    half = Attention(2, 2, "dot")
+    for head in range(3):
+        part = slice(2 * head, 2 * head + 2)
+        alone = read(half, half.init(jax.random.key(0)), STATES[..., part], QUERIES[:, part] / np.sqrt(2), MASK)
+        np.testing.assert_allclose(reading.context[:, part], alone.context, atol=1e-12)
+
+
+def test_the_scores_take_any_leading_axes():
+    keys = jax.random.normal(jax.random.key(4), (2, 3, SOURCE, 4))
+    query, v = jax.random.normal(jax.random.key(5), (2, 3, 4)), jnp.ones(4)
+    for score in (dot_score, scaled_dot_score, partial(additive_score, v=v)):
+        np.testing.assert_allclose(score(query, keys)[1, 2], score(query[1, 2], keys[1, 2]), atol=1e-12)
+
+
+def test_the_masked_softmax_is_that_of_the_positions_that_exist():
+    scores = jnp.array([1.0, 3.0, jnp.nan, jnp.inf])
+    mask = jnp.array([True, True, False, False])
+    np.testing.assert_allclose(masked_softmax(scores, mask)[:2], jax.nn.softmax(scores[:2]), atol=1e-15)
+    none = jnp.zeros(4, bool)
+    assert (jax.jacobian(masked_softmax)(scores, none) == 0).all() and (masked_softmax(scores, none) == 0).all()
+
+
+def test_windows_look_as_far_to_the_left_as_to_the_right():
+    weights = jnp.arange(1.0, 5)
+    np.testing.assert_array_equal(location_windows(weights, 3)[1], [1, 2, 3])
+    np.testing.assert_array_equal(location_windows(weights, 5)[0], [0, 0, 1, 2, 3])
+    np.testing.assert_array_equal(location_windows(weights, 1)[:, 0], weights)
+
+
+def test_coverage_is_the_sum_of_all_weights_so_far():
+    attention = Attention(QUERY, MEMORY, coverage=True)
+    cell = Attending(GRU(2 + MEMORY, QUERY), attention, source=SOURCE)
+    params = cell.init(jax.random.key(0))
+    carry, total = cell.attend_to(params, STATES, mask=MASK), 0
+    for x in jnp.ones((3, BATCH, 2)):
+        carry, _ = unroll(cell, params, x[None], carry)
+        total = total + carry.reading.weights
+    np.testing.assert_allclose(carry.reading.coverage, total, atol=1e-12)
+
+
+@pytest.mark.parametrize("run", [unroll, unroll_bptt], ids=lambda run: run.__name__)
+def test_the_memory_is_not_recorded_at_every_step(run):
+    """Backwards through T steps no array [T, batch, …, source, memory] is live: keys and values are there once."""
+    time, source, memory = 13, 17, 19
+    cell = Attending(LSTM(2 + memory, 6), Attention(6, memory, "general"), source=source)
+    params = jax.eval_shape(cell.init, jax.random.key(0))
+    shapes = [jax.ShapeDtypeStruct(shape, float) for shape in ((source, BATCH, memory), (time, BATCH, 2))]
+    mask = jnp.ones((time, BATCH), bool)
+
+    def loss(params, states, xs):
+        return jnp.sum(run(cell, params, xs, cell.attend_to(params, states), mask=mask)[1])
+
+    text = jax.jit(jax.grad(loss, argnums=(0, 1, 2))).lower(params, *shapes).compile().as_text()
+    recorded = set(re.findall(rf"f64\[{time},{BATCH},1,{source},\d+\]", text))
+    assert recorded <= {f"f64[{time},{BATCH},1,{source},1]"}, recorded
+    assert f"f64[{BATCH},1,{source},{memory}]" in text  # the search above looks for the right thing
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Attention(5, 4, "dot"), '`score` must be "general" or "additive"'),
+        (lambda: Attention(5, 4, "cosine"), "`score` must be one of"),
+        (lambda: Attention(5, 4, units=6, heads=4), "`heads` must divide units=6"),
+        (lambda: Attention(5, 5, "dot", units=3), "`units` must be None for 'dot'"),
+        (lambda: Attention(0, 4), "`query_size` must be an integer of at least 1"),
+        (lambda: Attending(GRU(9, 5), Attention(5, 4), source=0), "`source` must be an integer of at least 1"),
+        (lambda: read(KINDS["dot"], random_params(KINDS["dot"]), STATES[..., :2], QUERIES, MASK), "`states` must"),
+        (lambda: read(KINDS["dot"], random_params(KINDS["dot"]), STATES, QUERIES[:, :2], MASK), "`query` must have"),
+        (lambda: read(KINDS["dot"], random_params(KINDS["dot"]), STATES, QUERIES[:1], MASK), "`query` must have shape"),
+        (lambda: read(KINDS["dot"], random_params(KINDS["dot"]), STATES, QUERIES, MASK[:2]), "`mask` must have shape"),
+    ],
+)
+def test_bad_input_is_named(call, message, without_beartype):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_memory_of_another_length_is_named(without_beartype):
+    cell = Attending(GRU(2 + MEMORY, QUERY), KINDS["dot"], source=4)
+    with pytest.raises(ValueError, match="`states` must have source=4 positions, got 5"):
+        cell.attend_to(cell.init(jax.random.key(0)), STATES)
