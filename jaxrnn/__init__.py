@@ -28,6 +28,7 @@ from jaxrnn.cells.gru import GRU, GRUParams
 from jaxrnn.cells.jordan import Jordan, JordanParams
 from jaxrnn.cells.layer_norm import LayerNorm, LayerNormParams
 from jaxrnn.cells.leaky import Leaky, LeakyParams
+from jaxrnn.cells.lif import LIF, LIFCarry, LIFParams
 from jaxrnn.cells.linear import ComplexPair, LinearCell
 from jaxrnn.cells.linear_unit import LinearUnit, LinearUnitParams
 from jaxrnn.cells.lru import LRU, LRUParams
@@ -112,6 +113,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ESN",
     "GRU",
+    "LIF",
     "LRU",
     "LSTM",
     "LSTM2D",
@@ -175,6 +177,8 @@ __all__ = [
     "Greedy",
     "Jordan",
     "JordanParams",
+    "LIFCarry",
+    "LIFParams",
     "LRUParams",
     "LSTM2DParams",
     "LSTMCarry",

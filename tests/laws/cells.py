@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from jaxrnn import (
     GRU,
+    LIF,
     LRU,
     LSTM,
     NTM,
@@ -120,6 +121,7 @@ LIBRARY = {
     "min_lstm": MinLSTM(INPUT, HIDDEN, "positive"),
     "lru": LRU(INPUT, HIDDEN, 4),
     "linear_unit": LinearUnit(INPUT, HIDDEN),
+    "liquid": LIF(INPUT, (HIDDEN,), refractory=1, spike="smooth"),
     "autodiff_rules_gru": AutodiffRules(GRU(INPUT, HIDDEN)),
     "autodiff_rules_lstm": AutodiffRules(LSTM(INPUT, HIDDEN, "previous")),
 }

@@ -1,0 +1,108 @@
+"""The liquid of integrate-and-fire neurons, against closed forms."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from jaxrnn import LIF, unroll
+from jaxrnn.cells.lif import CONNECTION, connection_probability
+from jaxrnn.testing.problem import quick_jit
+
+KEY = jax.random.key(0)
+PAIR = LIF(1, (2,), refractory=2)
+
+
+def pair(background=0.0, weight=0.0, start=0.0):
+    """Neuron 0 reads the input and reaches neuron 1."""
+    params = PAIR.init(KEY)
+    return params._replace(
+        u=jnp.array([[40.0, 0.0]]),
+        w=jnp.array([[0.0, weight], [0.0, 0.0]]),
+        b=jnp.full(2, background),
+        start=jnp.full(2, start),
+    )
+
+
+@quick_jit
+def carries(params, xs):
+    """The carry after every step."""
+
+    def step(carry, x):
+        carry, _ = PAIR.step(params, carry, PAIR.project(params, x))
+        return carry, carry
+
+    return jax.lax.scan(step, PAIR.initial_carry(params), xs)[1]
+
+
+SILENCE = jnp.zeros((12, 1))
+
+
+def test_a_membrane_without_spikes_goes_to_its_current_exponentially():
+    history = carries(pair(background=10.0, start=2.0), SILENCE)
+    expected = 10 + (2 - 10) * np.exp(-np.arange(1, 13) / 30)
+    np.testing.assert_allclose(history.v[:, 0], expected, rtol=0, atol=1e-12)
+    assert not history.spikes.any()
+
+
+def test_a_neuron_fires_at_the_threshold_is_set_back_and_is_dead_for_the_refractory_time():
+    history = carries(pair(background=600.0), SILENCE)  # from 0 and from 13.5 one step suffices
+    assert history.spikes[:, 0].tolist() == [1, 0, 0] * 4
+    np.testing.assert_array_equal(history.v[:, 0], 13.5)
+    assert history.refractory[:, 0].tolist() == [2, 1, 0] * 4
+    trace = sum(np.exp(-(11 - t) / 30) for t in (0, 3, 6, 9))
+    assert float(history.trace[-1, 0]) == pytest.approx(trace, abs=1e-12)
+
+
+@pytest.mark.parametrize(("weight", "tau"), [(5.0, 3.0), (-5.0, 6.0)])
+def test_a_spike_opens_a_synapse_that_decays_with_its_own_time_constant(weight, tau):
+    history = carries(pair(weight=weight, start=14.99), SILENCE.at[0].set(20.0))
+    first = int(jnp.argmax(history.spikes[:, 0]))
+    current = (history.excitatory + history.inhibitory)[first + 1 : first + 3, 1]
+    np.testing.assert_allclose(current, weight * np.exp(-np.arange(2) / tau), rtol=1e-12)
+    assert (history.excitatory[:, 1] == 0).all() == (weight < 0)
+
+
+def test_neurons_are_connected_by_kind_and_distance_and_are_of_one_sign():
+    cell = LIF(40, (10, 10), inhibitory=0.3, strength=2.0)
+    params = cell.init(KEY)
+    signs = np.sign(params.w)
+    assert (abs(signs.sum(axis=1)) == abs(signs).sum(axis=1)).all() and (np.diag(params.w) == 0).all()
+    kinds = jnp.asarray(signs.sum(axis=1) < 0).astype(int)
+    probability = np.asarray(connection_probability((10, 10), kinds, 2.0))
+    found, expected = (params.w != 0).sum(), probability.sum()
+    assert abs(found - expected) < 4 * np.sqrt((probability * (1 - probability)).sum())
+    assert probability[0, 1] == pytest.approx(CONNECTION[kinds[0], kinds[1]] * np.exp(-1 / 4))
+    assert float((params.u != 0).mean()) == pytest.approx(0.3, abs=4 * np.sqrt(0.3 * 0.7 / 4000))
+
+
+def test_the_surrogate_gradient_is_the_gradient_of_the_smooth_liquid_and_hard_spikes_are_0_or_1():
+    hard, smooth = (LIF(2, (3,), refractory=0, strength=1.0, spike=spike) for spike in ("hard", "smooth"))
+    params = smooth.init(KEY)._replace(slope=jnp.asarray(0.7))
+    xs = jax.random.uniform(KEY, (4, 2))
+    check_grads(lambda p: unroll(smooth, p, xs)[1], (params,), order=1, atol=1e-6, rtol=1e-6)
+    one = xs[:1]  # one step has the same inputs in both, so the gradients of its spikes are the same
+    gradients = [jax.grad(lambda p, cell=cell: unroll(cell, p, one)[1].sum())(params).u for cell in (hard, smooth)]
+    np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-12)
+    assert jnp.abs(gradients[0]).max() > 1e-3
+    carry, _ = unroll(hard, params, jnp.ones((4, 2)))
+    assert jnp.isin(carry.spikes, jnp.array([0.0, 1.0])).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input_size": 0}, "`input_size`"),
+        ({"grid": (3, 0)}, r"`grid\[1\]`"),
+        ({"dt": 0.0}, "`dt` must be above 0"),
+        ({"reach": -1.0}, "`reach` must be above 0"),
+        ({"inhibitory": 1.5}, r"`inhibitory` must lie in \[0, 1\]"),
+        ({"refractory": -1}, "`refractory` must be at least 0"),
+        ({"strength": -1.0}, "`strength` must be at least 0"),
+        ({"spike": "loud"}, "`spike` must be one of"),
+    ],
+)
+def test_a_liquid_that_cannot_be_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        LIF(**{"input_size": 2, "grid": (3,), **changes})
