@@ -52,6 +52,7 @@ from jaxrnn.cells.tree_lstm import ChildSumTreeLSTM, NaryTreeLSTM, NaryTreeLSTMP
 from jaxrnn.cells.tree_rules import TreeAutodiffRules, TreeCell, TreeLocalRules
 from jaxrnn.cells.zoneout import ExpectedZoneout, Zoneout
 from jaxrnn.checkpointed import unroll_checkpointed
+from jaxrnn.choose import Advice, choose_method
 from jaxrnn.clipping import ClippingBias, ClippingState, clip_by_norm, clip_by_value, clipping_bias, random_step
 from jaxrnn.decode import PADDING, Sequences, greedy, sample, sample_scan
 from jaxrnn.fixed_point import Convergence, Newton
@@ -121,6 +122,7 @@ __all__ = [
     "PADDING",
     "RTRL",
     "UORO",
+    "Advice",
     "Algebra",
     "Attending",
     "AttendingCarry",
@@ -250,6 +252,7 @@ __all__ = [
     "bits_per_character",
     "bound_alphas",
     "bptt",
+    "choose_method",
     "clip_by_norm",
     "clip_by_value",
     "clipping_bias",

@@ -13,7 +13,7 @@ LAYERS = [
         "L2 all steps",
         "unroll blocks bptt bidirectional multidirectional unroll_layers checkpointed streaming truncated online"
         " unroll_tree bpts"
-        " associative jacobians elk fixed_point newton",
+        " associative jacobians elk fixed_point newton choose",
     ),
     (
         "L3 objectives",
