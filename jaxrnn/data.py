@@ -22,6 +22,13 @@ class InputError(ValueError):
     """What the user gave cannot be used; the message is one line that says what, why, and the remedy."""
 
 
+def check_count(least: int = 1, /, **options: int) -> None:
+    """Raises InputError unless each option of the command line is from `least` to 2³¹ − 1."""
+    for name, value in options.items():
+        if not least <= value < 2**31:
+            raise InputError(f"--{name.replace('_', '-')} must be an integer of at least {least}, got {value}.")
+
+
 class Corpus(NamedTuple):
     """A text, as numbers."""
 
@@ -118,6 +125,35 @@ def decode(tokens: Int[np.ndarray, " time"], alphabet: str) -> str:
     'cab'
     """
     return "".join(alphabet[token] for token in np.asarray(tokens))
+
+
+def epoch_rows(count: int, seed: int, step: int, *, batch: int) -> Int[np.ndarray, " batch"]:
+    """Batch number `step` of a finite set of examples: their numbers, each once before any comes again.
+
+    Args:
+      count: how many examples there are.
+      seed: the order; every epoch has another.
+      step: the number of the batch; nothing is remembered from one to the next.
+      batch: B.
+
+    >>> sorted(int(row) for step in range(3) for row in epoch_rows(6, 0, step, batch=4))
+    [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    """
+    epochs, places = np.divmod(step * batch + np.arange(batch), count)
+    orders = {epoch: np.random.default_rng([seed, epoch]).permutation(count) for epoch in np.unique(epochs)}
+    return np.array([orders[epoch][place] for epoch, place in zip(epochs, places, strict=True)])
+
+
+def digest(*arrays: np.ndarray) -> str:
+    """SHA-256 of arrays: their shapes, dtypes and values.
+
+    >>> digest(np.zeros(2)) == digest(np.zeros((2, 1)))
+    False
+    """
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(f"{array.shape}{array.dtype.str}".encode() + np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()
 
 
 def stream_batch(

@@ -13,11 +13,15 @@ from jaxrnn import LSTM, Stack, bits_per_character, unroll
 from jaxrnn.data import InputError, corpus
 from jaxrnn.models.language import LanguageModel, generate, sample_token
 from jaxrnn.tasks import TASKS, Task
+from jaxrnn.tasks.captions import CaptionDigits
+from jaxrnn.tasks.chorales import Chorales
 from jaxrnn.tasks.copy import Copy
 from jaxrnn.tasks.dates import Dates
+from jaxrnn.tasks.digits import Digits
 from jaxrnn.tasks.numbers import Numbers
 from jaxrnn.tasks.reverse import Reverse
 from jaxrnn.tasks.text import HELD_OUT_STEPS, Text, held_out_rows
+from jaxrnn.tasks.vowels import Vowels
 
 TINY = {
     "text": Text(hidden=4, embedding=3, batch=2, length=5),
@@ -25,11 +29,15 @@ TINY = {
     "copy": Copy(hidden=4, slots=4, width=2, bits=2, longest=2, batch=2),
     "numbers": Numbers(hidden=4, embedding=3, batch=4),
     "reverse": Reverse(longest=3, hidden=4, embedding=3, batch=4),
+    "digits": Digits(hidden=4, batch=3),
+    "vowels": Vowels(hidden=4, batch=3),
+    "captions": CaptionDigits(hidden=4, features=3, batch=2),
+    "chorales": Chorales(hidden=4, batch=2, length=7, chorales=5),
 }
 KEY = jax.random.key(0)
 
 
-@pytest.fixture(params=TASKS)
+@pytest.fixture(params=TASKS, scope="module")
 def begun(request):
     task = TINY[request.param]
     data, facts = task.load()

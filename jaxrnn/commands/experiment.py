@@ -10,8 +10,8 @@ import optax
 
 from jaxrnn import checkpoint
 from jaxrnn.commands import runs
-from jaxrnn.commands.parse import check_count, check_real, check_seed
-from jaxrnn.data import InputError
+from jaxrnn.commands.parse import check_real, check_seed
+from jaxrnn.data import InputError, check_count
 from jaxrnn.tasks import TASKS, Task
 from jaxrnn.train import LossFn, TrainState, cosine_adam, init_state
 from jaxrnn.types import Key

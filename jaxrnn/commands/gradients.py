@@ -13,7 +13,8 @@ import numpy as np
 from jaxrnn.bptt import unroll_bptt
 from jaxrnn.cells.autodiff_rules import AutodiffRules
 from jaxrnn.commands.memory import refuse
-from jaxrnn.commands.parse import check_count, check_seed, parse
+from jaxrnn.commands.parse import check_seed, parse
+from jaxrnn.data import check_count
 from jaxrnn.tasks.text import CELLS
 from jaxrnn.types import Cell
 from jaxrnn.unroll import unroll

@@ -43,13 +43,6 @@ def parse(options: type[T], argv: list[str], *, prog: str, description: str, def
     raise InputError(f"{_one_line(said.getvalue())} (`{prog} --help` lists the options).")
 
 
-def check_count(**options: int) -> None:
-    """Raises InputError unless each is from 1 to 2³¹ − 1."""
-    for name, value in options.items():
-        if not 1 <= value < 2**31:
-            raise InputError(f"--{name.replace('_', '-')} must be an integer of at least 1, got {value}.")
-
-
 def check_seed(seed: int) -> None:
     """Raises InputError unless 0 ≤ seed < 2³¹."""
     if not 0 <= seed < 2**31:

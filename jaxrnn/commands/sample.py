@@ -10,8 +10,8 @@ import jax
 
 from jaxrnn.commands import runs
 from jaxrnn.commands.experiment import Experiment, restore
-from jaxrnn.commands.parse import check_count, check_real, check_seed, parse
-from jaxrnn.data import InputError
+from jaxrnn.commands.parse import check_real, check_seed, parse
+from jaxrnn.data import InputError, check_count
 from jaxrnn.train import TrainState
 from jaxrnn.types import Key, Params
 

@@ -7,11 +7,15 @@ methods, and no base class.  `TASKS` is the one place that names them; docs/task
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from jaxrnn.tasks.captions import CaptionDigits
+from jaxrnn.tasks.chorales import Chorales
 from jaxrnn.tasks.copy import Copy
 from jaxrnn.tasks.dates import Dates
+from jaxrnn.tasks.digits import Digits
 from jaxrnn.tasks.numbers import Numbers
 from jaxrnn.tasks.reverse import Reverse
 from jaxrnn.tasks.text import Text
+from jaxrnn.tasks.vowels import Vowels
 from jaxrnn.train import Batch
 from jaxrnn.types import Carry, Key, Params
 
@@ -84,4 +88,8 @@ TASKS: dict[str, type[Task]] = {
     "dates": Dates,
     "numbers": Numbers,
     "reverse": Reverse,
+    "digits": Digits,
+    "vowels": Vowels,
+    "captions": CaptionDigits,
+    "chorales": Chorales,
 }

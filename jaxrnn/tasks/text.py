@@ -23,7 +23,7 @@ from jaxrnn.cells.elman import Elman
 from jaxrnn.cells.gru import GRU
 from jaxrnn.cells.lstm import LSTM
 from jaxrnn.cells.stack import Stack
-from jaxrnn.data import Corpus, InputError, builtin_text, corpus, decode, encode, read_text, stream_batch
+from jaxrnn.data import Corpus, InputError, builtin_text, check_count, corpus, decode, encode, read_text, stream_batch
 from jaxrnn.losses import bits_per_character, cross_entropy, perplexity
 from jaxrnn.models.language import LanguageModel, LanguageModelParams, generate
 from jaxrnn.types import Carry, Key
@@ -59,10 +59,9 @@ class Text:
     training: ClassVar[dict] = {}
 
     def __post_init__(self):
-        for name in ("layers", "hidden", "embedding", "batch", "length"):
-            value = getattr(self, name)
-            if value < 1:
-                raise InputError(f"--{name} must be an integer of at least 1, got {value}.")
+        check_count(
+            layers=self.layers, hidden=self.hidden, embedding=self.embedding, batch=self.batch, length=self.length
+        )
         if self.layers > 100:  # each is traced by itself
             raise InputError(f"--layers must be at most 100, got {self.layers}.")
 
