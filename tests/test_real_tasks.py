@@ -100,7 +100,7 @@ def test_every_image_has_its_name_in_both_languages_and_the_rule_can_write_it(st
     model, some = task.model({}), truth.some(slice(0, 4))
     params = model.init(KEY)
     assert 0 < float(captions._nats(model, params, some)) < np.inf  # no name is impossible
-    assert captions.caption(model, params, some.x).lengths.shape == (4,)
+    assert captions.caption(model, params, jnp.asarray(some.x)).lengths.shape == (4,)
 
 
 def test_a_run_of_captions_leaves_a_picture_and_says_its_accuracy(tmp_path, monkeypatch, capsys):

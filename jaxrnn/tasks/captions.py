@@ -123,7 +123,7 @@ class CaptionDigits:
     def evaluate(self, model: Captioner, params: CaptionerParams, data: dict[str, Captions]) -> dict[str, float]:
         """The loss and the part of the held-out names that is written without a mistake, in each language."""
         truth = data["held_out"]
-        made = caption(model, params, truth.x)
+        made = caption(model, params, jnp.asarray(truth.x))
         right = np.array([a == b for a, b in zip(names_of(made), names_of(truth), strict=True)])
         accuracies = {f"accuracy_{name}": float(right[i :: len(NAMES)].mean()) for i, name in enumerate(NAMES)}
         return {"nats": float(_nats(model, params, truth)), "accuracy": float(right.mean()), **accuracies}
@@ -135,7 +135,7 @@ class CaptionDigits:
         from matplotlib.figure import Figure  # no pyplot: no display is looked for
 
         truth = data["held_out"].some(slice(0, 40 * len(NAMES)))
-        made, right = names_of(caption(model, params, truth.x)), names_of(truth)
+        made, right = names_of(caption(model, params, jnp.asarray(truth.x))), names_of(truth)
         figure = Figure(figsize=(10, 6), dpi=120, layout="constrained")
         for i, axes in enumerate(figure.subplots(4, 10).flat):
             mine = slice(i * len(NAMES), (i + 1) * len(NAMES))
@@ -164,9 +164,8 @@ def stop_rule(model: Captioner, params: CaptionerParams, x: Float[Array, "n inpu
     return StopUnit() if model.model.stop_unit else EndSymbol(0)
 
 
-def caption(model: Captioner, params: CaptionerParams, x: Float[np.ndarray, "n input"]) -> Sequences:
+def caption(model: Captioner, params: CaptionerParams, x: Float[Array, "n input"]) -> Sequences:
     """The likeliest letter at every step, until the rule says stop."""
-    x = jnp.asarray(x)
     carry, start, stop = model.initial_carry(params, x), jnp.zeros(len(x), jnp.int32), stop_rule(model, params, x)
     return greedy(model, params, carry, start=start, stop=stop, bound=LONGEST + 1)
 

@@ -107,7 +107,8 @@ class Digits:
 
     def loss(self, model: ManyToOne, params: PatternParams, carry: Carry, batch: Images, key: Key):
         """−log P(digit | image)."""
-        return model.loss(params, *batch), carry
+        rows, digits = map(jnp.asarray, batch)
+        return model.loss(params, rows, digits), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
         """L."""

@@ -135,8 +135,9 @@ class Vowels:
 
     def loss(self, model, params: PatternParams, carry: Carry, batch: Utterances, key: Key):
         """−log P(speaker | utterance + noise)."""
-        xs = batch.xs + self.noise * jax.random.normal(key, batch.xs.shape, batch.xs.dtype)
-        return cross_entropy(_logits(model, params, xs, batch.lengths), batch.speakers), carry
+        xs, lengths, speakers = map(jnp.asarray, batch)
+        xs = xs + self.noise * jax.random.normal(key, xs.shape, xs.dtype)
+        return cross_entropy(_logits(model, params, xs, lengths), speakers), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
         """L."""
