@@ -1,8 +1,10 @@
 """What every test stands on: the CPU, float64, cheap compilation, fixed seeds."""
 
 import os
+import types
 
 import jax
+import jaxtyping
 import pytest
 from hypothesis import Phase, settings
 from jaxtyping import config as jaxtyping_config
@@ -30,6 +32,18 @@ def _start_backend() -> None:
     del os.environ["XLA_FLAGS"]
 
 
+def _check_annotated_functions_only() -> None:
+    """The import hook wraps every function, closures each time they are made; those without annotations say nothing."""
+    jaxtyped = jaxtyping.jaxtyped
+
+    def of_annotated(*, typechecker):
+        check = jaxtyped(typechecker=typechecker)
+        return lambda fn: fn if isinstance(fn, types.FunctionType) and not fn.__annotations__ else check(fn)
+
+    jaxtyping.jaxtyped = of_annotated
+
+
+_check_annotated_functions_only()
 _start_backend()
 settings.register_profile(
     "jaxrnn",
