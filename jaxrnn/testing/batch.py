@@ -7,11 +7,12 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
 
+from jaxrnn.testing.host import add, host, select, zeros
 from jaxrnn.testing.problem import Problem, Results, law, must_agree, quick_jit, results, run
 from jaxrnn.types import Cell
-from jaxrnn.unroll import select, zeros
 from jaxrnn.unroll import unroll as reference
 
 _ROWS = Problem(params=None, xs=1, carry=0, mask=1, reset=1, dcarry=0, dys=1)
@@ -29,6 +30,7 @@ def _run_vmapped(cell: Cell, problem: Problem, *, unroll: Callable) -> Results:
 @law
 def law_batch_axes_are_rows(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
     """One batch axis = `jax.vmap` = two batch axes = a loop over rows without any; gradients sum over rows."""
+    problem = host(problem)
     want = run(cell, problem, unroll=unroll, reverse=False)
     must_agree(cell, "jax.vmap over rows = a batch axis", _run_vmapped(cell, problem, unroll=unroll), want)
     rows = problem.mask.shape[1]
@@ -37,7 +39,7 @@ def law_batch_axes_are_rows(cell: Cell, problem: Problem, *, unroll: Callable = 
     two = two._replace(**{name: _reshape(getattr(two, name), 0, 2, (rows,)) for name in ("carry", "dcarry")})
     must_agree(cell, "two batch axes = one", two, want)
     alone = [run(cell, _row(problem, b), unroll=unroll, reverse=False) for b in range(rows)]
-    dparams = jax.tree.map(lambda *d: sum(d[1:], d[0]), *[r.dparams for r in alone])
+    dparams = add(*[r.dparams for r in alone])
     stacked = Results(*(_stack([r[i] for r in alone], axis or 0) for i, axis in enumerate(_ROWS_OUT)))
     must_agree(cell, "a loop over rows, no batch axis = a batch axis", stacked._replace(dparams=dparams), want)
 
@@ -45,11 +47,12 @@ def law_batch_axes_are_rows(cell: Cell, problem: Problem, *, unroll: Callable = 
 @law
 def law_rows_are_independent(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
     """Row b changes by no bit when every other row does, and sends no gradient to them."""
-    mine = jnp.arange(problem.mask.shape[1]) == 0
+    problem = host(problem)
+    mine = np.arange(problem.mask.shape[1]) == 0
     sent = select(mine, problem.dcarry, zeros(problem.dcarry)), _select_rows(mine, problem.dys, zeros(problem.dys))
     problem = problem._replace(dcarry=sent[0], dys=sent[1])
     want = run(cell, problem, unroll=unroll, reverse=False)
-    others = jax.tree.map(lambda x: jnp.roll(x, 1, 0), (problem.xs, problem.mask, problem.reset))
+    others = jax.tree.map(lambda x: np.roll(x, 1, 0), (problem.xs, problem.mask, problem.reset))
     xs, mask, reset = _select_rows(mine, (problem.xs, problem.mask, problem.reset), others)
     got = run(cell, problem._replace(xs=xs, mask=mask, reset=reset), unroll=unroll, reverse=False)
     must_agree(cell, "a row depends on itself alone", _row_of(got, 0), _row_of(want, 0), 0)
@@ -60,24 +63,24 @@ def law_rows_are_independent(cell: Cell, problem: Problem, *, unroll: Callable =
 
 def _select_rows(rows, if_true: PyTree, if_false: PyTree) -> PyTree:
     """`select` on the second axis."""
-    return jax.tree.map(lambda a, b: select(jnp.broadcast_to(rows, a.shape[:2]), a, b), if_true, if_false)
+    return jax.tree.map(lambda a, b: select(np.broadcast_to(rows, a.shape[:2]), a, b), if_true, if_false)
 
 
 def _row_of(results: Results, b: int) -> tuple:
     pairs = ((results.carry, 0), (results.ys, 1), (results.dxs, 1), (results.dcarry, 0))
-    return tuple(jax.tree.map(lambda a, axis=axis: jnp.take(a, b, axis), tree) for tree, axis in pairs)
+    return tuple(jax.tree.map(lambda a, axis=axis: np.take(a, b, axis), tree) for tree, axis in pairs)
 
 
 def _row(problem: Problem, b: int) -> Problem:
     """Row b, without a batch axis."""
     pairs = zip(problem, _ROWS, strict=True)
     return Problem(
-        *(jax.tree.map(lambda a, i=axis: a if i is None else jnp.take(a, b, i), tree) for tree, axis in pairs)
+        *(jax.tree.map(lambda a, i=axis: a if i is None else np.take(a, b, i), tree) for tree, axis in pairs)
     )
 
 
 def _stack(trees: list[PyTree], axis: int) -> PyTree:
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves, axis), *trees)
+    return jax.tree.map(lambda *leaves: np.stack(leaves, axis), *trees)
 
 
 def _reshape(tree: PyTree, start: int, stop: int, shape: tuple[int, ...]) -> PyTree:

@@ -12,6 +12,8 @@ from jaxtyping import Array, PyTree
 
 from jaxrnn.bptt import bptt, unroll_bptt
 from jaxrnn.cells.autodiff_rules import AutodiffRules, local_rules, storable, tangent
+from jaxrnn.testing import host
+from jaxrnn.testing.host import add
 from jaxrnn.testing.problem import Problem, law, must_agree, quick_jit, results, run
 from jaxrnn.types import Cell
 from jaxrnn.unroll import select, zeros
@@ -44,14 +46,14 @@ def law_hand_rules_agree_with_autodiff(cell: Cell, problem: Problem) -> None:
 @law
 def law_defaults_are_trivial_arguments(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
     """No mask is a mask of True, no reset one of False, no carry the initial carry, whose gradient is θ's."""
-    everywhere = jnp.ones_like(problem.mask)
+    everywhere = np.ones_like(problem.mask)
     initial, vjp = jax.vjp(lambda p: cell.initial_carry(p, problem.mask.shape[1:]), problem.params)
     explicit = problem._replace(carry=initial, mask=everywhere, reset=~everywhere)
     for reverse in DIRECTIONS:
         got = run(cell, problem._replace(carry=None, mask=None, reset=None), unroll=unroll, reverse=reverse)
         want = run(cell, explicit, unroll=unroll, reverse=reverse)
-        through_start = storable(problem.params, vjp(tangent(initial, want.dcarry))[0])
-        want = want._replace(dparams=jax.tree.map(jnp.add, want.dparams, through_start), dcarry=None)
+        through_start = host.host(storable(problem.params, vjp(tangent(initial, want.dcarry))[0]))
+        want = want._replace(dparams=add(want.dparams, through_start), dcarry=None)
         must_agree(cell, f"an argument left out = its trivial value in {_name(unroll)}, reverse={reverse}", got, want)
 
 
@@ -115,11 +117,11 @@ def law_bptt_is_the_gradient(cell: Cell, problem: Problem) -> None:
         got = _bptt(cell, problem, reverse=reverse)
         want = run(cell, problem, unroll=reference, reverse=reverse)
         must_agree(cell, f"bptt = jax.vjp of unroll, reverse={reverse}", got[:3], want[2:])
-        pushed, as_output = _pushes(cell, problem, reverse=reverse)
-        seen = select(problem.mask, problem.dys, zeros(problem.dys))
+        pushed = host.host(_push_gradient(cell, problem, reverse=reverse))
+        seen = host.select(problem.mask, host.host(problem.dys), host.zeros(problem.dys))
         leaves = [
             want + jax.tree.leaves(seen)[0] if is_output else want
-            for want, is_output in zip(jax.tree.leaves(pushed), as_output, strict=True)
+            for want, is_output in zip(jax.tree.leaves(pushed), _is_output(cell, problem), strict=True)
         ]
         want = jax.tree.unflatten(jax.tree.structure(pushed), leaves)
         must_agree(cell, f"bptt's carries = ∇L with respect to h at every t, reverse={reverse}", got.carries, want)
@@ -131,19 +133,25 @@ def _bptt(cell: Cell, problem: Problem, reverse: bool):
     return bptt(cell, params, xs, carry, dcarry, dys, mask=mask, reset=reset, reverse=reverse)
 
 
-def _pushes(cell: Cell, problem: Problem, reverse: bool):
-    """∇L with respect to an ε⁽ᵗ⁾ added to the carry that step t hands on; and which leaf of it is y."""
-    z = jax.tree.map(lambda x: x[0], cell.project(problem.params, problem.xs))
+def _is_output(cell: Cell, problem: Problem) -> list[bool]:
+    """Of each leaf of the carry: whether it is y."""
+    found = []
+
+    def step(params, carry, x):
+        carry, y = cell.step(params, carry, cell.project(params, x))
+        found.extend(leaf is y for leaf in jax.tree.leaves(carry))
+
+    x = jax.tree.map(lambda x: x[0], host.host(problem.xs))
     with jax.disable_jit():  # so that "y is h" can be asked of Python, of a jitted step too
-        carry, y = cell.step(problem.params, problem.carry, z)
-    found = [leaf is y for leaf in jax.tree.leaves(carry)]
-    first = [is_output and not any(found[:i]) for i, is_output in enumerate(found)]
-    return _push_gradient(cell, problem, reverse), first
+        jax.eval_shape(step, problem.params, problem.carry, x)
+    return [is_output and not any(found[:i]) for i, is_output in enumerate(found)]
 
 
 @partial(quick_jit, static_argnames="reverse")
 def _push_gradient(cell: Cell, problem: Problem, reverse: bool):
-    """A scan of its own, with none of the library's: one more oracle."""
+    """∇L with respect to an ε⁽ᵗ⁾ added to the carry that step t hands on.
+
+    A scan of its own, with none of the library's: one more oracle."""
     params, xs, carry, mask, reset, dcarry, dys = problem
     initial = cell.initial_carry(params, mask.shape[1:])
     crossed = jnp.concatenate([reset[1:], jnp.zeros_like(reset[:1])]) if reverse else reset

@@ -9,10 +9,10 @@ from jaxtyping import PyTree
 
 from jaxrnn.cells.autodiff_rules import storable, tangent
 from jaxrnn.testing.gradients import DIRECTIONS
+from jaxrnn.testing.host import add, host, select, steps_like, zeros
 from jaxrnn.testing.problem import Problem, Results, law, must_agree, run
 from jaxrnn.testing.time import replace_floating
 from jaxrnn.types import Cell
-from jaxrnn.unroll import select, zeros
 from jaxrnn.unroll import unroll as reference
 
 
@@ -22,10 +22,11 @@ def law_padding_is_invisible(cell: Cell, problem: Problem, *, unroll: Callable =
 
     The gradient with respect to padding is exactly 0, and so are the outputs there.
     """
+    problem = host(problem)
     padding = ~problem.mask
     for reverse in DIRECTIONS:
         want = run(cell, problem, unroll=unroll, reverse=reverse)
-        for value in (0.0, 1e6, jnp.nan, jnp.inf, -jnp.inf):
+        for value in (0.0, 1e6, np.nan, np.inf, -np.inf):
             xs, dys = (replace_floating(padding, tree, value) for tree in (problem.xs, problem.dys))
             got = run(cell, problem._replace(xs=xs, dys=dys), unroll=unroll, reverse=reverse)
             must_agree(cell, f"{value} in the padding is not seen, reverse={reverse}", got, want, 0)
@@ -37,7 +38,8 @@ def law_padding_is_invisible(cell: Cell, problem: Problem, *, unroll: Callable =
 @law
 def law_length_zero_is_the_identity(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
     """T = 0, and a row of length 0, give back the carry, and its gradient: bit for bit; all else is 0."""
-    never = jnp.zeros_like(problem.mask)
+    problem = host(problem)
+    never = np.zeros_like(problem.mask)
     masked = problem._replace(mask=never, reset=never)
     none = jax.tree.map(lambda a: a[:0], (masked.xs, masked.mask, masked.reset, masked.dys))
     empty = Problem(masked.params, none[0], masked.carry, none[1], none[2], masked.dcarry, none[3])
@@ -50,21 +52,19 @@ def law_length_zero_is_the_identity(cell: Cell, problem: Problem, *, unroll: Cal
 
 
 def _only_floating(tree: PyTree) -> PyTree:
-    return jax.tree.map(lambda a: a if jnp.issubdtype(a.dtype, jnp.floating) else jnp.zeros_like(a), tree)
+    return jax.tree.map(lambda a: a if jnp.issubdtype(a.dtype, jnp.floating) else np.zeros_like(a), tree)
 
 
 @law
 def law_reverse_starts_at_each_row_s_end(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
     """With padding, `reverse=True` = forwards on every row's own flipped prefix, flipped back in place."""
-    time = problem.mask.shape[0]
-    lengths = jnp.max(
-        jnp.where(problem.mask, jnp.arange(1, time + 1).reshape(-1, *[1] * (problem.mask.ndim - 1)), 0), 0
-    )
-    steps = jnp.arange(time).reshape(-1, *[1] * lengths.ndim)
+    problem = host(problem)
+    steps = steps_like(problem.mask)
+    lengths = np.max(np.where(problem.mask, steps + 1, 0), 0)
     mask = steps < lengths
-    source = jnp.where(mask, lengths - 1 - steps, steps)  # its own inverse
+    source = np.where(mask, lengths - 1 - steps, steps)  # its own inverse
 
-    padded = problem._replace(mask=mask, reset=jnp.zeros_like(mask))
+    padded = problem._replace(mask=mask, reset=np.zeros_like(mask))
     flipped = padded._replace(xs=_take(padded.xs, source), dys=_take(padded.dys, source))
     want = run(cell, flipped, unroll=unroll, reverse=False)
     want = want._replace(ys=_take(want.ys, source), dxs=_take(want.dxs, source))
@@ -76,7 +76,7 @@ def _take(tree: PyTree, index) -> PyTree:
     """Row by row, the steps `index[t, row]`."""
 
     def leaf(a):
-        return jnp.take_along_axis(a, index.reshape(index.shape + (1,) * (a.ndim - index.ndim)), axis=0)
+        return np.take_along_axis(a, index.reshape(index.shape + (1,) * (a.ndim - index.ndim)), axis=0)
 
     return jax.tree.map(leaf, tree)
 
@@ -87,6 +87,7 @@ def law_episodes_are_independent(cell: Cell, problem: Problem, *, unroll: Callab
 
     The first episode of the run starts from the given carry, unless (forwards) there is a reset at t = 0.
     """
+    problem = host(problem)
     for reverse in DIRECTIONS:
         joined = run(cell, problem, unroll=unroll, reverse=reverse)
         apart = _apart(cell, problem, unroll, reverse)
@@ -94,43 +95,34 @@ def law_episodes_are_independent(cell: Cell, problem: Problem, *, unroll: Callab
 
 
 def _apart(cell: Cell, problem: Problem, unroll: Callable, reverse: bool) -> Results:
-    time, *batch = problem.mask.shape
-    reset = np.asarray(problem.reset)
-    number = np.cumsum(reset & (np.arange(time).reshape(-1, *[1] * len(batch)) > 0), axis=0)  # the episode of each step
-    count = int(number.max()) + 1
+    _, *batch = problem.mask.shape
+    number = np.cumsum(problem.reset & (steps_like(problem.mask) > 0), axis=0)  # the episode of each step
     initial, vjp = jax.vjp(lambda p: cell.initial_carry(p, tuple(batch)), problem.params)
     carry, ys, dxs = zeros(problem.carry), zeros(problem.dys), zeros(problem.xs)
-    dparams, dcarry, dinitial = zeros(problem.params), zeros(problem.carry), zeros(initial)
-    for episode in range(count):
-        inside = jnp.asarray(number == episode)
-        begins, ends = jnp.asarray(number[0] == episode), jnp.asarray(number[-1] == episode)
-        enters, leaves = (ends, begins) if reverse else (begins & ~problem.reset[0], ends)
-        alone = _alone(problem, number, episode)
+    dparams, dcarry, dinitial = zeros(problem.params), zeros(problem.carry), zeros(host(initial))
+    for episode in range(int(number.max()) + 1):
+        inside = number == episode
+        enters, leaves = (inside[-1], inside[0]) if reverse else (inside[0] & ~problem.reset[0], inside[-1])
+        alone = _alone(problem, inside)
         alone = alone._replace(
             carry=select(enters, problem.carry, initial), dcarry=select(leaves, problem.dcarry, zeros(problem.dcarry))
         )
         got = run(cell, alone, unroll=unroll, reverse=reverse)
-        back = jnp.asarray(np.maximum(np.arange(time).reshape(-1, *[1] * len(batch)) - _start(number, episode), 0))
+        back = np.maximum(steps_like(inside) - np.argmax(inside, axis=0), 0)
         carry = select(leaves, got.carry, carry)
         ys, dxs = (select(inside, _take(new, back), old) for new, old in ((got.ys, ys), (got.dxs, dxs)))
-        dparams = jax.tree.map(jnp.add, dparams, got.dparams)
+        dparams = add(dparams, got.dparams)
         dcarry = select(enters, got.dcarry, dcarry)
-        dinitial = jax.tree.map(jnp.add, dinitial, select(enters, zeros(got.dcarry), got.dcarry))
-    through_start = storable(problem.params, vjp(tangent(initial, dinitial))[0])
-    return Results(carry, ys, jax.tree.map(jnp.add, dparams, through_start), dxs, dcarry)
+        dinitial = add(dinitial, select(enters, zeros(got.dcarry), got.dcarry))
+    through_start = host(storable(problem.params, vjp(tangent(initial, dinitial))[0]))
+    return Results(carry, ys, add(dparams, through_start), dxs, dcarry)
 
 
-def _start(number, episode: int):
-    """The step at which each row's episode begins; 0 where the row has no such episode."""
-    return np.argmax(number == episode, axis=0)
-
-
-def _alone(problem: Problem, number, episode: int) -> Problem:
-    """Each row's episode moved to the front, padding behind it, no reset anywhere."""
-    time = number.shape[0]
-    source = np.arange(time).reshape(-1, *[1] * (number.ndim - 1)) + _start(number, episode)
-    within = source < time
-    source = np.minimum(source, time - 1)
-    within &= np.take_along_axis(number == episode, source, axis=0)
-    xs, mask, dys = (_take(tree, jnp.asarray(source)) for tree in (problem.xs, problem.mask, problem.dys))
-    return problem._replace(xs=xs, mask=mask & within, reset=jnp.zeros_like(mask), dys=dys)
+def _alone(problem: Problem, inside) -> Problem:
+    """Each row's episode moved to the front, padding behind it, no reset anywhere; 0 steps where it has none."""
+    source = steps_like(inside) + np.argmax(inside, axis=0)
+    within = source < len(inside)
+    source = np.minimum(source, len(inside) - 1)
+    within &= np.take_along_axis(inside, source, axis=0)
+    xs, mask, dys = (_take(tree, source) for tree in (problem.xs, problem.mask, problem.dys))
+    return problem._replace(xs=xs, mask=mask & within, reset=np.zeros_like(mask), dys=dys)

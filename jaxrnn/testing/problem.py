@@ -15,8 +15,9 @@ from jaxtyping import PyTree
 
 from jaxrnn.cells.autodiff_rules import storable, tangent
 from jaxrnn.cells.noise import Noisy, takes_noise
+from jaxrnn.testing.host import host, zeros
 from jaxrnn.types import Cell
-from jaxrnn.unroll import unroll, zeros
+from jaxrnn.unroll import unroll
 
 TIME, BATCH = 6, (4,)
 """The one shape that the laws are tried at."""
@@ -181,8 +182,12 @@ def results(cell: Cell, problem: Problem, unroll: Callable, reverse: bool) -> Re
     return Results(*out, *gradients)
 
 
-run = quick_jit(results, static_argnames=("unroll", "reverse"))
-"""`results`, compiled once for a cell, a member of the unroll family, a direction and a shape."""
+_compiled = quick_jit(results, static_argnames=("unroll", "reverse"))
+
+
+def run(cell: Cell, problem: Problem, *, unroll: Callable, reverse: bool) -> Results:
+    """`results` as NumPy's arrays, compiled once for a cell, a member of the unroll family, a direction and a shape."""
+    return host(_compiled(cell, problem, unroll=unroll, reverse=reverse))
 
 
 def law(check: Callable) -> Callable:

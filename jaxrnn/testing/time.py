@@ -9,15 +9,16 @@ from jaxtyping import PyTree
 
 from jaxrnn.cells.autodiff_rules import storable, tangent
 from jaxrnn.testing.gradients import DIRECTIONS
+from jaxrnn.testing.host import add, host, select, zeros
 from jaxrnn.testing.problem import Problem, Results, law, must_agree, run
 from jaxrnn.types import Cell
-from jaxrnn.unroll import select, zeros
 from jaxrnn.unroll import unroll as reference
 
 
 @law
 def law_split_anywhere(cell: Cell, problem: Problem, *, unroll: Callable = reference, at: int | None = None) -> None:
     """[0, k) and then [k, T) from the carry between = [0, T): results, and gradients chained by hand."""
+    problem = host(problem)
     at = problem.mask.shape[0] // 2 if at is None else at
     for reverse in DIRECTIONS:
         whole = run(cell, problem, unroll=unroll, reverse=reverse)
@@ -38,15 +39,15 @@ def _in_two(cell: Cell, problem: Problem, unroll: Callable, at: int, reverse: bo
     between = first.carry
     # forwards the second part crosses the boundary at the cut by itself: it lies before its first step
     initial, vjp = jax.vjp(lambda p: cell.initial_carry(p, problem.mask.shape[1:]), problem.params)
-    crossed = problem.reset[at] if reverse else jnp.zeros_like(problem.reset[at])
+    crossed = problem.reset[at] if reverse else np.zeros_like(problem.reset[at])
     second = part(late, select(crossed, initial, between), problem.dcarry)
     handed = select(crossed, zeros(second.dcarry), second.dcarry)
     to_initial = select(crossed, second.dcarry, zeros(second.dcarry))
     back = part(early, problem.carry, handed)
-    through_start = storable(problem.params, vjp(tangent(initial, to_initial))[0])
-    dparams = jax.tree.map(lambda a, b, c: a + b + c, back.dparams, second.dparams, through_start)
+    through_start = host(storable(problem.params, vjp(tangent(initial, to_initial))[0]))
+    dparams = add(back.dparams, second.dparams, through_start)
     ys, dxs = (
-        jax.tree.map(lambda a, b: jnp.concatenate([b, a] if reverse else [a, b]), *pair)
+        jax.tree.map(lambda a, b: np.concatenate([b, a] if reverse else [a, b]), *pair)
         for pair in ((first.ys, second.ys), (back.dxs, second.dxs))
     )
     return Results(second.carry, ys, dparams, dxs, back.dcarry)
@@ -55,18 +56,19 @@ def _in_two(cell: Cell, problem: Problem, unroll: Callable, at: int, reverse: bo
 @law
 def law_causality(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
     """∂y⁽ᵗ⁾/∂x⁽ˢ⁾ = 0 exactly for s later in the run than t, and y⁽ᵗ⁾ does not change when x⁽ˢ⁾ is NaN."""
-    problem = problem._replace(mask=jnp.ones_like(problem.mask), dcarry=zeros(problem.dcarry))
+    problem = host(problem)
+    problem = problem._replace(mask=np.ones_like(problem.mask), dcarry=zeros(problem.dcarry))
     time = problem.mask.shape[0]
     for reverse in DIRECTIONS:
         clean = run(cell, problem, unroll=unroll, reverse=reverse).ys
         for t in range(time):
             later = np.arange(time) < t if reverse else np.arange(time) > t
-            dirty_xs = replace_floating(jnp.asarray(later), problem.xs, jnp.nan)
+            dirty_xs = replace_floating(later, problem.xs, np.nan)
             ys = run(cell, problem._replace(xs=dirty_xs), unroll=unroll, reverse=reverse).ys
             must_agree(
                 cell, f"y[{t}] does not see later inputs, reverse={reverse}", _at(ys, ~later), _at(clean, ~later), 0
             )
-            one = problem._replace(dys=select(jnp.arange(time) == t, problem.dys, zeros(problem.dys)))
+            one = problem._replace(dys=select(np.arange(time) == t, problem.dys, zeros(problem.dys)))
             dxs = _at(run(cell, one, unroll=unroll, reverse=reverse).dxs, later)
             must_agree(cell, f"∂y[{t}]/∂x is 0 at later inputs, reverse={reverse}", dxs, zeros(dxs), 0)
 
@@ -74,7 +76,8 @@ def law_causality(cell: Cell, problem: Problem, *, unroll: Callable = reference)
 @law
 def law_reverse_is_forward_on_the_flip(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
     """`reverse=True` = flip the time of everything, run forwards, flip back; boundaries stay where they lie."""
-    boundaries = jnp.concatenate([jnp.zeros_like(problem.reset[:1]), jnp.flip(problem.reset[1:], 0)])
+    problem = host(problem)
+    boundaries = np.concatenate([np.zeros_like(problem.reset[:1]), np.flip(problem.reset[1:], 0)])
     flipped = problem._replace(xs=_flip(problem.xs), mask=_flip(problem.mask), reset=boundaries, dys=_flip(problem.dys))
     want = run(cell, flipped, unroll=unroll, reverse=False)
     want = want._replace(ys=_flip(want.ys), dxs=_flip(want.dxs))
@@ -86,13 +89,13 @@ def replace_floating(where, tree: PyTree, value: float) -> PyTree:
     """`value` at the steps `where` of every floating leaf."""
 
     def leaf(x):
-        return select(where, jnp.full_like(x, value), x) if jnp.issubdtype(x.dtype, jnp.floating) else x
+        return select(where, np.full_like(x, value), x) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
     return jax.tree.map(leaf, tree)
 
 
 def _flip(tree: PyTree) -> PyTree:
-    return jax.tree.map(lambda a: jnp.flip(a, 0), tree)
+    return jax.tree.map(lambda a: np.flip(a, 0), tree)
 
 
 def _at(tree: PyTree, steps) -> PyTree:
