@@ -55,10 +55,21 @@ from jaxrnn.checkpointed import unroll_checkpointed
 from jaxrnn.choose import Advice, choose_method
 from jaxrnn.clipping import ClippingBias, ClippingState, clip_by_norm, clip_by_value, clipping_bias, random_step
 from jaxrnn.decode import PADDING, Sequences, greedy, sample, sample_scan
+from jaxrnn.diagnostics import Diagnosis, diagnose
 from jaxrnn.fixed_point import Convergence, Newton
 from jaxrnn.forest import Forest, ForestShape, Nodes, node_values, pack
 from jaxrnn.generator import Generator, forced_outputs
+from jaxrnn.jacobians import hidden_gradients, jacobian_product, memory_length, step_jacobians
 from jaxrnn.least_squares import Tracker, track, tracker
+from jaxrnn.linear import (
+    Growth,
+    departure_from_normality,
+    growth,
+    product_variance,
+    sample_products,
+    symmetric_power,
+    weight_variance,
+)
 from jaxrnn.losses import (
     bernoulli,
     bits_per_character,
@@ -67,6 +78,7 @@ from jaxrnn.losses import (
     sequence_log_probability,
     squared_error,
 )
+from jaxrnn.lyapunov import FixedPoints, fixed_points, lyapunov_spectrum
 from jaxrnn.models.attending import Attending, AttendingCarry, AttendingParams
 from jaxrnn.models.captioner import Captioner, CaptionerCarry, CaptionerParams
 from jaxrnn.models.esn import ESN
@@ -153,6 +165,7 @@ __all__ = [
     "Delays",
     "DelaysCarry",
     "DelaysParams",
+    "Diagnosis",
     "Directions",
     "DrawsNoise",
     "Dropout",
@@ -171,12 +184,14 @@ __all__ = [
     "FeedbackCarry",
     "FeedbackCell",
     "FeedbackParams",
+    "FixedPoints",
     "Forest",
     "ForestShape",
     "GRUParams",
     "Generator",
     "Gradients",
     "Greedy",
+    "Growth",
     "Jordan",
     "JordanParams",
     "LIFCarry",
@@ -257,18 +272,26 @@ __all__ = [
     "clip_by_value",
     "clipping_bias",
     "cross_entropy",
+    "departure_from_normality",
+    "diagnose",
     "dot_score",
+    "fixed_points",
     "forced_outputs",
     "greedy",
+    "growth",
     "head_positions",
+    "hidden_gradients",
+    "jacobian_product",
     "keep_top_k",
     "keep_top_p",
     "last_valid",
     "linear_recurrence",
     "location_windows",
     "log_likelihood",
+    "lyapunov_spectrum",
     "mask_from_lengths",
     "masked_softmax",
+    "memory_length",
     "newton",
     "no_equations",
     "node_values",
@@ -278,6 +301,7 @@ __all__ = [
     "pascanu_omega",
     "pascanu_omega_terms",
     "perplexity",
+    "product_variance",
     "quiet",
     "random_step",
     "recurrent_matrix",
@@ -285,6 +309,7 @@ __all__ = [
     "right_comb",
     "run_online",
     "sample",
+    "sample_products",
     "sample_scan",
     "scaled_dot_score",
     "scheduled_sampling",
@@ -292,6 +317,8 @@ __all__ = [
     "solve",
     "spectral_radius",
     "squared_error",
+    "step_jacobians",
+    "symmetric_power",
     "teacher_forced",
     "track",
     "tracker",
@@ -317,6 +344,7 @@ __all__ = [
     "unroll_truncated",
     "update_every",
     "washout_mask",
+    "weight_variance",
     "with_noise",
     "with_spectral_radius",
     "with_temperature",

@@ -1,0 +1,76 @@
+"""A `Diagnosis` as one page: the flow of the gradient, the spectrum, saturation, clipping, and the advice."""
+
+import textwrap
+
+import numpy as np
+
+
+def draw(diagnosis):
+    """Four panels and the advice below them: a `matplotlib.figure.Figure`."""
+    from matplotlib.figure import Figure  # no pyplot: no display is looked for
+
+    figure = Figure(figsize=(10, 7.6), dpi=110)
+    axes = figure.subplots(2, 2)
+    _flow(axes[0, 0], diagnosis)
+    _spectrum(axes[0, 1], diagnosis)
+    _saturation(axes[1, 0], diagnosis)
+    _clipping(axes[1, 1], diagnosis)
+    for ax in axes.flat:
+        ax.grid(alpha=0.25)
+        ax.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(f"{diagnosis.verdict}: {diagnosis.rate:.3g} a step", fontsize=14, fontweight="bold")
+    figure.text(0.06, 0.02, "\n".join(textwrap.wrap(diagnosis.advice, 128)), fontsize=10, va="bottom")
+    figure.subplots_adjust(left=0.08, right=0.97, top=0.9, bottom=0.18, hspace=0.42, wspace=0.25)
+    return figure
+
+
+def _flow(ax, diagnosis):
+    """The gradient over t, of the whole loss and of its last step alone."""
+    steps = np.arange(1, len(diagnosis.profile) + 1)
+    for values, style, label in (
+        (diagnosis.profile, "o-", "‖∇h(t) L‖"),
+        (diagnosis.flow[::-1] * diagnosis.profile[-1], "--", "what comes from the last step"),
+    ):
+        shown = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+        ax.plot(steps, shown, style, markersize=3, label=label)
+    ax.set(xlabel="t", yscale="log", title="Gradient flow")
+    ax.legend(frameon=False, fontsize=8)
+
+
+def _spectrum(ax, diagnosis):
+    """|λ| of every J(t), and the rates exp(λᵢ) of the whole run."""
+    steps = np.arange(1, len(diagnosis.eigenvalues) + 1)
+    ax.plot(steps, diagnosis.eigenvalues, ".", color="tab:gray", markersize=2, alpha=0.5)
+    ax.plot(steps, diagnosis.eigenvalues[:, 0], "-", color="tab:blue", linewidth=1, label="spectral radius of J(t)")
+    for i, exponent in enumerate(diagnosis.lyapunov):
+        label = "exp of the Lyapunov exponents" if i == 0 else None
+        ax.axhline(np.exp(exponent), color="tab:red", linewidth=0.8, alpha=0.7, label=label)
+    ax.axhline(1, color="black", linestyle=":", linewidth=1)
+    ax.set(xlabel="t", title="Spectrum of ∂h(t)/∂h(t−1), first row", ylim=(0, None))
+    ax.legend(frameon=False, fontsize=8)
+
+
+def _saturation(ax, diagnosis):
+    """How often each entry of z is flat."""
+    order = np.sort(diagnosis.flat)[::-1]
+    ax.fill_between(np.arange(len(order) + 1), np.append(order, order[-1]), step="post", alpha=0.6)
+    ax.axhline(diagnosis.saturation, color="black", linestyle=":", linewidth=1)
+    ax.set(
+        xlabel="what the units read (entries of z), sorted",
+        ylabel="part of the time",
+        ylim=(0, 1),
+        title=f"Saturation: {diagnosis.saturation:.0%} does not move the state",
+    )
+
+
+def _clipping(ax, diagnosis):
+    """The rows' gradient norms against the limit."""
+    norms = diagnosis.row_norms[np.isfinite(diagnosis.row_norms) & (diagnosis.row_norms > 0)]
+    if len(norms):
+        low, high = np.log10(norms.min()) - 0.1, np.log10(norms.max()) + 0.1
+        ax.hist(norms, bins=np.logspace(low, high, 20), alpha=0.6)
+    ax.axvline(diagnosis.clip, color="tab:red", linewidth=1, label=f"v = {diagnosis.clip:g}")
+    ax.set(
+        xscale="log", xlabel="‖∇θ L‖ of a row", ylabel="rows", title=f"Clipping: {diagnosis.clipping:.0%} of the rows"
+    )
+    ax.legend(frameon=False, fontsize=8)

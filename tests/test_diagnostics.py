@@ -1,0 +1,316 @@
+"""3.1: Jacobians, the linear case, Lyapunov exponents, fixed points, and the report."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from jaxrnn import (
+    LSTM,
+    Clockwork,
+    Elman,
+    ElmanParams,
+    Jordan,
+    departure_from_normality,
+    diagnose,
+    fixed_points,
+    growth,
+    hidden_gradients,
+    jacobian_product,
+    lyapunov_spectrum,
+    memory_length,
+    product_variance,
+    sample_products,
+    spectral_radius,
+    step_jacobians,
+    symmetric_power,
+    unroll,
+    weight_variance,
+)
+from jaxrnn.testing import random_problem
+from jaxrnn.testing.problem import quick_jit
+
+
+def orthogonal(n, seed=0):
+    return jnp.linalg.qr(jax.random.normal(jax.random.key(seed), (n, n)))[0]
+
+
+def linear(w):
+    """The network whose J is w, everywhere."""
+    n = w.shape[0]
+    return Elman(1, n, "identity"), ElmanParams(jnp.zeros((1, n)), w.T, jnp.zeros(n))
+
+
+# Jacobians
+
+
+def test_the_plain_network_s_jacobian_is_diag_1_minus_h_squared_times_w():
+    p = random_problem(Elman(3, 4))
+    js = step_jacobians(Elman(3, 4), p.params, p.xs, p.carry)
+    _, hs = unroll(Elman(3, 4), p.params, p.xs, p.carry)
+    np.testing.assert_allclose(js, (1 - hs**2)[..., None] * p.params.w.T, atol=1e-14)
+
+
+@pytest.mark.parametrize("cell", [LSTM(3, 4), Clockwork(3, 4, (1, 2))], ids=lambda c: type(c).__name__)
+def test_the_product_of_the_jacobians_is_the_jacobian_of_the_run_with_masks_and_resets(cell):
+    p = random_problem(cell)
+    reset = p.reset & (jnp.arange(6)[:, None] == 4)
+
+    def floats(carry):
+        return jnp.concatenate([a for a in jax.tree.leaves(carry) if jnp.issubdtype(a.dtype, jnp.floating)], axis=-1)
+
+    js = quick_jit(lambda c: step_jacobians(cell, p.params, p.xs, c, mask=p.mask, reset=reset))(p.carry)
+    moved = [a for a in jax.tree.leaves(p.carry) if jnp.issubdtype(a.dtype, jnp.floating)]
+    push = [jax.random.normal(jax.random.key(i), a.shape) for i, a in enumerate(moved)]
+
+    @quick_jit
+    def along(arrays):
+        leaves = iter(arrays)
+        carry = jax.tree.map(lambda a: next(leaves) if jnp.issubdtype(a.dtype, jnp.floating) else a, p.carry)
+        return floats(unroll(cell, p.params, p.xs, carry, mask=p.mask, reset=reset)[0])
+
+    _, want = jax.jvp(along, (moved,), (push,))
+    got = jnp.einsum("bij,bj->bi", jacobian_product(js), jnp.concatenate(push, axis=-1))
+    np.testing.assert_allclose(got, want, atol=1e-12)
+
+
+def test_hidden_gradients_are_the_last_one_times_the_jacobians():
+    p = random_problem(LSTM(3, 4))
+    js = step_jacobians(LSTM(3, 4), p.params, p.xs)
+    ds = hidden_gradients(LSTM(3, 4), p.params, p.xs, lambda carry, ys: jnp.sum(jnp.sin(carry.h)))
+    for s in range(5):
+        want = jnp.einsum("bij,bi->bj", jacobian_product(js[s + 1 :]), ds[-1])
+        np.testing.assert_allclose(ds[s], want, atol=1e-14)
+
+
+def test_memory_length_is_the_step_at_which_1_over_e_is_left():
+    for c in (0.5, 0.8, 0.95):
+        norms = c ** jnp.arange(100.0)[::-1]
+        assert memory_length(norms) == np.ceil(1 / np.log(1 / c))
+    assert memory_length(jnp.ones((7, 2))).tolist() == [7, 7]
+
+
+def test_a_state_read_through_a_step_function_has_no_derivative_and_is_named():
+    cell = Jordan(3, 4, 2, "symbol")
+    params, xs = cell.init(jax.random.key(0)), jnp.ones((3, 3))
+    for call in (step_jacobians, lyapunov_spectrum, partial(diagnose, loss=lambda carry, ys: jnp.sum(ys))):
+        with pytest.raises(TypeError, match="`cell` must have a derivative from h⁽ᵗ⁻¹⁾ to h⁽ᵗ⁾; in Jordan"):
+            call(cell, params, xs)
+    step_jacobians(Jordan(3, 4, 2), params, xs)
+
+
+# The linear case
+
+
+def test_a_normal_w_grows_alike_forwards_and_backwards_and_as_its_eigenvalues():
+    """W = c Q: singular values of Wᵗ are |λ|ᵗ = cᵗ."""
+    g = growth(0.9 * orthogonal(4), jax.random.normal(jax.random.key(1), (4,)), 8)
+    np.testing.assert_allclose(g.forward, g.backward, rtol=1e-12)
+    np.testing.assert_allclose(g.singular_values, g.eigenvalues, rtol=1e-12)
+    np.testing.assert_allclose(g.eigenvalues[:, 0], 0.9 ** np.arange(9), rtol=1e-12)
+
+
+def test_a_non_normal_w_tells_forward_from_backward_growth():
+    """The same spectral radius 1/2: one vector grows 16-fold on its way forwards, and only shrinks backwards."""
+    w = jnp.array([[0.5, 32.0], [0.0, 0.5]])
+    g = growth(w, jnp.array([0.0, 1.0]), 6)
+    assert g.forward.max() > 16 and (g.backward <= 0.5 ** np.arange(7) + 1e-15).all()
+    assert departure_from_normality(w) > 0.99 and departure_from_normality(orthogonal(4)) < 1e-7
+    np.testing.assert_allclose(g.eigenvalues[:, 0], 0.5 ** np.arange(7), rtol=1e-6)
+    assert g.singular_values[1, 0] > 32
+
+
+def test_growth_is_what_the_linear_network_does():
+    w, v = jax.random.normal(jax.random.key(0), (4, 4)), jnp.arange(1.0, 5)
+    g = growth(w, v, 5)
+    cell, params = linear(w)
+    run = lambda h: unroll(cell, params, jnp.zeros((5, 1)), h)[0]  # noqa: E731
+    h, vjp = jax.vjp(run, v)
+    np.testing.assert_allclose(g.forward[-1], jnp.linalg.norm(h), rtol=1e-12)
+    np.testing.assert_allclose(g.backward[-1], jnp.linalg.norm(vjp(v)[0]), rtol=1e-12)
+
+
+def test_a_symmetric_power_is_q_lambda_t_q():
+    w = jax.random.normal(jax.random.key(0), (4, 4))
+    w = w + w.T
+    np.testing.assert_allclose(symmetric_power(w, 5), jnp.linalg.matrix_power(w, 5), rtol=1e-10)
+    with pytest.raises(ValueError, match="`w` must be symmetric"):
+        symmetric_power(jnp.array([[0.0, 1.0], [0.0, 0.0]]), 2)
+
+
+def test_the_spectral_radius_is_the_rate_at_the_end():
+    w = jax.random.normal(jax.random.key(0), (3, 4, 4))
+    powers = jax.vmap(lambda w: jnp.linalg.matrix_power(w / spectral_radius(w), 512))(w)
+    np.testing.assert_allclose(jnp.linalg.norm(powers, axis=(1, 2)) ** (1 / 512), 1, rtol=0.01)
+
+
+def test_the_product_of_n_independent_weights_has_the_variance_v_to_the_n():
+    products = sample_products(jax.random.key(0), 0.8, 4, 400_000)
+    np.testing.assert_allclose(jnp.var(products, axis=0), product_variance(0.8, jnp.arange(1, 5)), rtol=0.03)
+    np.testing.assert_allclose(product_variance(weight_variance(0.3, 7), 7), 0.3, rtol=1e-12)
+
+
+# Dynamical systems
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Map:
+    """A map of n numbers, as a cell: "henon" or "logistic"."""
+
+    name: str
+
+    def init(self, key):
+        return jnp.ones(())
+
+    def initial_carry(self, params, batch_shape=()):
+        return jnp.full((*batch_shape, 2 if self.name == "henon" else 1), 0.3) * params
+
+    def project(self, params, xs):
+        return xs * params
+
+    def step(self, params, h, z):
+        if self.name == "logistic":
+            h = z * h * (1 - h)
+        else:
+            h = jnp.stack([1 - 1.4 * h[..., 0] ** 2 + h[..., 1], 0.3 * h[..., 0]], axis=-1)
+        return h, h
+
+
+def test_lyapunov_exponents_of_the_henon_map_are_the_known_ones():
+    """0.419 and −1.623 (Sprott 2003, table A.2); their sum is log 0.3 at every step."""
+    exponents = lyapunov_spectrum(Map("henon"), jnp.ones(()), jnp.zeros((20_000, 1)), skip=100)
+    np.testing.assert_allclose(exponents, [0.419, -1.623], atol=0.005)
+    assert float(exponents.sum()) == pytest.approx(np.log(0.3))
+
+
+def test_the_lyapunov_exponent_of_the_logistic_map_at_4_is_log_2():
+    exponents = lyapunov_spectrum(Map("logistic"), jnp.ones(()), jnp.full((20_000, 1), 4.0))
+    np.testing.assert_allclose(exponents, [np.log(2)], atol=0.01)
+
+
+def test_lyapunov_exponents_of_the_linear_network_are_the_log_eigenvalues():
+    w = orthogonal(4) @ jnp.diag(jnp.array([1.5, 1.0, 0.5, 0.1])) @ orthogonal(4).T
+    exponents = lyapunov_spectrum(*linear(w), jnp.zeros((60, 2, 1)), count=3, skip=40)
+    np.testing.assert_allclose(exponents, np.log([[1.5, 1.0, 0.5]] * 2), atol=1e-3)
+
+
+def test_lyapunov_names_a_wrong_count_and_skip():
+    for options in ({"count": 5}, {"skip": 3}, {"skip": -1}):
+        with pytest.raises(ValueError, match=r"`count` must lie in 1 … 4 and `skip` in 0 … 2"):
+            lyapunov_spectrum(*linear(jnp.eye(4)), jnp.zeros((3, 1)), **options)
+
+
+def test_fixed_points_of_the_logistic_map_and_their_stability():
+    """0 and 1 − 1/r, with the derivatives r and 2 − r."""
+    for r, stable in ((2.5, [False, True]), (3.2, [False, False]), (0.5, [True, False])):
+        found = fixed_points(Map("logistic"), jnp.ones(()), jnp.full(1, r), jnp.array([[0.01], [1 - 1 / r + 0.05]]))
+        np.testing.assert_allclose(found.points[:, 0], [0, 1 - 1 / r], atol=1e-9)
+        np.testing.assert_allclose(found.eigenvalues[:, 0].real, [r, 2 - r], atol=1e-8)
+        assert found.stable.tolist() == stable and found.residuals.max() < 1e-12
+
+
+def test_a_fixed_point_stays_where_it_is():
+    cell = Elman(3, 4)
+    p = random_problem(cell)
+    found = fixed_points(cell, p.params, p.xs[0, 0], jax.random.normal(jax.random.key(0), (6, 4)))
+    good = found.residuals < 1e-9
+    assert good.any()
+    _, ys = unroll(cell, p.params, jnp.broadcast_to(p.xs[0, 0], (3, 6, 3)), found.points)
+    np.testing.assert_allclose(ys[:, good], jnp.broadcast_to(found.points, ys.shape)[:, good], atol=1e-6)
+
+
+# The report
+
+
+TIME, ROWS, N = 40, 5, 6
+XS = jax.random.normal(jax.random.key(3), (TIME, ROWS, 3))
+
+
+def at_the_end(carry, ys):
+    return jnp.mean(ys[-1] ** 2)
+
+
+def plain(w, scale=0.3, activation="tanh"):
+    u = scale * jax.random.normal(jax.random.key(4), (3, N))
+    return Elman(3, N, activation), ElmanParams(u, w, jnp.zeros(N))
+
+
+CASES = {
+    "vanishing": plain(0.5 * orthogonal(N), activation="identity"),
+    "exploding": plain(1.3 * orthogonal(N), activation="identity"),
+    "healthy": plain(orthogonal(N), activation="identity"),
+    "saturated": plain(orthogonal(N), scale=20.0),
+}
+
+
+@pytest.mark.parametrize("verdict", CASES)
+def test_the_verdict_is_right_on_a_constructed_case(verdict):
+    cell, params = CASES[verdict]
+    diagnosis = diagnose(cell, params, XS, at_the_end)
+    assert diagnosis.verdict == verdict
+    rates = {"vanishing": 0.5, "exploding": 1.3, "healthy": 1.0}
+    if verdict in rates:
+        assert diagnosis.rate == pytest.approx(rates[verdict])
+        np.testing.assert_allclose(np.exp(diagnosis.lyapunov), rates[verdict], rtol=1e-9)
+        np.testing.assert_allclose(diagnosis.eigenvalues, rates[verdict], rtol=1e-9)
+        np.testing.assert_allclose(diagnosis.flow, rates[verdict] ** np.arange(TIME), rtol=1e-9)
+        assert diagnosis.saturation == 0
+    else:
+        assert diagnosis.saturation > 0.5
+    assert diagnosis.memory == {"vanishing": 2, "saturated": 1}.get(verdict, TIME)
+
+
+def test_small_tanh_weights_vanish_and_are_not_called_saturated():
+    cell, params = plain(0.5 * orthogonal(N))
+    diagnosis = diagnose(cell, params, XS, at_the_end)
+    assert diagnosis.verdict == "vanishing" and diagnosis.saturation < 0.1
+
+
+def test_dead_relus_are_saturated_and_a_gradient_that_is_not_finite_explodes():
+    cell, params = plain(orthogonal(N), activation="relu")
+    assert diagnose(cell, params._replace(b=jnp.full(N, -50.0)), XS, at_the_end).verdict == "saturated"
+    cell, params = plain(1e200 * jnp.eye(N), activation="identity")
+    assert diagnose(cell, params, XS, at_the_end).verdict == "exploding"
+
+
+def test_the_clipping_rate_is_the_part_of_the_rows_whose_own_gradient_is_longer_than_v():
+    cell, params = plain(0.5 * orthogonal(N))
+
+    def own(row):
+        return jax.grad(lambda q: jnp.mean(unroll(cell, q, XS[:, row])[1][-1] ** 2))(params)
+
+    norms = [float(jnp.sqrt(sum(jnp.sum(g**2) for g in own(row)))) for row in range(ROWS)]
+    diagnosis = diagnose(cell, params, XS, at_the_end, clip=float(np.mean(np.sort(norms)[2:4])))
+    np.testing.assert_allclose(diagnosis.row_norms, norms, rtol=1e-9)
+    assert diagnosis.clipping == pytest.approx(2 / 5)
+
+
+@pytest.mark.parametrize("cell", [LSTM(3, 4), Clockwork(3, 4, (1, 2))], ids=lambda c: type(c).__name__)
+def test_it_reports_on_any_cell_with_a_mask_and_draws_one_page(cell, tmp_path):
+    params = cell.init(jax.random.key(0))
+    mask = jnp.arange(12)[:, None] < jnp.array([12, 5, 8])
+    diagnosis = diagnose(cell, params, XS[:12, :3], at_the_end, mask=mask)
+    assert diagnosis.verdict in ("vanishing", "healthy") and "%" not in diagnosis.verdict
+    figure = diagnosis.figure()
+    assert isinstance(figure, Figure) and len(figure.axes) == 4
+    figure.savefig(tmp_path / "page.png")
+    assert (tmp_path / "page.png").stat().st_size > 10_000
+
+
+def test_padding_does_not_change_the_report():
+    cell, params = plain(0.8 * orthogonal(N))
+    mask = jnp.arange(TIME)[:, None] < jnp.array([TIME, TIME, 20, 10, TIME])
+    clean = diagnose(cell, params, XS, lambda c, ys: jnp.mean(c**2), mask=mask)
+    dirty = diagnose(cell, params, jnp.where(mask[..., None], XS, jnp.nan), lambda c, ys: jnp.mean(c**2), mask=mask)
+    jax.tree.map(np.testing.assert_array_equal, dirty, clean)
+
+
+def test_one_step_tells_nothing_and_is_named():
+    cell, params = plain(orthogonal(N))
+    with pytest.raises(ValueError, match="`xs` must have at least 2 steps"):
+        diagnose(cell, params, XS[:1], at_the_end)
