@@ -59,7 +59,6 @@ from jaxrnn.diagnostics import Diagnosis, diagnose
 from jaxrnn.fixed_point import Convergence, Newton
 from jaxrnn.forest import Forest, ForestShape, Nodes, node_values, pack
 from jaxrnn.generator import Generator, forced_outputs
-from jaxrnn.jacobians import hidden_gradients, jacobian_product, memory_length, step_jacobians
 from jaxrnn.least_squares import Tracker, track, tracker
 from jaxrnn.linear import (
     Growth,
@@ -99,6 +98,7 @@ from jaxrnn.readout import Readout, ReadoutParams
 from jaxrnn.regularizers import omega, omega_terms, pascanu_omega, pascanu_omega_terms
 from jaxrnn.ridge import Equations, add_equations, no_equations, ridge, solve, washout_mask
 from jaxrnn.sampling import Greedy, Sampling, keep_top_k, keep_top_p, with_temperature
+from jaxrnn.sensitivity import hidden_gradients, jacobian_product, memory_length, step_jacobians
 from jaxrnn.stopping import Countdown, EndSymbol, PredictedLength, StopRule, StopUnit, log_likelihood
 from jaxrnn.streaming import unroll_loss
 from jaxrnn.teacher_forcing import FeedbackCell, scheduled_sampling, teacher_forced

@@ -46,8 +46,9 @@ def _spectrum(ax, diagnosis):
         label = "exp of the Lyapunov exponents" if i == 0 else None
         ax.axhline(np.exp(exponent), color="tab:red", linewidth=0.8, alpha=0.7, label=label)
     ax.axhline(1, color="black", linestyle=":", linewidth=1)
-    ax.set(xlabel="t", title="Spectrum of ∂h(t)/∂h(t−1), first row", ylim=(0, None))
-    ax.legend(frameon=False, fontsize=8)
+    ax.set(xlabel="t", title="Spectrum of ∂h(t)/∂h(t−1), first row")
+    ax.set_ylim(0, 1.3 * max(1.0, ax.get_ylim()[1]))  # room for the legend
+    ax.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
 
 
 def _saturation(ax, diagnosis):

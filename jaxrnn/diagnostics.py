@@ -29,9 +29,9 @@ from jaxtyping import Array, Bool, PyTree, Shaped
 from jaxrnn.bptt import bptt
 from jaxrnn.cells.autodiff_rules import storable
 from jaxrnn.checks import check_unroll, leading_axes
-from jaxrnn.jacobians import check_differentiable, memory_length, step_jacobians
 from jaxrnn.lyapunov import lyapunov_spectrum
 from jaxrnn.regularizers import Loss
+from jaxrnn.sensitivity import check_differentiable, memory_length, step_jacobians
 from jaxrnn.trajectory import as_vectors, from_vector, trajectory
 from jaxrnn.types import Carry, Cell, Params
 
@@ -44,9 +44,9 @@ ADVICE = {
         "weights smaller: spectral radius below 1, or an orthogonal start; a lower learning rate."
     ),
     "vanishing": (
-        "The gradient shrinks by a factor of {rate:.3g} a step; after {memory:.0f} steps 1/e of it is left. Take a "
-        "gated cell (LSTM with forget bias 1, GRU), Leaky units with α near 1, or Delays; start from an orthogonal or "
-        "identity W; or hold it up with pascanu_omega and clipping."
+        "The gradient shrinks by a factor of {rate:.3g} a step; 1/e of it is left at the {memory:.0f}. step back. Take "
+        "a gated cell with its memory gate open at the start (a larger forget bias), Leaky units with α near 1, or "
+        "Delays; start from an orthogonal or identity W; or hold it up with pascanu_omega and clipping."
     ),
     "saturated": (
         "The gradient shrinks by a factor of {rate:.3g} a step, because {saturation:.0%} of what the units read does "
@@ -136,7 +136,7 @@ def diagnose(
         raise ValueError(f"`xs` must have at least 2 steps to tell how a gradient flows, got {leading_axes(xs)[0]}.")
     check_differentiable(cell, params, xs)
     run = trajectory(cell, params, xs, carry, mask=mask)
-    profile, flow, row_norms = map(np.asarray, _gradients(cell, params, xs, loss, carry, mask, run))
+    profile, flow, row_norms = (np.asarray(a) for a in _gradients(cell, params, xs, loss, carry, mask, run))
     axes = len(leading_axes(xs))
     size = as_vectors(run.after, axes).shape[-1]
     exponents = lyapunov_spectrum(cell, params, xs, carry, mask=mask, count=min(EXPONENTS, size))
@@ -151,8 +151,8 @@ def diagnose(
         rate,
         memory,
         saturation,
-        float(np.mean(~(row_norms <= clip))),
-        np.sqrt(np.mean(profile.reshape(steps, -1) ** 2, axis=1)),
+        float(np.mean(~np.less_equal(row_norms, clip))),
+        np.sqrt(np.mean(np.square(profile.reshape(steps, -1)), axis=1)),
         mean_flow,
         np.asarray(exponents).reshape(-1, exponents.shape[-1]).mean(0),
         _eigenvalues(cell, params, xs, carry, mask),

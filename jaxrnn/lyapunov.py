@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Complex, Float, PyTree, Shaped
 
 from jaxrnn.checks import check_unroll, leading_axes
-from jaxrnn.jacobians import check_differentiable, next_state
+from jaxrnn.sensitivity import check_differentiable, next_state
 from jaxrnn.trajectory import as_vectors, trajectory
 from jaxrnn.types import Carry, Cell, Inputs, Params
 

@@ -17,7 +17,8 @@ LAYERS = [
     ),
     (
         "L3 objectives",
-        "readout losses ridge least_squares sampling stopping timescales trajectory regularizers clipping attention",
+        "readout losses ridge least_squares sampling stopping timescales trajectory regularizers clipping attention"
+        " sensitivity linear lyapunov diagnostics diagnosis_figure",
     ),
     ("L4 models", "models generator decode beam teacher_forcing"),
     ("L5 use", "train checkpoint durable leaves weights data pairs tasks plots testing commands __main__ memory_plots"),
