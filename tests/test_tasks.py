@@ -18,6 +18,8 @@ from jaxrnn.tasks.chorales import Chorales
 from jaxrnn.tasks.copy import Copy
 from jaxrnn.tasks.dates import Dates
 from jaxrnn.tasks.digits import Digits
+from jaxrnn.tasks.laser import Laser
+from jaxrnn.tasks.mackey_glass import MackeyGlass
 from jaxrnn.tasks.numbers import Numbers
 from jaxrnn.tasks.reverse import Reverse
 from jaxrnn.tasks.text import HELD_OUT_STEPS, Text, held_out_rows
@@ -28,6 +30,8 @@ TINY = {
     "dates": Dates(hidden=4, embedding=3, batch=4),
     "copy": Copy(hidden=4, slots=4, width=2, bits=2, longest=2, batch=2),
     "numbers": Numbers(hidden=4, embedding=3, batch=4),
+    "mackey-glass": MackeyGlass(hidden=6, connections=2, length=30, washout=5, batch=2),
+    "laser": Laser(hidden=6, connections=2, length=30, washout=5),
     "reverse": Reverse(longest=3, hidden=4, embedding=3, batch=4),
     "digits": Digits(hidden=4, batch=3),
     "vowels": Vowels(hidden=4, batch=3),

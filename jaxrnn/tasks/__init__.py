@@ -12,6 +12,8 @@ from jaxrnn.tasks.chorales import Chorales
 from jaxrnn.tasks.copy import Copy
 from jaxrnn.tasks.dates import Dates
 from jaxrnn.tasks.digits import Digits
+from jaxrnn.tasks.laser import Laser
+from jaxrnn.tasks.mackey_glass import MackeyGlass
 from jaxrnn.tasks.numbers import Numbers
 from jaxrnn.tasks.reverse import Reverse
 from jaxrnn.tasks.text import Text
@@ -92,4 +94,6 @@ TASKS: dict[str, type[Task]] = {
     "vowels": Vowels,
     "captions": CaptionDigits,
     "chorales": Chorales,
+    "mackey-glass": MackeyGlass,
+    "laser": Laser,
 }

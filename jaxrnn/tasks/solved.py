@@ -1,0 +1,65 @@
+"""A network whose read-out is solved, as something that can be trained: chapter, section 6.
+
+The read-out is a function of the reservoir and the data, V(θ) = argmin …, so what there is to learn by gradient is
+θ: the leaks, the spectral radius, the scalings, and the weights as well.  The gradient goes through the solution,
+
+    dL/dθ = ∂L/∂θ + (∂V/∂θ)ᵀ ∂L/∂V,
+
+and whoever has θ and the data has the read-out too: it is no parameter, and is not stored.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from jaxrnn.cells.reservoir import Reservoir, ReservoirParams
+from jaxrnn.data import InputError
+from jaxrnn.models.esn import ESN
+from jaxrnn.models.feedback import FeedbackParams
+from jaxrnn.readout import Readout, ReadoutParams
+from jaxrnn.types import Carry, Key
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Solved:
+    """An echo state network, its penalty, and parameters that are the reservoir's alone.
+
+    >>> model = Solved(Reservoir(1, 20), penalty=1e-6, feedback=True)
+    >>> type(model.init(jax.random.key(0))).__name__
+    'ReservoirParams'
+    """
+
+    cell: Reservoir
+    penalty: float
+    feedback: bool = False
+
+    @property
+    def esn(self) -> ESN:
+        """The network, of one output."""
+        return ESN(self.cell, Readout(self.cell.hidden_size, 1), self.feedback)
+
+    def init(self, key: Key) -> ReservoirParams:
+        """The reservoir's."""
+        return self.cell.init(key)
+
+    def fit(self, params: ReservoirParams, xs: Array, targets: Array, washout: int) -> tuple[Carry, FeedbackParams]:
+        """The carry behind the last step, and the network with its read-out: `ESN.fit`."""
+        n, dtype = self.cell.hidden_size, params.w.dtype
+        unsolved = FeedbackParams(params, ReadoutParams(jnp.zeros((n, 1), dtype), jnp.zeros(1, dtype)))
+        return self.esn.fit(unsolved, xs, targets, penalty=self.penalty, washout=washout)
+
+
+def check_reservoir(*, hidden: int, connections: int, washout: int, length: int, penalty: float) -> None:
+    """Raises InputError unless a reservoir of these options can be fitted."""
+    for name, value in (("hidden", hidden), ("connections", connections), ("length", length)):
+        if value < 1:
+            raise InputError(f"--{name} must be an integer of at least 1, got {value}.")
+    if connections > hidden:
+        raise InputError(f"--connections must be at most --hidden {hidden}, got {connections}.")
+    if not 0 <= washout < length:
+        raise InputError(f"--washout must lie in 0 … {length - 1}, below --length, got {washout}.")
+    if not 0 < penalty < float("inf"):
+        raise InputError(f"--penalty must be above 0, got {penalty}.")
