@@ -14,7 +14,7 @@ COMMANDS = {
     "sample": "continue a prompt with a trained model",
     "translate": "answer a text with a trained model",
     "evaluate": "the held-out metrics of a trained model",
-    "gradients": "the three ways to the gradient, side by side",
+    "gradients": "every way to the gradient, side by side",
 }
 
 

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from jaxrnn import LSTM
 from jaxrnn.__main__ import COMMANDS, main
 from jaxrnn.checkpoint import latest_step
-from jaxrnn.commands.gradients import Row, _ways, table
+from jaxrnn.commands.gradients import Row, table
 from jaxrnn.commands.progress import Progress
 from jaxrnn.commands.runs import append_metrics, rewind_metrics
+from jaxrnn.commands.ways import ways
 
 TEXT = "".join(f"{n} bottles of beer on the wall, {n} bottles of beer.\n" for n in range(99, 0, -1))
 SIZES = {"--hidden": "4", "--embedding": "3", "--batch": "2", "--length": "5"}
@@ -422,23 +423,35 @@ def test_help_has_examples_and_fits_the_terminal(monkeypatch, capsys, command, c
     assert max(map(len, boxes)) <= columns
 
 
-def test_gradients_prints_three_ways_in_two_precisions_that_agree(monkeypatch, capsys):
+def test_gradients_prints_every_algorithm_in_one_table_and_the_exact_ones_agree(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "40")
     assert main(["gradients", "--cell", "gru", "--length", "3", "--batch", "2", "--input", "2", "--hidden", "3"]) == 0
     text = capsys.readouterr().out.split("\n\n", 1)[1]
     assert max(map(len, text.splitlines())) <= 40
-    assert text.count("float64, ") == text.count("float32, ") == 3
-    assert text.count("hand-written rules") == text.count("autodiff rules") == 2
-    deltas = [float(number) for number in re.findall(r"Δ .*? (\S+e\S+)", text)]
-    assert all(delta < 1e-14 for delta in deltas[:6]) and all(delta < 1e-6 for delta in deltas[6:])
-    assert all(delta > 1e-9 for delta in deltas[7::2])  # float32 against float64
+    rows = re.findall(r"^(float\d\d), (.*)\n.*? (\S+e\S+)\n.*? (\S+e\S+)\n", text, re.M)
+    wide = [(name, float(a)) for dtype, name, a, _ in rows if dtype == "float64"]
+    narrow = [(name, float(a), float(b)) for dtype, name, a, b in rows if dtype == "float32"]
+    assert len(wide) == 8 and all(delta < 1e-13 for _, delta in wide)
+    assert [name for name, *_ in narrow[:8]] == [name for name, _ in wide]
+    assert all(a < 1e-5 and 1e-9 < b < 1e-5 for _, a, b in narrow[:8])
+    approximate = dict((name.split(",")[0], b) for name, _, b in narrow[8:])
+    assert set(approximate) == {"≈ truncated", "≈ SnAp-1", "≈ UORO"} and min(approximate.values()) > 1e-4
+    assert "left out: e-prop: not defined" in text
 
 
 def test_the_table_of_gradients_fits_80_columns():
-    rows = [Row("float64", way, 1.2e-16, 3.4e-16, 12345.67, 12345.6) for way, *_ in _ways(LSTM(2, 3))]
+    found, left_out = ways(LSTM(2, 3), 8, 4)
+    names = [way.name if way.exact else f"≈ {way.name}" for way in found]
+    rows = [Row("float64", name, 1.2e-16, 3.4e-16, 12345.67, 12345.6) for name in names]
     lines = table(rows, 80).splitlines()
-    assert len(lines) == 4 and max(map(len, lines)) <= 80
+    assert len(lines) == 13 and not left_out and max(map(len, lines)) <= 80
     assert all(line.index("1.2e-16") == lines[1].index("1.2e-16") for line in lines[1:])
+
+
+def test_an_algorithm_that_is_too_large_is_left_out_with_its_size():
+    found, left_out = ways(LSTM(64, 128), 64, 32)
+    reasons = {way.name: way.reason for way in left_out}
+    assert "GiB" in reasons["RTRL, forwards"] and not {way.name for way in found} & set(reasons)
 
 
 @pytest.mark.parametrize("columns", [40, 100])

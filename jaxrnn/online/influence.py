@@ -60,6 +60,10 @@ class Online(Protocol):
 
     cell: Cell
 
+    def init(self, *arguments: Any) -> OnlineState:
+        """The state before the first step: of (params, x), or of (key, params, x) where there is chance in it."""
+        ...
+
     def step(
         self, params: Params, state: OnlineState, x: Inputs, loss: Callable, *, mask=None, reset=None
     ) -> tuple[OnlineState, OnlineStep]:
