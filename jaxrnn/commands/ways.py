@@ -14,7 +14,7 @@ from jaxrnn.cells.gru import GRU
 from jaxrnn.checkpointed import unroll_checkpointed
 from jaxrnn.newton import unroll_newton
 from jaxrnn.online.eprop import EProp
-from jaxrnn.online.influence import Online, run_online
+from jaxrnn.online.influence import run_online
 from jaxrnn.online.rtrl import RTRL
 from jaxrnn.online.snap import SnAp
 from jaxrnn.online.uoro import UORO
@@ -105,10 +105,10 @@ def _inside(cell: Cell) -> Callable:
     return jax.grad(loss, argnums=(0, 1))
 
 
-def _forwards(algorithm: Online) -> Callable:
+def _forwards(algorithm: RTRL | SnAp | UORO | EProp) -> Callable:
     def gradient(params, xs, weights):
-        key = (jax.random.key(0),) if isinstance(algorithm, UORO) else ()
-        state = algorithm.init(*key, params, xs[0])
+        start = partial(algorithm.init, jax.random.key(0)) if isinstance(algorithm, UORO) else algorithm.init
+        state = start(params, xs[0])
         mean = run_online(algorithm, params, state, xs, weights, jnp.vdot).gradient
         return (jax.tree.map(lambda g: g * (xs.shape[0] * xs.shape[1]), mean),)
 

@@ -27,7 +27,7 @@ from jaxrnn.cells.gru import GRU
 from jaxrnn.cells.lstm import LSTM
 from jaxrnn.online.influence import OnlineState, OnlineStep
 from jaxrnn.online.snap import SnAp
-from jaxrnn.types import Carry, Inputs, Key, Params
+from jaxrnn.types import Carry, Cell, Inputs, Key, Params
 
 
 @jax.tree_util.register_static
@@ -42,7 +42,7 @@ class CutProducts:
     CutProducts(cell=Elman(input_size=2, hidden_size=3, activation='tanh'))
     """
 
-    cell: Elman | LSTM | GRU
+    cell: Cell
 
     def __post_init__(self):
         if not isinstance(self.cell, Elman | LSTM | GRU) or (isinstance(self.cell, GRU) and self.cell.reset != "after"):
@@ -92,7 +92,7 @@ class EProp:
     References: Bellec et al. 2020.
     """
 
-    cell: Elman | LSTM | GRU
+    cell: Cell
 
     def __post_init__(self):
         CutProducts(self.cell)

@@ -58,10 +58,9 @@ class OnlineStep(NamedTuple):
 class Online(Protocol):
     """An algorithm of this package."""
 
-    cell: Cell
-
-    def init(self, *arguments: Any) -> OnlineState:
-        """The state before the first step: of (params, x), or of (key, params, x) where there is chance in it."""
+    @property
+    def cell(self) -> Cell:
+        """The cell it is for."""
         ...
 
     def step(
