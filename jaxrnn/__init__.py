@@ -83,6 +83,7 @@ from jaxrnn.models.captioner import Captioner, CaptionerCarry, CaptionerParams
 from jaxrnn.models.esn import ESN
 from jaxrnn.models.feedback import Feedback, FeedbackCarry, FeedbackParams
 from jaxrnn.models.head_positions import head_positions
+from jaxrnn.models.memory_network import Answer, MemoryNetwork, MemoryNetworkParams, support_loss
 from jaxrnn.models.output_to_hidden import OutputToHidden
 from jaxrnn.models.patterns import ManyToMany, ManyToOne, PatternParams, last_valid
 from jaxrnn.models.seq2seq import Encoded, Seq2Seq, Seq2SeqParams
@@ -136,6 +137,7 @@ __all__ = [
     "UORO",
     "Advice",
     "Algebra",
+    "Answer",
     "Attending",
     "AttendingCarry",
     "AttendingParams",
@@ -211,6 +213,8 @@ __all__ = [
     "ManyToMany",
     "ManyToOne",
     "Memory",
+    "MemoryNetwork",
+    "MemoryNetworkParams",
     "MinGRU",
     "MinGRUParams",
     "MinLSTM",
@@ -318,6 +322,7 @@ __all__ = [
     "spectral_radius",
     "squared_error",
     "step_jacobians",
+    "support_loss",
     "symmetric_power",
     "teacher_forced",
     "track",

@@ -9,6 +9,7 @@ import numpy as np
 from jaxrnn.cells.ntm import NTM
 from jaxrnn.models.head_positions import head_positions
 from jaxrnn.models.patterns import ManyToMany, PatternParams
+from jaxrnn.tasks.story_world import Story
 
 
 def draw_heads(
@@ -67,3 +68,32 @@ def _weightings(model: ManyToMany, params: PatternParams, xs: np.ndarray) -> dic
     used = np.flatnonzero(np.max([w.max(0) for w in heads.values()], axis=0) > 0.05)
     low, high = (used[0], used[-1] + 1) if len(used) else (0, None)
     return {name: w[:, low:high] for name, w in heads.items()}
+
+
+def draw_attention(file: Path, stories: list[Story], said: list[str], read: np.ndarray) -> None:
+    """Draw what each hop read of each story.
+
+    Args:
+      file: the PNG that is written.
+      stories: sentences, and a question with its answer and supports.
+      said: the network's answers.
+      read: how much each hop read of each sentence, `[stories, slots, hops]`.
+    """
+    from matplotlib.figure import Figure
+
+    heights = [len(told.sentences) + 2 for told in stories]
+    figure = Figure(figsize=(7, 0.22 * sum(heights) + 0.5), dpi=130, layout="constrained")
+    panels = figure.subplots(len(stories), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, told, answer, weights in zip(panels, stories, said, read, strict=True):
+        weights = weights[: len(told.sentences)]
+        axes.imshow(weights, aspect="auto", cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+        labels = [" ".join(words) for words in told.sentences]
+        axes.set_yticks(range(len(labels)), labels, fontsize=8)
+        for n in told.question.supports:
+            axes.get_yticklabels()[n].set_fontweight("bold")
+        axes.set_xticks(range(weights.shape[1]), [f"hop {k + 1}" for k in range(weights.shape[1])], fontsize=8)
+        mark = "right" if answer == told.question.answer else f"wrong: {told.question.answer}"
+        axes.set_title(f"{' '.join(told.question.words)}?  {answer} ({mark})", fontsize=9, loc="left")
+        for (i, k), weight in np.ndenumerate(weights):
+            axes.text(k, i, f"{weight:.2f}", ha="center", va="center", fontsize=7, color="w" if weight > 0.6 else "k")
+    figure.savefig(file, format="png")

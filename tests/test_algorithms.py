@@ -34,37 +34,37 @@ def test_the_input_is_silent_while_the_answer_is_given(name):
 
 def test_copy_asks_for_the_vectors():
     _, (xs, targets, scored) = drawn("copy", 7)
-    np.testing.assert_array_equal(targets[scored], xs[:7, :8] > 0)
+    np.testing.assert_array_equal(targets[scored], xs[:7, :8])
 
 
 def test_repeat_copy_asks_for_the_vectors_as_often_as_it_says_and_then_an_end():
     for seed in range(5):
         _, (xs, targets, scored) = drawn("repeat-copy", 4, seed)
         answer = targets[scored]
-        times = round(xs[4, 9] * np.sqrt((10**2 - 1) / 12) + 5.5)
-        np.testing.assert_array_equal(answer[:-1, :8], np.tile(xs[:4, :8] > 0, (times, 1)))
+        times = round(xs[4, 10] * np.sqrt((10**2 - 1) / 12) + 5.5)
+        np.testing.assert_array_equal(answer[:-1, :8], np.tile(xs[:4, :8], (times, 1)))
         assert answer[-1, 8] == 1 and not answer[:-1, 8].any()
 
 
 def test_associative_recall_asks_for_the_item_after_the_one_shown_again():
     for seed in range(5):
         _, (xs, targets, scored) = drawn("associative-recall", 5, seed)
-        rows = xs[: 6 * (ITEM + 1)].reshape(6, ITEM + 1, 8)
+        rows = xs[: 6 * (ITEM + 1)].reshape(6, ITEM + 1, 9)
         items, query = rows[:5, 1:, :6], rows[5, 1:, :6]
-        assert rows[:5, 0, 6].all() and rows[5, 0, 7] == 1
+        assert rows[:5, 0, 7].all() and rows[5, 0, 8] == 1
         followers = [items[i + 1] for i in range(4) if (items[i] == query).all()]
-        assert any((targets[scored] == (follower > 0)).all() for follower in followers)
+        assert any((targets[scored] == follower).all() for follower in followers)
 
 
 def test_priority_sort_asks_for_the_highest_first():
     _, (xs, targets, scored) = drawn("priority-sort", 20)
-    order = np.argsort(-xs[:20, 8])[:16]
-    np.testing.assert_array_equal(targets[scored], xs[order, :8] > 0)
+    order = np.argsort(-xs[:20, 9])[:16]
+    np.testing.assert_array_equal(targets[scored], xs[order, :8])
 
 
 def test_n_grams_ask_for_the_next_bit():
     _, (xs, targets, scored) = drawn("n-grams", 200)
-    np.testing.assert_array_equal(targets[:-1], xs[1:] > 0)
+    np.testing.assert_array_equal(targets[:-1], xs[1:])
     assert scored.sum() == 196 and not scored[:4].any()
 
 
@@ -77,7 +77,7 @@ def test_the_best_predictor_needs_the_bits_of_its_counts():
 def test_behind_an_episode_nothing_is_shown_and_nothing_scored():
     problem = PROBLEMS["copy"][0](8, 20)
     xs, targets, scored = batch(np.random.default_rng(0), problem, [1, 20], problem.time(20))
-    assert xs.shape == (41, 2, 9) and not xs[3:, 0].any() and not targets[3:, 0].any() and not scored[3:, 0].any()
+    assert xs.shape == (41, 2, 10) and not xs[3:, 0].any() and not targets[3:, 0].any() and not scored[3:, 0].any()
 
 
 def test_the_same_seed_and_step_draw_lengths_of_the_whole_range():

@@ -22,6 +22,7 @@ from jaxrnn.tasks.laser import Laser
 from jaxrnn.tasks.mackey_glass import MackeyGlass
 from jaxrnn.tasks.numbers import Numbers
 from jaxrnn.tasks.reverse import Reverse
+from jaxrnn.tasks.stories import Stories
 from jaxrnn.tasks.text import HELD_OUT_STEPS, Text, held_out_rows
 from jaxrnn.tasks.vowels import Vowels
 
@@ -37,6 +38,7 @@ TINY = {
     "vowels": Vowels(hidden=4, batch=3),
     "captions": CaptionDigits(hidden=4, features=3, batch=2),
     "chorales": Chorales(hidden=4, batch=2, length=7, chorales=5),
+    "stories": Stories(sentences=6, hops=2, width=3, batch=32),
 }
 KEY = jax.random.key(0)
 

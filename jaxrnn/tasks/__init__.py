@@ -16,6 +16,7 @@ from jaxrnn.tasks.laser import Laser
 from jaxrnn.tasks.mackey_glass import MackeyGlass
 from jaxrnn.tasks.numbers import Numbers
 from jaxrnn.tasks.reverse import Reverse
+from jaxrnn.tasks.stories import Stories
 from jaxrnn.tasks.text import Text
 from jaxrnn.tasks.vowels import Vowels
 from jaxrnn.train import Batch
@@ -87,6 +88,7 @@ class Illustrates(Protocol):
 TASKS: dict[str, type[Task]] = {
     "text": Text,
     "copy": Copy,
+    "stories": Stories,
     "dates": Dates,
     "numbers": Numbers,
     "reverse": Reverse,

@@ -1,8 +1,8 @@
 """Five small algorithms as sequences: what a network with a memory can learn from examples alone.
 
-An episode is a question, and then an answer during which the input is silent; only the answer is scored.  A bit
-is shown as −1 or 1, and silence as 0: a vector of zeros must not look like silence, not even to a network that
-remembers nothing itself.
+An episode is a question, and then an answer during which the input is silent; only the answer is scored.  One
+more input is 1 with every vector that is shown: a vector of zeros must not look like silence, not even to a
+network that remembers nothing itself.
 
     copy                 v₁ … v_L, a mark                  → v₁ … v_L
     repeat-copy          v₁ … v_L, a mark with R           → v₁ … v_L, R times, and an end mark
@@ -33,7 +33,7 @@ class Episode(NamedTuple):
     """One sequence."""
 
     xs: np.ndarray
-    """`[time, inputs]`: bits as −1 and 1, 0 where there are none."""
+    """`[time, inputs]`: bits, 1 where there are any, marks."""
     targets: np.ndarray
     """`[time, outputs]`, bits."""
     scored: np.ndarray
@@ -60,14 +60,14 @@ def copy(bits: int, longest: int) -> Problem:
 
     >>> problem = copy(bits=2, longest=20)
     >>> problem.draw(np.random.default_rng(0), 2).xs.tolist()
-    [[1.0, 1.0, 0.0], [1.0, -1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    [[1.0, 1.0, 1.0, 0.0], [1.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
     """
 
     def draw(rng: np.random.Generator, items: int) -> Episode:
         vectors = rng.integers(0, 2, (items, bits))
         return _question_and_answer(_marked(vectors, (1.0,)), vectors)
 
-    return Problem(bits + 1, bits, lambda items: 2 * items + 1, draw, shortest=1)
+    return Problem(bits + 2, bits, lambda items: 2 * items + 1, draw, shortest=1)
 
 
 def repeat_copy(bits: int, longest: int) -> Problem:
@@ -81,7 +81,7 @@ def repeat_copy(bits: int, longest: int) -> Problem:
         answer[-1, bits] = 1
         return _question_and_answer(question, answer)
 
-    return Problem(bits + 2, bits + 1, lambda items: items * (longest + 1) + 2, draw, shortest=1)
+    return Problem(bits + 3, bits + 1, lambda items: items * (longest + 1) + 2, draw, shortest=1)
 
 
 def associative_recall(bits: int, longest: int) -> Problem:
@@ -90,15 +90,15 @@ def associative_recall(bits: int, longest: int) -> Problem:
     def draw(rng: np.random.Generator, items: int) -> Episode:
         vectors = rng.integers(0, 2, (items, ITEM, bits))
         asked = int(rng.integers(items - 1))
-        shown = 2 * np.concatenate([vectors, vectors[asked : asked + 1]]) - 1
-        question = np.pad(shown, [(0, 0), (1, 0), (0, 2)]).reshape(-1, bits + 2).astype(np.float32)
+        shown = _shown(np.concatenate([vectors, vectors[asked : asked + 1]]), marks=2)
+        question = np.pad(shown, [(0, 0), (1, 0), (0, 0)]).reshape(-1, bits + 3)
         starts = np.arange(items + 1) * (ITEM + 1)
-        question[starts, bits] = starts < starts[-1]  # a mark before each item, another one around the query
+        question[starts, bits + 1] = starts < starts[-1]  # a mark before each item, another one around the query
         question = np.pad(question, [(0, 1), (0, 0)])
-        question[[starts[-1], -1], bits + 1] = 1
+        question[[starts[-1], -1], bits + 2] = 1
         return _question_and_answer(question, vectors[asked + 1])
 
-    return Problem(bits + 2, bits, lambda items: (items + 1) * (ITEM + 1) + 1 + ITEM, draw, shortest=2)
+    return Problem(bits + 3, bits, lambda items: (items + 1) * (ITEM + 1) + 1 + ITEM, draw, shortest=2)
 
 
 def n_grams(bits: int, longest: int) -> Problem:
@@ -109,7 +109,7 @@ def n_grams(bits: int, longest: int) -> Problem:
         for _ in range(items + 1 - CONTEXT):
             sequence.append(int(rng.random() < table[_context(sequence)]))
         both = np.array(sequence, np.float32)[:, None]
-        return Episode(2 * both[:-1] - 1, both[1:], np.arange(items) >= CONTEXT - 1)
+        return Episode(both[:-1], both[1:], np.arange(items) >= CONTEXT - 1)
 
     return Problem(1, 1, lambda items: items, draw, shortest=longest)
 
@@ -120,10 +120,10 @@ def priority_sort(bits: int, longest: int) -> Problem:
     def draw(rng: np.random.Generator, items: int) -> Episode:
         vectors, priorities = rng.integers(0, 2, (items, bits)), rng.uniform(-1, 1, items)
         question = _marked(vectors, (0.0, 1.0))
-        question[:items, bits] = priorities
+        question[:items, bits + 1] = priorities
         return _question_and_answer(question, vectors[np.argsort(-priorities)[: _kept(items)]])
 
-    return Problem(bits + 2, bits, lambda items: items + 1 + _kept(items), draw, shortest=longest)
+    return Problem(bits + 3, bits, lambda items: items + 1 + _kept(items), draw, shortest=longest)
 
 
 PROBLEMS = {
@@ -167,9 +167,15 @@ def best_bits(sequence: np.ndarray) -> float:
     return float(np.mean(bits))
 
 
+def _shown(vectors: np.ndarray, marks: int) -> np.ndarray:
+    """`[..., bits + 1 + marks]`: the vectors, a 1 beside each, and channels for marks."""
+    shown = np.pad(vectors, [(0, 0)] * (vectors.ndim - 1) + [(0, 1)], constant_values=1)
+    return np.pad(shown, [(0, 0)] * (vectors.ndim - 1) + [(0, marks)]).astype(np.float32)
+
+
 def _marked(vectors: np.ndarray, mark: tuple[float, ...]) -> np.ndarray:
-    """The vectors as −1 and 1, and a row behind them in which `mark` stands, in channels of its own."""
-    rows = np.pad(2 * vectors.astype(np.float32) - 1, [(0, 1), (0, len(mark))])
+    """The vectors, and a row behind them in which `mark` stands, in channels of its own."""
+    rows = np.pad(_shown(vectors, len(mark)), [(0, 1), (0, 0)])
     rows[-1, -len(mark) :] = mark
     return rows
 
