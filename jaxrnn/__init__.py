@@ -100,6 +100,7 @@ from jaxrnn.regularizers import omega, omega_terms, pascanu_omega, pascanu_omega
 from jaxrnn.ridge import Equations, add_equations, no_equations, ridge, solve, washout_mask
 from jaxrnn.sampling import Greedy, Sampling, keep_top_k, keep_top_p, with_temperature
 from jaxrnn.sensitivity import hidden_gradients, jacobian_product, memory_length, step_jacobians
+from jaxrnn.sharded import linear_recurrence_sharded, unroll_sharded
 from jaxrnn.stopping import Countdown, EndSymbol, PredictedLength, StopRule, StopUnit, log_likelihood
 from jaxrnn.streaming import unroll_loss
 from jaxrnn.teacher_forcing import FeedbackCell, scheduled_sampling, teacher_forced
@@ -290,6 +291,7 @@ __all__ = [
     "keep_top_p",
     "last_valid",
     "linear_recurrence",
+    "linear_recurrence_sharded",
     "location_windows",
     "log_likelihood",
     "lyapunov_spectrum",
@@ -343,6 +345,7 @@ __all__ = [
     "unroll_loss",
     "unroll_newton",
     "unroll_python",
+    "unroll_sharded",
     "unroll_tree",
     "unroll_tree_bpts",
     "unroll_tree_python",

@@ -154,11 +154,13 @@ def linear_recurrence(
 def _scan(algebra: Algebra, a: PyTree, b: PyTree, reverse: bool) -> PyTree:
     """h from h⁽⁰⁾ = 0."""
 
-    def after(first, second):  # what is earlier in the run stands on the left, in either direction
-        (a1, b1), (a2, b2) = first, second
-        return algebra.compose(a2, a1), jax.tree.map(jnp.add, algebra.apply(a2, b1), b2)
+    return lax.associative_scan(partial(join, algebra), (a, b), reverse=reverse)[1]
 
-    return lax.associative_scan(after, (a, b), reverse=reverse)[1]
+
+def join(algebra: Algebra, first: tuple[PyTree, PyTree], second: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
+    """(a₂, b₂) ∘ (a₁, b₁): two stretches as one; `first` is the earlier in the run, in either direction."""
+    (a1, b1), (a2, b2) = first, second
+    return algebra.compose(a2, a1), jax.tree.map(jnp.add, algebra.apply(a2, b1), b2)
 
 
 def _shift(a: Array, back: bool) -> Array:

@@ -13,7 +13,7 @@ LAYERS = [
         "L2 all steps",
         "unroll blocks bptt bidirectional multidirectional unroll_layers checkpointed streaming truncated online"
         " unroll_tree bpts"
-        " associative jacobians elk fixed_point newton choose",
+        " associative jacobians elk fixed_point newton choose sharded",
     ),
     (
         "L3 objectives",
@@ -21,7 +21,10 @@ LAYERS = [
         " sensitivity linear lyapunov diagnostics diagnosis_figure",
     ),
     ("L4 models", "models generator decode beam teacher_forcing"),
-    ("L5 use", "train checkpoint durable leaves weights data pairs tasks plots testing commands __main__ memory_plots"),
+    (
+        "L5 use",
+        "train devices checkpoint durable leaves weights data pairs tasks plots testing commands __main__ memory_plots",
+    ),
 ]
 LEVEL = {name: level for level, (_, names) in enumerate(LAYERS) for name in names.split()}
 MODULES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")

@@ -1,0 +1,268 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 12 · Parallel in time
+#
+# Chapter section 一 unrolls the graph, and step $t$ waits for step $t-1$. It need not:
+#
+# - where a cell is **linear in its carry**, $\mathbf h^{(t)}=\mathbf a^{(t)}\odot\mathbf h^{(t-1)}+\mathbf b^{(t)}$,
+#   two steps are one step of the same kind, and all $\tau$ are had in $\lceil\log_2\tau\rceil$ rounds
+#   (`unroll_associative`);
+# - where it is not, **Newton's method** guesses every $\mathbf h^{(t)}$ at once and mends the guess by such linear runs
+#   (`unroll_newton`). How often it must be mended is decided by the largest Lyapunov exponent.
+#
+# Neither changes a number that the loop gives, nor a gradient.
+
+# %%
+import time
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+
+import jaxrnn
+from jaxrnn import Newton
+
+jax.config.update("jax_enable_x64", True)
+
+
+def normal(seed, *shape):
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+# %% [markdown]
+# ## Linear cells
+# The four of the library, each run both ways over rows of unequal length with a boundary in the middle: a mask is
+# $\mathbf a=1,\mathbf b=0$, a reset is $\mathbf a=0$.
+
+# %%
+TIME, BATCH, INPUT, HIDDEN = 100, 4, 3, 8
+xs = normal(1, TIME, BATCH, INPUT)
+mask = jaxrnn.mask_from_lengths(jnp.array([100, 61, 7, 0]), TIME)
+reset = jnp.zeros((TIME, BATCH), bool).at[50].set(True)
+
+for cell in (
+    jaxrnn.MinGRU(INPUT, HIDDEN),
+    jaxrnn.MinLSTM(INPUT, HIDDEN),
+    jaxrnn.LinearUnit(INPUT, HIDDEN),
+    jaxrnn.LRU(INPUT, HIDDEN, HIDDEN),
+):
+    params = cell.init(jax.random.key(0))
+
+    def loss(params, member, cell=cell):
+        return jnp.sum(member(cell, params, xs, mask=mask, reset=reset)[1] ** 2)
+
+    value, gradient = jax.value_and_grad(loss)(params, jaxrnn.unroll_associative)
+    loop_value, loop_gradient = jax.value_and_grad(loss)(params, jaxrnn.unroll)
+    worst = max(float(jnp.abs(a - b).max()) for a, b in zip(gradient, loop_gradient, strict=True))
+    print(f"{type(cell).__name__:11} values differ by {abs(value - loop_value):.1e}, gradients by {worst:.1e}")
+
+# %% [markdown]
+# The rounds: round $k$ joins what lies $2^{k-1}$ steps apart. Below, how far back each round has reached, for 32 steps.
+
+# %%
+rounds = [np.ones(32, int)]
+while rounds[-1].max() < 32:
+    reach, shift = rounds[-1], 2 ** (len(rounds) - 1)
+    before = np.concatenate([np.zeros(shift, int), reach[:-shift]])
+    rounds.append(reach + before)
+fig, ax = plt.subplots(figsize=(7, 2.4))
+image = ax.imshow(np.stack(rounds), aspect="auto", cmap="viridis", origin="lower")
+ax.set(xlabel="step t", ylabel="round", title="Steps that h⁽ᵗ⁾ has taken in, after each round: all, after log₂ τ")
+fig.colorbar(image, ax=ax)
+plt.show()
+
+# %% [markdown]
+# ## Newton's method, update by update
+# A run is the solution of $\mathbf h^{(t)}=f(\mathbf h^{(t-1)},\mathbf x^{(t)})$ for all $t$. In ten lines, with what
+# the library has: evaluate every step on the guess, linearise every step there, solve the linear run, add.
+
+# %%
+cell = jaxrnn.GRU(INPUT, 12)
+params = cell.init(jax.random.key(0))
+params = params._replace(w=1.5 * params.w)
+zs = cell.project(params, normal(2, 200, INPUT))
+matrices = jaxrnn.Algebra(lambda a, h: jnp.einsum("...ij,...j->...i", a, h), jnp.matmul, lambda a: a.mT)
+
+
+def step(h, z):
+    return cell.step(params, h, z)[0]
+
+
+@jax.jit
+def updates(keep):
+    """The size of the residual at every step, after 0, 1, 2, … updates; `keep` is what is kept of each Jacobian."""
+
+    def update(hs, _):
+        before = jnp.concatenate([jnp.zeros((1, 12)), hs[:-1]])
+        residual = jax.vmap(step)(before, zs) - hs
+        jacobians = keep * jax.vmap(jax.jacfwd(step))(before, zs)
+        delta = jaxrnn.linear_recurrence(jacobians, residual, jnp.zeros(12), algebra=matrices)
+        return hs + delta, jnp.abs(residual).max(-1)
+
+    return jax.lax.scan(update, jnp.zeros((200, 12)), None, length=41)[1]
+
+
+KEPT = {
+    "whole": jnp.ones((12, 12)),
+    "half of it (damping=0.5)": jnp.full((12, 12), 0.5),
+    "the diagonal": jnp.eye(12),
+    "nothing (Jacobi)": jnp.zeros((12, 12)),
+}
+history = {name: np.asarray(updates(keep)) for name, keep in KEPT.items()}
+
+fig, axes = plt.subplots(1, 2, figsize=(10, 3.4), gridspec_kw={"width_ratios": [1.2, 1]})
+for (name, residual), marker in zip(history.items(), "osd^", strict=True):
+    axes[0].semilogy(np.maximum(residual.max(-1), 1e-17), marker + "-", ms=3, label=name)
+axes[0].set(xlabel="updates", ylabel="largest residual", title="How a guess is mended (GRU, τ = 200)")
+axes[0].legend(fontsize=8, title="kept of each Jacobian", loc="lower right", bbox_to_anchor=(1, 0.08))
+axes[0].grid(alpha=0.3)
+picture = np.log10(np.maximum(history["nothing (Jacobi)"], 1e-17))
+image = axes[1].imshow(picture[:, :60], aspect="auto", origin="lower", cmap="magma")
+axes[1].set(xlabel="step t", ylabel="updates", title="Jacobi: log₁₀ of the residual")
+fig.colorbar(image, ax=axes[1])
+fig.tight_layout()
+plt.show()
+
+# %% [markdown]
+# With the whole Jacobian the residual squares itself, with a part of it it shrinks by a factor, and with none of it
+# each update is sure of one more step only: above the diagonal on the right, all is done. `unroll_newton` does this for
+# any cell, with masks and resets; `newton` reports how it went.
+
+# %%
+xs_long = normal(2, 200, 1, INPUT)
+for solver in (Newton(), Newton("diagonal"), Newton("diagonal", trust=0.1)):
+    report = jaxrnn.newton(cell, params, xs_long, solver=solver)[2]
+    print(f"{int(report.iterations[0]):3} updates, residual {float(report.residual[0]):.0e}  {solver}")
+
+# %% [markdown]
+# ## The gradient does not know how the guess was mended
+# At the solution the exact Jacobian of every step is used, once, in one linear run from the end: BPTT. An
+# implementation that differentiates *through* its approximate updates, or puts the diagonal into the backward run too,
+# gives another gradient. How much another, for the GRU above:
+
+
+# %%
+def loss(params, member):
+    return jnp.sum(member(cell, params, xs_long)[1] ** 2)
+
+
+def diagonal(*arguments):
+    return jaxrnn.unroll_newton(*arguments, solver=Newton("diagonal"))
+
+
+exact = jax.grad(loss)(params, jaxrnn.unroll)
+ours = jax.grad(loss)(params, diagonal)
+
+
+def biased(params):
+    """The backward run with the diagonal of each Jacobian: ∇h of every t, then the sums of 2.2.3."""
+    hs = jaxrnn.unroll(cell, params, xs_long)[1][:, 0]
+    before = jnp.concatenate([jnp.zeros((1, 12)), hs[:-1]])
+
+    def steps(params):
+        return jax.vmap(lambda h, z: cell.step(params, h, z)[0])(before, cell.project(params, xs_long[:, 0]))
+
+    factors = jax.vmap(lambda h, z: jnp.diag(jax.jacfwd(lambda h: cell.step(params, h, z)[0])(h)))(before, zs)
+    later = jnp.concatenate([factors[1:], jnp.zeros((1, 12))])
+    dhs = jaxrnn.linear_recurrence(later, 2 * hs, jnp.zeros(12), reverse=True)
+    return jax.vjp(steps, params)[1](dhs)[0]
+
+
+for name, gradient in {"unroll_newton, diagonal Jacobians": ours, "diagonal backwards too": biased(params)}.items():
+    error = jnp.linalg.norm(gradient.w - exact.w) / jnp.linalg.norm(exact.w)
+    print(f"{name:34} relative error of ∇W: {error:.1e}")
+
+# %% [markdown]
+# ## When it pays: the largest Lyapunov exponent
+# $\lambda$ is the rate at which a small push to $\mathbf h$ grows, per step. A plain network $\tanh(g\,\mathbf W\mathbf
+# h+\mathbf U\mathbf x)$ with random $\mathbf W$ goes from forgetting to chaos as the gain $g$ grows, and the number of
+# Newton updates goes from a handful to about $\tau$. `choose_method` measures $\lambda$ and advises.
+
+# %%
+SIZE, STEPS = 16, 200
+plain = jaxrnn.Elman(2, SIZE)
+base = jax.tree.map(lambda a: a.astype(float), plain.init(jax.random.key(0)))
+weights = normal(3, SIZE, SIZE) / SIZE**0.5
+drive = 0.3 * normal(4, STEPS, 1, 2)
+solver = Newton(iterations=STEPS)
+gains = np.concatenate([np.linspace(0.2, 1.6, 11), np.linspace(1.8, 4, 5)])
+exponents, counts, advised = [], [], []
+for gain in gains:
+    at_gain = base._replace(w=gain * weights)
+    advice = jaxrnn.choose_method(plain, at_gain, drive)
+    report = jaxrnn.newton(plain, at_gain, drive, solver=solver)[2]
+    assert bool(report.converged[0]), gain
+    exponents.append(advice.exponent)
+    counts.append(int(report.iterations[0]))
+    advised.append(advice.method is jaxrnn.unroll_newton)
+exponents, counts, advised = map(np.array, (exponents, counts, advised))
+
+fig, axes = plt.subplots(1, 2, figsize=(10, 3.4))
+axes[0].plot(gains, exponents, "o-")
+axes[0].axhline(0, color="gray", lw=1)
+axes[0].set(xlabel="gain g", ylabel="largest exponent λ", title="From forgetting to chaos")
+axes[1].plot(exponents[advised], counts[advised], "o", label="advised: unroll_newton")
+axes[1].plot(exponents[~advised], counts[~advised], "s", label="advised: unroll_bptt")
+axes[1].axhline(STEPS, color="gray", lw=1, ls="--")
+axes[1].text(exponents.min(), STEPS * 0.8, "τ", va="top")
+axes[1].set(xlabel="largest exponent λ", ylabel="updates", yscale="log", title="Newton updates against λ")
+axes[1].legend(fontsize=8)
+for ax in axes:
+    ax.grid(alpha=0.3)
+fig.tight_layout()
+plt.show()
+
+assert counts[exponents < -0.2].max() <= 10 and counts[exponents > 0.1].min() > 50
+
+# %% [markdown]
+# ## What it costs on this machine
+# Updates are not seconds. Per update Newton's method evaluates every step, its whole Jacobian (`hidden` products each)
+# and a scan of matrices; and a machine with a few processors gains little from doing all steps together. Milliseconds
+# a call, forwards, float64, batch 1:
+
+
+# %%
+def milliseconds(member, cell, params, xs):
+    """The least of five calls; the program is compiled before."""
+    program = jax.jit(lambda params, xs: member(cell, params, xs)[1])
+    jax.block_until_ready(program(params, xs))
+    taken = []
+    for _ in range(5):
+        start = time.perf_counter()
+        jax.block_until_ready(program(params, xs))
+        taken.append(time.perf_counter() - start)
+    return 1e3 * min(taken)
+
+
+print(f"{jax.devices()[0].device_kind}\n{'τ':>7}{'MinGRU loop':>14}{'associative':>14}{'GRU loop':>11}{'Newton':>9}")
+small, gated = jaxrnn.MinGRU(INPUT, 16), jaxrnn.GRU(INPUT, 8)
+small_params, gated_params = small.init(jax.random.key(0)), gated.init(jax.random.key(0))
+for steps in (1_000, 10_000):
+    sequence = normal(5, steps, INPUT)
+    row = [
+        milliseconds(jaxrnn.unroll, small, small_params, sequence),
+        milliseconds(jaxrnn.unroll_associative, small, small_params, sequence),
+        milliseconds(jaxrnn.unroll, gated, gated_params, sequence),
+        milliseconds(jaxrnn.unroll_newton, gated, gated_params, sequence),
+    ]
+    print(f"{steps:>7}{row[0]:>14.2f}{row[1]:>14.2f}{row[2]:>11.2f}{row[3]:>9.2f}")
+
+# %% [markdown]
+# ## Exercises
+# 1. Set the mask of one row to hold at $t=20,\dots,40$ in the ten lines above. What must `jacobians` and `residual` be
+#    there?
+# 2. Replace the GRU by an LSTM of 6 units and keep 2×2 blocks, $(h_i, C_i)$. How many updates does it take, beside the
+#    diagonal?
+# 3. What do gains between 1.0 and 1.3 need for $\tau=200$ and for $\tau=800$? Where does their number depend on
+#    $\tau$?
