@@ -40,7 +40,7 @@ def main(
     contenders: tuple[str, ...] = (),
     seconds: float = 1.0,
     least: int = 5,
-    json_path: Path | None = None,
+    json_path: Path = Path("bench.json"),
 ) -> None:
     """Compare this library with PyTorch, Flax, Haiku and Equinox.
 
@@ -51,7 +51,7 @@ def main(
         contenders: which libraries; all of them if none is named.
         seconds: time for each program of each contender.
         least: the least number of timed calls.
-        json_path: where to write everything as JSON.
+        json_path: where everything is written as JSON, beside the table.
     """
     makers, missing = present()
     for name in missing:
@@ -68,8 +68,7 @@ def main(
             tqdm.write("\n".join(report.lines(group, peers)), file=sys.stdout)
             rows += group
     print("\n".join(report.summary(rows, peers)))
-    if json_path is not None:
-        json_path.write_text(json.dumps(report.document(rows, gemm), indent=1))
+    json_path.write_text(json.dumps(report.document(rows, gemm), indent=1))
 
 
 def measure(cell, sizes, what, programs, seconds, least) -> list[report.Row]:
