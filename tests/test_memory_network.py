@@ -70,8 +70,15 @@ def test_one_sentence_is_read_whatever_the_question():
 
 def test_supervised_addresses_that_are_the_highest_scores_change_nothing():
     free = by_slot(PARAMS, SENTENCES, QUESTION)
-    told = by_slot(PARAMS, SENTENCES, QUESTION, jnp.moveaxis(free.scores.argmax(-1), 0, -1))
+    best = jnp.where(free.scores.max(-1) > 0, free.scores.argmax(-1), -1)
+    told = by_slot(PARAMS, SENTENCES, QUESTION, jnp.moveaxis(best, 0, -1))
     jax.tree.map(np.testing.assert_array_equal, free, told)
+
+
+def test_where_no_score_is_above_0_nothing_is_read():
+    against = PARAMS._replace(words=PARAMS.words.at[0].set(0), times=jnp.zeros_like(PARAMS.times))
+    free = by_slot(against, SENTENCES, QUESTION)  # u⁰ = 0, so every score is 0
+    np.testing.assert_array_equal(free.logits, np.zeros((3, 9)))
 
 
 def test_a_hop_that_is_to_read_nothing_leaves_the_question_as_it_was():
@@ -83,7 +90,8 @@ def test_a_hop_that_is_to_read_nothing_leaves_the_question_as_it_was():
 def test_sure_attention_is_a_supervised_address():
     """Where every pᵏ is one-hot, reading all slots is reading one."""
     sure = PARAMS._replace(words=PARAMS.words * 400, times=PARAMS.times * 400)
-    soft, hard = answer(sure, SENTENCES, QUESTION), by_slot(sure, SENTENCES, QUESTION)
+    soft = answer(sure, SENTENCES, QUESTION)
+    hard = by_slot(sure, SENTENCES, QUESTION, jnp.moveaxis(soft.scores.argmax(-1), 0, -1))
     assert jax.nn.softmax(soft.scores, axis=-1).max(-1).min() > 1 - 1e-9
     np.testing.assert_allclose(soft.logits, hard.logits, rtol=1e-7)
 
@@ -101,11 +109,12 @@ def test_the_middle_word_of_position_encoding_is_a_half():
     np.testing.assert_allclose(position_encoding(4, 8)[1], np.full(8, 0.5))
 
 
-def test_the_support_loss_is_the_mean_of_minus_log_p_over_the_hops_that_have_a_support():
+def test_the_support_loss_is_the_mean_of_minus_log_p_with_nothing_scoring_0():
     scores, supports = answer(PARAMS, SENTENCES, QUESTION).scores, jnp.array([[1, 0], [2, -1], [-1, -1]])
-    logs = jax.nn.log_softmax(scores, axis=-1)
-    expected = -(logs[0, 0, 1] + logs[1, 0, 0] + logs[0, 1, 2]) / 3
-    np.testing.assert_allclose(support_loss(scores, supports), expected, atol=1e-14)
+    total = np.exp(np.asarray(scores)).sum(-1) + 1  # e⁰ for nothing
+    logs = [scores[0, 0, 1], scores[1, 0, 0], scores[0, 1, 2], 0, 0, 0]
+    expected = -(sum(logs) - np.log(total).sum()) / 6
+    np.testing.assert_allclose(support_loss(scores, supports), expected, atol=1e-13)
 
 
 def test_gradients_are_finite_where_slots_are_empty():

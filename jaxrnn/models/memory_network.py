@@ -18,7 +18,8 @@ What the chapter tells apart is who says which slot to read:
 * `answer`: nobody.  All slots are read, by their weights pᵏ, and the weights are learnt end to end
   (Sukhbaatar et al. 2015).
 * `answer_by_slot`: a supervisor.  Each hop reads one slot: in training the true one, and afterwards the one
-  of the largest pᵏ (Weston, Chopra & Bordes 2015, whose margin loss for the slot is a cross-entropy here).
+  of the highest score (Weston, Chopra & Bordes 2015, whose margin loss for the slot is a cross-entropy here).
+  A question that needs fewer sentences than there are hops leaves hops that read nothing; nothing scores 0.
 
 x, q → `sentences`, `question`, integers, 0 where there is no word; E, T → `params.words`, `.times`.
 
@@ -130,6 +131,8 @@ class MemoryNetwork:
     ) -> Answer:
         """Reads one slot a hop: the one it is told to, or, where it is not told, the one of the highest score.
 
+        If no score is above 0, which is that of nothing, the hop reads nothing.
+
         Arguments, results and errors are those of `answer`; and
 
         Args:
@@ -140,7 +143,8 @@ class MemoryNetwork:
             check_range("supports", supports, -1, self.slots - 1)
 
         def one_slot(k: int, scores: Array) -> Array:
-            slot = jnp.argmax(scores, axis=-1) if supports is None else supports[..., k]
+            best = jnp.where(jnp.max(scores, axis=-1) > 0, jnp.argmax(scores, axis=-1), -1)
+            slot = best if supports is None else supports[..., k]
             return jax.nn.one_hot(slot, self.slots, dtype=scores.dtype)
 
         return self._hops(params, sentences, question, one_slot)
@@ -193,16 +197,19 @@ def position_encoding(words: int, width: int) -> np.ndarray:
 
 
 def support_loss(scores: Float[Array, "hops *batch slots"], supports: Int[Array, "*batch hops"]) -> Float[Array, ""]:
-    """−log pᵏ of the slot that hop k should read, the mean over the hops that should read one.
+    """−log of the probability of the slot that a hop should read, the mean over the hops.
+
+    The probabilities are the softmax of the slots' scores and of 0, the score of nothing.
 
     Args:
       scores: as in `Answer`.
-      supports: as for `answer_by_slot`; −1 where a hop has nothing to read.
+      supports: as for `answer_by_slot`; −1 where a hop is to read nothing.
 
-    >>> float(jnp.exp(-support_loss(jnp.zeros((2, 1, 4)), jnp.array([[3, -1]]))))
+    >>> float(jnp.exp(-support_loss(jnp.zeros((2, 1, 3)), jnp.array([[2, -1]]))))
     0.25
 
     References: Weston, Chopra & Bordes 2015, §3.1.
     """
     slots = jnp.moveaxis(jnp.asarray(supports), -1, 0)
-    return cross_entropy(scores, jnp.maximum(slots, 0), mask=slots >= 0)
+    with_nothing = jnp.concatenate([scores, jnp.zeros_like(scores[..., :1])], axis=-1)
+    return cross_entropy(with_nothing, jnp.where(slots < 0, scores.shape[-1], slots))

@@ -190,7 +190,7 @@ def story(rng: random.Random, kind: str, longest: int, *, held_out: bool = False
 
     >>> made = story(random.Random(3), "one", 6)
     >>> [" ".join(made.sentences[n]) for n in made.question.supports], " ".join(made.question.words)
-    (['sandra moved to the kitchen'], 'where is sandra')
+    (['daniel went to the hallway'], 'where is daniel')
     """
     while True:
         world = World(rng, held_out)
