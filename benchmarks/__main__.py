@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import tyro
 from tqdm import tqdm
 
-from benchmarks import long, report, sampling
+from benchmarks import long, ntm, report, sampling
 from benchmarks.contenders import CellName, Configuration, present
 from benchmarks.timing import compiled, interleaved
 
@@ -92,3 +92,4 @@ if __name__ == "__main__":
     tyro.cli(main, description=__doc__)
     sampling.main()
     long.main()
+    ntm.main()
