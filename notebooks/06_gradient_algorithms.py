@@ -1,0 +1,258 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 06 · Gradient algorithms
+#
+# Chapter section 2.2 and beyond. The gradient of a recurrent network can be computed backwards with everything kept,
+# backwards with almost nothing kept, backwards within a window, or forwards. They differ in memory, in time, and
+# some of them in what they leave out. Here one cell goes through all of them.
+
+# %%
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import optax
+
+import jaxrnn
+
+jax.config.update("jax_enable_x64", True)
+
+TIME, BATCH, INPUT, HIDDEN = 64, 4, 2, 6
+cell = jaxrnn.LSTM(INPUT, HIDDEN)
+keys = jax.random.split(jax.random.key(0), 5)
+params = cell.init(keys[0])
+xs = jax.random.normal(keys[1], (TIME, BATCH, INPUT))
+targets = jax.random.normal(keys[2], (TIME, BATCH, HIDDEN))
+mask = jaxrnn.mask_from_lengths(jnp.array([64, 50, 7, 0]), TIME)
+reset = jax.random.bernoulli(keys[3], 0.02, (TIME, BATCH))
+
+
+def vector(tree):
+    return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
+
+
+def full(params, run=jaxrnn.unroll):
+    _, ys = run(cell, params, xs, mask=mask, reset=reset)
+    return jaxrnn.squared_error(ys, targets, mask=mask)
+
+
+exact = vector(jax.grad(full)(params))
+
+# %% [markdown]
+# ## The exact ones agree
+# with rows of unequal length, an empty row, and resets in the middle.
+
+# %%
+algorithms = {
+    "unroll_bptt": jax.grad(partial(full, run=jaxrnn.unroll_bptt)),
+    "unroll_checkpointed √τ": jax.grad(partial(full, run=jaxrnn.unroll_checkpointed)),
+    "unroll_checkpointed log τ": jax.grad(partial(full, run=partial(jaxrnn.unroll_checkpointed, memory="log"))),
+    "unroll_loss": jax.grad(
+        lambda p: jaxrnn.unroll_loss(cell, p, xs, targets, jaxrnn.squared_error, mask=mask, reset=reset)[1]
+    ),
+    "unroll_newton": jax.grad(partial(full, run=jaxrnn.unroll_newton)),
+    "unroll_truncated, k₂ = τ": jax.grad(partial(full, run=partial(jaxrnn.unroll_truncated, k1=8, k2=TIME))),
+}
+
+
+def forwards(algorithm, params, *key, steps=TIME):
+    state = algorithm.init(*key, params, xs[0])
+    read = (a[:steps] for a in (xs, targets))
+    return jaxrnn.run_online(
+        algorithm, params, state, *read, jaxrnn.squared_error, mask=mask[:steps], reset=reset[:steps]
+    ).gradient
+
+
+algorithms["RTRL"] = partial(forwards, jaxrnn.RTRL(cell))
+for name, gradient in algorithms.items():
+    difference = jnp.abs(vector(jax.jit(gradient)(params)) - exact).max() / jnp.abs(exact).max()
+    print(f"{name:28}{float(difference):.1e}")
+
+# %% [markdown]
+# ## What has to be kept
+# The temporary memory of the compiled gradient, beside its arguments and results, for an LSTM(64) at batch 1: what
+# the compiler says, without running it.
+
+
+# %%
+def temporary(run, steps):
+    wide = jaxrnn.LSTM(8, 64)
+    shapes = jax.eval_shape(wide.init, jax.random.key(0)), jax.ShapeDtypeStruct((steps, 8), jnp.float32)
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, jnp.float32), shapes)
+    gradient = jax.jit(jax.grad(lambda p, xs: run(wide, p, xs)[0].h.sum(), argnums=(0, 1)))
+    return gradient.lower(*shapes).compile().memory_analysis().temp_size_in_bytes / 2**20
+
+
+lengths = [1_000, 30_000, 1_000_000]
+kept = {
+    "everything": jaxrnn.unroll_bptt,
+    'memory="sqrt"': jaxrnn.unroll_checkpointed,
+    'memory="log"': partial(jaxrnn.unroll_checkpointed, memory="log"),
+}
+fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
+for (name, run), marker in zip(kept.items(), "os^", strict=True):
+    sizes = [temporary(run, n) for n in lengths]
+    print(f"{name:16}", *(f"{n:>9,} steps: {size:8.1f} MiB" for n, size in zip(lengths, sizes, strict=True)))
+    ax.loglog(lengths, sizes, marker + "-", label=name)
+ax.set(xlabel="steps τ", ylabel="MiB", title="Temporary memory of a gradient, LSTM(64), batch 1")
+ax.legend()
+ax.grid(alpha=0.3)
+plt.show()
+
+# %% [markdown]
+# ## What truncation leaves out
+# BPTT(k₁, k₂) sends the losses of every k₁ steps back through k₂ steps. A network that remembers shows what is
+# lost: the weights are made so that the memory cells keep nearly everything (forget bias 4), and the direction of the
+# gradient comes back as the window grows.
+
+# %%
+keeps = params._replace(b=params.b.at[HIDDEN : 2 * HIDDEN].set(4.0))
+
+
+def cosine(a, b):
+    return float(a @ b / jnp.linalg.norm(a) / jnp.linalg.norm(b))
+
+
+def last_loss(params, run=jaxrnn.unroll_bptt):  # at the last quarter alone, of the rows as they are
+    _, ys = run(cell, params, xs)
+    return jaxrnn.squared_error(ys[-TIME // 4 :], targets[-TIME // 4 :])
+
+
+windows = [4, 8, 16, 32, 64]
+fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
+for name, weights in {"forget bias 1": params, "forget bias 4": keeps}.items():
+    whole = vector(jax.grad(last_loss)(weights))
+    cut = [
+        vector(jax.grad(partial(last_loss, run=partial(jaxrnn.unroll_truncated, k1=4, k2=k2)))(weights))
+        for k2 in windows
+    ]
+    ax.semilogx(windows, [cosine(g, whole) for g in cut], "o-", base=2, label=name)
+ax.set(xlabel="k₂ (k₁ = 4, τ = 64)", ylabel="cosine to the full gradient", title="Truncated BPTT")
+ax.legend()
+ax.grid(alpha=0.3)
+plt.show()
+
+# %% [markdown]
+# ## Forwards
+# RTRL carries the influence J = ∂h/∂θ along and never goes back. SnAp-n keeps the entries that fill within n steps,
+# e-prop those that do not go through the recurrent weights, UORO a random matrix of rank one. Their errors against
+# the exact gradient; UORO's is a matter of how many signs are averaged, as it is unbiased.
+
+# %%
+few = 16  # steps
+short_exact = vector(forwards(jaxrnn.RTRL(cell), params, steps=few))
+
+
+def error(g):
+    return float(jnp.linalg.norm(g - short_exact) / jnp.linalg.norm(short_exact))
+
+
+local = {
+    "e-prop": jaxrnn.EProp(cell),
+    "SnAp-1": jaxrnn.SnAp(cell, 1),
+    "SnAp-2": jaxrnn.SnAp(cell, 2),
+    "SnAp-3": jaxrnn.SnAp(cell, 3),
+}
+errors = {name: error(vector(jax.jit(partial(forwards, a, steps=few))(params))) for name, a in local.items()}
+for name, value in errors.items():
+    print(f"{name:8} relative error {value:.1e}")
+
+
+@jax.jit
+def guesses(keys):
+    def one(key):
+        state = jaxrnn.UORO(cell).init(key, params, xs[0])
+        run = jaxrnn.run_online(
+            jaxrnn.UORO(cell),
+            params,
+            state,
+            xs[:few],
+            targets[:few],
+            jaxrnn.squared_error,
+            mask=mask[:few],
+            reset=reset[:few],
+        )
+        return vector(run.gradient)
+
+    return jax.vmap(one)(keys)
+
+
+drawn = guesses(jax.random.split(keys[4], 4096))
+counts = 2 ** np.arange(0, 13)
+fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
+ax.loglog(counts, [error(drawn[:n].mean(0)) for n in counts], "o-", label="UORO, mean of n")
+ax.loglog(counts, error(drawn[:1].mean(0)) / np.sqrt(counts), "k:", label="1/√n")
+for (name, value), colour in zip(list(errors.items())[:2], ("C1", "C2"), strict=True):
+    ax.axhline(value, color=colour, ls="--", label=name)
+ax.set(xlabel="n", ylabel="relative error", title="Unbiased with variance, or biased without")
+ax.legend(fontsize=8)
+ax.grid(alpha=0.3)
+plt.show()
+
+# %% [markdown]
+# ## Learning in a loop
+# Each algorithm learns online, one update a step, in one `lax.scan`: the target is the input of two steps before. No
+# step of any of them knows how many came before it.
+
+# %%
+DELAY, STEPS = 2, 6000
+small, readout = jaxrnn.GRU(1, 10, "after"), jaxrnn.Readout(10, 1)
+signal = jax.random.rademacher(jax.random.key(7), (STEPS, 1, 1)).astype(float)
+wanted = jnp.roll(signal, DELAY, axis=0)
+optimizer = optax.adam(3e-3)
+
+
+def learn(algorithm, *key):
+    weights = {"cell": small.init(jax.random.key(1)), "readout": readout.init(jax.random.key(2))}
+    state = algorithm.init(*key, weights["cell"], signal[0])
+
+    def step(run, at):
+        weights, state, memory = run
+        x, target = at
+
+        def loss(y, v=weights["readout"]):
+            return jaxrnn.squared_error(readout.apply(v, y), target)
+
+        state, done = algorithm.step(weights["cell"], state, x, loss)
+        gradient = {"cell": done.gradient, "readout": jax.grad(lambda v: loss(done.y, v))(weights["readout"])}
+        updates, memory = optimizer.update(gradient, memory)
+        return (optax.apply_updates(weights, updates), state, memory), done.loss
+
+    return jax.lax.scan(step, (weights, state, optimizer.init(weights)), (signal, wanted))[1]
+
+
+fig, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
+learners = {
+    "RTRL": (jaxrnn.RTRL(small),),
+    "SnAp-1": (jaxrnn.SnAp(small),),
+    "e-prop": (jaxrnn.EProp(small),),
+    "UORO": (jaxrnn.UORO(small), jax.random.key(3)),
+}
+for name, (algorithm, *key) in learners.items():
+    losses = np.asarray(jax.jit(partial(learn, algorithm))(*key))
+    smooth = losses.reshape(-1, 100).mean(1)
+    print(f"{name:8} loss of the last 500 steps {losses[-500:].mean():.3f}")
+    ax.semilogy(np.arange(len(smooth)) * 100, smooth, label=name)
+ax.axhline(1, color="k", ls=":", label="no memory")
+ax.set(xlabel="step", ylabel="squared error", title=f"Recall what came {DELAY} steps before, learnt online")
+ax.legend(fontsize=8)
+ax.grid(alpha=0.3)
+plt.show()
+
+# %% [markdown]
+# ## Which one
+# `unroll_bptt` while it fits; `unroll_checkpointed` and `unroll_loss` when it does not; `TruncatedBPTT` for a stream;
+# forwards where there is no way back. [docs/gradients.md](../docs/gradients.md) has the table, and `jaxrnn gradients`
+# makes it for your sizes.
