@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import tyro
 from tqdm import tqdm
 
-from benchmarks import long, ntm, report, sampling
+from benchmarks import long, ntm, report, sampling, trees
 from benchmarks.contenders import CellName, Configuration, present
 from benchmarks.timing import compiled, interleaved
 
@@ -91,5 +91,6 @@ if __name__ == "__main__":
     jax.config.update("jax_platforms", "cpu")
     tyro.cli(main, description=__doc__)
     sampling.main()
+    trees.main()
     long.main()
     ntm.main()

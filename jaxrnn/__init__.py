@@ -87,6 +87,7 @@ from jaxrnn.models.memory_network import Answer, MemoryNetwork, MemoryNetworkPar
 from jaxrnn.models.output_to_hidden import OutputToHidden
 from jaxrnn.models.patterns import ManyToMany, ManyToOne, PatternParams, last_valid
 from jaxrnn.models.seq2seq import Encoded, Seq2Seq, Seq2SeqParams
+from jaxrnn.models.structure import SequenceClassifier, StructureParams, TreeClassifier
 from jaxrnn.models.symbols import SymbolModel, SymbolModelParams
 from jaxrnn.multidirectional import Cell2D, Multidirectional, unroll_2d, unroll_2d_python
 from jaxrnn.newton import newton, unroll_newton
@@ -121,7 +122,7 @@ from jaxrnn.truncated import TruncatedBPTT, TruncatedState, unroll_truncated
 from jaxrnn.types import Cell, LocalRules
 from jaxrnn.unroll import mask_from_lengths, unroll, unroll_python
 from jaxrnn.unroll_layers import unroll_layers
-from jaxrnn.unroll_tree import unroll_tree, unroll_tree_python
+from jaxrnn.unroll_tree import root_outputs, unroll_tree, unroll_tree_python
 
 __version__ = "0.1.0"
 
@@ -242,12 +243,14 @@ __all__ = [
     "Sampling",
     "Seq2Seq",
     "Seq2SeqParams",
+    "SequenceClassifier",
     "Sequences",
     "SnAp",
     "Stack",
     "StateNoise",
     "StopRule",
     "StopUnit",
+    "StructureParams",
     "SymbolModel",
     "SymbolModelParams",
     "Tracker",
@@ -255,6 +258,7 @@ __all__ = [
     "Tree",
     "TreeAutodiffRules",
     "TreeCell",
+    "TreeClassifier",
     "TreeElman",
     "TreeElmanParams",
     "TreeError",
@@ -313,6 +317,7 @@ __all__ = [
     "recurrent_matrix",
     "ridge",
     "right_comb",
+    "root_outputs",
     "run_online",
     "sample",
     "sample_products",

@@ -9,7 +9,7 @@ children always lie in earlier steps, so that one loop over the steps does every
 A step's states are written next to one another, and every array of indices is one gather: children in the forward
 pass, and in the backward pass the one edge to the parent (a tree has no more), so that nothing is ever scattered.
 
-With the width unlimited a step is a level (all nodes of one distance to the leaves), and there are as many as the
+Without a limit to the width a step is a level (all nodes of one distance to the leaves), and there are as many as the
 highest tree is high: ⌈log₂ τ⌉ for balanced trees.  Levels get narrower towards the roots, and a loop has one width:
 for balanced trees over 128 leaves, 7 levels of the width of the widest would be 3.5 times the nodes there are.  A
 width that is smaller cuts the wide levels in pieces.  Which nodes go first is Hu's rule: those farthest from
@@ -23,7 +23,7 @@ batching).
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Int, Shaped
@@ -92,7 +92,7 @@ def pack(
     inner: int | None = None,
     arity: int | None = None,
     steps: int | None = None,
-    width: int | None = None,
+    width: int | Literal["level"] | None = None,
 ) -> Forest:
     """The trees of a batch as arrays, made with numpy on the host.
 
@@ -104,7 +104,7 @@ def pack(
       build: from an element of `trees` to a `Tree`.
       leaves, inner, arity: room for so many leaves and inner nodes in a tree, and children of a node.
       steps: room for so many steps.
-      width: the largest number of inner nodes in a step.  As large as you like: a step is then a level.  The
+      width: room for so many inner nodes in a step; with "level" a step is a level, and as wide as the widest.  The
         default is a power of two, chosen to make steps·(width + `OVERHEAD`) small.
 
     Raises:
@@ -112,23 +112,25 @@ def pack(
       ValueError: a size below 1, or trees that need more steps.
 
     >>> from jaxrnn import balanced_tree
-    >>> pack([balanced_tree(128)] * 16, width=1 << 20).shape
+    >>> pack([balanced_tree(128)] * 16, width="level").shape
     ForestShape(batch=16, leaves=128, inner=128, arity=2, steps=7, width=1024)
     >>> pack([balanced_tree(128)] * 16).shape
     ForestShape(batch=16, leaves=128, inner=128, arity=2, steps=20, width=128)
 
     References: Hu 1961; Looks et al. 2017.
     """
-    check_positive(**{name: size for name, size in (("steps", steps), ("width", width)) if size is not None})
+    given = {"steps": steps, "width": None if width == "level" else width}
+    check_positive(**{name: size for name, size in given.items() if size is not None})
     found = [_built(i, tree, build) for i, tree in enumerate(trees)]
     leaves = _room("leaves", leaves, [len(tree.leaves) for tree in found])
     inner = _room("inner", inner, [len(tree.children) for tree in found], least=leaves)
     arity = _room("arity", arity, [tree.arity for tree in found], round_up=int)
     edges = _edges(found)
-    limit = _width(edges) if width is None else width
-    order = _schedule(edges, limit)
-    widest = max(map(len, order), default=1)
-    width = limit if width is None else min(width, bucket(widest))
+    if width is None:
+        width = _width(edges)
+    order = _schedule(edges, max(len(edges.depth), 1) if width == "level" else width)
+    if width == "level":
+        width = bucket(max(map(len, order), default=1))
     if steps is not None and len(order) > steps:
         raise ValueError(f"`steps` must be at least {len(order)} for these trees at width {width}, got {steps}.")
     steps = bucket(max(len(order), 1), parts=4) if steps is None else steps

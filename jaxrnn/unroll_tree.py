@@ -56,7 +56,7 @@ def unroll_tree(
     >>> cell = ChildSumTreeLSTM(input_size=3, hidden_size=5)
     >>> carry, ys = unroll_tree(cell, cell.init(jax.random.key(0)), forest, jnp.ones((3, 2, 3)))
     >>> carry.h.shape, ys.leaves.shape, ys.inner.shape
-    ((2, 5), (3, 2, 5), (2, 2, 5))
+    ((2, 5), (3, 2, 5), (3, 2, 5))
 
     References: chapter, section 5.
     """
@@ -67,6 +67,23 @@ def unroll_tree(
 def _unroll_tree(cell, params, forest, xs):
     out, *_ = forward(cell, params, forest, xs, lambda *at: (cell.step_tree(params, *at), None))
     return out
+
+
+def root_outputs(forest: Forest, ys: Nodes) -> Float[Array, "batch features"]:
+    """y of each tree's root, `[batch, features]`; 0 for a tree without nodes.
+
+    >>> from jaxrnn import balanced_tree, pack
+    >>> forest = pack([balanced_tree(3), balanced_tree(1)])
+    >>> leaves = jnp.arange(6.0).reshape(3, 2, 1)
+    >>> root_outputs(forest, Nodes(leaves, 10 + leaves))  # the second inner node of one, the leaf of the other
+    Array([[12.],
+           [ 1.]], dtype=float32)
+    """
+    forest, first, none = jax.tree.map(jnp.asarray, forest), forest.leaf.size, forest.edge.shape[0]
+    place = jnp.clip(forest.root - first, 0, forest.node.size - 1)
+    at = jnp.where(forest.root < first, forest.root, first + forest.node.reshape(-1)[place])
+    at = jnp.where(forest.root < none, at, first + forest.place.size)
+    return take(jnp.concatenate([y.reshape(-1, y.shape[-1]) for y in ys if y is not None]), at)
 
 
 def unroll_tree_python(

@@ -84,9 +84,9 @@ def test_no_order_takes_fewer_steps(seed, width):
 
 @pytest.mark.parametrize("leaves", [2, 5, 8, 100])
 def test_without_a_limit_to_the_width_a_step_is_a_level(leaves):
-    shape = pack([balanced_tree(leaves), balanced_tree(2)], width=1 << 30).shape
+    shape = pack([balanced_tree(leaves), balanced_tree(2)], width="level").shape
     assert shape.steps == int(np.ceil(np.log2(leaves)))
-    assert pack([right_comb(leaves)], width=1 << 30).shape[-2:] == (bucket(leaves - 1, parts=4), 1)
+    assert pack([right_comb(leaves)], width="level").shape[-2:] == (bucket(leaves - 1, parts=4), 1)
 
 
 @pytest.mark.parametrize("parts", [2, 4])

@@ -18,7 +18,9 @@ from jaxrnn.tasks.chorales import Chorales
 from jaxrnn.tasks.copy import Copy
 from jaxrnn.tasks.dates import Dates
 from jaxrnn.tasks.digits import Digits
+from jaxrnn.tasks.expressions import Expressions
 from jaxrnn.tasks.laser import Laser
+from jaxrnn.tasks.listops import ListOps
 from jaxrnn.tasks.mackey_glass import MackeyGlass
 from jaxrnn.tasks.numbers import Numbers
 from jaxrnn.tasks.reverse import Reverse
@@ -30,6 +32,8 @@ TINY = {
     "text": Text(hidden=4, embedding=3, batch=2, length=5),
     "dates": Dates(hidden=4, embedding=3, batch=4),
     "copy": Copy(hidden=4, slots=4, width=2, bits=2, longest=2, batch=2),
+    "expressions": Expressions(hidden=4, embedding=3, batch=4),
+    "listops": ListOps(depth=2, arity=3, leaves=6, hidden=4, embedding=3, batch=4),
     "numbers": Numbers(hidden=4, embedding=3, batch=4),
     "mackey-glass": MackeyGlass(hidden=6, connections=2, length=30, washout=5, batch=2),
     "laser": Laser(hidden=6, connections=2, length=30, washout=5),

@@ -264,7 +264,7 @@ def trip_counts(function, *args):
 def test_the_depth_of_a_balanced_tree_is_the_logarithm_of_its_length(leaves, steps):
     """Section 5, item 3, in the program: one loop forwards and one backwards, of ⌈log₂ τ⌉ steps."""
     cell = TreeElman(INPUT, HIDDEN)
-    params, forest = cell.init(jax.random.key(0)), pack([balanced_tree(leaves)] * 3, width=1 << 30)
+    params, forest = cell.init(jax.random.key(0)), pack([balanced_tree(leaves)] * 3, width="level")
     xs = jnp.ones((forest.shape.leaves, 3, INPUT))
     run = lambda p: unroll_tree_bpts(cell, p, forest, xs)[0].sum()  # noqa: E731
     assert trip_counts(run, params) == [steps] and trip_counts(jax.grad(run), params) == [steps, steps]

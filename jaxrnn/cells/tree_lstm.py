@@ -23,7 +23,7 @@ References: Tai, Socher & Manning 2015, §3.1 (child-sum) and §3.2 (N-ary).
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -70,10 +70,13 @@ class ChildSumTreeLSTM:
 
     input_size: int
     hidden_size: int
-    arity: ClassVar[None] = None
 
     def __post_init__(self):
         check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
+
+    @property
+    def arity(self) -> None:
+        """Any number of children."""
 
     def init(self, key: Key) -> LSTMParams:
         """U by Glorot's uniform rule, W orthogonal, gate by gate; b = 0, but 1 for the forget gates."""

@@ -12,7 +12,9 @@ from jaxrnn.tasks.chorales import Chorales
 from jaxrnn.tasks.copy import Copy
 from jaxrnn.tasks.dates import Dates
 from jaxrnn.tasks.digits import Digits
+from jaxrnn.tasks.expressions import Expressions
 from jaxrnn.tasks.laser import Laser
+from jaxrnn.tasks.listops import ListOps
 from jaxrnn.tasks.mackey_glass import MackeyGlass
 from jaxrnn.tasks.numbers import Numbers
 from jaxrnn.tasks.reverse import Reverse
@@ -90,6 +92,8 @@ TASKS: dict[str, type[Task]] = {
     "copy": Copy,
     "stories": Stories,
     "dates": Dates,
+    "expressions": Expressions,
+    "listops": ListOps,
     "numbers": Numbers,
     "reverse": Reverse,
     "digits": Digits,
