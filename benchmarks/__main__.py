@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import tyro
 from tqdm import tqdm
 
-from benchmarks import long, ntm, report, sampling, trees
+from benchmarks import long, ntm, report, sampling, trees, wirings
 from benchmarks.contenders import CellName, Configuration, present
 from benchmarks.timing import compiled, interleaved
 
@@ -94,3 +94,4 @@ if __name__ == "__main__":
     trees.main()
     long.main()
     ntm.main()
+    wirings.main()
