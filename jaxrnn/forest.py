@@ -32,7 +32,7 @@ from jaxrnn.checks import check_positive
 from jaxrnn.trees import Tree, TreeError
 
 OVERHEAD = 32
-"""How many nodes a step costs beyond those that it holds, in choosing the width; measured, docs/performance.md."""
+"""How many nodes a step costs beyond those that it holds, in choosing the width: about so many, on a CPU."""
 
 
 class Nodes(NamedTuple):
