@@ -103,16 +103,17 @@ def segment_lengths(time: int, memory: str | int) -> tuple[int, ...]:
         count = math.sqrt(time) if memory == "sqrt" else int(memory)
         length = _divisor_near(time, time / count)
         return (length,) if length < time else ()
-    lengths, levels = [], math.ceil(math.log(time, BRANCHES))
-    for level in range(1, levels):
-        length = _divisor_near(lengths[-1] if lengths else time, time ** (1 - level / levels))
-        lengths += [length] if 1 < length < (lengths[-1] if lengths else time) else []
-    return tuple(lengths)
+    lengths = [time]
+    for left in range(math.ceil(math.log(time, BRANCHES)) - 1, 0, -1):
+        length = _divisor_near(lengths[-1], lengths[-1] ** (left / (left + 1)))
+        lengths += [length] if 1 < length < lengths[-1] else []
+    return tuple(lengths[1:])
 
 
 def _divisor_near(time: int, length: float) -> int:
-    """The divisor of `time` nearest to `length`, within a factor of 2; `length`, rounded up, if there is none."""
-    near = [n for n in range(math.ceil(length / 2), math.floor(length * 2) + 1) if time % n == 0]
+    """The divisor of `time` nearest to `length`, within a factor of 2¼; `length`, rounded up, if there is none."""
+    small = [n for n in range(1, math.isqrt(time) + 1) if time % n == 0]
+    near = [n for d in small for n in (d, time // d) if length / 2.25 <= n <= length * 2.25]
     return min(near, key=lambda n: abs(math.log(n / length)), default=min(time, math.ceil(length)))
 
 
