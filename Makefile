@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup train test conformance check doctest notebooks bench chaos clean
+.PHONY: help setup train test conformance check doctest notebooks bench reproduce chaos clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -51,6 +51,9 @@ notebooks: $(VENV)/.dev $(VENV)/.notebooks  ## run every notebook from its .py s
 
 bench: $(VENV)/.dev $(VENV)/.conformance  ## every benchmark beside its baselines
 	$(BIN)/python -m benchmarks $(ARGS)
+
+reproduce: $(VENV)/.dev  ## results of papers on long-term dependencies, in minutes; ARGS=--full takes hours
+	$(BIN)/python -m benchmarks.reproduce $(ARGS)
 
 chaos: $(VENV)/.dev  ## kill a training run at 100 random moments and resume it each time
 	JAXRNN_KILLS=100 $(BIN)/python -m pytest tests/test_chaos.py -n 0 $(ARGS)

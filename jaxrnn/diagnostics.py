@@ -44,7 +44,7 @@ ADVICE = {
         "weights smaller: spectral radius below 1, or an orthogonal start; a lower learning rate."
     ),
     "vanishing": (
-        "The gradient shrinks by a factor of {rate:.3g} a step; 1/e of it is left at the {memory:.0f}. step back. Take "
+        "The gradient shrinks by a factor of {rate:.3g} a step; after {memory:.0f} step(s) 1/e of it is left. Take "
         "a gated cell with its memory gate open at the start (a larger forget bias), Leaky units with α near 1, or "
         "Delays; start from an orthogonal or identity W; or hold it up with pascanu_omega and clipping."
     ),

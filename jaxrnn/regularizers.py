@@ -33,6 +33,7 @@ from jaxtyping import Array, Bool, Float, PyTree, Shaped
 from jaxrnn.bptt import bptt
 from jaxrnn.cells.autodiff_rules import AutodiffRules, local_rules, storable
 from jaxrnn.checks import check_unroll, leading_axes
+from jaxrnn.sensitivity import check_differentiable
 from jaxrnn.trajectory import as_vectors, trajectory
 from jaxrnn.types import Carry, Cell, LocalRules, Params
 from jaxrnn.unroll import zeros
@@ -61,7 +62,7 @@ def omega(
       Ω, differentiable with respect to `params`, `xs`, `carry` and whatever `loss` closes over.
 
     Raises:
-      TypeError, ValueError: as `unroll`; and for a cell whose carry has no floating array.
+      TypeError, ValueError: as `unroll`; and for a cell without a derivative from h⁽ᵗ⁻¹⁾ to h⁽ᵗ⁾.
 
     >>> from jaxrnn import Elman, ElmanParams
     >>> cell, xs = Elman(1, 3, "identity"), jnp.zeros((4, 2, 1))
@@ -135,6 +136,7 @@ def pascanu_omega_terms(
 def _flow(rules: LocalRules, params: Params, xs, loss: Loss, carry, mask, reset):
     """(the residual, δ⁽ᵗ⁾, whether the term counts) of every step."""
     xs, carry, mask, reset = check_unroll(rules, params, xs, carry, mask, reset)
+    check_differentiable(rules, params, xs)
     run = trajectory(rules, params, xs, carry, mask=mask, reset=reset)
     results = run.carry, run.ys
     dcarry, dys = storable(results, jax.grad(loss, argnums=(0, 1), allow_int=True)(*results))

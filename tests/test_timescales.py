@@ -22,7 +22,6 @@ from jaxrnn import (
     alphas,
     bound_alphas,
     unroll,
-    unroll_bptt,
     update_every,
 )
 from jaxrnn.testing import random_problem
@@ -199,10 +198,9 @@ def descend(optimizer, params, gradient, steps):
 
 def test_an_optax_mask_fixes_alpha_and_nothing_else():
     cell = Stack((Leaky(Elman(3, 4), (0.2, 0.9)), Elman(4, 2)))
-    params, xs = cell.init(jax.random.key(0)), jnp.ones((5, 3))
-    gradient = quick_jit(jax.grad(lambda p: jnp.sum(unroll_bptt(cell, p, xs)[1] ** 2)))
+    params = cell.init(jax.random.key(0))
     optimizer = optax.chain(optax.adam(0.1), optax.masked(optax.set_to_zero(), alphas))
-    after = descend(optimizer, params, gradient, 2)
+    after = descend(optimizer, params, lambda p: jax.tree.map(jnp.ones_like, p), 2)
     same = jax.tree.map(lambda a, b: bool((a == b).all()), after, params)
     assert same == alphas(params)
 

@@ -1,0 +1,103 @@
+"""The adding problem and the copy problem, for every kind of network, at T = 100, 200, 400.
+
+Adding: the squared error on fresh sequences; always answering 1 has 1/6 = 0.167.  Copy: the cross-entropy in nats a
+step; without a memory the best is 10 ln 8 / (T + 20).  Adam at 1e-3 behind clipping at 1, batches of 20; hidden 60.
+
+Papers: Hochreiter & Schmidhuber 1997 (an LSTM learns adding), Le, Jaitly & Hinton 2015 (so does an identity relu, to
+T = 300), Arjovsky, Shah & Bengio 2016 (an LSTM stays near the copy baseline for long).
+
+    python -m benchmarks.reproduce.memory_tasks                # T = 100, 2 seeds, 2,000 updates: minutes
+    python -m benchmarks.reproduce.memory_tasks --full         # T = 100, 200, 400, 5 seeds, 20,000 updates: hours
+"""
+
+import time
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+import tyro
+
+import jaxrnn
+from benchmarks import report
+from benchmarks.reproduce.networks import networks
+from benchmarks.reproduce.problems import SYMBOLS, adding, copy, copy_baseline
+
+BATCH, TEST, HIDDEN = 20, 200, 60
+PROBLEMS = {
+    # name: (generator, features, outputs, the score of having no memory)
+    "adding": (adding, 2, 1, lambda length: 1 / 6),
+    "copy": (copy, SYMBOLS + 2, SYMBOLS + 1, copy_baseline),
+}
+OPTIMIZER = optax.apply_if_finite(optax.chain(jaxrnn.clip_by_norm(1.0), optax.adam(1e-3)), 2**31 - 1)
+
+
+def main(
+    full: bool = False,
+    lengths: tuple[int, ...] = (),
+    seeds: int = 0,
+    updates: int = 0,
+    cells: tuple[str, ...] = (),
+    problems: tuple[str, ...] = tuple(PROBLEMS),
+) -> None:
+    """Train every network on every problem.
+
+    Args:
+        full: T = 100, 200, 400, 5 seeds and 20,000 updates, in place of 100, 2 and 2,000.
+        lengths: other lengths.
+        seeds: another number of seeds; all in one program.
+        updates: another number of updates.
+        cells: which networks; all of them if none is named.
+        problems: which problems.
+    """
+    lengths = lengths or ((100, 200, 400) if full else (100,))
+    seeds, updates = seeds or (5 if full else 2), updates or (20_000 if full else 2_000)
+    print(f"{report.machine()}\n\n{seeds} seeds, {updates:,} updates of {BATCH} sequences; halves: below half of it")
+    print(f"{'problem':<8}{'T':>5}  {'network':<15}{'no memory':>10}{'best':>9}{'median':>9}  {'halves':>8}{'s':>7}")
+    for problem in problems:
+        for length in lengths:
+            for name in cells or networks(1, HIDDEN):
+                start = time.perf_counter()
+                scores = sorted(run(problem, name, length, seeds, updates).tolist())
+                chance = PROBLEMS[problem][3](length)
+                beats = f"{sum(score < 0.5 * chance for score in scores)} / {seeds}"  # by a factor of two
+                seconds = time.perf_counter() - start
+                print(
+                    f"{problem:<8}{length:>5}  {name:<15}{chance:>10.4f}{scores[0]:>9.4f}"
+                    f"{scores[len(scores) // 2]:>9.4f}  {beats:>8}{seconds:>7.0f}",
+                    flush=True,
+                )
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
+def run(problem: str, name: str, length: int, seeds: int, updates: int):
+    """The score of every seed after training: one program."""
+    generate, features, outputs, _ = PROBLEMS[problem]
+    cell, init = networks(features, HIDDEN)[name]
+    readout = jaxrnn.Readout(HIDDEN, outputs)
+
+    def loss(params, key, batch):
+        xs, targets = generate(key, length, batch)
+        _, ys = jaxrnn.unroll_bptt(cell, params[0], xs)
+        if problem == "adding":
+            return jnp.mean((readout.apply(params[1], ys[-1])[:, 0] - targets) ** 2)
+        return jaxrnn.cross_entropy(readout.apply(params[1], ys), targets)
+
+    def update(pair, key):
+        params, state = pair
+        updates, state = OPTIMIZER.update(jax.grad(loss)(params, key, BATCH), state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    def seed(key):
+        cell_key, out_key, train_key, test_key = jax.random.split(key, 4)
+        params = init(cell_key), readout.init(out_key)
+        keys = jax.random.split(train_key, updates)
+        (params, _), _ = jax.lax.scan(update, (params, OPTIMIZER.init(params)), keys)
+        return loss(params, test_key, TEST)
+
+    return jax.vmap(seed)(jax.random.split(jax.random.key(0), seeds))
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_platforms", "cpu")
+    tyro.cli(main, description=__doc__)
