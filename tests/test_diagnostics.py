@@ -101,7 +101,7 @@ def test_a_state_read_through_a_step_function_has_no_derivative_and_is_named():
     params, xs = cell.init(jax.random.key(0)), jnp.ones((3, 3))
     needs_loss = [partial(call, loss=lambda carry, ys: jnp.sum(ys)) for call in (diagnose, omega, pascanu_omega)]
     for call in (step_jacobians, lyapunov_spectrum, *needs_loss):
-        with pytest.raises(TypeError, match="`cell` must have a derivative from h⁽ᵗ⁻¹⁾ to h⁽ᵗ⁾; in .*Jordan"):
+        with pytest.raises(TypeError, match=r"`cell` must have a derivative from h⁽ᵗ⁻¹⁾ to h⁽ᵗ⁾; in .*Jordan"):
             call(cell, params, xs)
     step_jacobians(Jordan(3, 4, 2), params, xs)
 
