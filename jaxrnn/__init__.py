@@ -56,6 +56,7 @@ from jaxrnn.choose import Advice, choose_method
 from jaxrnn.clipping import ClippingBias, ClippingState, clip_by_norm, clip_by_value, clipping_bias, random_step
 from jaxrnn.decode import PADDING, Sequences, greedy, sample, sample_scan
 from jaxrnn.diagnostics import Diagnosis, diagnose
+from jaxrnn.echo import forgetting_rate, intrinsic_plasticity, memory_capacity
 from jaxrnn.fixed_point import Convergence, Newton
 from jaxrnn.forest import Forest, ForestShape, Nodes, node_values, pack
 from jaxrnn.generator import Generator, forced_outputs
@@ -286,10 +287,12 @@ __all__ = [
     "dot_score",
     "fixed_points",
     "forced_outputs",
+    "forgetting_rate",
     "greedy",
     "growth",
     "head_positions",
     "hidden_gradients",
+    "intrinsic_plasticity",
     "jacobian_product",
     "keep_top_k",
     "keep_top_p",
@@ -301,6 +304,7 @@ __all__ = [
     "lyapunov_spectrum",
     "mask_from_lengths",
     "masked_softmax",
+    "memory_capacity",
     "memory_length",
     "newton",
     "no_equations",

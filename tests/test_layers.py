@@ -17,7 +17,8 @@ LAYERS = [
     ),
     (
         "L3 objectives",
-        "readout losses ridge least_squares sampling stopping timescales trajectory regularizers clipping attention"
+        "readout losses ridge least_squares echo"
+        " sampling stopping timescales trajectory regularizers clipping attention"
         " sensitivity linear lyapunov diagnostics diagnosis_figure",
     ),
     ("L4 models", "models generator decode beam teacher_forcing"),
