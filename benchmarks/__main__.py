@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import tyro
 from tqdm import tqdm
 
-from benchmarks import long, ntm, report, sampling, trees, wirings
+from benchmarks import long, ntm, report, reservoirs, sampling, trees, wirings
 from benchmarks.contenders import CellName, Configuration, present
 from benchmarks.timing import compiled, interleaved
 
@@ -95,3 +95,4 @@ if __name__ == "__main__":
     long.main()
     ntm.main()
     wirings.main()
+    reservoirs.main()

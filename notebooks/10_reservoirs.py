@@ -1,0 +1,263 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 10 · Reservoirs
+#
+# Chapter section 6. The recurrent weights are the hardest to learn: so do not learn them. Draw them, set their spectral
+# radius, and solve a linear regression for the output. First the chapter's reasoning about the spectral radius, then
+# what such a network can do.
+
+# %%
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+
+import jaxrnn
+from jaxrnn.tasks.mackey_glass import mackey_glass
+
+jax.config.update("jax_enable_x64", True)
+N = 200
+xs = jax.random.uniform(jax.random.key(0), (300, 1), minval=-1, maxval=1)
+
+# %% [markdown]
+# ## A perturbation in the linear case: δ|λ|ⁿ
+# Perturb the state along an eigenvector v by δ. Without a non-linearity, n steps later the perturbation is δ|λ|ⁿ,
+# exactly; the dots are what the network does, the lines are the formula. Backwards it is the same matrix, so the
+# gradient grows alike.
+
+# %%
+linear = jaxrnn.Reservoir(1, N, connections=5, activation="identity")
+params = linear.init(jax.random.key(1))
+eigenvalues, eigenvectors = np.linalg.eig(np.asarray(jaxrnn.recurrent_matrix(linear, params)).T)
+leading = np.argmax(abs(eigenvalues))
+v = jnp.asarray(np.stack([eigenvectors[:, leading].real, eigenvectors[:, leading].imag]))
+DELTA, STEPS = 1e-6, 60
+
+
+def perturbed(cell, params):
+    """The size of a perturbation along v after n steps: both parts of v, as the state is real."""
+    start = 0.1 * jax.random.normal(jax.random.key(2), (2, N))
+    both = jnp.broadcast_to(xs[:STEPS, None], (STEPS, 2, 1))
+    one, other = (jaxrnn.unroll(cell, params, both, h)[1] for h in (start, start + DELTA * v))
+    return np.linalg.norm(other - one, axis=(1, 2))
+
+
+fig, axes = plt.subplots(1, 2, figsize=(12, 3.8), layout="constrained")
+n = np.arange(1, STEPS + 1)
+for radius in (0.8, 1.0, 1.2):
+    scaled = params._replace(radius=jnp.asarray(radius))
+    grown = perturbed(linear, scaled)
+    (line,) = axes[0].semilogy(n, DELTA * radius**n, label=f"δ|λ|ⁿ, |λ| = {radius}")
+    axes[0].semilogy(n[::4], grown[::4], "o", color=line.get_color(), markersize=4)
+    print(f"radius {radius}: largest relative distance from δ|λ|ⁿ {abs(grown / (DELTA * radius**n) - 1).max():.1e}")
+axes[0].set(title="linear: as the formula says", xlabel="n", ylabel="size of the perturbation")
+axes[0].legend()
+tanh = jaxrnn.Reservoir(1, N, connections=5)
+for radius in (0.8, 1.2, 3.0):
+    axes[1].semilogy(n, perturbed(tanh, params._replace(radius=jnp.asarray(radius))), label=f"ρ = {radius}")
+axes[1].set(title="tanh: growth ends where the units saturate", xlabel="n")
+axes[1].legend()
+plt.show()
+
+# %% [markdown]
+# ## Bounded forwards, unbounded backwards
+# |h| < 1 whatever the weights. The Jacobian of n steps, which carries the gradient back, is a product of
+# diag(1 − h²) ρW, and nothing bounds it from above. The chapter hopes that with a radius of 3 the derivative of tanh will
+# bring it down. Measured: it does so only while the input drives the units into saturation. With weak input, ρ = 3 is
+# chaos: the forward signal stays in [−1, 1] and the gradient explodes.
+
+
+# %%
+def jacobian_norms(params, inputs):
+    """‖∂h(n)/∂h(0)‖ for every n, and the states."""
+
+    def step(carry, x):
+        h, product = carry
+        z = tanh.project(params, x)
+        jacobian = jax.jacobian(lambda h: tanh.step(params, h, z)[0])(h)
+        h, product = tanh.step(params, h, z)[0], jacobian @ product
+        return (h, product), (jnp.linalg.norm(product), h)
+
+    return jax.lax.scan(step, (jnp.zeros(N), jnp.eye(N) / N**0.5), inputs)[1]
+
+
+run = jax.jit(jacobian_norms)
+fig, axes = plt.subplots(1, 3, figsize=(14, 3.6), layout="constrained")
+for strength, style in ((0.1, "-"), (20.0, "--")):
+    for radius, color in ((0.8, "C0"), (1.25, "C1"), (3.0, "C3")):
+        scaled = params._replace(radius=jnp.asarray(radius))
+        norms, hs = run(scaled, strength * xs[:80])
+        axes[1].semilogy(norms, style, color=color, label=f"ρ = {radius}, input × {strength:g}")
+        if radius == 3.0:
+            axes[0].plot(hs[:, :3], style, color=color, alpha=0.6)
+axes[0].set(title="forwards, ρ = 3: h stays in [−1, 1]", xlabel="n", ylabel="h, three units")
+axes[1].set(title="backwards: ‖∂h(n)/∂h(0)‖ / √N", xlabel="n", ylim=(1e-30, 1e40))
+axes[1].legend(fontsize=7)
+
+# what the radius does, over a sweep: the rate at which two close beginnings part or meet
+radii, strengths = jnp.linspace(0.2, 4, 20), (0.1, 1.0, 5.0, 20.0)
+rates = jax.jit(
+    jax.vmap(
+        jax.vmap(
+            lambda radius, strength: jaxrnn.forgetting_rate(
+                tanh, params._replace(radius=radius), strength * xs[:150], jnp.zeros(N), jnp.full(N, 1e-9)
+            ),
+            (0, None),
+        ),
+        (None, 0),
+    )
+)(radii, jnp.array(strengths))
+for strength, rate in zip(strengths, rates, strict=True):
+    axes[2].plot(radii, rate, ".-", label=f"input × {strength:g}")
+axes[2].axhline(0, color="k", linewidth=0.8)
+axes[2].axvspan(0.8, 1.25, alpha=0.15, label="the usual advice")
+axes[2].set(title="below 0 the beginning is forgotten", xlabel="spectral radius", ylabel="rate a step", ylim=(-2, 1))
+axes[2].legend(fontsize=7)
+plt.show()
+at_three = dict(zip(strengths, np.asarray(rates)[:, int(jnp.argmin(abs(radii - 3)))], strict=True))
+print("rate at ρ = 3:", {f"input × {s:g}": round(float(r), 2) for s, r in at_three.items()})
+
+# %% [markdown]
+# ## How far back it remembers
+# The memory capacity: how much of the input k steps ago a linear read-out can tell. A linear reservoir may have as
+# much as N in all; tanh trades memory for computation.
+
+# %%
+fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
+for label, cell, radius in (("linear", linear, 0.95), ("tanh", tanh, 0.95), ("tanh", tanh, 0.5)):
+    weights = params._replace(radius=jnp.asarray(radius), scaling=jnp.full(1, 0.1 if label == "linear" else 0.5))
+    capacity = jaxrnn.memory_capacity(jax.random.key(3), cell, weights, delays=100, steps=1500)
+    ax.plot(range(1, 101), capacity, label=f"{label}, ρ = {radius}: {capacity.sum():.1f} in all")
+ax.set(xlabel="k", ylabel="r² of the input k steps ago", title=f"Short-term memory of {N} units")
+ax.legend()
+plt.show()
+
+# %% [markdown]
+# ## Going on with a chaotic series
+# Mackey-Glass, after Jaeger's report: a leaky reservoir reads its own output, is driven by 3000 true values, and then
+# runs free. One regression, no gradient.
+
+# %%
+series = jnp.tanh(mackey_glass(3500, 1) - 1)[:, :, None]
+esn = jaxrnn.ESN(
+    jaxrnn.Reservoir(1, 400, 5, radius=0.79, input_scaling=0.56, bias_scaling=0.028, retention=0.604, gain=0.44),
+    jaxrnn.Readout(400, 1),
+    feedback=True,
+)
+nothing = jnp.zeros((3500, 1, 0))
+start = esn.init(jax.random.key(4))
+carry, fitted = jax.jit(lambda p: esn.fit(p, nothing[:3000], series[:3000], penalty=1e-14, washout=1000))(start)
+_, os = esn.apply(fitted, nothing[3000:], carry)
+fig, axes = plt.subplots(2, 1, figsize=(10, 4.6), layout="constrained", sharex=True)
+axes[0].plot(series[3000:, 0], color="0.6", linewidth=3, label="the series")
+axes[0].plot(os[:, 0], color="C3", linewidth=1, label="the network on its own")
+axes[0].legend(ncol=2)
+axes[1].semilogy(abs(os - series[3000:])[:, 0], color="C3")
+axes[1].axvline(84, color="k", linewidth=0.8)
+axes[1].set(xlabel="steps behind the last true value", ylabel="|error|")
+plt.show()
+print(f"|error| after 84 steps: {float(abs(os - series[3000:])[83, 0]):.1e}")
+
+# %% [markdown]
+# ## A search is one call
+# `fit` is a pure function, so `vmap` runs it for all pairs of spectral radius and leak, here 144 reservoirs, and each
+# is scored on its own continuation.
+
+# %%
+SEARCHED = 60
+small = jaxrnn.ESN(
+    jaxrnn.Reservoir(1, SEARCHED, 5, input_scaling=0.56, bias_scaling=0.028), jaxrnn.Readout(SEARCHED, 1), feedback=True
+)
+drawn = small.init(jax.random.key(5))
+
+
+def score(radius, retention):
+    leaky = {"retention": jnp.full(SEARCHED, retention), "gain": jnp.full(SEARCHED, 1 - retention)}
+    weights = drawn._replace(cell=drawn.cell._replace(radius=radius, **leaky))
+    carry, weights = small.fit(weights, nothing[:1000], series[:1000], penalty=1e-9, washout=200)
+    _, os = small.apply(weights, nothing[:84], carry)
+    return jnp.log10(jnp.sqrt(jnp.mean((os - series[1000:1084]) ** 2)) / series.std())
+
+
+radii, retentions = jnp.linspace(0.2, 1.6, 12), jnp.linspace(0.0, 0.9, 12)
+scores = jax.jit(jax.vmap(jax.vmap(score, (0, None)), (None, 0)))(radii, retentions)
+fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+shown = ax.pcolormesh(radii, retentions, jnp.clip(scores, -3, 0), cmap="viridis_r")
+fig.colorbar(shown, label="log₁₀ of the error over 84 steps")
+ax.set(xlabel="spectral radius", ylabel="retention", title=f"{scores.size} reservoirs of {SEARCHED} units")
+plt.show()
+
+# %% [markdown]
+# ## And the gradient goes through the solution
+# The read-out is a differentiable function of the reservoir, so its radius and its leak can be trained: from a bad
+# place on that map, downhill.
+
+# %%
+slope = jax.jit(jax.value_and_grad(score, (0, 1)))
+place, path = jnp.array([0.35, 0.15]), []
+for _ in range(40):
+    value, gradient = slope(*place)
+    gradient = jnp.stack(gradient)
+    path.append((*place.tolist(), float(value)))
+    place = place - 0.02 * gradient / (1e-9 + jnp.linalg.norm(gradient))
+path = np.array(path)
+print(f"radius {path[0, 0]:.2f} → {path[-1, 0]:.2f}, retention {path[0, 1]:.2f} → {path[-1, 1]:.2f}")
+print(f"log₁₀ of the error: {path[0, 2]:.2f} → {path[:, 2].min():.2f}")
+fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+ax.pcolormesh(radii, retentions, jnp.clip(scores, -3, 0), cmap="viridis_r")
+ax.plot(path[:, 0], path[:, 1], "w.-")
+ax.set(xlabel="spectral radius", ylabel="retention", title="down the gradient through the ridge regression")
+plt.show()
+
+# %% [markdown]
+# ## A liquid
+# Integrate-and-fire neurons on a grid of 15 × 3 × 3, wired by distance. Two spike trains of the same rate must be told
+# apart by what the liquid does: a ridge read-out of the filtered spikes, on jittered versions that it has not seen.
+
+# %%
+liquid = jaxrnn.LIF(input_size=4)
+wired = liquid.init(jax.random.key(6))
+TIME, VERSIONS = 200, 60
+templates = jax.random.bernoulli(jax.random.key(7), 0.04, (2, TIME, 4))
+
+
+def jitter(key, template):
+    """Every spike moves by up to 3 steps, one in ten is lost."""
+    moved, lost = jax.random.split(key)
+    shifts = jax.random.randint(moved, template.shape, -3, 4)
+    t = jnp.clip(jnp.arange(TIME)[:, None] + shifts, 0, TIME - 1)
+    kept = template & jax.random.bernoulli(lost, 0.9, template.shape)
+    return jnp.zeros((TIME, 4)).at[t, jnp.arange(4)].max(kept.astype(float))
+
+
+labels = jnp.arange(VERSIONS) % 2
+trains = jax.vmap(jitter)(jax.random.split(jax.random.key(8), VERSIONS), templates[labels])
+carry, traces = jaxrnn.unroll(liquid, wired, trains.swapaxes(0, 1))
+targets = 2.0 * labels[:, None] - 1
+late, half = traces[-1], VERSIONS // 2
+readout = jaxrnn.ridge(late[None, :half], targets[None, :half], 10.0)
+right = jnp.sign(late[half:] @ readout.v + readout.c) == targets[half:]
+raw = jaxrnn.ridge(trains[None, :half].mean(2), targets[None, :half], 1e-3)
+right_raw = jnp.sign(trains[half:].mean(1) @ raw.v + raw.c) == targets[half:]
+print(
+    f"told apart by the liquid at the last step: {float(right.mean()):.0%}; by the rates of the trains: {right_raw.mean():.0%}"
+)
+fig, axes = plt.subplots(1, 2, figsize=(12, 3.4), layout="constrained", sharey=True)
+for ax, row in zip(axes, (0, 1), strict=True):
+    trace = np.asarray(traces[:, row])
+    spikes = trace[1:] - float(wired.trace) * trace[:-1] > 0.5
+    when, who = np.nonzero(spikes)
+    ax.plot(when, who, "k.", markersize=2)
+    ax.set(title=f"the liquid under spike train {'AB'[row]}", xlabel="ms")
+axes[0].set_ylabel("neuron")
+plt.show()
