@@ -1,0 +1,246 @@
+"""What reservoirs are known for: Mackey-Glass, the Santa Fe laser, Lorenz, Kuramoto-Sivashinsky.
+
+* **Mackey-Glass** after Jaeger's GMD report 148: 400 leaky units that read their own output, C = 0.44, a = 0.9, a
+  spectral radius of 0.79, a washout of 1000; NRMSE₈₄ over 100 continuations, for 20 reservoirs.  The report has 2.8e-4
+  with 3000 steps and 1.2e-4 with 21,000; Jaeger & Haas 10^-4.2 with 1000 units.  A penalty of 1e-14 stands in the place of
+  the report's noise.
+* **Laser**: one step ahead, one reservoir with one and the same weights here and in reservoirpy.
+* **Lorenz, Kuramoto-Sivashinsky** (L = 22): the time until the free-running network's normalised error is 0.4, in
+  Lyapunov times, the mean over several beginnings; squares of half the units beside the others, after Pathak et al.
+
+In float64.  Prints a line for each to standard output.
+
+    python -m benchmarks.reproduce.reservoirs
+    python -m benchmarks.reproduce.reservoirs --which laser lorenz
+
+References: Jaeger 2001 (GMD report 148), §6; Jaeger & Haas 2004; Pathak, Lu, Hunt, Girvan & Ott 2017 and Pathak, Hunt,
+Girvan, Lu & Ott 2018; Kassam & Trefethen 2005 (the integrator).
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jax import lax
+
+from benchmarks import report
+from jaxrnn import ESN, Readout, Reservoir
+from jaxrnn.models.feedback import FeedbackParams
+from jaxrnn.tasks.laser import intensities
+from jaxrnn.tasks.mackey_glass import HORIZON, mackey_glass
+
+WASHOUT, CONTINUED, WARM = 1000, 100, 1000
+
+
+def main(which: tuple[str, ...] = ("mackey-glass", "laser", "lorenz", "ks"), runs: int = 20) -> None:
+    """Run the experiments.
+
+    Args:
+        which: of "mackey-glass", "mackey-glass-1000", "laser", "lorenz", "ks".
+        runs: how many reservoirs are drawn for Mackey-Glass.
+    """
+    print(report.machine())
+    experiments: dict[str, Callable] = {
+        "mackey-glass": partial(mackey_glass_table, runs, 400, 5, 1e-14),
+        "mackey-glass-1000": partial(mackey_glass_table, min(runs, 5), 1000, 10, 1e-13),
+        "laser": laser,
+        "lorenz": partial(valid_times, "Lorenz", lorenz, 500, 0.1, 0.02, 0.906, 1e-6),
+        "ks": partial(valid_times, "Kuramoto-Sivashinsky", kuramoto_sivashinsky, 1000, 0.1, 0.25, 0.043, 1e-5),
+    }
+    for name in which:
+        start, cpu = time.perf_counter(), time.process_time()
+        experiments[name]()
+        print(f"  {time.perf_counter() - start:.0f} s, of CPU time {time.process_time() - cpu:.0f} s", flush=True)
+
+
+# --- Mackey-Glass
+
+
+def mackey_glass_table(runs: int, units: int, connections: int, penalty: float) -> None:
+    """NRMSE₈₄ for both lengths of the report, over the reservoirs."""
+    cell = Reservoir(
+        1, units, connections, radius=0.79, input_scaling=0.56, bias_scaling=0.028, retention=1 - 0.44 * 0.9, gain=0.44
+    )
+    esn = ESN(cell, Readout(units, 1), feedback=True)
+    train = jnp.tanh(mackey_glass(21_000, 1, seed=0) - 1)[..., None]
+    test = jnp.tanh(mackey_glass(WARM + HORIZON, CONTINUED, seed=1) - 1)[..., None]
+    errors = np.array([mackey_glass_errors(esn, key, train, test, penalty) for key in keys(runs)])
+    for steps, column in zip((3000, 21_000), errors.T, strict=True):
+        middle, least, most = np.median(column), column.min(), column.max()
+        print(
+            f"Mackey-Glass, {units} units, {steps:,} steps, {runs} reservoirs: NRMSE84 {middle:.2e} in the median "
+            f"({least:.1e} to {most:.1e}), log10 {np.log10(middle):.2f}"
+        )
+
+
+@partial(jax.jit, static_argnums=0)
+def mackey_glass_errors(esn: ESN, key, train, test, penalty):
+    """One reservoir: NRMSE₈₄ fitted to 3000 and to all steps."""
+    params = esn.init(key)
+
+    def nrmse(steps):
+        nothing = jnp.zeros((steps, 1, 0))
+        _, fitted = esn.fit(params, nothing, train[:steps], penalty=penalty, washout=WASHOUT)
+        carry, _ = esn.states(fitted, jnp.zeros((WARM, CONTINUED, 0)), test[:WARM])
+        _, os = esn.apply(fitted, jnp.zeros((HORIZON, CONTINUED, 0)), carry)
+        error = jnp.arctanh(jnp.clip(os[-1], -0.999, 0.999)) - jnp.arctanh(test[-1])
+        return jnp.sqrt(jnp.mean(error**2)) / jnp.std(jnp.arctanh(test))
+
+    return jnp.stack([nrmse(3000), nrmse(len(train))])
+
+
+# --- the laser
+
+
+def laser() -> None:
+    """NRMSE one step ahead on the last fifth, here and in reservoirpy, with the same weights."""
+    from benchmarks.reservoirs import theirs
+
+    xs = intensities().astype(np.float64) / 255
+    cut = int(0.8 * len(xs))
+    cell = Reservoir(1, 500, 10, radius=0.9, bias_scaling=0.5, input_scaling=1.0)
+    esn, penalty = ESN(cell, Readout(500, 1)), 1e-6
+    ours, reservoirpys = [], []
+    for key in keys(5):
+        carry, params = esn.fit(
+            esn.init(key), jnp.asarray(xs[:cut]), jnp.asarray(xs[1 : cut + 1]), penalty=penalty, washout=200
+        )
+        os = esn.apply(params, jnp.asarray(xs[cut:-1]), carry)[1]
+        ours.append(nrmse(os, xs[cut + 1 :]))
+        from reservoirpy import nodes
+
+        model = theirs(cell, params.cell) >> nodes.Ridge(ridge=penalty)
+        model.fit(xs[:cut], xs[1 : cut + 1], warmup=200)
+        model.reset()
+        reservoirpys.append(nrmse(model.run(xs[:-1])[cut:], xs[cut + 1 :]))
+    for name, values in (("jaxrnn", ours), ("reservoirpy", reservoirpys)):
+        print(f"laser, one step ahead, {name}: NRMSE {np.mean(values):.6f}, of 5 reservoirs {np.round(values, 6)}")
+
+
+def nrmse(os, truth) -> float:
+    """√(mean squared error / variance)."""
+    return float(np.sqrt(np.mean((np.asarray(os) - truth) ** 2)) / np.std(truth))
+
+
+# --- chaotic flows
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Squares:
+    """A cell whose output is squared in every second unit: Pathak's features, as a wrapper."""
+
+    cell: Reservoir
+
+    def init(self, key):
+        return self.cell.init(key)
+
+    def initial_carry(self, params, batch_shape=()):
+        return self.cell.initial_carry(params, batch_shape)
+
+    def project(self, params, xs):
+        return self.cell.project(params, xs)
+
+    def step(self, params, carry, z):
+        h, y = self.cell.step(params, carry, z)
+        return h, jnp.where(jnp.arange(y.shape[-1]) % 2 == 0, y, y**2)
+
+
+def lorenz(steps: int = 21_000, dt: float = 0.02) -> np.ndarray:
+    """Lorenz' equations by Runge-Kutta, standardised: `[steps, 3]`."""
+
+    def slope(s):
+        x, y, z = s
+        return jnp.stack([10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z])
+
+    def step(s, _):
+        a = slope(s)
+        b = slope(s + dt / 2 * a)
+        c = slope(s + dt / 2 * b)
+        s = s + dt / 6 * (a + 2 * b + 2 * c + slope(s + dt * c))
+        return s, s
+
+    return standardised(lax.scan(step, jnp.array([1.0, 1.0, 20.0]), None, length=steps + 1000)[1][1000:])
+
+
+def kuramoto_sivashinsky(steps: int = 22_000, length: float = 22.0, points: int = 64, dt: float = 0.25) -> np.ndarray:
+    """u_t = −u u_x − u_xx − u_xxxx on a ring, by ETDRK4, standardised: `[steps, points]`."""
+    k = 2 * np.pi / length * np.r_[0 : points // 2, 0, -points // 2 + 1 : 0]
+    linear, advect = k**2 - k**4, -0.5j * k
+    around = dt * linear[:, None] + np.exp(1j * np.pi * (np.arange(1, 33) - 0.5) / 32)  # Kassam & Trefethen, §3
+    e, half = np.exp(dt * linear), np.exp(dt * linear / 2)
+    q = dt * np.mean((np.exp(around / 2) - 1) / around, axis=1).real
+    grown = np.exp(around)
+    f1 = dt * np.mean((-4 - around + grown * (4 - 3 * around + around**2)) / around**3, axis=1).real
+    f2 = dt * np.mean((2 + around + grown * (-2 + around)) / around**3, axis=1).real
+    f3 = dt * np.mean((-4 - 3 * around - around**2 + grown * (4 - around)) / around**3, axis=1).real
+
+    def nonlinear(v):
+        return advect * jnp.fft.fft(jnp.fft.ifft(v).real ** 2)
+
+    def step(v, _):
+        n = nonlinear(v)
+        a = half * v + q * n
+        at_a = nonlinear(a)
+        b = half * v + q * at_a
+        at_b = nonlinear(b)
+        c = half * a + q * (2 * at_b - n)
+        v = e * v + n * f1 + 2 * (at_a + at_b) * f2 + nonlinear(c) * f3
+        return v, jnp.fft.ifft(v).real
+
+    x = length * np.arange(points) / points
+    start = jnp.fft.fft(jnp.cos(2 * np.pi * x / length) * (1 + jnp.sin(2 * np.pi * x / length)))
+    return standardised(jax.jit(lambda v: lax.scan(step, v, None, length=steps + 2000)[1][2000:])(start))
+
+
+def standardised(series) -> np.ndarray:
+    """Mean 0 and deviation 1 in all."""
+    return np.asarray((series - series.mean(axis=0)) / series.std())
+
+
+def valid_times(
+    name: str, flow: Callable, units: int, scaling: float, dt: float, exponent: float, penalty: float
+) -> None:
+    """Fitted to most of the series, continued from 20 places of the rest."""
+    series = jnp.asarray(flow())
+    size, warm, ahead, places = series.shape[-1], 200, int(12 / exponent / dt), 20
+    held = len(series) - (warm + ahead) - 1000
+    cell = Squares(Reservoir(size, units, 6, radius=0.6, input_scaling=scaling, bias_scaling=0.1))
+    esn = ESN(cell, Readout(units, size), feedback=True)
+    params, nothing = esn.init(jax.random.key(0)), jnp.zeros((held, 0))
+    _, fitted = esn.fit(params, nothing, series[:held], penalty=penalty, washout=200)
+    starts = np.linspace(held, len(series) - warm - ahead, places).astype(int)
+    pieces = jnp.stack([series[s : s + warm + ahead] for s in starts], axis=1)
+    times = np.asarray(valid_steps(esn, fitted, pieces, warm)) * dt * exponent
+    print(
+        f"{name}, {units} units: valid for {times.mean():.1f} Lyapunov times in the mean over {places} beginnings "
+        f"({times.min():.1f} to {times.max():.1f})"
+    )
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def valid_steps(esn: ESN, params: FeedbackParams, pieces, warm: int):
+    """Steps until ‖error‖ is 0.4 times the root mean square of ‖series‖, for each piece."""
+    places = pieces.shape[1]
+    carry, _ = esn.states(params, jnp.zeros((warm, places, 0)), pieces[:warm])
+    truth = pieces[warm:]
+    _, os = esn.apply(params, jnp.zeros((len(truth), places, 0)), carry)
+    size = jnp.sqrt(jnp.mean(jnp.sum(truth**2, axis=-1)))
+    wrong = ~(jnp.linalg.norm(os - truth, axis=-1) < 0.4 * size)
+    return jnp.where(wrong.any(axis=0), jnp.argmax(wrong, axis=0), len(truth))
+
+
+def keys(n: int):
+    """One for each reservoir."""
+    return jax.random.split(jax.random.key(7), n)
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_enable_x64", True)
+    tyro.cli(main, description=__doc__)
