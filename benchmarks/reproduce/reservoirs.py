@@ -1,9 +1,9 @@
 """What reservoirs are known for: Mackey-Glass, the Santa Fe laser, Lorenz, Kuramoto-Sivashinsky.
 
 * **Mackey-Glass** after Jaeger's GMD report 148: 400 leaky units that read their own output, C = 0.44, a = 0.9, a
-  spectral radius of 0.79, a washout of 1000; NRMSE₈₄ over 100 continuations, for 20 reservoirs.  The report has 2.8e-4
-  with 3000 steps and 1.2e-4 with 21,000; Jaeger & Haas 10^-4.2 with 1000 units.  A penalty of 1e-14 stands in the place of
-  the report's noise.
+  spectral radius of 0.79, a washout of 1000; NRMSE₈₄ over 100 continuations, for 20 reservoirs.  The report has
+  2.8e-4 with 3000 steps and 1.2e-4 with 21,000; Jaeger & Haas 10^-4.2 with 1000 units.  A penalty of 1e-14 stands
+  in the place of the report's noise.
 * **Laser**: one step ahead, one reservoir with one and the same weights here and in reservoirpy.
 * **Lorenz, Kuramoto-Sivashinsky** (L = 22): the time until the free-running network's normalised error is 0.4, in
   Lyapunov times, the mean over several beginnings; squares of half the units beside the others, after Pathak et al.
