@@ -12,7 +12,7 @@ its segment, so z of all t is never there at once; segments are read by index, s
 With "log" the inputs of one segment of each level, and their gradient, are held on the way down: of τ/16 + τ/16² + …
 steps.
 
-Where τ has divisors near the lengths that are wanted they are taken; where not, a shorter segment is left over.
+"sqrt" and "log" take divisors of τ where there are some near; else, and with n, the last segment may be shorter.
 
 References: Griewank & Walther 2000, "Algorithm 799: revolve"; Chen, Xu, Zhang & Guestrin 2016, "Training deep
 nets with sublinear memory cost"; Gruslys et al. 2016, "Memory-efficient backpropagation through time".
@@ -100,8 +100,7 @@ def segment_lengths(time: int, memory: str | int) -> tuple[int, ...]:
     if time < 2:
         return ()
     if memory != "log":
-        count = math.sqrt(time) if memory == "sqrt" else int(memory)
-        length = _divisor_near(time, time / count)
+        length = _divisor_near(time, math.sqrt(time)) if memory == "sqrt" else math.ceil(time / int(memory))
         return (length,) if length < time else ()
     lengths = [time]
     for left in range(math.ceil(math.log(time, BRANCHES)) - 1, 0, -1):
@@ -122,7 +121,7 @@ def nested(segment: Callable, combine: Callable, lengths: tuple[int, ...], carry
 
     Args:
       segment: a run of a few steps.
-      combine: (outs stacked, or None; the rest's out, or None; which comes first in time) → out.
+      combine: (outs of the segments, stacked; the out of a shorter one at the end of time, or None) → out.
       lengths: of the segments at each level, the longest first.
       carry: the first carry.
       over_t: arrays `[time, ...]`.
