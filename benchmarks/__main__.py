@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import tyro
 from tqdm import tqdm
 
-from benchmarks import long, ntm, report, reservoirs, sampling, trees, wirings
+from benchmarks import attention, long, ntm, report, reservoirs, sampling, trees, wirings
 from benchmarks.contenders import CellName, Configuration, present
 from benchmarks.timing import compiled, interleaved
 
@@ -96,3 +96,4 @@ if __name__ == "__main__":
     ntm.main()
     wirings.main()
     reservoirs.main()
+    attention.main()

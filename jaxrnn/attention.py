@@ -66,7 +66,7 @@ def additive_score(
     References: Bahdanau, Cho & Bengio 2015, §3.1 and A.1.2.
     """
     a = query[..., None, :] + keys
-    return jnp.sum(v[..., None, :] * jnp.tanh(a if shift is None else a + shift), axis=-1)
+    return _products(jnp.tanh(a if shift is None else a + shift), v)
 
 
 def dot_score(
@@ -79,7 +79,7 @@ def dot_score(
 
     References: Luong, Pham & Manning 2015, §3.1.
     """
-    return jnp.sum(query[..., None, :] * keys, axis=-1)
+    return _products(keys, query)
 
 
 def scaled_dot_score(
@@ -330,7 +330,7 @@ class Attention:
         if params.coverage is not None and coverage is not None:
             scores = scores + params.coverage[..., None] * coverage
         weights = masked_softmax(scores, memory.mask[..., None, :])
-        context = jnp.sum(weights[..., None] * memory.values, axis=-2)
+        context = jnp.matmul(weights[..., None, :], memory.values)[..., 0, :]
         coverage = None if coverage is None else coverage + weights
         return Reading(context.reshape(*context.shape[:-2], -1), weights, coverage)
 
@@ -346,3 +346,8 @@ class Attention:
         """`[source, *batch, units]` → `[*batch, heads, source, units/heads]`."""
         parts = array.reshape(*array.shape[:-1], self.heads, -1).astype(accumulator(array.dtype))
         return jnp.moveaxis(parts, 0, -2)
+
+
+def _products(rows: Array, v: Array) -> Array:
+    """The product of v and each of the rows, as a matrix product: in a sum XLA would compute the rows several times."""
+    return jnp.matmul(rows, v[..., None])[..., 0]

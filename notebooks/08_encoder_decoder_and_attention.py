@@ -1,0 +1,181 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent,ipynb
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 08 Encoder, decoder, attention
+# Chapter, section 四. An encoder reads x(1) … x(τx) into a context C; a decoder writes y(1) … y(τy) from it, τx ≠ τy.
+# Both are learnt together, by the gradient of log P(y | x). This notebook
+#
+# 1. lets C enter the decoder in the three ways of the chapter,
+# 2. shows what a C of fixed size cannot hold, and how attention gets around it,
+# 3. looks at what is attended to, and checks that the keys cost no memory per step.
+
+# %%
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import optax
+
+import jaxrnn
+from jaxrnn.pairs import END, bucket, pairs
+from jaxrnn.tasks.reverse import LETTERS, Reverse, backwards
+from jaxrnn.tasks.translation import exact, translate
+from jaxrnn.train import init_state, updates
+
+# %% [markdown]
+# ## Three ways in
+# The encoder and the decoder are any cells, of any sizes; a `Bidirectional` or a `Stack` is an encoder too. C is the
+# whole of the encoder's last state. Here an LSTM of 8 units reads (so C has 16 numbers, h and its cell state), and a
+# GRU of 6 writes.
+
+# %%
+decoder = jaxrnn.SymbolModel(jaxrnn.GRU(4, 6), vocabulary=11, features=4, hidden_size=6)
+made = pairs(["zwei", "vier", "zehn"], ["2", "4", "10"], source_symbols="zweivrhn", target_symbols="0123456789")
+source, source_lengths, target, lengths = map(jnp.asarray, made)
+for enters in ("every step", "initial state", "both"):
+    model = jaxrnn.Seq2Seq(jaxrnn.LSTM(3, 8), decoder, 8, 3, context_enters=enters)
+    params = model.init(jax.random.key(0))
+    encoded = model.encode(params, source, source_lengths)
+    outputs = model.apply(params, encoded, target, lengths, start=END)
+    log_p = jaxrnn.log_likelihood(jaxrnn.EndSymbol(END), outputs, target, lengths)
+    print(f"{enters:14} C {encoded.context.shape}   log P(y | x) = {np.round(log_p, 2)}")
+
+# %% [markdown]
+# It is a `Generator`: every stop rule, sampler and the beam search work on it, and what they make has the probability
+# that teacher forcing gives it.
+
+# %%
+carry = model.initial_carry(params, encoded)
+options = {"start": jnp.full(3, END), "stop": jaxrnn.EndSymbol(END), "bound": 6}
+beams = jaxrnn.beam_search(model, params, carry, width=3, **options)
+best = beams.symbols[..., 0], beams.lengths[..., 0]
+outputs = model.apply(params, encoded, *best, start=END)
+again = jaxrnn.log_likelihood(options["stop"], outputs, *best, stopped=beams.stopped[..., 0])
+print("best of the beam:", np.round(beams.log_probability[:, 0], 4), " by teacher forcing:", np.round(again, 4))
+
+# %% [markdown]
+# Sequences of many lengths are padded to few, the powers of two from 8 on. Masks on both sides keep the padding out,
+# so a thousand lengths are eight programs:
+
+# %%
+print(sorted({bucket(n) for n in range(1, 1001)}))
+
+# %% [markdown]
+# ## What a fixed C cannot hold
+# Reversing letters: every letter matters and none follows from another, so C must hold all of them. Two models with as
+# many units learn from lengths 1 to 12. One has only C; the other's decoder attends to the encoder's states
+# h(1) … h(τx), with a score that also sees where it looked the step before (Chorowski et al. 2015).
+
+# %%
+LONGEST, STEPS = 12, 300
+
+
+def learn(task):
+    model = task.model({})
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(6e-3, STEPS)))
+    state = init_state(model.init(jax.random.key(1)), optimizer)
+    batches = [task.batch_at(None, 0, step) for step in range(STEPS)]
+    batches = jax.tree.map(lambda *arrays: np.stack(arrays), *batches)
+    state, losses = updates(partial(task.loss, model), optimizer, state, batches, jax.random.key(2))
+    return model, state.params, losses
+
+
+sizes = {"longest": LONGEST, "hidden": 64, "embedding": 16, "batch": 32}
+learnt = {name: learn(Reverse(attention=name, **sizes)) for name in ("none", "location")}
+
+# %%
+rng, EACH = np.random.default_rng(7), 100
+tested = np.arange(2, 2 * LONGEST + 1, 2)
+texts = backwards(rng, np.repeat(tested, EACH), 2 * LONGEST)
+fig, axes = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
+for name, (model, params, losses) in learnt.items():
+    shares = exact(model, params, texts).reshape(-1, EACH).mean(axis=1)
+    axes[0].plot(losses, label=f"attention: {name}", linewidth=0.9)
+    axes[1].plot(tested, shares, "o-", label=f"attention: {name}")
+    print(f"{name:9}", {int(n): float(round(share, 2)) for n, share in zip(tested, shares, strict=True)})
+axes[0].set(xlabel="update", ylabel="−log P a letter, nats", title="learning to reverse")
+axes[1].axvspan(LONGEST, 2 * LONGEST, color="0.9", label="longer than any learnt from")
+axes[1].set(xlabel="length", ylabel="right to the last letter", title="the bottleneck")
+for ax in axes:
+    ax.legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# The fixed C fails where the letters become too many for it, long before the greatest length that it has learnt from.
+# With attention nothing has to pass through C, and the same weights read texts that are longer than any they have seen.
+#
+# ## What is read
+# `alignment` gives α(t) for every symbol that is written. For a text twice as long as any that was learnt from:
+
+# %%
+model, params, _ = learnt["location"]
+text = "thequickbrownfoxjumpsov"
+answer = translate(model, params, text, source_symbols=LETTERS, target_symbols=LETTERS, bound=2 * LONGEST + 1)
+print(text, "→", "".join(answer.answer))
+fig, ax = plt.subplots(figsize=(5, 4.6), layout="constrained")
+ax.imshow(answer.weights, cmap="Blues", vmin=0, vmax=1)
+ax.set_xticks(range(len(text)), text)
+ax.set_yticks(range(len(answer.answer)), answer.answer)
+ax.set(xlabel="read", ylabel="written", title="α")
+plt.show()
+
+# %% [markdown]
+# ## Attention is a cell
+# `Attending(cell, attention)` has the four methods of a cell, so `unroll`, explicit BPTT, masks and the rest are those
+# of every other cell. Here its two gradients, and five scores on one problem. An all-masked row (the last) reads 0.
+
+# %%
+states = jax.random.normal(jax.random.key(3), (9, 2, 6))
+xs = jax.random.normal(jax.random.key(4), (5, 2, 3))
+source_mask = jaxrnn.mask_from_lengths(jnp.array([9, 0]), 9)
+
+
+def loss(run, cell, params, states):
+    return jnp.sum(run(cell, params, xs, cell.attend_to(params, states, mask=source_mask))[1] ** 2)
+
+
+for score in ("additive", "location", "dot", "general", "scaled"):
+    cell = jaxrnn.Attending(jaxrnn.LSTM(3 + 6, 6), jaxrnn.Attention(6, 6, score), source=9)
+    params = cell.init(jax.random.key(5))
+    by_scan, by_bptt = (
+        jax.jit(jax.grad(partial(loss, run, cell), argnums=(0, 1)))(params, states)
+        for run in (jaxrnn.unroll, jaxrnn.unroll_bptt)
+    )
+    largest = max(float(abs(a - b).max()) for a, b in zip(*map(jax.tree.leaves, (by_scan, by_bptt)), strict=True))
+    carry, _ = jaxrnn.unroll(cell, params, xs, cell.attend_to(params, states, mask=source_mask))
+    print(f"{score:9} largest difference of the gradients {largest:.0e}   Σα = {carry.reading.weights.sum((1, 2))}")
+
+# %% [markdown]
+# Keys and values lie in the carry, which hands them on unchanged; both ways to the gradient see that, and keep them
+# once. The explicit pass makes the scores' tanh again on the way back instead of keeping it for every t. Temporary
+# memory of a gradient over 100 steps that attend to 100 positions, 32 rows, 128 units:
+
+# %%
+big = jaxrnn.Attending(jaxrnn.LSTM(32 + 128, 128), jaxrnn.Attention(128, 128), source=100)
+shapes = jax.eval_shape(big.init, jax.random.key(0))
+inputs = jax.ShapeDtypeStruct((100, 32, 32), jnp.float32), jax.ShapeDtypeStruct((100, 32, 128), jnp.float32)
+for run in (jaxrnn.unroll, jaxrnn.unroll_bptt):
+
+    def big_loss(params, xs, states, run=run):
+        return jnp.sum(run(big, params, xs, big.attend_to(params, states))[1])
+
+    memory = jax.jit(jax.grad(big_loss)).lower(shapes, *inputs).compile().memory_analysis().temp_size_in_bytes
+    print(f"{run.__name__:12} {memory / 2**20:7.1f} MiB")
+print(f"keys and values, were they kept at every step: {100 * 2 * 32 * 100 * 128 * 4 / 2**20:.0f} MiB")
+
+# %% [markdown]
+# With real data, from the command line: `jaxrnn train --task dates` learns to write dates of five languages as ISO does,
+# `--task numbers` number words as digits; `jaxrnn translate "3 février 2019" --alignment` shows what was read.
