@@ -177,5 +177,5 @@ for run in (jaxrnn.unroll, jaxrnn.unroll_bptt):
 print(f"keys and values, were they kept at every step: {100 * 2 * 32 * 100 * 128 * 4 / 2**20:.0f} MiB")
 
 # %% [markdown]
-# With real data, from the command line: `jaxrnn train --task dates` learns to write dates of five languages as ISO does,
+# With real data, from the command line: `jaxrnn train --task dates` learns to write dates of five languages as ISO,
 # `--task numbers` number words as digits; `jaxrnn translate "3 février 2019" --alignment` shows what was read.

@@ -154,9 +154,14 @@ def spelled() -> tuple[Data, str]:
     rng = np.random.default_rng(0)
     top = 10 ** rng.integers(1, BOUND, size=8 * EXAMPLES)  # every number of digits as often
     numbers = np.unique((rng.random(len(top)) * top).astype(int))
-    numbers = [int(n) for n in rng.permutation(numbers)]
-    short = [n for n in numbers if len(spell(n)) <= LEARNT][: EXAMPLES + HELD_OUT]
-    longer = [n for n in numbers if len(spell(n)) > LEARNT][:HELD_OUT]
+    short: list[int] = []
+    longer: list[int] = []
+    for number in map(int, rng.permutation(numbers)):
+        which, size = (short, EXAMPLES + HELD_OUT) if len(spell(number)) <= LEARNT else (longer, HELD_OUT)
+        if len(which) < size:
+            which.append(number)
+        elif len(short) == EXAMPLES + HELD_OUT and len(longer) == HELD_OUT:
+            break
     sets = (short[:EXAMPLES], LEARNT), (short[EXAMPLES:], LEARNT), (longer, LONGEST)
     train, held_out, longer_ones = (_pairs(some, time) for some, time in sets)
     shown = tuple(" ".join(spell(n)) for n in (*short[-3:], longer[0]))
