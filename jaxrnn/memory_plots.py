@@ -56,7 +56,7 @@ def draw_heads(
 
 
 def _weightings(model: ManyToMany, params: PatternParams, xs: np.ndarray) -> dict[str, np.ndarray]:
-    """w⁽ᵗ⁾ of each head, `[time, slots]`, over the slots that any head ever looks at."""
+    """w⁽ᵗ⁾ of each head, `[time, slots]`, from the first slot to the last that a head ever looks at."""
     if not isinstance(model.cell, NTM):
         return {}
     heads, (reads, writes) = {}, head_positions(model.cell, params.cell, jnp.asarray(xs))
@@ -65,7 +65,7 @@ def _weightings(model: ManyToMany, params: PatternParams, xs: np.ndarray) -> dic
             heads[f"{kind} head {h + 1}" if weightings.shape[-2] > 1 else f"{kind} head"] = weightings[:, 0, h]
     # the slots are a ring: begin half a ring before slot 0, where the heads start
     heads = {name: np.roll(w, w.shape[1] // 2, axis=1) for name, w in heads.items()}
-    used = np.flatnonzero(np.max([w.max(0) for w in heads.values()], axis=0) > 0.05)
+    used = np.flatnonzero(np.max([w.max(0) for w in heads.values()], axis=0) > 0.25)
     low, high = (used[0], used[-1] + 1) if len(used) else (0, None)
     return {name: w[:, low:high] for name, w in heads.items()}
 
