@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import tyro
 from tqdm import tqdm
 
-from benchmarks import attention, long, ntm, report, reservoirs, sampling, trees, wirings
+from benchmarks import attention, compile, long, ntm, report, reservoirs, sampling, trees, wirings
 from benchmarks.contenders import CellName, Configuration, present
 from benchmarks.timing import compiled, interleaved
 
@@ -97,3 +97,4 @@ if __name__ == "__main__":
     wirings.main()
     reservoirs.main()
     attention.main()
+    compile.main()

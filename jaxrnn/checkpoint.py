@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+import jax
 import numpy as np
 from jaxtyping import PyTree
 
@@ -208,7 +209,10 @@ def _orbax() -> Iterator[tuple]:
     logger.setLevel(logging.CRITICAL)
     try:
         # without OCDBT each leaf has files of its own, so that what cannot be read has a name
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False)) as checkpointer:
+        # each process writes what it is given, and waits for no other
+        alone = ocp.options.MultiprocessingOptions(jax.process_index(), {jax.process_index()}, "alone")
+        handler = ocp.PyTreeCheckpointHandler(use_ocdbt=False, multiprocessing_options=alone)
+        with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
             yield ocp, checkpointer
     finally:
         logger.setLevel(level)

@@ -10,12 +10,14 @@ import numpy as np
 
 from jaxrnn import checkpoint, plots, weights
 from jaxrnn.commands import runs
+from jaxrnn.commands.cluster import agreed, shares
 from jaxrnn.commands.experiment import Experiment
 from jaxrnn.commands.progress import Progress
 from jaxrnn.commands.sample import write_sample
 from jaxrnn.commands.signals import stop_wishes
+from jaxrnn.devices import spread_updates
 from jaxrnn.tasks import Illustrates
-from jaxrnn.train import TrainState, updates
+from jaxrnn.train import TrainState
 
 
 def fit(begun: Experiment, state: TrainState, data: Any, path: Path) -> int:
@@ -23,19 +25,22 @@ def fit(begun: Experiment, state: TrainState, data: Any, path: Path) -> int:
     _introduce(begun, state, path)
     task, training, started = begun.task, begun.training, time.perf_counter()
     step, key = int(state.step), training.keys()[1]
+    rows, devices = shares(task)
     with stop_wishes() as wishes, Progress(training.steps, step, task.unit) as progress:
-        while step < training.steps and not wishes:
+        stop = agreed(wishes)
+        while step < training.steps and not stop:
             edge = training.next_edge(step)
             batches = [task.batch_at(data, training.seed, k) for k in range(step, edge)]
             batches = jax.tree.map(lambda *arrays: np.stack(arrays), *batches)
-            state, losses = updates(begun.loss_fn, begun.optimizer, state, batches, key)
+            run = begun.loss_fn, begun.optimizer, state, batches, key
+            state, losses = spread_updates(*run, rows=rows, devices=devices)
             _note(begun, np.asarray(losses), edge, path, progress)
-            step = edge
+            step, stop = edge, agreed(wishes)
             if step % training.every == 0 or step == training.steps:
                 _measure(begun, state, data, path, progress)
-            elif wishes:
+            elif stop:
                 _save(begun, state, path)
-    return _finish(begun, state, data, path, time.perf_counter() - started, wishes)
+    return _finish(begun, state, data, path, time.perf_counter() - started, stop)
 
 
 def _introduce(begun: Experiment, state: TrainState, path: Path) -> None:

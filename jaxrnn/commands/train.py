@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxrnn import checkpoint
 from jaxrnn.commands import runs
+from jaxrnn.commands.cluster import Cluster, joined
 from jaxrnn.commands.experiment import Training, experiment, restore, saved_options
 from jaxrnn.commands.fit import fit
 from jaxrnn.commands.memory import check_memory
@@ -43,8 +44,8 @@ def run(argv: list[str]) -> int:
     path = runs.find(first.run) if first.resume else None
     config = None if path is None else checkpoint.read_config(runs.checkpoints(path))
     name = _task_name(first.task, config)
-    parts = {"task": TASKS[name], "training": partial(Training, **TASKS[name].training), "folder": Folder}
-    kinds = {"task": TASKS[name], "training": Training, "folder": Folder}
+    kinds = {"task": TASKS[name], "training": Training, "folder": Folder, "cluster": Cluster}
+    parts = kinds | {"training": partial(Training, **TASKS[name].training)}
     options: Any = dataclasses.make_dataclass(
         "Options",
         [(part, kind, dataclasses.field(default_factory=parts[part])) for part, kind in kinds.items()],
@@ -52,10 +53,14 @@ def run(argv: list[str]) -> int:
     )
     read = partial(parse, options, argv, prog="jaxrnn train", description=HELP.format(tasks=", ".join(TASKS)))
     if path is None or config is None:
-        return _begin(read())
-    saved = options(*saved_options(config), Folder())
-    _refuse_changes(path, saved, read(default=saved))
-    return _resume(path)
+        given = read()
+        with joined(given.cluster) as elsewhere:
+            return _begin(given, elsewhere)
+    saved = options(*saved_options(config), Folder(), Cluster())
+    given = read(default=saved)
+    _refuse_changes(path, saved, given)
+    with joined(given.cluster) as elsewhere:
+        return _resume(path, elsewhere)
 
 
 def _first_words(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -103,21 +108,22 @@ def _refuse_changes(path: Path, saved: Any, given: Any) -> None:
                 raise InputError(f"{option} {new}: {path} was begun with {old}, and a resumed run keeps its options.")
 
 
-def _begin(given: Any) -> int:
-    """A new run."""
+def _begin(given: Any, elsewhere: Path | None) -> int:
+    """A new run, in its own folder, or elsewhere if the first of several processes has that."""
     data, facts = given.task.load()
     begun = experiment(given.task, given.training, facts)
     check_memory(begun, data)
-    path = runs.create(given.folder.run, begun.config()["task"])
+    path = runs.create(given.folder.run if elsewhere is None else str(elsewhere), begun.config()["task"])
     return fit(begun, begun.init(), data, path)
 
 
-def _resume(path: Path) -> int:
-    """A run from its last checkpoint, on the same data."""
+def _resume(path: Path, elsewhere: Path | None) -> int:
+    """A run from its last checkpoint, on the same data; what it writes goes elsewhere if that is given."""
     begun, state = restore(path)
     data, facts = begun.task.load()
     if facts != begun.facts:
         raise InputError(f"{path}: the data has changed since this run began; begin a new one.")
+    path = path if elsewhere is None else runs.create(str(elsewhere), begun.config()["task"])
     runs.rewind_metrics(path, int(state.step))
     if state.step >= begun.training.steps:
         print(f"{path}: is finished, all {state.step} updates are made.")

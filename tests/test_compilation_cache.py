@@ -1,0 +1,49 @@
+"""JAX's persistent compilation cache holds this library's programs: a second start compiles nothing."""
+
+from collections import Counter
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+
+from jaxrnn import GRU, unroll_bptt
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """An empty cache, and what was found in it."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    found: Counter = Counter()
+
+    def listen(event: str, **_) -> None:
+        if event.startswith("/jax/compilation_cache/cache_"):
+            found[event.rsplit("_", 1)[-1]] += 1
+
+    for name, value in zip(names, (str(tmp_path), 0.0), strict=True):
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    jax.monitoring.register_event_listener(listen)
+    yield tmp_path, found
+    jax.monitoring.unregister_event_listener(listen)
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+def test_a_program_is_compiled_once_and_then_read(cache):
+    folder, found = cache
+    cell = GRU(3, 5)
+    params, xs = cell.init(jax.random.key(0)), jnp.ones((4, 2, 3))
+
+    def start():
+        """A function of its own, so that nothing in memory knows its program."""
+        program = jax.jit(jax.grad(lambda params, xs: jnp.sum(unroll_bptt(cell, params, xs)[1])))
+        found.clear()
+        program.lower(params, xs).compile()
+        return dict(found)
+
+    assert start() == {"misses": 1}
+    assert list(folder.iterdir())
+    assert start() == {"hits": 1}
