@@ -29,10 +29,10 @@ def _flow(ax, diagnosis):
     steps = np.arange(1, len(diagnosis.profile) + 1)
     for values, style, label in (
         (diagnosis.profile, "o-", "‖∇h(t) L‖"),
-        (diagnosis.flow[::-1] * diagnosis.profile[-1], "--", "what comes from the last step"),
+        (diagnosis.flow[::-1] * diagnosis.profile[-1], "--", "what comes from a row's last step"),
     ):
         shown = np.where(np.isfinite(values) & (values > 0), values, np.nan)
-        ax.plot(steps, shown, style, markersize=3, label=label)
+        ax.plot(steps[-len(shown) :], shown, style, markersize=3, label=label)
     ax.set(xlabel="t", yscale="log", title="Gradient flow")
     ax.legend(frameon=False, fontsize=8)
 

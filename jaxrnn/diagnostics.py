@@ -34,6 +34,7 @@ from jaxrnn.regularizers import Loss
 from jaxrnn.sensitivity import check_differentiable, memory_length, step_jacobians
 from jaxrnn.trajectory import as_vectors, from_vector, trajectory
 from jaxrnn.types import Carry, Cell, Params
+from jaxrnn.unroll import select, zeros
 
 FACTOR, FLAT, SHRUNK, EXPONENTS = 100.0, 0.05, 0.25, 16
 """The limits above, and how many Lyapunov exponents are shown."""
@@ -79,7 +80,8 @@ class Diagnosis(NamedTuple):
     profile: np.ndarray
     """‖∇_{h⁽ᵗ⁾}L‖ of the whole loss, over rows: `[time]`."""
     flow: np.ndarray
-    """‖(∂h⁽τ⁾/∂h⁽τ⁻ⁿ⁾)ᵀ g‖/‖g‖ after n = 0, 1, … steps back, g = ∇_{h⁽τ⁾}L; the geometric mean over rows: `[time]`."""
+    """‖(∂h⁽τ⁾/∂h⁽τ⁻ⁿ⁾)ᵀ g‖/‖g‖ after n = 0, 1, … steps back, g = ∇_{h⁽τ⁾}L; from the last valid step of each row;
+    the geometric mean over rows: `[distances]`."""
     lyapunov: np.ndarray
     """The largest Lyapunov exponents, the mean over rows: `[count]`."""
     eigenvalues: np.ndarray
@@ -120,7 +122,8 @@ def diagnose(
       A `Diagnosis`: verdict, advice and the numbers behind them; `.figure()` draws it.
 
     Raises:
-      TypeError, ValueError: as `unroll`; a cell without a derivative; fewer than 2 steps.
+      TypeError, ValueError: as `unroll`; a cell without a derivative; fewer than 2 steps; a loss that does not depend
+        on the last valid step of any row.
 
     >>> from jaxrnn import Elman, ElmanParams
     >>> params = ElmanParams(jnp.ones((1, 2)), 0.5 * jnp.eye(2), jnp.zeros(2))
@@ -141,10 +144,11 @@ def diagnose(
     size = as_vectors(run.after, axes).shape[-1]
     exponents = lyapunov_spectrum(cell, params, xs, carry, mask=mask, count=min(EXPONENTS, size))
     flat = np.asarray(_flat(cell, params, run.before, run.zs, mask, axes))
-    steps = flow.shape[0]
-    rate, memory = _rate(flow), float(np.median(memory_length(jnp.asarray(flow[::-1].reshape(steps, -1)))))
-    saturation, mean_flow = float(flat.mean()), _geometric_mean(flow.reshape(steps, -1))
-    verdict = _verdict(rate, steps, saturation, bool(np.isfinite(profile).all() and np.isfinite(row_norms).all()))
+    rows, steps = _rows_that_tell(flow), profile.shape[0]
+    rate, mean_flow = _rate(rows), _geometric_mean(rows)
+    memory = float(np.median(memory_length(jnp.nan_to_num(jnp.asarray(rows[::-1]), nan=1.0, posinf=jnp.inf))))
+    saturation = float(flat.mean())
+    verdict = _verdict(rate, len(rows), saturation, bool(np.isfinite(profile).all() and np.isfinite(row_norms).all()))
     return Diagnosis(
         verdict,
         ADVICE[verdict].format(rate=rate, memory=memory, saturation=saturation, steps=steps),
@@ -164,16 +168,25 @@ def diagnose(
 
 def _gradients(cell, params, xs, loss, carry, mask, run):
     """‖∇_{h⁽ᵗ⁾}L‖ `[time, *batch]`, the flow from the last step `[time, *batch]`, each row's ‖∇_θ L‖ `[rows]`."""
-    _, *batch = leading_axes(xs)
+    time, *batch = leading_axes(xs)
     results = run.carry, run.ys
     dcarry, dys = storable(results, jax.grad(loss, argnums=(0, 1), allow_int=True)(*results))
     profile = bptt(cell, params, xs, carry, dcarry, dys, mask=mask).carries
-    last = jax.tree.map(lambda d: d.at[:-1].set(0), dys)
-    back = as_vectors(bptt(cell, params, xs, carry, dcarry, last, mask=mask).carries, len(batch) + 1)
-    norms = jnp.linalg.norm(back, axis=-1)[::-1]
-    flow = norms / jnp.where(norms[0] > 0, norms[0], 1)
+    t = jnp.arange(time).reshape(-1, *[1] * len(batch))
+    last = jnp.max(jnp.where(jnp.ones_like(t) > 0 if mask is None else mask, t, -1), axis=0) + jnp.zeros(batch, int)
+    share = select(t == last, dys, zeros(dys))
+    back = as_vectors(bptt(cell, params, xs, carry, dcarry, share, mask=mask).carries, len(batch) + 1)
     row_norms = _row_norms(cell, params, *_rows((xs, mask, dys), 1, batch), *_rows((carry, dcarry), 0, batch))
-    return jnp.linalg.norm(as_vectors(profile, len(batch) + 1), axis=-1), flow, row_norms
+    profile = jnp.linalg.norm(as_vectors(profile, len(batch) + 1), axis=-1)
+    return profile, _by_distance(jnp.linalg.norm(back, axis=-1), last), row_norms
+
+
+def _by_distance(norms, last):
+    """‖δ⁽ˡ⁻ⁿ⁾‖/‖δ⁽ˡ⁾‖ for n = 0, 1, …, l a row's last valid step; ∞ if not finite, NaN beyond t = 0 or if δ⁽ˡ⁾ = 0."""
+    n = jnp.arange(norms.shape[0]).reshape(-1, *[1] * last.ndim)
+    back = jnp.take_along_axis(norms, jnp.maximum(last - n, 0), axis=0)
+    ratio = jnp.where(jnp.isfinite(back), back, jnp.inf) / jnp.where(back[0] > 0, back[0], 1)
+    return jnp.where((n <= last) & (back[0] != 0), ratio, jnp.nan)
 
 
 def _rows(trees, axis: int, batch: list[int]):
@@ -229,21 +242,37 @@ def _eigenvalues(cell, params, xs, carry, mask) -> np.ndarray:
 
     xs_row, mask_row, carry_row = first(xs, 1), first(mask, 1), first(carry, 0)
     js = step_jacobians(cell, params, xs_row, carry_row, mask=mask_row)
-    return -np.sort(-np.abs(np.linalg.eigvals(np.asarray(js))), axis=-1)
+    js = np.array(js)
+    finite = np.isfinite(js)
+    found = -np.sort(-np.abs(np.linalg.eigvals(np.where(finite, js, 0))), axis=-1)
+    found[~np.all(finite, axis=(1, 2))] = np.nan
+    return found
+
+
+def _rows_that_tell(flow: np.ndarray) -> np.ndarray:
+    """The rows whose loss has a gradient at their last step, `[distance, rows]`, as far as the longest reaches."""
+    flow = flow.reshape(flow.shape[0], -1)
+    flow = flow[:, ~np.isnan(flow[0])]
+    if not flow.shape[1]:
+        raise ValueError(
+            "`loss` must depend on the last valid step of a row, by `ys` or `carry`: nothing flows from there."
+        )
+    return flow[~np.isnan(flow).all(axis=1)]
 
 
 def _geometric_mean(flow: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.exp(np.mean(np.log(flow), axis=1))
+    """Over the rows that reach so far."""
+    with np.errstate(divide="ignore"):
+        return np.exp(np.nanmean(np.log(flow), axis=1))
 
 
-def _rate(flow: np.ndarray) -> float:
+def _rate(rows: np.ndarray) -> float:
     """The factor a step, from as far back as the numbers reach; the mean over rows."""
-    flow = _geometric_mean(flow.reshape(flow.shape[0], -1))
+    flow = _geometric_mean(rows)
     if not np.isfinite(flow).all():
         return float("inf")
-    reached = max(int(np.flatnonzero(flow > 0)[-1]), 1) if (flow > 0).any() else 1
-    return float(flow[reached] ** (1 / reached))
+    reached = max(int(np.flatnonzero(flow > 0)[-1]), 1)
+    return float(flow[min(reached, len(flow) - 1)] ** (1 / reached))
 
 
 def _verdict(rate: float, steps: int, saturation: float, finite: bool) -> str:

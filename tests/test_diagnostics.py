@@ -276,7 +276,8 @@ def test_small_tanh_weights_vanish_and_are_not_called_saturated():
 
 def test_dead_relus_are_saturated_and_a_gradient_that_is_not_finite_explodes():
     cell, params = plain(orthogonal(N), activation="relu")
-    assert diagnose(cell, params._replace(b=jnp.full(N, -50.0)), XS, at_the_end).verdict == "saturated"
+    dead = params._replace(b=jnp.full(N, -50.0))
+    assert diagnose(cell, dead, XS, lambda carry, ys: jnp.mean(carry)).verdict == "saturated"
     cell, params = plain(1e200 * jnp.eye(N), activation="identity")
     assert diagnose(cell, params, XS, at_the_end).verdict == "exploding"
 
@@ -317,3 +318,18 @@ def test_one_step_tells_nothing_and_is_named():
     cell, params = plain(orthogonal(N))
     with pytest.raises(ValueError, match="`xs` must have at least 2 steps"):
         diagnose(cell, params, XS[:1], at_the_end)
+
+
+def test_the_flow_starts_at_each_row_s_last_valid_step_and_a_loss_without_one_is_named():
+    cell, params = CASES["vanishing"]
+    lengths = jnp.array([TIME, 30, 3, 0, 20])
+    mask = jnp.arange(TIME)[:, None] < lengths
+
+    def at_each_end(carry, ys):
+        return jnp.sum(jnp.take_along_axis(ys, jnp.maximum(lengths - 1, 0)[None, :, None], axis=0))
+
+    diagnosis = diagnose(cell, params, XS, at_each_end, mask=mask)
+    np.testing.assert_allclose(diagnosis.flow, 0.5 ** np.arange(TIME), rtol=1e-9)
+    assert diagnosis.verdict == "vanishing" and diagnosis.rate == pytest.approx(0.5) and diagnosis.memory == 2
+    with pytest.raises(ValueError, match="`loss` must depend on the last valid step of a row"):
+        diagnose(cell, params, XS, lambda carry, ys: jnp.sum(ys[0]))
