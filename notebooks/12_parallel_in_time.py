@@ -141,7 +141,7 @@ plt.show()
 
 # %%
 xs_long = normal(2, 200, 1, INPUT)
-for solver in (Newton(), Newton("diagonal"), Newton("diagonal", trust=0.1)):
+for solver in (Newton(), Newton("diagonal")):
     report = jaxrnn.newton(cell, params, xs_long, solver=solver)[2]
     print(f"{int(report.iterations[0]):3} updates, residual {float(report.residual[0]):.0e}  {solver}")
 
@@ -196,7 +196,7 @@ base = jax.tree.map(lambda a: a.astype(float), plain.init(jax.random.key(0)))
 weights = normal(3, SIZE, SIZE) / SIZE**0.5
 drive = 0.3 * normal(4, STEPS, 1, 2)
 solver = Newton(iterations=STEPS)
-gains = np.concatenate([np.linspace(0.2, 1.6, 11), np.linspace(1.8, 4, 5)])
+gains = np.concatenate([np.linspace(0.2, 1.6, 11), np.linspace(1.8, 4, 4)])
 exponents, counts, advised = [], [], []
 for gain in gains:
     at_gain = base._replace(w=gain * weights)
@@ -248,7 +248,7 @@ def milliseconds(member, cell, params, xs):
 print(f"{jax.devices()[0].device_kind}\n{'τ':>7}{'MinGRU loop':>14}{'associative':>14}{'GRU loop':>11}{'Newton':>9}")
 small, gated = jaxrnn.MinGRU(INPUT, 16), jaxrnn.GRU(INPUT, 8)
 small_params, gated_params = small.init(jax.random.key(0)), gated.init(jax.random.key(0))
-for steps in (1_000, 10_000):
+for steps in (10_000,):
     sequence = normal(5, steps, INPUT)
     row = [
         milliseconds(jaxrnn.unroll, small, small_params, sequence),
