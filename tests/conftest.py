@@ -1,6 +1,5 @@
 """What every test stands on: the CPU, float64, cheap compilation, fixed seeds."""
 
-import gc
 import os
 import types
 
@@ -44,7 +43,6 @@ def _check_annotated_functions_only() -> None:
     jaxtyping.jaxtyped = of_annotated
 
 
-gc.set_threshold(100_000, 50, 100)
 _check_annotated_functions_only()
 _start_backend()
 settings.register_profile(
