@@ -1,8 +1,8 @@
 """Seconds from a function to its program: against the number of steps, the cell and the number of layers.
 
 The gradient of a loss over `unroll_bptt`, batch 4, hidden 32, float32; tracing, lowering and compiling, with an empty
-compilation cache.  From 100 on the number of steps should not matter (below 64 a turn of the loop is one step, above it
-four tiny ones): the last column of the first table says by how much it does.
+compilation cache.  The number of steps should not matter, but that from 64 on a turn of the loop may be four tiny
+steps: the last column of the first table says by how much it does.
 
     python -m benchmarks.compile
     python -m benchmarks.compile --lengths 10 1000 --repeats 1
@@ -28,7 +28,7 @@ SIZE = 32
 
 
 def main(
-    lengths: tuple[int, ...] = (100, 1000, 10_000), layers: tuple[int, ...] = (1, 2, 4, 8), repeats: int = 3
+    lengths: tuple[int, ...] = (10, 100, 1000, 10_000), layers: tuple[int, ...] = (1, 2, 4, 8), repeats: int = 3
 ) -> None:
     """Print both tables.
 

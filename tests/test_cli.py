@@ -1,5 +1,6 @@
 """The command line as a user meets it: real arguments, files, processes, signals and terminals."""
 
+import contextlib
 import json
 import os
 import pty
@@ -22,6 +23,7 @@ from jaxrnn.checkpoint import latest_step
 from jaxrnn.commands.gradients import Row, table
 from jaxrnn.commands.progress import Progress
 from jaxrnn.commands.runs import append_metrics, rewind_metrics
+from jaxrnn.commands.signals import stop_wishes
 from jaxrnn.commands.ways import ways
 
 TEXT = "".join(f"{n} bottles of beer on the wall, {n} bottles of beer.\n" for n in range(99, 0, -1))
@@ -204,6 +206,20 @@ def test_sigterm_saves_too(here, process):
     out, err = run.communicate(timeout=60)
     assert run.returncode == 143 and "stopped and saved" in out and "Traceback" not in err, err
     assert latest_step(here / "r/checkpoints") >= 18
+
+
+def test_a_signal_before_the_first_update_leaves_a_run_that_can_be_resumed(here, monkeypatch, capsys):
+    @contextlib.contextmanager
+    def at_once():
+        with stop_wishes() as wishes:
+            os.kill(os.getpid(), signal.SIGTERM)
+            yield wishes
+
+    with monkeypatch.context() as patched:
+        patched.setattr("jaxrnn.commands.fit.stop_wishes", at_once)
+        assert main(["train", "--file", "beer.txt", *TINY]) == 143
+    assert latest_step(here / "runs/text/checkpoints") == 0
+    assert main(["train", "--resume"]) == 0 and latest_step(here / "runs/text/checkpoints") == 6
 
 
 def test_metrics_that_a_kill_left_behind_the_checkpoint_are_taken_back(tmp_path):
@@ -432,8 +448,15 @@ def test_gradients_prints_every_algorithm_in_one_table_and_the_exact_ones_agree(
     wide = [(name, float(a)) for dtype, name, a, _ in rows if dtype == "float64"]
     narrow = [(name, float(a), float(b)) for dtype, name, a, b in rows if dtype == "float32"]
     assert len(wide) == 8 and all(delta < 1e-13 for _, delta in wide)
+    assert all(delta < 1e-14 for _, delta in wide[:3])  # jax.grad, and explicit BPTT by either rules
     assert [name for name, *_ in narrow[:8]] == [name for name, _ in wide]
     assert all(a < 1e-5 and 1e-9 < b < 1e-5 for _, a, b in narrow[:8])
+    assert all(a < 1e-6 and b < 1e-6 for _, a, b in narrow[:3])
+    assert [name for name, _ in wide[:3]] == [
+        "jax.grad of unroll",
+        "explicit, autodiff rules",
+        "explicit, hand-written rules",
+    ]
     approximate = dict((name.split(",")[0], b) for name, _, b in narrow[8:])
     assert set(approximate) == {"≈ truncated", "≈ SnAp-1", "≈ UORO"} and min(approximate.values()) > 1e-4
     assert "left out: e-prop: not defined" in text

@@ -28,6 +28,8 @@ def fit(begun: Experiment, state: TrainState, data: Any, path: Path) -> int:
     rows, devices = shares(task)
     with stop_wishes() as wishes, Progress(training.steps, step, task.unit) as progress:
         stop = agreed(wishes)
+        if stop:  # before the first update: there is something to resume all the same
+            _save(begun, state, path)
         while step < training.steps and not stop:
             edge = training.next_edge(step)
             batches = [task.batch_at(data, training.seed, k) for k in range(step, edge)]

@@ -13,7 +13,7 @@ class Progress:
     """A bar of `steps` updates with the loss, the task's score and its speed; a context manager.
 
     Args:
-      steps: updates in all; done: those that an earlier session made.
+      steps: updates in all; done: those made before the run was resumed.
       unit: what speed is counted in.
     """
 
@@ -35,7 +35,7 @@ class Progress:
         self.bar.close()
 
     def speed(self) -> float:
-        """Units a second since the start of this session."""
+        """Units a second since this process began."""
         return self.units / max(time.perf_counter() - self.started, 1e-9)
 
     def update(self, steps: int, units: int, loss: float, metrics: dict[str, float]) -> None:

@@ -19,7 +19,7 @@ from jaxrnn.tasks import TASKS
 HELP = """Learn a task; without one, a character language model.
 
 examples:
-  jaxrnn train                            Python's own documentation, 2 minutes
+  jaxrnn train                            Python's own documentation, a minute
   jaxrnn train --file my.txt              your own text
   jaxrnn train --task NAME --help         another task, and its options
   jaxrnn train --cell gru --hidden 512    another model
