@@ -59,6 +59,7 @@ from jaxrnn.diagnostics import Diagnosis, diagnose
 from jaxrnn.echo import forgetting_rate, intrinsic_plasticity, memory_capacity
 from jaxrnn.fixed_point import Convergence, Newton
 from jaxrnn.forest import Forest, ForestShape, Nodes, node_values, pack
+from jaxrnn.fused.unroll import unroll_fused
 from jaxrnn.generator import Generator, forced_outputs
 from jaxrnn.least_squares import Tracker, track, tracker
 from jaxrnn.linear import (
@@ -350,6 +351,7 @@ __all__ = [
     "unroll_associative",
     "unroll_bptt",
     "unroll_checkpointed",
+    "unroll_fused",
     "unroll_layers",
     "unroll_loss",
     "unroll_newton",

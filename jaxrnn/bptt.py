@@ -136,8 +136,8 @@ def _bptt(cell, params, xs, carry, dcarry, dys, mask, reset, reverse):
     batch_shape = leading_axes(xs)[1:]
     initial, initial_vjp = jax.vjp(lambda p: cell.initial_carry(p, batch_shape), params)
     start = initial if carry is None else carry
-    _, saved = _forward(cell, params, xs, start, mask, reset, reverse)
-    gradients = _backward(cell, saved, dcarry, dys, reverse, True)
+    _, saved = forward(cell, params, xs, start, mask, reset, reverse)
+    gradients = backward(cell, saved, dcarry, dys, reverse, True)
     dparams, carries = gradients.params, gradients.carries
     if carry is None:
         dparams = jax.tree.map(jnp.add, dparams, initial_vjp(tangent(initial, gradients.carry))[0])
@@ -152,16 +152,16 @@ def _bptt(cell, params, xs, carry, dcarry, dys, mask, reset, reverse):
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 6))
 def _unroll_bptt(cell, params, xs, carry, mask, reset, reverse):
-    return _forward(cell, params, xs, carry, mask, reset, reverse)[0]
+    return forward(cell, params, xs, carry, mask, reset, reverse)[0]
 
 
 def _unroll_bptt_fwd(cell, params, xs, carry, mask, reset, reverse):
-    return _forward(cell, params, xs, carry, mask, reset, reverse)
+    return forward(cell, params, xs, carry, mask, reset, reverse)
 
 
 def _unroll_bptt_bwd(cell, reverse, saved, cotangents):
     dcarry, dys = cotangents
-    gradients = _backward(cell, saved, dcarry, dys, reverse)
+    gradients = backward(cell, saved, dcarry, dys, reverse)
     _, xs, carry, *_ = saved
     return gradients.params, tangent(xs, gradients.xs), tangent(carry, gradients.carry), None, None
 
@@ -170,7 +170,7 @@ _unroll_bptt.defvjp(_unroll_bptt_fwd, _unroll_bptt_bwd)
 
 
 @partial(jax.jit, static_argnums=(0, 6))
-def _forward(cell, params, xs, carry, mask, reset, reverse):
+def forward(cell, params, xs, carry, mask, reset, reverse):
     """The results of `unroll`, and all that the backward pass needs."""
     rules = local_rules(cell)
     clean_xs, start, initial, boundary = prepare(cell, params, xs, carry, mask, reset, reverse)
@@ -189,7 +189,7 @@ def _forward(cell, params, xs, carry, mask, reset, reverse):
 
 
 @partial(jax.jit, static_argnums=(0, 4, 5))
-def _backward(cell, saved, dcarry, dys, reverse, every_t=False):
+def backward(cell, saved, dcarry, dys, reverse, every_t=False):
     """The reverse scan (2.2.2), and the sums over t (2.2.3); `carries` only if `every_t`."""
     rules = local_rules(cell)
     params, xs, carry, mask, reset, residuals = saved

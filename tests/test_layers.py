@@ -13,7 +13,7 @@ LAYERS = [
         "L2 all steps",
         "unroll blocks bptt bidirectional multidirectional unroll_layers checkpointed streaming truncated online"
         " unroll_tree bpts"
-        " associative jacobians elk fixed_point newton choose sharded",
+        " associative jacobians elk fixed_point newton choose sharded fused",
     ),
     (
         "L3 objectives",

@@ -1,0 +1,97 @@
+"""Which runs the kernels take, and how these are cut: a rule of shapes, dtype and chip.
+
+A program instance holds the recurrent weights in shared memory, and beside them the blocks that the products of a
+step read.  Padded to `hidden` units, a power of 2 of at least 16, that is at most
+
+    gates · hidden · (hidden + rows) · (bytes of a number),        rows = 16
+
+which must not be above what a program instance can have.  So, at the most:
+
+| compute capability | shared memory | LSTM float32 | LSTM bfloat16 | GRU float32 | GRU bfloat16 |
+|---|---|---|---|---|---|
+| 8.0 (A100) | 163 KiB | 64 | 128 | 64 | 128 |
+| 9.0, 10.x (H100, B200) | 227 KiB | 64 | 128 | 128 | 128 |
+| 8.6, 8.9, 12.x | 99 KiB | 64 | 64 | 64 | 64 |
+
+16 rows are the fewest that a tensor core multiplies; more would leave multiprocessors without work at the batches
+that people train with.  Of warps there is one for 8 units, 4 to 16: compiled by Triton 3.7 for 8.0 and 9.0, both
+kernels then keep a step's blocks in registers, or all but some tens of bytes of them.  Which sizes are *faster* has
+not been measured.
+
+References: NVIDIA, CUDA C++ Programming Guide, "Compute Capabilities" (shared memory per thread block).
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+
+from jaxrnn.cells.gru import GRU
+from jaxrnn.cells.lstm import LSTM
+from jaxrnn.fused.gates import Gates
+from jaxrnn.fused.gru import gru_gates
+from jaxrnn.fused.kernels import Blocking, triton
+from jaxrnn.fused.lstm import lstm_gates
+from jaxrnn.types import Cell
+
+ROWS = 16
+"""Rows of the batch for one program instance."""
+
+DTYPES = (jnp.float32, jnp.bfloat16, jnp.float16)
+"""Of the parameters: what tensor cores multiply (float32 as TF32, unless a higher precision is asked for)."""
+
+_SHARED = {"8.0": 163, "8.7": 163, "9.0": 227, "10.0": 227, "10.3": 227}
+_ANY_SHARED = 99
+
+
+def gates_of(cell: Cell) -> Gates | None:
+    """The cell gate by gate; None if there are no kernels for it."""
+    match cell:
+        case LSTM() if triton is not None:
+            return lstm_gates(cell)
+        case GRU() if triton is not None:
+            return gru_gates(cell)
+    return None
+
+
+def blocking_of(hidden: int) -> Blocking:
+    """How a run with so many hidden units is cut.
+
+    >>> blocking_of(100)
+    Blocking(rows=16, hidden=128, warps=16)
+    """
+    padded = max(16, pl.next_power_of_2(hidden))
+    return Blocking(ROWS, padded, min(max(padded // 8, 4), 16))
+
+
+def fits(cell: Cell, dtype, shared: int) -> bool:
+    """Whether there are kernels for the cell, and `shared` bytes hold its recurrent weights in this dtype.
+
+    >>> [fits(LSTM(3, 128), dtype, 227 * 1024) for dtype in (jnp.float32, jnp.bfloat16)]
+    [False, True]
+    """
+    gates = gates_of(cell)
+    if gates is None or dtype not in DTYPES:
+        return False
+    rows, hidden, _ = blocking_of(cell.hidden_size)
+    return gates.count * hidden * (hidden + rows) * jnp.dtype(dtype).itemsize <= shared
+
+
+def shared_memory() -> int:
+    """Bytes of shared memory for one program instance on this machine's GPUs, the least of them.
+
+    Where there is none, as when a program is made for another machine, the least of those that Triton works for.
+    """
+    try:
+        devices = jax.local_devices(backend="cuda")
+    except RuntimeError:
+        return 1024 * _ANY_SHARED
+    return min(shared_memory_of(device.compute_capability) for device in devices)
+
+
+def shared_memory_of(capability: str) -> int:
+    """Bytes of shared memory for one program instance at a compute capability; 0 below 8.0, where Triton does not work.
+
+    >>> [shared_memory_of(capability) // 1024 for capability in ("7.5", "8.0", "8.9", "9.0")]
+    [0, 163, 99, 227]
+    """
+    return 1024 * (0 if float(capability) < 8 else _SHARED.get(capability, _ANY_SHARED))

@@ -1,0 +1,230 @@
+"""The two kernels: all steps of a block of rows, forwards and backwards, in one launch each.
+
+A row of the batch never waits for another, so the grid is the batch cut into blocks of rows, and no program
+instance waits for another.  Each reads the recurrent weights once and then runs its own loop over t:
+
+    forward    z⁽ᵗ⁾ → h⁽ᵗ⁾, and the record if a gradient will be wanted
+    backward   record⁽ᵗ⁾, ∇y⁽ᵗ⁾ → ∇z⁽ᵗ⁾, from the last step of the run to the first      (2.2.2)
+
+U x⁽ᵗ⁾ + b before, and the sums over t after (2.2.3), are one product each over all steps: XLA's.
+
+What step t + 1 reads is asked for before step t is computed, so that the memory's latency lies beside the
+products.  Rows and hidden units are padded to the block inside the kernel, by masked loads and stores: nothing is
+copied, and a padded unit is 0 at every step, as are its gradients.
+
+Masks and resets act as in `jaxrnn.unroll` and `jaxrnn.bptt`.  The initial carry of these cells is 0, whatever the
+parameters, so nothing flows back through a reset.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jaxtyping import Array
+
+from jaxrnn.fused.gates import Blocks, Gates, Weights
+
+try:
+    from jax.experimental.pallas import triton
+except ImportError:  # a jaxlib that was built without Triton
+    triton = None
+
+
+class Blocking(NamedTuple):
+    """How the arrays are cut; each number is a power of 2."""
+
+    rows: int
+    """Rows of the batch for one program instance."""
+    hidden: int
+    """The hidden units, padded."""
+    warps: int
+    """Warps of one program instance."""
+
+
+class Switches(NamedTuple):
+    """`[time · batch, 1]`, int8, 0 or 1; None where there are none."""
+
+    mask: Array | None
+    reset: Array | None
+    """Before this step, in the order of the run."""
+
+
+def forward(
+    gates: Gates,
+    blocking: Blocking,
+    weights: Weights,
+    zs: Array,
+    carry: Array,
+    switches: Switches,
+    *,
+    reverse: bool,
+    record: bool,
+    interpret: bool,
+) -> tuple[Array, Array, tuple[Array, ...]]:
+    """z⁽ᵗ⁾ of every step → (the last carry, ys, the record).
+
+    Args:
+      gates, blocking: the cell, and how it is cut.
+      weights: W `[hidden, gates · hidden]`, and the vectors `[1, k · hidden]` or None.
+      zs: `[time · batch, gates · hidden]`, time and batch at least 1.
+      carry: its leaves side by side, `[batch, leaves · hidden]`.
+      switches: masks and resets.
+      reverse: from the last step to the first.
+      record: whether the record is kept; else it is ().
+      interpret: run by Pallas' interpreter.
+
+    Returns:
+      carry as it came, ys `[time · batch, hidden]`, and the leaves of the record `[time · batch, k · hidden]`.
+    """
+    (batch, _), (hidden, _) = carry.shape, weights.w.shape
+
+    def kernel(weights, zs, carry, switches, last, ys, records):
+        tile = _tile(blocking, batch, hidden)
+        weights = tile.weights(weights)
+
+        def read(t):
+            return tile.read(zs, t), tile.switches(switches, t)
+
+        def step(carry, at_t, t):
+            z, (keep, reset) = at_t
+            carry = _where(reset, _zeros(carry), carry)
+            after, recorded = gates.step(weights, carry, z)
+            tile.write(ys, _where(keep, after[:1], _zeros(after[:1]), default=True), t)
+            for ref, blocks in zip(records, recorded, strict=False):  # no refs where it is not kept
+                tile.write(ref, blocks, t)
+            return _where(keep, after, carry, default=True)
+
+        tile.write(last, _loop(read, step, tile.read(carry), zs.shape[0] // batch, reverse))
+
+    def like(blocks):
+        return jax.ShapeDtypeStruct((zs.shape[0], blocks * hidden), carry.dtype)
+
+    out = jax.ShapeDtypeStruct(carry.shape, carry.dtype), like(1), tuple(like(k) for k in gates.recorded if record)
+    return _call(kernel, "rnn_forward", blocking, batch, out, interpret)(weights, zs, carry, switches)
+
+
+def backward(
+    gates: Gates,
+    blocking: Blocking,
+    weights: Weights,
+    records: tuple[Array, ...],
+    dcarry: Array,
+    dys: Array,
+    switches: Switches,
+    *,
+    reverse: bool,
+    interpret: bool,
+) -> tuple[Array, Array]:
+    """(∇ of the last carry, ∇y⁽ᵗ⁾) → (∇ of the first carry, ∇z⁽ᵗ⁾), `reverse` being that of the run.
+
+    Args and shapes are those of `forward`.
+    """
+    (batch, _), (steps, hidden) = dcarry.shape, dys.shape
+
+    def kernel(weights, records, dcarry, dys, switches, first, dzs):
+        tile = _tile(blocking, batch, hidden)
+        weights = tile.weights(weights)
+
+        def read(t):
+            return tuple(tile.read(ref, t) for ref in records), tile.read(dys, t), tile.switches(switches, t)
+
+        def step(dcarry, at_t, t):
+            record, dy, (keep, reset) = at_t
+            dafter, (dy,) = (_where(keep, d, _zeros(d), default=True) for d in (dcarry, dy))
+            before, dz = gates.step_bwd(weights, record, dafter, dy)
+            tile.write(dzs, dz, t)
+            before = _where(keep, before, dcarry, default=True)
+            return _where(reset, _zeros(before), before)
+
+        tile.write(first, _loop(read, step, tile.read(dcarry), steps // batch, not reverse))
+
+    dzs = jax.ShapeDtypeStruct((steps, gates.count * hidden), dcarry.dtype)
+    out = jax.ShapeDtypeStruct(dcarry.shape, dcarry.dtype), dzs
+    return _call(kernel, "rnn_backward", blocking, batch, out, interpret)(weights, records, dcarry, dys, switches)
+
+
+class _Tile(NamedTuple):
+    """The rows and the hidden units that a program instance works on; both may reach beyond the arrays."""
+
+    batch: int
+    hidden: int
+    rows: Array
+    """`[rows, 1]`, their numbers."""
+    units: Array
+    """`[1, hidden]`."""
+
+    def read(self, ref, t=0) -> Blocks:
+        """The blocks that lie side by side at step t, 0 outside the array."""
+        return self._load(ref, t * self.batch + self.rows, self._inside())
+
+    def write(self, ref, blocks: Blocks, t=0) -> None:
+        """Stores the blocks side by side at step t."""
+        for k, block in enumerate(blocks):
+            view = ref.at[t * self.batch + self.rows, k * self.hidden + self.units]
+            triton.store(view, block, mask=self._inside())
+
+    def weights(self, refs: Weights) -> Weights:
+        """W and the vectors, padded with 0."""
+        into, there = self.units.T, self.units < self.hidden
+        w = self._load(refs.w, into, (into < self.hidden) & there)
+        return Weights(w, () if refs.v is None else self._load(refs.v, jnp.zeros_like(into[:1]), there))
+
+    def switches(self, refs: Switches, t) -> Switches:
+        """The mask and the reset of step t, `[rows, 1]`, boolean."""
+
+        def read(ref):
+            view = ref.at[t * self.batch + self.rows, jnp.zeros_like(self.rows)]
+            return triton.load(view, mask=self.rows < self.batch, other=0) != 0
+
+        return Switches(*(None if ref is None else read(ref) for ref in refs))
+
+    def _inside(self):
+        return (self.rows < self.batch) & (self.units < self.hidden)
+
+    def _load(self, ref, rows, inside) -> Blocks:
+        views = [ref.at[rows, start + self.units] for start in range(0, ref.shape[1], self.hidden)]
+        return tuple(triton.load(view, mask=inside, other=0) for view in views)
+
+
+def _tile(blocking: Blocking, batch: int, hidden: int) -> _Tile:
+    rows, units = (jnp.arange(size, dtype=jnp.int32) for size in blocking[:2])
+    return _Tile(batch, hidden, (pl.program_id(0) * blocking.rows + rows)[:, None], units[None, :])
+
+
+def _loop(read: Callable, step: Callable, carry: Blocks, time: int, reverse: bool) -> Blocks:
+    """step(carry, read(t), t) for every t in the order of the run, read one step ahead."""
+
+    def at(i):
+        return time - 1 - i if reverse else i
+
+    def body(i, state):
+        carry, at_t = state
+        ahead = read(at(jnp.minimum(i + 1, time - 1)))
+        return step(carry, at_t, at(i)), ahead
+
+    return lax.fori_loop(0, time, body, (carry, read(at(0))))[0]
+
+
+def _where(condition: Array | None, if_true: Blocks, if_false: Blocks, *, default: bool = False) -> Blocks:
+    """`where`, block by block; without a condition it is `default`."""
+    if condition is None:
+        return if_true if default else if_false
+    return tuple(jnp.where(condition, a, b) for a, b in zip(if_true, if_false, strict=True))
+
+
+def _zeros(blocks: Blocks) -> Blocks:
+    return tuple(jnp.zeros_like(block) for block in blocks)
+
+
+def _call(kernel: Callable, name: str, blocking: Blocking, batch: int, out_shape, interpret: bool) -> Callable:
+    return pl.pallas_call(
+        kernel,
+        out_shape=out_shape,
+        grid=(pl.cdiv(batch, blocking.rows),),
+        compiler_params=triton.CompilerParams(num_warps=blocking.warps, num_stages=1),
+        interpret=interpret,
+        name=name,
+    )
