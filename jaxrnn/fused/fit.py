@@ -21,6 +21,8 @@ not been measured.
 References: NVIDIA, CUDA C++ Programming Guide, "Compute Capabilities" (shared memory per thread block).
 """
 
+from typing import TypeGuard
+
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
@@ -29,7 +31,7 @@ from jaxrnn.cells.gru import GRU
 from jaxrnn.cells.lstm import LSTM
 from jaxrnn.fused.gates import Gates
 from jaxrnn.fused.gru import gru_gates
-from jaxrnn.fused.kernels import Blocking, triton
+from jaxrnn.fused.kernels import HAVE_TRITON, Blocking
 from jaxrnn.fused.lstm import lstm_gates
 from jaxrnn.types import Cell
 
@@ -43,14 +45,14 @@ _SHARED = {"8.0": 163, "8.7": 163, "9.0": 227, "10.0": 227, "10.3": 227}
 _ANY_SHARED = 99
 
 
-def gates_of(cell: Cell) -> Gates | None:
-    """The cell gate by gate; None if there are no kernels for it."""
-    match cell:
-        case LSTM() if triton is not None:
-            return lstm_gates(cell)
-        case GRU() if triton is not None:
-            return gru_gates(cell)
-    return None
+def has_kernels(cell: Cell) -> TypeGuard[LSTM | GRU]:
+    """Whether there are kernels for the cell here."""
+    return isinstance(cell, LSTM | GRU) and HAVE_TRITON
+
+
+def gates_of(cell: LSTM | GRU) -> Gates:
+    """The cell gate by gate."""
+    return lstm_gates(cell) if isinstance(cell, LSTM) else gru_gates(cell)
 
 
 def blocking_of(hidden: int) -> Blocking:
@@ -63,17 +65,15 @@ def blocking_of(hidden: int) -> Blocking:
     return Blocking(ROWS, padded, min(max(padded // 8, 4), 16))
 
 
-def fits(cell: Cell, dtype, shared: int) -> bool:
-    """Whether there are kernels for the cell, and `shared` bytes hold its recurrent weights in this dtype.
+def fits(cell: LSTM | GRU, dtype, shared: int) -> bool:
+    """Whether `shared` bytes hold the cell's recurrent weights in this dtype.
 
     >>> [fits(LSTM(3, 128), dtype, 227 * 1024) for dtype in (jnp.float32, jnp.bfloat16)]
     [False, True]
     """
-    gates = gates_of(cell)
-    if gates is None or dtype not in DTYPES:
-        return False
     rows, hidden, _ = blocking_of(cell.hidden_size)
-    return gates.count * hidden * (hidden + rows) * jnp.dtype(dtype).itemsize <= shared
+    needed = gates_of(cell).count * hidden * (hidden + rows) * jnp.dtype(dtype).itemsize
+    return dtype in DTYPES and needed <= shared
 
 
 def shared_memory() -> int:

@@ -29,8 +29,10 @@ from jaxrnn.fused.gates import Blocks, Gates, Weights
 
 try:
     from jax.experimental.pallas import triton
-except ImportError:  # a jaxlib that was built without Triton
-    triton = None
+except ImportError:  # jaxlib for Windows comes without it
+    HAVE_TRITON = False
+else:
+    HAVE_TRITON = True
 
 
 class Blocking(NamedTuple):
@@ -55,7 +57,7 @@ class Switches(NamedTuple):
 def forward(
     gates: Gates,
     blocking: Blocking,
-    weights: Weights,
+    weights: tuple[Array, Array | None],
     zs: Array,
     carry: Array,
     switches: Switches,
@@ -79,7 +81,7 @@ def forward(
     Returns:
       carry as it came, ys `[time · batch, hidden]`, and the leaves of the record `[time · batch, k · hidden]`.
     """
-    (batch, _), (hidden, _) = carry.shape, weights.w.shape
+    (batch, _), (hidden, _) = carry.shape, weights[0].shape
 
     def kernel(weights, zs, carry, switches, last, ys, records):
         tile = _tile(blocking, batch, hidden)
@@ -109,7 +111,7 @@ def forward(
 def backward(
     gates: Gates,
     blocking: Blocking,
-    weights: Weights,
+    weights: tuple[Array, Array | None],
     records: tuple[Array, ...],
     dcarry: Array,
     dys: Array,
@@ -166,11 +168,11 @@ class _Tile(NamedTuple):
             view = ref.at[t * self.batch + self.rows, k * self.hidden + self.units]
             triton.store(view, block, mask=self._inside())
 
-    def weights(self, refs: Weights) -> Weights:
+    def weights(self, refs) -> Weights:
         """W and the vectors, padded with 0."""
-        into, there = self.units.T, self.units < self.hidden
-        w = self._load(refs.w, into, (into < self.hidden) & there)
-        return Weights(w, () if refs.v is None else self._load(refs.v, jnp.zeros_like(into[:1]), there))
+        (w, v), rows, inside = refs, self.units.T, self.units < self.hidden
+        vectors = () if v is None else self._load(v, jnp.zeros_like(self.units), inside)
+        return Weights(self._load(w, rows, (rows < self.hidden) & inside), vectors)
 
     def switches(self, refs: Switches, t) -> Switches:
         """The mask and the reset of step t, `[rows, 1]`, boolean."""

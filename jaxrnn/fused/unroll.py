@@ -31,8 +31,7 @@ from jaxrnn.blocks import shared
 from jaxrnn.bptt import Gradients, backward, forward, unroll_bptt
 from jaxrnn.checks import check_unroll, leading_axes
 from jaxrnn.fused import kernels
-from jaxrnn.fused.fit import blocking_of, fits, gates_of, shared_memory
-from jaxrnn.fused.gates import Weights
+from jaxrnn.fused.fit import blocking_of, fits, gates_of, has_kernels, shared_memory
 from jaxrnn.fused.kernels import Switches
 from jaxrnn.types import Carry, Cell, Inputs, Params
 from jaxrnn.unroll import prepare, select, zeros
@@ -67,7 +66,7 @@ def unroll_fused(
     References: Diamos et al. 2016; Pöppel et al. 2024.
     """
     xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
-    if not _has_steps(xs) or gates_of(cell) is None or not fits(cell, params.w.dtype, shared_memory()):
+    if not (_has_steps(xs) and has_kernels(cell) and fits(cell, params.w.dtype, shared_memory())):
         return unroll_bptt(cell, params, xs, carry, mask=mask, reset=reset, reverse=reverse)
     return _unroll_fused(cell, params, xs, _start(cell, params, xs, carry), mask, reset, reverse, False)
 
@@ -94,7 +93,7 @@ def unroll_interpreted(
     True
     """
     xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
-    if not _has_steps(xs) or gates_of(cell) is None:
+    if not (_has_steps(xs) and has_kernels(cell)):
         return unroll_bptt(cell, params, xs, carry, mask=mask, reset=reset, reverse=reverse)
     return _unroll_fused(cell, params, xs, _start(cell, params, xs, carry), mask, reset, reverse, True)
 
@@ -201,9 +200,9 @@ def _kernel_backward(cell, saved, dcarry, dys, *, reverse, interpret):
     return Gradients(dparams, dxs, _apart(first, carry), None)
 
 
-def _weights(cell, params) -> Weights:
+def _weights(cell, params):
     v = gates_of(cell).vectors(params)
-    return Weights(params.w, None if v is None else v.reshape(1, -1))
+    return params.w, None if v is None else v.reshape(1, -1)
 
 
 def _flat(a):

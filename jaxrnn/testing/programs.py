@@ -36,10 +36,10 @@ def loops(function: Callable, *args) -> list[Loop]:
     return [
         Loop(
             eqn.params["reverse"],
-            sum(inner.primitive.name == "dot_general" for inner in _equations(eqn.params["jaxpr"])),
+            sum(inner.primitive.name == "dot_general" for inner in equations(eqn.params["jaxpr"])),
             tuple(v.aval.shape for v in eqn.outvars[: eqn.params["num_carry"]]),
         )
-        for eqn in _equations(_program(function, *args))
+        for eqn in equations(_program(function, *args))
         if eqn.primitive.name == "scan"
     ]
 
@@ -51,18 +51,18 @@ def _program(function: Callable, *args):
     return live
 
 
-def _equations(jaxpr) -> Iterator:
+def equations(jaxpr) -> Iterator:
     """Every equation, those of inner programs too."""
     for eqn in getattr(jaxpr, "jaxpr", jaxpr).eqns:
         yield eqn
         for inner in jax.tree.leaves(eqn.params, is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")):
             if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
-                yield from _equations(inner)
+                yield from equations(inner)
 
 
 def dots(function: Callable, *args) -> int:
     """The number of matrix products in the program of `function(*args)`."""
-    return sum(eqn.primitive.name == "dot_general" for eqn in _equations(_program(function, *args)))
+    return sum(eqn.primitive.name == "dot_general" for eqn in equations(_program(function, *args)))
 
 
 @law
