@@ -57,7 +57,6 @@ from jaxrnn.clipping import ClippingBias, ClippingState, clip_by_norm, clip_by_v
 from jaxrnn.decode import PADDING, Sequences, greedy, sample, sample_scan
 from jaxrnn.diagnostics import Diagnosis, diagnose
 from jaxrnn.echo import forgetting_rate, intrinsic_plasticity, memory_capacity
-from jaxrnn.fixed_point import Convergence, Newton
 from jaxrnn.forest import Forest, ForestShape, Nodes, node_values, pack
 from jaxrnn.fused.unroll import unroll_fused
 from jaxrnn.generator import Generator, forced_outputs
@@ -93,6 +92,7 @@ from jaxrnn.models.structure import SequenceClassifier, StructureParams, TreeCla
 from jaxrnn.models.symbols import SymbolModel, SymbolModelParams
 from jaxrnn.multidirectional import Cell2D, Multidirectional, unroll_2d, unroll_2d_python
 from jaxrnn.newton import newton, unroll_newton
+from jaxrnn.newton_sharded import newton_sharded, unroll_newton_sharded
 from jaxrnn.online.eprop import CutProducts, EProp
 from jaxrnn.online.influence import OnlineRun, OnlineState, OnlineStep, run_online
 from jaxrnn.online.rtrl import RTRL
@@ -125,6 +125,7 @@ from jaxrnn.types import Cell, LocalRules
 from jaxrnn.unroll import mask_from_lengths, unroll, unroll_python
 from jaxrnn.unroll_layers import unroll_layers
 from jaxrnn.unroll_tree import root_outputs, unroll_tree, unroll_tree_python
+from jaxrnn.updates import Convergence, Newton
 
 __version__ = "0.1.0"
 
@@ -308,6 +309,7 @@ __all__ = [
     "memory_capacity",
     "memory_length",
     "newton",
+    "newton_sharded",
     "no_equations",
     "node_values",
     "omega",
@@ -355,6 +357,7 @@ __all__ = [
     "unroll_layers",
     "unroll_loss",
     "unroll_newton",
+    "unroll_newton_sharded",
     "unroll_python",
     "unroll_sharded",
     "unroll_tree",

@@ -27,6 +27,7 @@ from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.cells.linear import LinearCell, conjugate, ones, times
 from jaxrnn.checks import check_unroll, leading_axes
+from jaxrnn.time_axis import WHOLE, Time
 from jaxrnn.types import Carry, Inputs, Params
 from jaxrnn.unroll import prepare, select, unroll, zeros
 
@@ -112,7 +113,7 @@ def gated_coefficients(cell: LinearCell, params: Params, zs: Inputs, mask, reset
 
 
 def linear_recurrence(
-    a: PyTree, b: PyTree, start: PyTree, *, reverse: bool = False, algebra: Algebra = DIAGONAL
+    a: PyTree, b: PyTree, start: PyTree, *, reverse: bool = False, algebra: Algebra = DIAGONAL, time: Time = WHOLE
 ) -> PyTree:
     """h⁽ᵗ⁾ = a⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾ for all t in parallel.
 
@@ -121,6 +122,7 @@ def linear_recurrence(
       start: h⁽⁰⁾, without the axis of time.
       reverse: from the last step to the first; `start` then stands behind the last.
       algebra: how a multiplies.
+      time: where the steps lie, `jaxrnn.time_axis`.
 
     Returns:
       h⁽¹⁾ … h⁽τ⁾, as b.
@@ -133,37 +135,24 @@ def linear_recurrence(
     a, b = jax.tree.map(jnp.asarray, (a, b))
     if not len(jax.tree.leaves(b)[0]):
         return b
-    first = -1 if reverse else 0
-    enters = algebra.apply(jax.tree.map(lambda a: a[first], a), start)
-    b = jax.tree.map(lambda b, e: b.at[first].add(e), b, enters)
+    first, b_first = jax.tree.map(lambda leaf: leaf[-1 if reverse else 0], (a, b))
+    b = time.begin(b, jax.tree.map(jnp.add, algebra.apply(first, start), b_first), reverse=reverse)
 
-    def system(hs):  # L(a) h
-        before = algebra.apply(a, jax.tree.map(partial(_shift, back=reverse), hs))
-        return jax.tree.map(jnp.subtract, hs, before)
+    def shift(tree, reverse):
+        return time.shift(tree, jax.tree.map(lambda a: jnp.zeros_like(a[0]), tree), reverse=reverse)
 
-    def solve(_, b):
-        return _scan(algebra, a, b, reverse)
+    def solve(a, b, reverse):  # from h⁽⁰⁾ = 0
+        return time.prefix(partial(join, algebra), (a, b), reverse=reverse)[1]
 
-    def transpose_solve(_, dhs):
-        later = jax.tree.map(partial(_shift, back=not reverse), algebra.adjoint(a))
-        return _scan(algebra, later, dhs, not reverse)
-
-    return lax.custom_linear_solve(system, b, solve, transpose_solve)
-
-
-def _scan(algebra: Algebra, a: PyTree, b: PyTree, reverse: bool) -> PyTree:
-    """h from h⁽⁰⁾ = 0."""
-
-    return lax.associative_scan(partial(join, algebra), (a, b), reverse=reverse)[1]
+    return lax.custom_linear_solve(
+        lambda hs: jax.tree.map(jnp.subtract, hs, algebra.apply(a, shift(hs, reverse))),  # L(a) h
+        b,
+        lambda _, b: solve(a, b, reverse),
+        lambda _, dhs: solve(shift(algebra.adjoint(a), not reverse), dhs, not reverse),
+    )
 
 
 def join(algebra: Algebra, first: tuple[PyTree, PyTree], second: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
     """(a₂, b₂) ∘ (a₁, b₁): two stretches as one; `first` is the earlier in the run, in either direction."""
     (a1, b1), (a2, b2) = first, second
     return algebra.compose(a2, a1), jax.tree.map(jnp.add, algebra.apply(a2, b1), b2)
-
-
-def _shift(a: Array, back: bool) -> Array:
-    """What the step before has (the step after, if `back`); 0 at the end."""
-    zero = jnp.zeros_like(a[:1])
-    return jnp.concatenate([a[1:], zero] if back else [zero, a[:-1]])

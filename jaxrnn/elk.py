@@ -15,11 +15,11 @@ References: Gonzalez et al. 2024, §4.2 (ELK); Särkkä & García-Fernández 202
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 from jaxrnn.associative import linear_recurrence
 from jaxrnn.jacobians import MATRICES
+from jaxrnn.time_axis import WHOLE, Time
 
 
 class _Filter(NamedTuple):
@@ -34,7 +34,12 @@ class _Filter(NamedTuple):
 
 
 def damped_recurrence(
-    jacobian: Float[Array, "time *rows slots slots"], r: Float[Array, "time *rows slots"], trust: float
+    jacobian: Float[Array, "time *rows slots slots"],
+    r: Float[Array, "time *rows slots"],
+    trust: float,
+    *,
+    reverse: bool = False,
+    time: Time = WHOLE,
 ) -> Float[Array, "time *rows slots"]:
     """The δ that makes Σₜ ‖δ⁽ᵗ⁾ − J⁽ᵗ⁾ δ⁽ᵗ⁻¹⁾ − r⁽ᵗ⁾‖² + λ Σₜ ‖δ⁽ᵗ⁾‖² least, for all t in parallel.
 
@@ -42,28 +47,30 @@ def damped_recurrence(
       jacobian: J, at least one step.
       r: the right-hand side.
       trust: λ > 0.
+      reverse, time: as for `linear_recurrence`.
 
     >>> damped_recurrence(jnp.ones((2, 1, 1)), jnp.ones((2, 1)), 1e-6).round(3).tolist()
     [[1.0], [2.0]]
 
     References: Gonzalez et al. 2024, §4.2.
     """
-    f = jacobian.at[0].set(0)  # δ⁽⁰⁾ = 0 is known
+    f = time.begin(jacobian, jnp.zeros_like(jacobian[0]), reverse=reverse)  # δ⁽⁰⁾ = 0 is known
     eye = jnp.broadcast_to(jnp.eye(r.shape[-1], dtype=r.dtype), f.shape)
     gain = trust / (1 + trust)
     ft = MATRICES.adjoint(f)
     steps = _Filter(
         (1 - gain) * f, (1 - gain) * r, (1 - gain) * eye, -gain * MATRICES.apply(ft, r), gain * MATRICES.compose(ft, f)
     )
-    filtered = lax.associative_scan(_combine, steps)
+    filtered = time.prefix(_combine, steps, reverse=reverse)
     mean, covariance = filtered.b, filtered.c
     # E⁽ᵗ⁾ = C⁽ᵗ⁾ Fᵀ (F C⁽ᵗ⁾ Fᵀ + I)⁻¹ with the F and r of t + 1, and δ⁽ᵗ⁾ = E⁽ᵗ⁾ δ⁽ᵗ⁺¹⁾ + (m⁽ᵗ⁾ − E⁽ᵗ⁾ (F m⁽ᵗ⁾ + r))
-    f, r = (jnp.concatenate([a[1:], jnp.zeros_like(a[:1])]) for a in (f, r))
+    f, r = (time.shift(a, jnp.zeros_like(a[0]), reverse=not reverse) for a in (f, r))
     fc = MATRICES.compose(f, covariance)
     predicted = MATRICES.compose(fc, MATRICES.adjoint(f)) + eye
     back = MATRICES.adjoint(_solve(predicted, fc))
     inwards = mean - MATRICES.apply(back, MATRICES.apply(f, mean) + r)
-    return linear_recurrence(back, inwards, jnp.zeros_like(r[0]), reverse=True, algebra=MATRICES)
+    zero = jnp.zeros_like(r[0])
+    return linear_recurrence(back, inwards, zero, reverse=not reverse, algebra=MATRICES, time=time)
 
 
 def _combine(first: _Filter, second: _Filter) -> _Filter:

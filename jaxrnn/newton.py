@@ -35,9 +35,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.checks import check_unroll, leading_axes
-from jaxrnn.fixed_point import FULL, Convergence, Newton, OverTime, Shared, everywhere, fixed_point
-from jaxrnn.types import Carry, Cell, Params
+from jaxrnn.equations import OverTime, Run, Shared, everywhere
+from jaxrnn.fixed_point import fixed_point
+from jaxrnn.time_axis import WHOLE
+from jaxrnn.types import Carry, Cell, Inputs, Params
 from jaxrnn.unroll import prepare, unroll
+from jaxrnn.updates import FULL, Convergence, Newton
 
 
 def unroll_newton(
@@ -95,8 +98,7 @@ def newton(
     References: Gonzalez et al. 2024.
     """
     arguments = check_unroll(cell, params, xs, carry, mask, reset)
-    if not isinstance(solver, Newton):
-        raise TypeError(f"`solver` must be a Newton, got {solver!r}.")
+    check_solver(solver)
     if leading_axes(arguments[0])[0] == 0:
         rows = leading_axes(arguments[0])[1:]
         nothing = Convergence(jnp.zeros(rows, jnp.int32), jnp.zeros(rows), jnp.ones(rows, bool))
@@ -104,15 +106,22 @@ def newton(
     return _newton(cell, params, *arguments, reverse=reverse, solver=solver)
 
 
+def check_solver(solver: Newton) -> None:
+    """Raises TypeError unless it is a `Newton`."""
+    if not isinstance(solver, Newton):
+        raise TypeError(f"`solver` must be a Newton, got {solver!r}.")
+
+
 @partial(jax.jit, static_argnames=("reverse", "solver"))
 def _newton(cell, params, xs, carry, mask, reset, *, reverse, solver):
     xs, carry, initial, reset = prepare(cell, params, xs, carry, mask, reset, reverse)
-    shared, over_t = Shared(params, initial), OverTime(cell.project(params, xs), mask, reset)
-    over_t = _flipped(over_t) if reverse else over_t
-    before, convergence = fixed_point(cell, solver, leading_axes(xs)[1:], shared, over_t, carry)
-    after, ys = everywhere(cell, shared, before, over_t)
-    return jax.tree.map(lambda h: h[-1], after), _flipped(ys) if reverse else ys, convergence
+    run = Run(cell, leading_axes(xs)[1:], reverse, WHOLE)
+    carries, ys, convergence = solve(run, solver, Shared(params, initial), xs, mask, reset, carry)
+    return jax.tree.map(lambda h: h[0 if reverse else -1], carries), ys, convergence
 
 
-def _flipped(tree):
-    return jax.tree.map(lambda a: jnp.flip(a, 0), tree)
+def solve(run: Run, solver: Newton, shared: Shared, xs: Inputs, mask, reset, start: Carry):
+    """(h⁽ᵗ⁾, y⁽ᵗ⁾) for all t, and how they were found; the arguments as `prepare` makes them."""
+    over_t = OverTime(run.cell.project(shared.params, xs), mask, reset)
+    before, convergence = fixed_point(run, solver, shared, over_t, start)
+    return *everywhere(run.cell, shared, before, over_t), convergence

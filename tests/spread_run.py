@@ -1,14 +1,31 @@
 """Run by tests/test_devices.py, alone or as one of several processes; prints what was learnt as one line of JSON."""
 
 import json
+import re
 import sys
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.dtypes import float0
+from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxrnn import LRU, LSTM, Readout, cross_entropy, unroll, unroll_bptt, unroll_sharded
+from jaxrnn import (
+    LRU,
+    LSTM,
+    Clockwork,
+    Elman,
+    Newton,
+    Readout,
+    cross_entropy,
+    newton,
+    newton_sharded,
+    unroll,
+    unroll_bptt,
+    unroll_sharded,
+)
 from jaxrnn.devices import spread_updates, usable_devices
 from jaxrnn.train import init_state, updates
 
@@ -42,25 +59,57 @@ def learnt(devices) -> dict:
     return {"losses": losses, "state": [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(kept)]}
 
 
-def sharded_time() -> float:
-    """The largest difference of `unroll_sharded` from `unroll`, in values and gradients, both directions."""
-    worst, mesh = 0.0, jax.make_mesh((4,), ("time",))
-    mask, reset = (jax.random.bernoulli(jax.random.key(i), p, (TIME, 2)) for i, p in ((3, 0.8), (4, 0.2)))
-    xs = jax.random.normal(jax.random.key(1), (TIME, 2, 3))
-    for cell in (LRU(3, 5, 4),):
-        params = cell.init(jax.random.key(0))
-        for reverse in (False, True):
+LONG = 52
+"""Steps of a sequence in four stretches; no other size is the same."""
 
-            def loss(params, xs, run, cell=cell, reverse=reverse, **options):
-                carry, ys = run(cell, params, xs, mask=mask, reset=reset, reverse=reverse, **options)
-                return sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves((carry, ys)))
 
-            both = [
-                jax.jit(jax.value_and_grad(lambda p, x, run=run, o=o: loss(p, x, run, **o), argnums=(0, 1)))(params, xs)
-                for run, o in ((unroll_sharded, {"mesh": mesh, "axis": "time"}), (unroll, {}))
-            ]
-            worst = max(worst, *map(lambda a, b: float(jnp.abs(a - b).max()), *map(jax.tree.leaves, both)))
-    return worst
+def against_the_loop(cell, member, reference, *, reverse: bool) -> dict:
+    """A member of the family over four devices: how far it is from its reference on one, and what they report.
+
+    "whole" counts the arrays over all t in the program of a device: there should be none.
+    """
+    mesh = jax.make_mesh((4,), ("time",))
+    params, start = cell.init(jax.random.key(0)), cell.initial_carry(cell.init(jax.random.key(0)), (2,))
+    xs = jax.random.normal(jax.random.key(1), (LONG, 2, 3))
+    mask, reset = (jax.random.bernoulli(jax.random.key(i), p, (LONG, 2)) for i, p in ((3, 0.8), (4, 0.05)))
+    start = jax.tree.map(lambda h: h + jnp.asarray(0.3, h.dtype), start)
+
+    def loss(params, xs, start, mask, reset, run):
+        carry, ys, *report = run(cell, params, xs, start, mask=mask, reset=reset, reverse=reverse)
+        return sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves((carry, ys))), report
+
+    def compiled(run, *arguments):
+        differentiated = jax.value_and_grad(partial(loss, run=run), argnums=(0, 1, 2), has_aux=True, allow_int=True)
+        return jax.jit(differentiated).lower(*arguments).compile()
+
+    arguments = params, xs, start, mask, reset
+    over, whole = (NamedSharding(mesh, spec) for spec in (PartitionSpec("time"), PartitionSpec()))
+    spread = tuple(map(jax.device_put, arguments, (whole, over, whole, over, over)))
+    sharded = compiled(partial(member, mesh=mesh, axis="time"), *spread)
+    (value, report), gradients = sharded(*spread)
+    (wanted, wanted_report), wanted_gradients = compiled(reference, *arguments)(*arguments)
+    pairs = zip(*map(jax.tree.leaves, ((value, gradients), (wanted, wanted_gradients))), strict=True)
+    return {
+        "difference": max(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in pairs if a.dtype != float0),
+        "whole": len(re.findall(rf"[\[,]{LONG}[,\]]", sharded.as_text())),
+        "reports": [[r.iterations.tolist(), r.converged.tolist()] for r in (*report, *wanted_report)],
+    }
+
+
+def sharded_time() -> dict:
+    """The forms that are parallel in time, over four devices."""
+    turns = Newton(iterations=1, gradient="scan")  # too few updates, and integers in the carry
+    trust = Newton(trust=1e-3, gradient="associative")
+    forms = {
+        "associative": (LRU(3, 5, 4), unroll_sharded, unroll, (False, True)),
+        "newton": (LSTM(3, 4), newton_sharded, newton, (True,)),
+        "falling_back": (Clockwork(3, 6, (1, 2, 3)), partial(newton_sharded, solver=turns), unroll, (True,)),
+        "trust": (Elman(3, 4), partial(newton_sharded, solver=trust), unroll, (False,)),
+    }
+    return {
+        name: [against_the_loop(cell, member, reference, reverse=reverse) for reverse in directions]
+        for name, (cell, member, reference, directions) in forms.items()
+    }
 
 
 def main(process: int, processes: int, port: str) -> None:

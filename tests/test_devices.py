@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxrnn import GRU, MinGRU, unroll_sharded
+from jaxrnn import GRU, MinGRU, unroll_newton_sharded, unroll_sharded
 from jaxrnn.devices import spread_updates, usable_devices
 from jaxrnn.train import init_state
 
@@ -53,8 +53,24 @@ def test_four_devices_learn_what_one_learns(one_process):
     must_agree(one_process["spread"], one_process["alone"])
 
 
-def test_time_shared_out_over_four_devices_gives_the_values_and_gradients_of_the_loop(one_process):
-    assert one_process["time"] < 1e-10
+FORMS = ("associative", "newton", "falling_back", "trust")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_time_shared_out_over_four_devices_gives_the_values_and_gradients_of_the_loop(one_process, form):
+    assert set(one_process["time"]) == set(FORMS)
+    assert all(run["difference"] < 1e-10 for run in one_process["time"][form])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_device_has_an_array_over_all_steps(one_process, form):
+    assert [run["whole"] for run in one_process["time"][form]] == [0] * len(one_process["time"][form])
+
+
+def test_the_report_over_four_devices_is_that_of_one(one_process):
+    (over_four, on_one), (few,), (damped,) = (one_process["time"][f][0]["reports"] for f in FORMS[1:])
+    assert over_four == on_one
+    assert over_four[1] == damped[1] == [True, True] and few == [[1, 1], [False, False]]
 
 
 def test_two_processes_of_two_devices_learn_what_one_device_learns(one_process):
@@ -88,6 +104,10 @@ def test_time_that_cannot_be_shared_out_is_refused_with_the_remedy(without_beart
         unroll_sharded(cell, params, xs, mesh=mesh, axis="rows")
     with pytest.raises(ValueError, match=r"`xs` must have a number of steps that is a multiple.*Pad it"):
         unroll_sharded(cell, params, xs[:0], mesh=mesh, axis="time")
+    with pytest.raises(ValueError, match=r"`axis` must be one of the mesh's axes \('time',\), got 'rows'"):
+        unroll_newton_sharded(cell, params, xs, mesh=mesh, axis="rows")
+    with pytest.raises(TypeError, match="`solver` must be a Newton"):
+        unroll_newton_sharded(cell, params, xs, solver="full", mesh=mesh, axis="time")
     gru = GRU(3, 5)
     with pytest.raises(TypeError, match="`cell` must be linear in its carry"):
         unroll_sharded(gru, gru.init(jax.random.key(0)), xs, mesh=mesh, axis="time")

@@ -13,7 +13,8 @@ LAYERS = [
         "L2 all steps",
         "unroll blocks bptt bidirectional multidirectional unroll_layers checkpointed streaming truncated online"
         " unroll_tree bpts"
-        " associative jacobians elk fixed_point newton choose sharded fused",
+        " time_axis associative jacobians elk equations updates fixed_point newton choose"
+        " stretches sharded newton_sharded fused",
     ),
     (
         "L3 objectives",
