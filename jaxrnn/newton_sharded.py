@@ -110,10 +110,9 @@ def newton_sharded(
     return jax.tree.map(lambda h: h[0 if reverse else -1], carries), ys, convergence
 
 
-def _stretch(cell, solver, reverse, time, params, *arguments):
+def _stretch(cell, solver, reverse, time, params, xs, carry, mask, reset):
     """What one device does."""
-    xs, carry, mask, reset = arguments
-    xs, carry, initial, reset = prepare_stretch(time, cell, params, *arguments, reverse)
+    xs, carry, initial, reset = prepare_stretch(time, cell, params, xs, carry, mask, reset, reverse)
     run = Run(cell, leading_axes(xs)[1:], reverse, time)
     carries, ys, convergence = solve(run, solver, Shared(params, initial), xs, mask, reset, carry)
     return jax.tree.map(lambda h: h[0 if reverse else -1, None], carries), ys, convergence

@@ -71,10 +71,9 @@ def unroll_sharded(
     return jax.tree.map(lambda h: h[0 if reverse else -1], carries), ys
 
 
-def _stretch(cell, reverse, time, params, *arguments):
+def _stretch(cell, reverse, time, params, xs, carry, mask, reset):
     """What one device does."""
-    xs, carry, mask, reset = arguments
-    xs, carry, initial, reset = prepare_stretch(time, cell, params, *arguments, reverse)
+    xs, carry, initial, reset = prepare_stretch(time, cell, params, xs, carry, mask, reset, reverse)
     zs = cell.project(params, xs)
     a, b = gated_coefficients(cell, params, zs, mask, reset, initial)
     carries = linear_recurrence(a, b, carry, reverse=reverse, time=time)
