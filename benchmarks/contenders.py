@@ -51,21 +51,22 @@ def jaxrnn_cell(cell: CellName, sizes: Configuration):
 
 def unroll(cell: CellName, sizes: Configuration) -> Programs:
     """This library, differentiated by `jax.grad`."""
-    return _jaxrnn(jaxrnn.unroll, cell, sizes)
+    return ours(jaxrnn.unroll, cell, sizes)
 
 
 def unroll_bptt(cell: CellName, sizes: Configuration) -> Programs:
     """This library, explicit backward pass."""
-    return _jaxrnn(jaxrnn.unroll_bptt, cell, sizes)
+    return ours(jaxrnn.unroll_bptt, cell, sizes)
 
 
-def flax(cell: CellName, sizes: Configuration) -> Programs:
+def flax(cell: CellName, sizes: Configuration, dtype=jnp.float32) -> Programs:
     """`flax.linen.RNN`."""
     from flax import linen
 
     kind = {"elman": linen.SimpleCell, "lstm": linen.OptimizedLSTMCell}.get(cell, linen.GRUCell)
-    model, xs = linen.RNN(kind(features=sizes.hidden), time_major=True), _inputs(sizes)
-    return _programs(model.apply, model.init(jax.random.key(0), xs), xs)
+    model, xs = linen.RNN(kind(features=sizes.hidden, dtype=dtype), time_major=True), inputs(sizes, dtype)
+    params = jax.tree.map(lambda leaf: leaf.astype(dtype), model.init(jax.random.key(0), xs))
+    return programs(model.apply, params, xs)
 
 
 def haiku(cell: CellName, sizes: Configuration) -> Programs:
@@ -84,8 +85,8 @@ def haiku(cell: CellName, sizes: Configuration) -> Programs:
         core = (hk.LSTM if cell == "lstm" else hk.GRU)(sizes.hidden)
         return hk.dynamic_unroll(core, xs, core.initial_state(sizes.batch))[0]
 
-    model, xs = hk.without_apply_rng(hk.transform(run)), _inputs(sizes)
-    return _programs(model.apply, model.init(jax.random.PRNGKey(0), xs), xs)
+    model, xs = hk.without_apply_rng(hk.transform(run)), inputs(sizes)
+    return programs(model.apply, model.init(jax.random.PRNGKey(0), xs), xs)
 
 
 def equinox(cell: CellName, sizes: Configuration) -> Programs:
@@ -112,24 +113,26 @@ def equinox(cell: CellName, sizes: Configuration) -> Programs:
 
         return lax.scan(step, start, xs)[1]
 
-    return _programs(apply, params, _inputs(sizes))
+    return programs(apply, params, inputs(sizes))
 
 
-def pytorch(cell: CellName, sizes: Configuration) -> Programs:
-    """`torch.nn.RNN`, `LSTM` or `GRU`, eager, with its own threads."""
+def pytorch(cell: CellName, sizes: Configuration, dtype=jnp.float32, device: str = "cpu") -> Programs:
+    """`torch.nn.RNN`, `LSTM` or `GRU`, eager: with its own threads on a CPU, by cuDNN on a GPU."""
     import torch
 
     kind = {"elman": torch.nn.RNN, "lstm": torch.nn.LSTM}.get(cell, torch.nn.GRU)
-    model = kind(sizes.input, sizes.hidden)
-    xs = torch.randn(sizes.time, sizes.batch, sizes.input, requires_grad=True)
+    options = {"dtype": getattr(torch, jnp.dtype(dtype).name), "device": device}
+    model = kind(sizes.input, sizes.hidden, **options)
+    xs = torch.randn(sizes.time, sizes.batch, sizes.input, requires_grad=True, **options)
     leaves = [xs, *model.parameters()]
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
 
     def forward():
         with torch.no_grad():
-            return model(xs)[0]
+            return model(xs)[0], wait()
 
     def train():
-        return torch.autograd.grad(model(xs)[0].square().mean(), leaves)
+        return torch.autograd.grad(model(xs)[0].square().mean(), leaves), wait()
 
     return {"forward": Program(forward), "train": Program(train)}
 
@@ -150,12 +153,16 @@ def present() -> tuple[dict[str, Callable[[CellName, Configuration], Programs]],
     return OURS | {name: make for name, (_, make) in PEERS.items() if name not in missing}, missing
 
 
-def _jaxrnn(unroll: Callable, cell: CellName, sizes: Configuration) -> Programs:
+def ours(unroll: Callable, cell: CellName, sizes: Configuration, dtype=jnp.float32) -> Programs:
+    """This library, by a member of the unroll family."""
     layer = jaxrnn_cell(cell, sizes)
-    return _programs(lambda params, xs: unroll(layer, params, xs)[1], layer.init(jax.random.key(0)), _inputs(sizes))
+    params = jax.tree.map(lambda leaf: leaf.astype(dtype), layer.init(jax.random.key(0)))
+    return programs(lambda params, xs: unroll(layer, params, xs)[1], params, inputs(sizes, dtype))
 
 
-def _programs(apply: Callable[[Any, jax.Array], jax.Array], params: Any, xs: jax.Array) -> Programs:
+def programs(apply: Callable[[Any, jax.Array], jax.Array], params: Any, xs: jax.Array) -> Programs:
+    """`forward` and `train` of (params, xs) → ys."""
+
     def loss(params, xs):
         return jnp.mean(apply(params, xs) ** 2)
 
@@ -163,5 +170,6 @@ def _programs(apply: Callable[[Any, jax.Array], jax.Array], params: Any, xs: jax
     return {"forward": compiled(apply, params, xs), "train": compiled(train, params, xs)}
 
 
-def _inputs(sizes: Configuration) -> jax.Array:
-    return jax.random.normal(jax.random.key(1), sizes[:3])
+def inputs(sizes: Configuration, dtype=jnp.float32) -> jax.Array:
+    """`[time, batch, input]`."""
+    return jax.random.normal(jax.random.key(1), sizes[:3], dtype)

@@ -1,0 +1,228 @@
+"""What a GPU makes of a recurrent layer: every way of this library, cuDNN, Flax and PyTorch, in one run.
+
+Three tables, on standard output:
+
+* whether the GPU's numbers are right: results and gradients of `unroll_bptt` and of `unroll_fused`, with masks, resets
+  and both directions, beside those of `unroll` on the CPU: float32 at `jax.default_matmul_precision("highest")`, then
+  float32 as it comes, whose products are TF32, and bfloat16, each with a tolerance of its own;
+* milliseconds of the forward pass and of a training step, the programs taking turns.  `unroll_fused` is `unroll_bptt`
+  where the weights do not stay on chip.  cuDNN's LSTM in JAX has float32 only;
+* a sequence of one row, from 1,000 steps to a million: the loop, Newton's method over all steps, and a cell that is
+  linear in its carry by its loop and by the associative scan.
+
+    python -m benchmarks.accelerator                on a machine with a GPU; elsewhere one line, and exit status 2
+    python -m benchmarks.accelerator --tiny         tiny sizes on whatever there is, to try the benchmark itself
+
+The exit status is 1 if the first table has a difference that is too large.
+"""
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+import jaxrnn
+from benchmarks import contenders, report
+from benchmarks.contenders import CellName, Configuration, Programs
+from benchmarks.timing import Program, interleaved
+from jaxrnn.fused.unroll import unroll_interpreted
+from jaxrnn.testing.problem import random_problem, results
+
+CELLS: tuple[CellName, ...] = ("lstm", "gru-after")
+DTYPES = ("float32", "bfloat16")
+CONFIGURATIONS = (
+    (100, 64, 64, 64),
+    (1000, 64, 64, 64),
+    (784, 128, 1, 128),
+    (100, 1024, 128, 128),
+    (48, 128, 512, 512),
+    (32, 16, 1024, 1024),
+)
+STEPS = (1_000, 10_000, 100_000, 1_000_000)
+CHECKED = (jaxrnn.LSTM(8, 50), jaxrnn.LSTM(8, 64, "current"), jaxrnn.GRU(8, 64), jaxrnn.GRU(8, 30, "after"))
+TOLERANCES = {("float32", "highest"): 1e-5, ("float32", "default"): 5e-3, ("bfloat16", "default"): 5e-2}
+"""Of the largest difference, relative to the largest number of an array where that is above 1."""
+
+
+class Line(NamedTuple):
+    """One line of a table of times, in milliseconds; nan where it was not measured."""
+
+    cell: str
+    sizes: str
+    dtype: str
+    name: str
+    forward: float
+    train: float
+
+
+def main(tiny: bool = False, seconds: float = 1.0, least: int = 3, json_path: Path = Path("accelerator.json")) -> None:
+    """Check and measure on a GPU.
+
+    Args:
+        tiny: tiny sizes, on a CPU too.
+        seconds: time for each program.
+        least: the least number of timed calls.
+        json_path: where every line is written as JSON, beside the tables.
+    """
+    gpu = jax.default_backend() == "gpu"
+    if not gpu and not tiny:
+        print(f"no GPU: JAX finds {jax.default_backend()} only; --tiny tries the program here", file=sys.stderr)
+        sys.exit(2)
+    print(f"{report.machine()}\n")
+    right = agreement(CHECKED, jaxrnn.unroll_fused) if gpu else agreement((jaxrnn.GRU(8, 3),), unroll_interpreted)
+    lines = table(layers(((8, 2, 3, 4),) if tiny else CONFIGURATIONS, seconds, least, gpu))
+    lines += table(long_sequences((16,) if tiny else STEPS, seconds, least))
+    json_path.write_text(
+        json.dumps({"machine": report.machine(), "lines": [line._asdict() for line in lines]}, indent=1)
+    )
+    if not right:
+        sys.exit(1)
+
+
+def agreement(cells: tuple, fused: Callable) -> bool:
+    """The first table; True if every difference is within its tolerance."""
+    print(f"{'cell':<55}{'dtype':<10}{'products':<10}{'unroll_bptt':>12}{'unroll_fused':>14}{'allowed':>10}")
+    right = True
+    for cell in cells:
+        for (dtype, precision), allowed in TOLERANCES.items():
+            found = [worst(cell, member, dtype, precision) for member in (jaxrnn.unroll_bptt, fused)]
+            right &= max(found) <= allowed
+            said = "" if max(found) <= allowed else "  TOO LARGE"
+            print(f"{cell!r:<55}{dtype:<10}{precision:<10}{found[0]:>12.1e}{found[1]:>14.1e}{allowed:>10.0e}{said}")
+    print()
+    return right
+
+
+def worst(cell: Any, member: Callable, dtype: str, precision: str) -> float:
+    """The largest difference from `unroll` on the CPU: 20 rows of up to 12 steps, both directions."""
+    problem = random_problem(cell, x=jnp.zeros(cell.input_size), time=12, batch=(20,), dtype=dtype)
+    largest = 0.0
+    for reverse in (False, True):
+        with jax.default_matmul_precision(precision):
+            got = _results(cell, problem, unroll=member, reverse=reverse)
+        with jax.default_device(jax.devices("cpu")[0]):
+            want = _results(cell, jax.device_get(problem), unroll=jaxrnn.unroll, reverse=reverse)
+        largest = max(largest, *jax.tree.leaves(jax.tree.map(_difference, got, want)))
+    return largest
+
+
+_results = jax.jit(results, static_argnames=("unroll", "reverse"))
+
+
+def _difference(got, want) -> float:
+    got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
+    difference = np.max(np.abs(got - want), initial=0) / np.max(np.abs(want), initial=1)
+    return np.inf if np.isnan(difference) else float(difference)
+
+
+def layers(configurations, seconds: float, least: int, gpu: bool) -> Iterator[Line]:
+    """Every library's layer, cell by cell, configuration by configuration, dtype by dtype."""
+    for cell in CELLS:
+        for sizes in map(Configuration._make, configurations):
+            for dtype in DTYPES:
+                makers = {
+                    name: partial(contenders.ours, getattr(jaxrnn, name), cell, sizes, jnp.dtype(dtype))
+                    for name in ("unroll", "unroll_bptt", "unroll_fused")
+                }
+                makers |= _peers(cell, sizes, dtype, gpu)
+                yield from measure((cell, ",".join(map(str, sizes)), dtype), makers, seconds, least)
+
+
+def _peers(cell: CellName, sizes: Configuration, dtype: str, gpu: bool) -> dict[str, Callable[[], Programs]]:
+    """The other libraries that are installed, and cuDNN's LSTM where there is a GPU and float32."""
+    found: dict[str, Callable[[], Programs]] = {}
+    if gpu and cell == "lstm" and dtype == "float32":
+        found["cudnn"] = partial(cudnn, sizes)
+    if importlib.util.find_spec("flax"):
+        found["flax"] = partial(contenders.flax, cell, sizes, jnp.dtype(dtype))
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        if not gpu or device == "cuda":
+            found["pytorch"] = partial(contenders.pytorch, cell, sizes, jnp.dtype(dtype), device)
+        else:
+            print("pytorch: without CUDA, left out", file=sys.stderr)
+    return found
+
+
+def cudnn(sizes: Configuration) -> Programs:
+    """`jax.experimental.rnn.lstm`: cuDNN's, batch-major, two biases."""
+    from jax.experimental import rnn
+
+    weights = rnn.init_lstm_weight(jax.random.key(0), sizes.input, sizes.hidden, 1, False)
+    zeros, lengths = jnp.zeros((1, sizes.batch, sizes.hidden)), jnp.full(sizes.batch, sizes.time, jnp.int32)
+
+    def apply(weights, xs):
+        return rnn.lstm(xs, zeros, zeros, weights, lengths, sizes.input, sizes.hidden, 1, 0.0, False)[0]
+
+    return contenders.programs(apply, weights, contenders.inputs(sizes).swapaxes(0, 1))
+
+
+def long_sequences(steps: tuple[int, ...], seconds: float, least: int) -> Iterator[Line]:
+    """One row: the loop against what is parallel over time."""
+    diagonal = partial(jaxrnn.unroll_newton, solver=jaxrnn.Newton("diagonal"))
+    ways = {
+        jaxrnn.GRU(8, 16): {
+            "unroll_bptt": jaxrnn.unroll_bptt,
+            "unroll_fused": jaxrnn.unroll_fused,
+            "unroll_newton": jaxrnn.unroll_newton,
+            "unroll_newton, diagonal": diagonal,
+        },
+        jaxrnn.MinGRU(8, 64): {"unroll_bptt": jaxrnn.unroll_bptt, "unroll_associative": jaxrnn.unroll_associative},
+    }
+    for time in steps:
+        for cell, members in ways.items():
+            makers = {name: partial(_one_row, cell, member, time) for name, member in members.items()}
+            what = type(cell).__name__, f"{time},1,8,{cell.hidden_size}", "float32"
+            yield from measure(what, makers, seconds, least)
+
+
+def _one_row(cell: Any, member: Callable, time: int) -> Programs:
+    def apply(params, xs):
+        return member(cell, params, xs)[1]
+
+    xs = contenders.inputs(Configuration(time, 1, cell.input_size, cell.hidden_size))
+    return contenders.programs(apply, cell.init(jax.random.key(0)), xs)
+
+
+def measure(what: tuple[str, str, str], makers: dict[str, Callable[[], Programs]], seconds, least) -> Iterator[Line]:
+    """A line for each contender, timed in turns; one that fails, for want of memory say, is told and left out."""
+    made: dict[str, Programs] = {}
+    for name, make in makers.items():
+        try:
+            made[name] = make()
+            for program in made[name].values():
+                program.run()
+        except (jax.errors.JaxRuntimeError, RuntimeError) as error:
+            made.pop(name, None)
+            print(f"{name} at {what}: {str(error).splitlines()[0]}", file=sys.stderr)
+    passes: dict[str, dict[str, Program]] = {
+        kind: {name: programs[kind] for name, programs in made.items()} for kind in ("forward", "train")
+    }
+    times = {kind: interleaved(programs, seconds=seconds, least=least) for kind, programs in passes.items()}
+    for name in made:
+        yield Line(*what, name, times["forward"][name].minimum, times["train"][name].minimum)
+
+
+def table(lines: Iterator[Line]) -> list[Line]:
+    """Prints the lines as they come."""
+    print(f"{'cell':<11}{'T,B,in,hidden':<19}{'dtype':<10}{'program':<25}{'forward ms':>11}{'train ms':>11}")
+    seen = []
+    for line in lines:
+        print(f"{line.cell:<11}{line.sizes:<19}{line.dtype:<10}{line.name:<25}{line.forward:>11.3f}{line.train:>11.3f}")
+        seen.append(line)
+    print()
+    return seen
+
+
+if __name__ == "__main__":
+    tyro.cli(main, description=__doc__)
