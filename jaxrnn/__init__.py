@@ -99,7 +99,7 @@ from jaxrnn.online.rtrl import RTRL
 from jaxrnn.online.snap import SnAp
 from jaxrnn.online.uoro import UORO
 from jaxrnn.readout import Readout, ReadoutParams
-from jaxrnn.regularizers import omega, omega_terms, pascanu_omega, pascanu_omega_terms
+from jaxrnn.regularizers import Flow, loss_and_flow, omega, omega_terms, pascanu_omega, pascanu_omega_terms
 from jaxrnn.ridge import Equations, add_equations, no_equations, ridge, solve, washout_mask
 from jaxrnn.sampling import Greedy, Sampling, keep_top_k, keep_top_p, with_temperature
 from jaxrnn.sensitivity import hidden_gradients, jacobian_product, memory_length, step_jacobians
@@ -192,6 +192,7 @@ __all__ = [
     "FeedbackCell",
     "FeedbackParams",
     "FixedPoints",
+    "Flow",
     "Forest",
     "ForestShape",
     "GRUParams",
@@ -303,6 +304,7 @@ __all__ = [
     "linear_recurrence_sharded",
     "location_windows",
     "log_likelihood",
+    "loss_and_flow",
     "lyapunov_spectrum",
     "mask_from_lengths",
     "masked_softmax",

@@ -19,6 +19,7 @@ Correction: the recursion of 2.2.2 is ∇_{h⁽ᵗ⁾} = Wᵀ diag(1 − (h⁽�
 References: Werbos 1990; Williams & Zipser 1995, §4.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ from jaxtyping import Array, Bool, PyTree, Shaped
 from jaxrnn.blocks import block_length, projection, scan_blocks, shared, turns, unchanged
 from jaxrnn.cells.autodiff_rules import local_rules, storable, tangent
 from jaxrnn.checks import check_tree, check_unroll, leading_axes
-from jaxrnn.types import Carry, Cell, Inputs, Params
+from jaxrnn.types import Carry, Cell, Inputs, LocalRules, Params
 from jaxrnn.unroll import gated, prepare, select, unroll, zeros
 
 
@@ -133,14 +134,42 @@ def bptt(
 
 @partial(jax.jit, static_argnums=8)
 def _bptt(cell, params, xs, carry, dcarry, dys, mask, reset, reverse):
-    batch_shape = leading_axes(xs)[1:]
-    initial, initial_vjp = jax.vjp(lambda p: cell.initial_carry(p, batch_shape), params)
-    start = initial if carry is None else carry
+    start = cell.initial_carry(params, leading_axes(xs)[1:]) if carry is None else carry
     _, saved = forward(cell, params, xs, start, mask, reset, reverse)
+    return _every_gradient(cell, saved, dcarry, dys, carry is None, reverse)
+
+
+class Pass(NamedTuple):
+    """One way forward and one back."""
+
+    loss: Array
+    """L."""
+    gradients: Gradients
+    """As `bptt` gives them."""
+    ys: PyTree
+    """y⁽ᵗ⁾."""
+    residuals: PyTree
+    """What `step_bwd` read at every t: `[time, *batch, …]`."""
+
+
+def one_pass(cell: LocalRules, params: Params, xs: Inputs, loss: Callable, carry, mask, reset) -> Pass:
+    """L(carry, ys) and all its gradients by one way forward and one back; the arguments are checked before."""
+    start = cell.initial_carry(params, leading_axes(xs)[1:]) if carry is None else carry
+    results, saved = forward(cell, params, xs, start, mask, reset, False)
+    value, cotangents = jax.value_and_grad(loss, argnums=(0, 1), allow_int=True)(*results)
+    gradients = _every_gradient(cell, saved, *storable(results, cotangents), carry is None, False)
+    return Pass(value, gradients, results[1], saved[-1].whole(_at_every_t(start, xs)))
+
+
+@partial(jax.jit, static_argnums=(0, 4, 5))
+def _every_gradient(cell, saved, dcarry, dys, initial, reverse) -> Gradients:
+    """All of `Gradients`; `initial`: the run began with the cell's own carry, a function of θ."""
+    params, xs, start, mask, *_ = saved
     gradients = backward(cell, saved, dcarry, dys, reverse, True)
     dparams, carries = gradients.params, gradients.carries
-    if carry is None:
-        dparams = jax.tree.map(jnp.add, dparams, initial_vjp(tangent(initial, gradients.carry))[0])
+    if initial:
+        _, initial_vjp = jax.vjp(lambda p: cell.initial_carry(p, leading_axes(xs)[1:]), params)
+        dparams = jax.tree.map(jnp.add, dparams, initial_vjp(tangent(start, gradients.carry))[0])
     output = _output_leaf(cell, params, start, xs)
     if output is not None:
         dys = dys if mask is None else select(mask, dys, zeros(dys))
@@ -212,7 +241,7 @@ def backward(cell, saved, dcarry, dys, reverse, every_t=False):
     def contract(at_ts, given):
         xs, residuals, *_ = at_ts
         carries, (dzs, locals_) = given[0], given[1].whole()
-        at_every_t = [jnp.broadcast_to(leaf, (*leading_axes(xs)[:1], *leaf.shape)) for leaf in held]
+        at_every_t = _at_every_t(carry, xs)
         zs, project_vjp = jax.vjp(cell.project, params, xs)
         dparams, dxs = project_vjp(tangent(zs, dzs))
         dparams = jax.tree.map(jnp.add, dparams, rules.weight_bwd(params, residuals.whole(at_every_t), locals_))
@@ -230,6 +259,11 @@ def backward(cell, saved, dcarry, dys, reverse, every_t=False):
     if mask is not None:
         dxs = select(mask, dxs, zeros(dxs))
     return Gradients(dparams, dxs, dcarry, carries)
+
+
+def _at_every_t(carry: Carry, xs: Inputs) -> list[Array]:
+    """The leaves of a carry that no step changes, for all t."""
+    return [jnp.broadcast_to(leaf, (leading_axes(xs)[0], *leaf.shape)) for leaf in jax.tree.leaves(carry)]
 
 
 def _output_leaf(cell: Cell, params: Params, carry: Carry, xs: Inputs) -> int | None:

@@ -25,16 +25,17 @@ References: Pascanu, Mikolov & Bengio 2013, §3.3, eqs. 9 and 10.
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
-from jaxrnn.bptt import bptt
-from jaxrnn.cells.autodiff_rules import AutodiffRules, local_rules, storable
+from jaxrnn.bptt import Pass, one_pass
+from jaxrnn.cells.autodiff_rules import AutodiffRules, local_rules, tangent
 from jaxrnn.checks import check_unroll, leading_axes
 from jaxrnn.sensitivity import check_differentiable
-from jaxrnn.trajectory import as_vectors, trajectory
+from jaxrnn.trajectory import as_vectors
 from jaxrnn.types import Carry, Cell, LocalRules, Params
 from jaxrnn.unroll import zeros
 
@@ -114,7 +115,9 @@ def omega_terms(
 ) -> Float[Array, "..."]:
     """The terms of `omega`, `[time, *batch]`: Ω is their sum over t.  Arguments and errors are those of `omega`."""
     rules = AutodiffRules(cell)
-    return _terms(rules, params, *_flow(rules, params, xs, loss, carry, mask, reset))
+    xs, carry, mask, reset = _checked(cell, params, xs, carry, mask, reset)
+    back = one_pass(rules, params, xs, loss, carry, mask, reset)
+    return (_ratios(rules, params, xs, back, mask, reset)[0] - 1) ** 2
 
 
 def pascanu_omega_terms(
@@ -128,40 +131,101 @@ def pascanu_omega_terms(
     reset: Bool[Array, "..."] | None = None,
 ) -> Float[Array, "..."]:
     """The terms of `pascanu_omega`, `[time, *batch]`.  Arguments and errors are those of `omega`."""
-    rules = local_rules(cell)
-    flow = _flow(rules, params, xs, loss, carry, mask, reset)
-    return _terms(rules, params, *jax.lax.stop_gradient(flow))
+    return (loss_and_flow(cell, params, xs, loss, carry, mask=mask, reset=reset).ratios - 1) ** 2
 
 
-def _flow(rules: LocalRules, params: Params, xs, loss: Loss, carry, mask, reset):
-    """(the residual, δ⁽ᵗ⁾, whether the term counts) of every step."""
-    xs, carry, mask, reset = check_unroll(rules, params, xs, carry, mask, reset)
-    check_differentiable(rules, params, xs)
-    run = trajectory(rules, params, xs, carry, mask=mask, reset=reset)
-    results = run.carry, run.ys
-    dcarry, dys = storable(results, jax.grad(loss, argnums=(0, 1), allow_int=True)(*results))
-    deltas = bptt(rules, params, xs, carry, dcarry, dys, mask=mask, reset=reset).carries
-    _, residuals = jax.vmap(partial(rules.step_fwd, params))(run.before, run.zs)
+class Flow(NamedTuple):
+    """A loss, and how its gradient fares from each step to the one before."""
+
+    loss: Float[Array, ""]
+    """L."""
+    ratios: Float[Array, "..."]
+    """‖(∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾)ᵀ δ⁽ᵗ⁾‖ / ‖δ⁽ᵗ⁾‖, `[time, *batch]`; 1 where no term of Ω counts."""
+    norms: Float[Array, "..."]
+    """‖δ⁽ᵗ⁾‖, `[time, *batch]`, a constant; 0 where no term of Ω counts."""
+
+
+def loss_and_flow(
+    cell: Cell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    loss: Loss,
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+) -> Flow:
+    """L and the terms of Ω together: one way forward and one back for both, and for the gradients of both.
+
+        Σₜ (ratios − 1)²       is Σₜ of `pascanu_omega_terms`,   (ratios² − 1)²  the paper's program's.
+
+    Arguments and errors are those of `omega`.
+
+    Returns:
+      `Flow(loss, ratios, norms)`.  The gradient of `loss` is that of back-propagation, for `params`, `xs`, `carry` and
+      whatever the function `loss` closes over; that of `ratios` is Pascanu's.  Each can be differentiated once.
+
+    >>> from jaxrnn import LSTM
+    >>> cell = LSTM(3, 5)
+    >>> params, xs = cell.init(jax.random.key(0)), jnp.ones((4, 3))
+    >>> def objective(params):
+    ...     flow = loss_and_flow(cell, params, xs, lambda carry, ys: jnp.sum(ys[-1] ** 2))
+    ...     return flow.loss + 2 * jnp.sum((flow.ratios - 1) ** 2)
+    >>> jax.grad(objective)(params).w.shape
+    (5, 20)
+
+    References: chapter, section 3.4; Pascanu et al. 2013, eqs. 9 and 10.
+    """
+    xs, carry, mask, reset = _checked(cell, params, xs, carry, mask, reset)
+    rules, held = local_rules(cell), jax.lax.stop_gradient((params, xs, carry))
+    back = one_pass(rules, *held[:2], loss, held[2], mask, reset)
+    dparams, dxs, dcarry, _ = back.gradients
+    gradients = dparams, dxs, None if carry is None else dcarry
+    value = _with_gradient(back.loss, (params, xs, carry), jax.lax.stop_gradient(gradients))
+    ratios, norms = _ratios(rules, params, xs, jax.lax.stop_gradient(back), mask, reset)
+    return Flow(value, ratios, norms)
+
+
+@jax.custom_vjp
+def _with_gradient(value, primals, gradients):
+    """`value`; its gradient with respect to `primals` is `gradients`."""
+    return value
+
+
+def _with_gradient_bwd(saved, d):
+    primals, gradients = saved
+    return d, tangent(primals, jax.tree.map(lambda g: (d * g).astype(g.dtype), gradients)), None
+
+
+_with_gradient.defvjp(lambda value, *rest: (value, rest), _with_gradient_bwd)
+
+
+def _checked(cell: Cell, params: Params, xs, carry, mask, reset):
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
+    check_differentiable(cell, params, xs)
+    return xs, carry, mask, reset
+
+
+def _ratios(rules: LocalRules, params: Params, xs, back: Pass, mask, reset):
+    """‖(∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾)ᵀ u⁽ᵗ⁾‖, u = δ / ‖δ‖, for all t at once, and ‖δ‖; 1 and 0 where nothing counts."""
     counts = jnp.ones(leading_axes(xs), bool) if mask is None else mask
-    return residuals, deltas, zeros(dys), counts if reset is None else counts & ~reset
+    counts = counts if reset is None else counts & ~reset
+    units, norms, exist = _units(back.gradients.carries, counts.ndim)
+    previous, _, _ = jax.vmap(partial(rules.step_bwd, params))(back.residuals, units, zeros(back.ys))
+    counts = counts & exist
+    return jnp.where(counts, _norm(as_vectors(previous, counts.ndim)), 1), jnp.where(counts, norms, 0)
 
 
-def _terms(rules: LocalRules, params: Params, residuals, deltas: Carry, none, counts: Bool[Array, "..."]):
-    """(‖(∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾)ᵀ u⁽ᵗ⁾‖ − 1)², u = δ / ‖δ‖, for all t at once; `none` is ∇y = 0."""
-    units, exist = _units(deltas, counts.ndim)
-    back, _, _ = jax.vmap(partial(rules.step_bwd, params))(residuals, units, none)
-    return jnp.where(counts & exist, (_norm(as_vectors(back, counts.ndim)) - 1) ** 2, 0)
-
-
-def _units(deltas: Carry, axes: int) -> tuple[Carry, Bool[Array, "..."]]:
-    """δ / ‖δ‖ over all arrays of the carry, and whether ‖δ‖ > 0; first divided by its largest entry.
+def _units(deltas: Carry, axes: int) -> tuple[Carry, Float[Array, "..."], Bool[Array, "..."]]:
+    """δ / ‖δ‖ over all arrays of the carry, ‖δ‖, and whether ‖δ‖ > 0; first divided by its largest entry.
 
     The squares of a gradient that has faded to 1e-30 are 0 in float32; its direction is not.
     """
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(as_vectors(deltas, axes)), axis=-1))
     exist = (largest > 0) & jnp.isfinite(largest)
     scaled = _divided(deltas, jnp.where(exist, largest, 1))
-    return _divided(scaled, jnp.where(exist, _norm(as_vectors(scaled, axes)), 1)), exist
+    norms = jnp.where(exist, _norm(as_vectors(scaled, axes)), 1)
+    return _divided(scaled, norms), largest * norms, exist
 
 
 def _divided(tree: Carry, by: Float[Array, "..."]) -> Carry:

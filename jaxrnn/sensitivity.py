@@ -20,8 +20,8 @@ import jax.numpy as jnp
 from jax.interpreters import partial_eval
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
-from jaxrnn.bptt import bptt
-from jaxrnn.cells.autodiff_rules import storable
+from jaxrnn.bptt import one_pass
+from jaxrnn.cells.autodiff_rules import local_rules
 from jaxrnn.checks import check_unroll, leading_axes
 from jaxrnn.trajectory import as_vectors, from_vector, trajectory
 from jaxrnn.types import Carry, Cell, Params
@@ -119,10 +119,8 @@ def hidden_gradients(
 
     References: chapter, sections 2.2.2 and 3.1.
     """
-    run = trajectory(cell, params, xs, carry, mask=mask, reset=reset)
-    results = run.carry, run.ys
-    dcarry, dys = storable(results, jax.grad(loss, argnums=(0, 1), allow_int=True)(*results))
-    carries = bptt(cell, params, xs, carry, dcarry, dys, mask=mask, reset=reset).carries
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
+    carries = one_pass(local_rules(cell), params, xs, loss, carry, mask, reset).gradients.carries
     return as_vectors(carries, len(leading_axes(xs)))
 
 
