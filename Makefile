@@ -52,7 +52,7 @@ notebooks: $(VENV)/.dev $(VENV)/.notebooks  ## run every notebook from its .py s
 bench: $(VENV)/.dev $(VENV)/.conformance  ## every benchmark beside its baselines
 	$(BIN)/python -m benchmarks $(ARGS)
 
-reproduce: $(VENV)/.dev  ## results of papers on long-term dependencies, in minutes; ARGS=--full takes hours
+reproduce: $(VENV)/.dev  ## results of papers on long-term dependencies and reservoirs; ARGS=--full takes hours
 	$(BIN)/python -m benchmarks.reproduce $(ARGS)
 
 chaos: $(VENV)/.dev  ## kill a training run at 100 random moments and resume it each time

@@ -1,6 +1,7 @@
 """3.4: Ω in closed form, its two gradients, masks and resets."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +15,18 @@ from jaxrnn import (
     ElmanParams,
     Readout,
     cross_entropy,
+    hidden_gradients,
+    loss_and_flow,
     omega,
     omega_terms,
     pascanu_omega,
     pascanu_omega_terms,
+    unroll,
 )
-from jaxrnn.testing import random_problem
+from jaxrnn.cells.autodiff_rules import storable
+from jaxrnn.testing import loops, must_agree, random_problem
 from jaxrnn.testing.problem import quick_jit
+from jaxrnn.trajectory import as_vectors
 
 both = pytest.mark.parametrize("terms", [omega_terms, pascanu_omega_terms])
 TIME, ROWS = 5, 3
@@ -77,6 +83,10 @@ def states(p, params, loss):
     return run(pushes)[1], jax.grad(lambda e: run(e)[0])(pushes)
 
 
+def weighted_by(p):
+    return lambda carry, ys: jnp.vdot(ys, p.dys)
+
+
 def weighted(carry, ys):
     return jnp.sum(ys**2 * jnp.arange(1, TIME + 1)[:, None, None])
 
@@ -104,6 +114,57 @@ def test_the_value_and_both_gradients_are_those_of_the_formulas(p):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10), got, want)
     assert np.abs(exact_pair[0][1].w - pascanu_pair[0][1].w).max() > 1e-3
     assert not pascanu_pair[1][1].u.any() and not pascanu_pair[1][1].b.any() and exact_pair[1][1].u.any()
+
+
+@pytest.mark.parametrize("cell", [LSTM(3, 4), Clockwork(3, 4, (1, 2))], ids=lambda c: type(c).__name__)
+@pytest.mark.parametrize("given", [False, True])
+def test_the_loss_beside_omega_has_the_value_and_the_gradient_of_unroll(cell, given):
+    """With respect to θ, xs, the first carry and what the loss closes over; a mask and resets in it."""
+    p = random_problem(cell)
+    inputs = p.params, p.xs, p.carry if given else None, jnp.ones(4)
+
+    def loss(scale, carry, ys):
+        return jnp.vdot(ys * scale, p.dys) + jnp.sum(jnp.sin(as_vectors(carry, 1)))
+
+    def beside(params, xs, start, scale):
+        return loss_and_flow(cell, params, xs, partial(loss, scale), start, mask=p.mask, reset=p.reset).loss
+
+    def alone(params, xs, start, scale):
+        return loss(scale, *unroll(cell, params, xs, start, mask=p.mask, reset=p.reset))
+
+    @quick_jit
+    def both(*inputs):
+        pairs = [jax.value_and_grad(f, (0, 1, 2, 3), allow_int=True)(*inputs) for f in (beside, alone)]
+        return [(value, storable(inputs, gradient)) for value, gradient in pairs]
+
+    must_agree(cell, "the loss beside Ω = the loss", *both(*inputs))
+
+
+def test_the_loss_omega_and_both_gradients_take_one_loop_forward_and_one_back():
+    cell, p = LSTM(3, 4), random_problem(LSTM(3, 4))
+
+    def objective(params):
+        flow = loss_and_flow(cell, params, p.xs, weighted_by(p))
+        return flow.loss + jnp.sum((flow.ratios - 1) ** 2)
+
+    forward, backward = loops(jax.value_and_grad(objective), p.params)
+    assert (forward.reverse, backward.reverse) == (False, True)
+
+
+def test_the_flow_s_norms_are_those_of_the_hidden_gradients_and_0_where_nothing_counts():
+    cell, p = LSTM(3, 4), random_problem(LSTM(3, 4))
+
+    @quick_jit
+    def both_ways(params):
+        args = cell, params, p.xs, weighted_by(p)
+        flow = loss_and_flow(*args, mask=p.mask, reset=p.reset)
+        return flow, jnp.linalg.norm(hidden_gradients(*args, mask=p.mask, reset=p.reset), axis=-1)
+
+    flow, norms = both_ways(p.params)
+    counts = p.mask & ~p.reset & (norms > 0)
+    assert counts.any() and not counts.all()
+    np.testing.assert_allclose(flow.norms, np.where(counts, norms, 0), atol=1e-13)
+    np.testing.assert_array_equal(flow.ratios == 1, ~counts)
 
 
 @pytest.mark.parametrize("cell", [LSTM(3, 4), Clockwork(3, 4, (1, 2))], ids=lambda c: type(c).__name__)

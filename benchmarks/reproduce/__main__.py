@@ -3,7 +3,7 @@
 import jax
 import tyro
 
-from benchmarks.reproduce import gradient_distance, memory_tasks, temporal_order
+from benchmarks.reproduce import gradient_distance, memory_tasks, reservoirs, temporal_order
 
 
 def main(full: bool = False) -> None:
@@ -16,6 +16,7 @@ def main(full: bool = False) -> None:
     memory_tasks.main(full=full)
     with jax.enable_x64(True):
         gradient_distance.main()
+        reservoirs.main(full=full)
 
 
 if __name__ == "__main__":
