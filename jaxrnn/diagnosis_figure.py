@@ -18,7 +18,8 @@ def draw(diagnosis):
     for ax in axes.flat:
         ax.grid(alpha=0.25)
         ax.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"{diagnosis.verdict}: {diagnosis.rate:.3g} a step", fontsize=14, fontweight="bold")
+    rate = f"{diagnosis.rate:.3g} a step" if np.isfinite(diagnosis.rate) else "not finite"
+    figure.suptitle(f"{diagnosis.verdict}: {rate}", fontsize=14, fontweight="bold")
     figure.text(0.06, 0.02, "\n".join(textwrap.wrap(diagnosis.advice, 128)), fontsize=10, va="bottom")
     figure.subplots_adjust(left=0.08, right=0.97, top=0.9, bottom=0.18, hspace=0.42, wspace=0.25)
     return figure
@@ -29,11 +30,11 @@ def _flow(ax, diagnosis):
     steps = np.arange(1, len(diagnosis.profile) + 1)
     for values, style, label in (
         (diagnosis.profile, "o-", "‖∇h(t) L‖"),
-        (diagnosis.flow[::-1] * diagnosis.profile[-1], "--", "what comes from a row's last step"),
+        (diagnosis.flow[::-1] * diagnosis.profile[-1], ".--", "what comes from a row's last step"),
     ):
         shown = np.where(np.isfinite(values) & (values > 0), values, np.nan)
         ax.plot(steps[-len(shown) :], shown, style, markersize=3, label=label)
-    ax.set(xlabel="t", yscale="log", title="Gradient flow")
+    ax.set(xlabel="t", yscale="log", title="Gradient flow", xlim=(0, len(steps) + 1))
     ax.legend(frameon=False, fontsize=8)
 
 
@@ -44,9 +45,15 @@ def _spectrum(ax, diagnosis):
     ax.plot(steps, diagnosis.eigenvalues[:, 0], "-", color="tab:blue", linewidth=1, label="spectral radius of J(t)")
     for i, exponent in enumerate(diagnosis.lyapunov):
         label = "exp of the Lyapunov exponents" if i == 0 else None
-        ax.axhline(np.exp(exponent), color="tab:red", linewidth=0.8, alpha=0.7, label=label)
+        ax.axhline(
+            np.exp(exponent) if np.isfinite(exponent) else np.nan,
+            color="tab:red",
+            linewidth=0.8,
+            alpha=0.7,
+            label=label,
+        )
     ax.axhline(1, color="black", linestyle=":", linewidth=1)
-    ax.set(xlabel="t", title="Spectrum of ∂h(t)/∂h(t−1), first row")
+    ax.set(xlabel="t", xlim=(0, len(steps) + 1), title="Spectrum of ∂h(t)/∂h(t−1), first row")
     ax.set_ylim(0, 1.3 * max(1.0, ax.get_ylim()[1]))  # room for the legend
     ax.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
 
@@ -70,6 +77,7 @@ def _clipping(ax, diagnosis):
     if len(norms):
         low, high = np.log10(norms.min()) - 0.1, np.log10(norms.max()) + 0.1
         ax.hist(norms, bins=np.logspace(low, high, 20), alpha=0.6)
+    ax.yaxis.get_major_locator().set_params(integer=True)
     ax.axvline(diagnosis.clip, color="tab:red", linewidth=1, label=f"v = {diagnosis.clip:g}")
     ax.set(
         xscale="log", xlabel="‖∇θ L‖ of a row", ylabel="rows", title=f"Clipping: {diagnosis.clipping:.0%} of the rows"

@@ -44,6 +44,11 @@ ADVICE = {
         "The gradient grows by a factor of {rate:.3g} a step. Clip it by its norm (clip_by_norm); make the recurrent "
         "weights smaller: spectral radius below 1, or an orthogonal start; a lower learning rate."
     ),
+    "not finite": (
+        "The gradient is not finite. Look for NaN and infinities in `xs`, or mask them; if there are none, a number "
+        "has overflowed on the way: make the recurrent weights smaller (spectral radius below 1, or an orthogonal "
+        "start). Clipping cannot mend it: steps with such a gradient have to be skipped."
+    ),
     "vanishing": (
         "The gradient shrinks by a factor of {rate:.3g} a step; after {memory:.0f} step(s) 1/e of it is left. Take "
         "a gated cell with its memory gate open at the start (a larger forget bias), Leaky units with α near 1, or "
@@ -59,7 +64,7 @@ ADVICE = {
         "about its flow at {steps} steps."
     ),
 }
-"""In plain words, by verdict."""
+"""In plain words, by verdict; a gradient that is not finite is called exploding too."""
 
 
 class Diagnosis(NamedTuple):
@@ -148,10 +153,13 @@ def diagnose(
     rate, mean_flow = _rate(rows), _geometric_mean(rows)
     memory = float(np.median(memory_length(jnp.nan_to_num(jnp.asarray(rows[::-1]), nan=1.0, posinf=jnp.inf))))
     saturation = float(flat.mean())
-    verdict = _verdict(rate, len(rows), saturation, bool(np.isfinite(profile).all() and np.isfinite(row_norms).all()))
+    finite = bool(np.isfinite(rate) and np.isfinite(profile).all() and np.isfinite(row_norms).all())
+    verdict = _verdict(rate, len(rows), saturation, finite)
     return Diagnosis(
         verdict,
-        ADVICE[verdict].format(rate=rate, memory=memory, saturation=saturation, steps=steps),
+        ADVICE[verdict if finite else "not finite"].format(
+            rate=rate, memory=memory, saturation=saturation, steps=steps
+        ),
         rate,
         memory,
         saturation,
@@ -185,7 +193,8 @@ def _by_distance(norms, last):
     """‖δ⁽ˡ⁻ⁿ⁾‖/‖δ⁽ˡ⁾‖ for n = 0, 1, …, l a row's last valid step; ∞ if not finite, NaN beyond t = 0 or if δ⁽ˡ⁾ = 0."""
     n = jnp.arange(norms.shape[0]).reshape(-1, *[1] * last.ndim)
     back = jnp.take_along_axis(norms, jnp.maximum(last - n, 0), axis=0)
-    ratio = jnp.where(jnp.isfinite(back), back, jnp.inf) / jnp.where(back[0] > 0, back[0], 1)
+    start = jnp.where((back[0] > 0) & jnp.isfinite(back[0]), back[0], 1)
+    ratio = jnp.where(jnp.isfinite(back), back, jnp.inf) / start
     return jnp.where((n <= last) & (back[0] != 0), ratio, jnp.nan)
 
 

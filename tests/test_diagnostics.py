@@ -278,8 +278,12 @@ def test_dead_relus_are_saturated_and_a_gradient_that_is_not_finite_explodes():
     cell, params = plain(orthogonal(N), activation="relu")
     dead = params._replace(b=jnp.full(N, -50.0))
     assert diagnose(cell, dead, XS, lambda carry, ys: jnp.mean(carry)).verdict == "saturated"
-    cell, params = plain(1e200 * jnp.eye(N), activation="identity")
-    assert diagnose(cell, params, XS, at_the_end).verdict == "exploding"
+    overflows = plain(1e200 * jnp.eye(N), activation="identity")
+    told = [diagnose(*overflows, XS, loss) for loss in (at_the_end, lambda carry, ys: jnp.mean(carry))]
+    told += [diagnose(*CASES["healthy"], XS.at[3, 0, 0].set(jnp.nan), at_the_end)]
+    for diagnosis in told:
+        assert diagnosis.verdict == "exploding" and diagnosis.advice.startswith("The gradient is not finite")
+        assert diagnosis.figure().axes
 
 
 def test_the_clipping_rate_is_the_part_of_the_rows_whose_own_gradient_is_longer_than_v():

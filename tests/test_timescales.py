@@ -134,9 +134,9 @@ def test_every_group_has_its_own_alpha():
     assert params.alpha.shape == (2,) and not ys[:, 2:].any() and ys[:, :2].all()
 
 
-@pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan"), (0.5, 2.0), ()])
+@pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan"), (0.5, 2.0), (), "0.5", None, np.array(0.5)], ids=repr)
 def test_alpha_outside_0_to_1_is_named(alpha, without_beartype):
-    with pytest.raises(ValueError, match=r"`alpha` must lie in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"`alpha` must be a number in \[0, 1\]"):
         Leaky(Elman(3, 4), alpha)
 
 

@@ -22,6 +22,7 @@ Bengio, Boulanger-Lewandowski & Pascanu 2013, §3.2.
 """
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, NamedTuple
 
 import jax
@@ -71,9 +72,10 @@ class Leaky:
 
     def __post_init__(self):
         alphas = self.alpha if isinstance(self.alpha, tuple) else (self.alpha,)
-        if not alphas or any(not 0 <= a <= 1 for a in alphas):
+        if not alphas or any(not isinstance(a, Real) or not 0 <= a <= 1 for a in alphas):
             raise ValueError(
-                f"`alpha` must lie in [0, 1], 0 the cell itself and 1 a unit that never moves, got {self.alpha!r}."
+                "`alpha` must be a number in [0, 1], 0 the cell itself and 1 a unit that never moves, or a tuple of "
+                f"them, got {self.alpha!r}."
             )
 
     def init(self, key: Key) -> LeakyParams:
