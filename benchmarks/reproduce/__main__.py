@@ -3,7 +3,7 @@
 import jax
 import tyro
 
-from benchmarks.reproduce import gradient_distance, memory_tasks, reservoirs, temporal_order
+from benchmarks.reproduce import gradient_distance, memory_tasks, on_one_thread_each, reservoirs, temporal_order
 
 
 def main(full: bool = False) -> None:
@@ -20,5 +20,5 @@ def main(full: bool = False) -> None:
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_platforms", "cpu")
+    on_one_thread_each()
     tyro.cli(main, description=__doc__)

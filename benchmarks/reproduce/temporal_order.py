@@ -23,6 +23,7 @@ import tyro
 
 import jaxrnn
 from benchmarks import report
+from benchmarks.reproduce import on_one_thread_each
 from benchmarks.reproduce.problems import temporal_order
 
 HIDDEN, BATCH, TEST = 50, 20, 1000
@@ -157,5 +158,5 @@ def test(params, key, length):
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_platforms", "cpu")
+    on_one_thread_each()
     tyro.cli(main, description=__doc__)
