@@ -1,13 +1,16 @@
 """The problems of benchmarks/reproduce are the papers'."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import benchmarks.reproduce
 from benchmarks.reproduce.networks import networks
 from benchmarks.reproduce.problems import adding, copy, copy_baseline, temporal_order
-from benchmarks.reproduce.temporal_order import init, mean_omega
+from benchmarks.reproduce.temporal_order import guard, init, mean_omega
 from jaxrnn import spectral_radius
 from jaxrnn.regularizers import Flow
 
@@ -48,6 +51,23 @@ def test_the_smart_start_is_sparse_with_the_spectral_radius_0_95():
 def test_the_mean_omega_of_c_i_is_c_minus_1_squared_or_c_squared_minus_1_squared_whatever_has_no_gradient():
     flow = Flow(jnp.zeros(()), jnp.full((4, 3), 0.5).at[0].set(9), jnp.ones((4, 3)).at[0].set(0))
     assert [float(mean_omega(flow, power)) for power in (1, 2)] == pytest.approx([(0.5 - 1) ** 2, (0.25 - 1) ** 2])
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, 1e11])
+def test_where_the_gradient_is_no_number_or_huge_w_shrinks_and_nothing_else_moves(bad):
+    params = init(KEY)
+    sound = jax.tree.map(jnp.ones_like, params)
+    jax.tree.map(np.testing.assert_array_equal, guard(sound, params), sound)
+    cell, out = guard((sound[0]._replace(b=sound[0].b.at[3].set(bad)), sound[1]), params)
+    np.testing.assert_allclose(cell.w, 0.02 * params[0].w)
+    assert not any(leaf.any() for leaf in (cell.u, cell.b, *out))
+
+
+def test_make_reproduce_runs_every_program_of_the_folder():
+    folder = Path(benchmarks.reproduce.__file__).parent
+    programs = {path.stem for path in folder.glob("*.py") if "\ndef main(" in path.read_text()} - {"__main__"}
+    called = {line.strip().split(".main(")[0] for line in (folder / "__main__.py").read_text().splitlines()}
+    assert len(programs) >= 4 and programs <= called
 
 
 def test_every_network_starts():

@@ -112,7 +112,7 @@ def guard(gradient, params):
     """∇; where ‖∇‖ is no number or above 1e10, 0.02 W for W and 0 for the rest."""
     cell, out = jax.tree.map(jnp.zeros_like, params)
     shrink = cell._replace(w=0.02 * params[0].w), out
-    return jax.tree.map(partial(jnp.where, optax.global_norm(gradient) <= 1e10), gradient, shrink)
+    return jax.tree.map(partial(jnp.where, optax.tree.norm(gradient) <= 1e10), gradient, shrink)
 
 
 def objective(params, xs, classes, weight, power):
