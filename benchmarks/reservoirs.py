@@ -19,7 +19,7 @@ import tyro
 
 from benchmarks import report
 from benchmarks.timing import Program, compiled, interleaved
-from jaxrnn import ESN, Readout, Reservoir, add_equations, no_equations, recurrent_matrix, solve, unroll
+from jaxrnn import ESN, Readout, Reservoir, no_equations, recurrent_matrix, solve, unroll
 
 PENALTY, WASHOUT = 1e-4, 100
 
@@ -85,8 +85,8 @@ def fit_programs(cell: Reservoir, many: int, xs: np.ndarray) -> dict[str, Progra
     inputs, targets = jnp.asarray(xs[:-1], jnp.float32), jnp.asarray(xs[1:], jnp.float32)
 
     def by_sums(params):
-        _, hs = unroll(cell, params.cell, inputs)
-        equations = add_equations(no_equations(cell.hidden_size, 1), hs[WASHOUT:], targets[WASHOUT:])
+        nothing = no_equations(cell.hidden_size, 1)
+        _, equations = esn.accumulate(params, nothing, inputs, targets, washout=WASHOUT)
         return solve(equations, PENALTY)
 
     def by_qr(params):
@@ -96,9 +96,11 @@ def fit_programs(cell: Reservoir, many: int, xs: np.ndarray) -> dict[str, Progra
     if importlib.util.find_spec("reservoirpy") is not None:
         models = [model(cell, jax.tree.map(lambda a, i=i: a[i], params.cell)) for i in range(many)]
         programs["reservoirpy"] = Program(lambda: [fitted(*parts, xs) for parts in models])
-        got, want = programs["jaxrnn, QR"].run(), np.stack([v for v, _ in programs["reservoirpy"].run()])
+        want = np.stack([v for v, _ in programs["reservoirpy"].run()])
         hs = jax.vmap(lambda p: unroll(cell, p, inputs)[1])(params.cell)  # the outputs: weights are ill-determined
-        np.testing.assert_allclose(hs @ got.v - np.mean(hs @ got.v), hs @ want - np.mean(hs @ want), atol=1e-2)
+        for name in ("jaxrnn, sums", "jaxrnn, QR"):
+            got = programs[name].run().v
+            np.testing.assert_allclose(hs @ got - np.mean(hs @ got), hs @ want - np.mean(hs @ want), atol=1e-2)
     return programs
 
 

@@ -34,9 +34,13 @@ from jax import lax
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxrnn.checkpointed import nested
 from jaxrnn.checks import check_features, check_shape, check_steps, known_values
 from jaxrnn.float64 import Double, in_float64, product
 from jaxrnn.readout import ReadoutParams
+
+ROWS = 256
+"""Steps that are summed up together: their copy in float64 stays in the cache."""
 
 
 class Equations(NamedTuple):
@@ -225,13 +229,26 @@ def _triangular(x, y, penalty):
 
 
 @jax.jit
-@in_float64
 def _add(equations, hs, targets, mask):
-    rows = mask.reshape(-1, 1)
-    x, y = (jnp.where(rows, a.reshape(len(rows), -1), 0) for a in (hs, targets))
-    x = jnp.concatenate([rows.astype(x.dtype), x], axis=1)
-    count, moments = equations.count + rows.sum(), equations.moments + product(jnp.concatenate([x, y], axis=1).T, x)
+    rows = [a.reshape(mask.size, a.shape[-1]) for a in (hs, targets, mask[..., None])]
+    equations, _ = nested(lambda e, at: (_add_block(e, *at), ()), lambda *_: (), (ROWS,), equations, rows, False)
+    return equations
+
+
+@in_float64
+def _add_block(equations, x, y, mask):
+    rows = jnp.concatenate([mask.astype(x.dtype), jnp.where(mask, x, 0), jnp.where(mask, y, 0)], axis=1)
+    count = equations.count + mask.sum()
+    moments = equations.moments + _squares(rows)[:, : 1 + x.shape[1]]
     return Equations(Double(count, jnp.zeros_like(count)), Double(moments, jnp.zeros_like(moments)))
+
+
+def _squares(rows):
+    """Σₜ rₜᵀ rₜ in up to 4 × 4 parts, of which those above the diagonal are not computed but mirrored."""
+    parts = jnp.array_split(rows, min(4, 1 + rows.shape[1] // 64), axis=1)
+    products = {(i, j): product(a.T, b) for i, a in enumerate(parts) for j, b in enumerate(parts[: i + 1])}
+    every = range(len(parts))
+    return jnp.block([[products[i, j] if i >= j else products[j, i].T for j in every] for i in every])
 
 
 @jax.jit

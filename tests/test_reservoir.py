@@ -28,6 +28,7 @@ from jaxrnn import (
     with_spectral_radius,
 )
 from jaxrnn.least_squares import BIAS_PENALTY
+from jaxrnn.ridge import ROWS
 from jaxrnn.testing.problem import quick_jit
 
 KEY = jax.random.key(0)
@@ -169,6 +170,17 @@ def test_the_answer_has_float64_quality_with_x64_off():
     np.testing.assert_allclose(gradient, want, rtol=1e-5, atol=1e-5 * float(abs(want).max()))
 
 
+def test_sums_over_blocks_and_mirrored_parts_keep_48_bits_with_x64_off():
+    rows, n, m = 2 * ROWS + 40, 130, 2
+    hs, targets = RNG.normal(size=(rows, n)).astype(np.float32), RNG.normal(size=(rows, m)).astype(np.float32)
+    with jax.enable_x64(False):
+        sums = add_equations(no_equations(n, m), jnp.asarray(hs), jnp.asarray(targets))
+    every = np.hstack([np.ones((rows, 1)), hs, targets]).astype(np.float64)
+    got = np.asarray(sums.moments.high, np.float64) + np.asarray(sums.moments.low, np.float64)
+    assert sums.moments.high.dtype == np.float32 and float(sums.count.high) == rows
+    np.testing.assert_allclose(got, (every.T @ every)[:, : 1 + n], rtol=0, atol=rows * 2.0**-48)
+
+
 def test_a_penalty_below_the_rounding_of_the_sums_is_raised_to_it():
     hs = jnp.concatenate([HS, HS[..., :1] + 1e-9 * HS[..., 1:2]], axis=-1)
     params = solve(add_equations(no_equations(5, 2), hs, TARGETS), 1e-300)
@@ -290,6 +302,30 @@ def test_with_feedback_the_reservoir_is_driven_by_the_truth_and_then_runs_free()
     got, _ = esn.apply(params, XS, type(want)(h, fed))
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-14)
+
+
+def test_the_sums_of_stretches_are_those_of_the_states_of_all():
+    steps, late = ROWS + 7, ROWS // 2 + 30
+    xs, ys = jnp.asarray(RNG.normal(size=(steps, 2, 3))), jnp.asarray(RNG.normal(size=(steps, 2, 1)))
+    mask = jnp.ones((steps, 2), bool).at[late + 20 :, 1].set(False).at[7, 0].set(False)
+    reset = jnp.zeros((steps, 2), bool).at[late, 0].set(True)
+    ys = jnp.where(mask[..., None], ys, jnp.nan)
+    esn = ESN(StateNoise(Reservoir(3 + 1, 4, 2, retention=0.4), 0.1), Readout(4, 1), feedback=True)
+    params, nothing = esn.init(KEY), no_equations(4, 1)
+
+    def by_states(esn, **options):
+        carry, hs = esn.states(params, xs, ys, mask=mask, reset=reset, **options)
+        return carry, add_equations(nothing, hs, ys, mask=washout_mask(mask, 5, reset=reset))
+
+    noisy = esn.accumulate(params, nothing, xs, ys, washout=5, mask=mask, reset=reset, key=KEY)
+    still, sums, carry = quiet(esn), nothing, None
+    for t, lost in ((slice(0, late), 5), (slice(late, None), jnp.array([5, 0]))):  # one row goes on, the other begins
+        carry, sums = still.accumulate(params, sums, xs[t], ys[t], carry, washout=lost, mask=mask[t], reset=reset[t])
+    for got, want in ((noisy, by_states(esn, key=KEY)), ((carry, sums), by_states(still))):
+        for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-11)
+    with pytest.raises(TypeError, match="`key` must be given"):
+        esn.accumulate(params, nothing, xs, ys)
 
 
 def test_noise_asks_for_a_key_and_leaves_with_quiet():

@@ -14,6 +14,7 @@ References: Jaeger 2001, "The echo state approach" (GMD report 148); Jaeger & Ha
 nonlinearity"; Gallicchio, Micheli & Pedrelli 2017 (deep reservoirs).
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +24,12 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxrnn.bptt import unroll_bptt
 from jaxrnn.cells.noise import Noisy, quiet, takes_noise, with_noise
+from jaxrnn.checkpointed import nested
 from jaxrnn.checks import check_steps, leading_axes
 from jaxrnn.models.feedback import Feedback, FeedbackCarry, FeedbackParams
 from jaxrnn.precision import accumulator
 from jaxrnn.readout import Readout
-from jaxrnn.ridge import ridge, washout_mask
+from jaxrnn.ridge import ROWS, Equations, add_equations, ridge, washout_mask
 from jaxrnn.teacher_forcing import teacher_forced
 from jaxrnn.types import Carry, Cell, Inputs, Key, Params
 
@@ -89,18 +91,24 @@ class ESN:
           TypeError: no key for a reservoir that draws noise.
           TypeError, ValueError: as `unroll`.
         """
-        steps: dict[str, Any] = {"mask": mask, "reset": reset}
-        if takes_noise(self.cell):
-            if key is None:
-                raise TypeError(f"`key` must be given, as {self.cell} draws noise; quiet(esn) is the same without it.")
-            return self._states(params, with_noise(key, xs, reset=reset), targets, carry, steps)
-        return self._states(params, xs, targets, carry, steps)
+        return self._states(params, self._inputs(xs, reset, key), targets, carry, {"mask": mask, "reset": reset})
 
-    def _states(self, params: FeedbackParams, xs: Inputs, targets: Array, carry: Carry | None, steps: dict):
+    def _inputs(self, xs: Array, reset: Array | None, key: Key | None) -> Inputs:
+        """x, and noise for a reservoir that draws some."""
+        if not takes_noise(self.cell):
+            return xs
+        if key is None:
+            raise TypeError(f"`key` must be given, as {self.cell} draws noise; quiet(esn) is the same without it.")
+        return with_noise(key, xs, reset=reset)
+
+    def _driven(self) -> Cell:
+        """The reservoir, with its own last output beside x where it reads that."""
+        return _Driven(self.cell, self.readout.output_size) if self.feedback else self.cell
+
+    def _states(self, params: FeedbackParams, xs: Inputs, targets: Array, carry: Carry | None, steps: dict[str, Any]):
         if not self.feedback:
             return unroll_bptt(self.cell, params.cell, xs, carry, **steps)
-        driven = _Driven(self.cell, self.readout.output_size)
-        return teacher_forced(driven, params.cell, xs, targets, carry, **steps)
+        return teacher_forced(self._driven(), params.cell, xs, targets, carry, **steps)
 
     def fit(
         self,
@@ -117,7 +125,7 @@ class ESN:
     ) -> tuple[Carry, FeedbackParams]:
         """The read-out that fits the targets best: one run of the reservoir, one ridge regression.
 
-        For what does not fit memory, run `states` block by block into `add_equations`.
+        For what does not fit memory, and where speed counts more than the last digits: `accumulate`.
 
         Args:
           params: their reservoir is kept, their read-out replaced.
@@ -136,6 +144,60 @@ class ESN:
         valid = jnp.ones(leading, bool) if mask is None else mask
         valid = washout_mask(valid, washout, reset=check_steps("reset", reset, leading))
         return carry, params._replace(readout=ridge(hs, targets, penalty, mask=valid))
+
+    def accumulate(
+        self,
+        params: FeedbackParams,
+        equations: Equations,
+        xs: Float[Array, "..."],
+        targets: Float[Array, "..."],
+        carry: Carry | None = None,
+        *,
+        washout: int | Int[Array, "..."] = 0,
+        mask: Bool[Array, "..."] | None = None,
+        reset: Bool[Array, "..."] | None = None,
+        key: Key | None = None,
+    ) -> tuple[Carry, Equations]:
+        """One more stretch of a stream in the sums of a ridge regression; no h is kept beyond some hundred steps.
+
+        `solve(equations, penalty)` is then the read-out.
+
+        Args:
+          equations: the sums so far; `no_equations(hidden, output)` at the beginning.
+          params, xs, targets, carry, washout, mask, reset, key: as for `fit`; a stretch in the middle of a stream has
+            the carry of the one before, and no washout.
+
+        Returns:
+          The carry behind the last step, and the sums.
+
+        Raises:
+          TypeError, ValueError: as `states`, `washout_mask` and `add_equations`.
+
+        >>> from jaxrnn import Reservoir, no_equations, solve
+        >>> esn = ESN(Reservoir(1, 50), Readout(50, 1))
+        >>> params, xs, carry = esn.init(jax.random.key(0)), jnp.sin(0.2 * jnp.arange(1001.0))[:, None], None
+        >>> equations = no_equations(50, 1)
+        >>> for start, washout in ((0, 100), (500, 0)):
+        ...     x, y = xs[start : start + 500], xs[start + 1 : start + 501]
+        ...     carry, equations = esn.accumulate(params, equations, x, y, carry, washout=washout)
+        >>> params = params._replace(readout=solve(equations, penalty=1e-6))
+        >>> bool(abs(esn.apply(params, xs[-1:], carry)[1][0, 0] - jnp.sin(0.2 * 1001)) < 0.01)
+        True
+        """
+        leading = leading_axes(xs)
+        mask, reset = check_steps("mask", mask, leading), check_steps("reset", reset, leading)
+        valid = washout_mask(jnp.ones(leading, bool) if mask is None else mask, washout, reset=reset)
+        cell = self._driven()
+        carry = cell.initial_carry(params.cell, leading[1:]) if carry is None else carry
+
+        def segment(state: tuple[Carry, Equations], over_t: tuple):
+            inputs, targets, mask, reset, valid = over_t
+            carry, hs = self._states(params, inputs, targets, state[0], {"mask": mask, "reset": reset})
+            return (carry, add_equations(state[1], hs, targets, mask=valid)), ()
+
+        over_t = self._inputs(xs, reset, key), jnp.asarray(targets), mask, reset, valid
+        steps = max(1, ROWS // max(1, math.prod(leading[1:])))
+        return nested(segment, lambda *_: (), (steps,), (carry, equations), over_t, False)[0]
 
     def apply(
         self,
