@@ -1,6 +1,6 @@
 """Where a head looks, and what it does there: chapter, section 8, after Graves, Wayne & Danihelka 2014.
 
-A memory is a matrix M of N slots, one a row; a weighting w says how much of each slot is meant, w(i) ≥ 0,
+A memory is a matrix M of N slots; a weighting w says how much of each slot is meant, w(i) ≥ 0,
 Σᵢ w(i) = 1.  As integer addresses cannot be learnt by gradients, every slot is read and written a little:
 
     wᶜ(i) = softmaxᵢ(β K[k, M(i)]),   K[u, v] = u·v / √((|u|² + ε)(|v|² + ε))        by content, eqs 5, 6
@@ -11,7 +11,8 @@ A memory is a matrix M of N slots, one a row; a weighting w says how much of eac
     M(i) ← M(i) ∏ₕ (1 − wₕ(i) eₕ) + Σₕ wₕ(i) aₕ                                      erase and add, eqs 3, 4
 
 These are functions of arrays with any number of batch axes.  Heads are an axis, as the heads of one machine
-look at the same memory: k is `[*batch, heads, width]`, M `[*batch, slots, width]`, w `[*batch, heads, slots]`.
+look at the same memory: k is `[*batch, heads, width]`, w `[*batch, heads, slots]`, and M `[*batch, width, slots]`,
+one slot a column, as slots are many and a slot is short.
 
 Two things differ from the paper's equations, so that every gradient is finite.  K has an ε = 10⁻¹² under its
 roots: a key or a slot of zeros resembles everything by 0.  And `sharpen` gives the *logarithm* of the
@@ -32,25 +33,25 @@ EPSILON = 1e-12
 
 
 def similarity(
-    key: Float[Array, "*batch heads width"], memory: Float[Array, "*batch slots width"]
+    key: Float[Array, "*batch heads width"], memory: Float[Array, "*batch width slots"]
 ) -> Float[Array, "*batch heads slots"]:
     """K[k, M(i)], the cosine of the angle between a key and each slot; 0 for a key or a slot of zeros.
 
-    >>> similarity(jnp.array([[3.0, 0.0]]), jnp.array([[2.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, 0.0]])).round(3)
+    >>> similarity(jnp.array([[3.0, 0.0]]), jnp.array([[2.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, 0.0]])).round(3)
     Array([[ 1.,  0., -1.,  0.]], dtype=float32)
 
     References: Graves et al. 2014, eq 6.
     """
-    products = jnp.einsum("...hm,...nm->...hn", key, memory)
+    products = jnp.einsum("...hm,...mn->...hn", key, memory)
     key_size = jnp.sum(key**2, axis=-1)[..., :, None] + EPSILON
-    slot_size = jnp.sum(memory**2, axis=-1)[..., None, :] + EPSILON
+    slot_size = jnp.sum(memory**2, axis=-2)[..., None, :] + EPSILON
     return products * jax.lax.rsqrt(key_size) * jax.lax.rsqrt(slot_size)
 
 
 def by_content(
     key: Float[Array, "*batch heads width"],
     strength: Float[Array, "*batch heads"],
-    memory: Float[Array, "*batch slots width"],
+    memory: Float[Array, "*batch width slots"],
 ) -> Float[Array, "*batch heads slots"]:
     """wᶜ = softmax(β K[k, M(i)]): β = 0 looks everywhere, β → ∞ at the one slot that is most like the key.
 
@@ -60,7 +61,14 @@ def by_content(
 
     References: Graves et al. 2014, eq 5.
     """
-    return jax.nn.softmax(strength[..., None] * similarity(key, memory), axis=-1)
+    return by_similarity(strength, similarity(key, memory))
+
+
+def by_similarity(
+    strength: Float[Array, "*batch heads"], similar: Float[Array, "*batch heads slots"]
+) -> Float[Array, "*batch heads slots"]:
+    """softmax(β K), where K is known."""
+    return jax.nn.softmax(strength[..., None] * similar, axis=-1)
 
 
 def interpolate(
@@ -100,12 +108,21 @@ def rotate(
             f"`shift` must have an odd number of offsets, at most slots={slots}, got {offsets}: "
             "a wider one would pass over the same slot twice."
         )
-    reach = offsets // 2
-    around = jnp.concatenate([weighting[..., slots - reach :], weighting, weighting[..., :reach]], axis=-1)
     moved = jnp.zeros_like(weighting)
-    for k in range(offsets):  # s(j) stands at k = j + reach, and around[i + reach − j] is w(i − j)
-        moved = moved + shift[..., k : k + 1] * around[..., 2 * reach - k : 2 * reach - k + slots]
+    for k, rotated in enumerate(rotations(weighting, offsets)):
+        moved = moved + shift[..., k : k + 1] * rotated
     return moved
+
+
+def rotations(weighting: Float[Array, "*batch heads slots"], offsets: int) -> list[Float[Array, "*batch heads slots"]]:
+    """w(i − j mod N) for each offset j = −R, …, R.
+
+    >>> [w.tolist() for w in rotations(jnp.array([[1.0, 2.0, 3.0]]), 3)]
+    [[[2.0, 3.0, 1.0]], [[1.0, 2.0, 3.0]], [[3.0, 1.0, 2.0]]]
+    """
+    slots, reach = weighting.shape[-1], offsets // 2
+    around = jnp.concatenate([weighting[..., slots - reach :], weighting, weighting[..., :reach]], axis=-1)
+    return [around[..., start : start + slots] for start in range(2 * reach, -1, -1)]  # around[i + R − j] is w(i − j)
 
 
 def sharpen(
@@ -119,37 +136,47 @@ def sharpen(
 
     References: Graves et al. 2014, eq 9.
     """
-    least = jnp.finfo(weighting.dtype).tiny ** 0.5  # below it a slot counts as unseen, and 1/w stays a number
-    return sharpness[..., None] * jnp.log(jnp.maximum(weighting, least))
+    return sharpness[..., None] * jnp.log(jnp.maximum(weighting, unseen(weighting.dtype)))
+
+
+def unseen(dtype) -> float:
+    """The weight below which a slot counts as unseen: 1/w stays a number.
+
+    >>> unseen(jnp.float32) < 1e-18
+    True
+    """
+    return float(jnp.finfo(dtype).tiny) ** 0.5
 
 
 def read(
-    weighting: Float[Array, "*batch heads slots"], memory: Float[Array, "*batch slots width"]
+    weighting: Float[Array, "*batch heads slots"], memory: Float[Array, "*batch width slots"]
 ) -> Float[Array, "*batch heads width"]:
     """r = Σᵢ w(i) M(i).
 
-    >>> read(jnp.array([[0.5, 0.5]]), jnp.array([[2.0, 0.0], [0.0, 4.0]]))
-    Array([[1., 2.]], dtype=float32)
+    >>> read(jnp.array([[0.75, 0.25]]), jnp.array([[4.0, 0.0], [0.0, 4.0], [4.0, 4.0]]))
+    Array([[3., 1., 4.]], dtype=float32)
 
     References: Graves et al. 2014, eq 2.
     """
-    return jnp.einsum("...hn,...nm->...hm", weighting, memory)
+    return jnp.einsum("...hn,...mn->...hm", weighting, memory)
 
 
 def write(
     weighting: Float[Array, "*batch heads slots"],
     erase: Float[Array, "*batch heads width"],
     add: Float[Array, "*batch heads width"],
-    memory: Float[Array, "*batch slots width"],
-) -> Float[Array, "*batch slots width"]:
+    memory: Float[Array, "*batch width slots"],
+) -> Float[Array, "*batch width slots"]:
     """M(i) ∏ₕ (1 − wₕ(i) eₕ) + Σₕ wₕ(i) aₕ: all heads erase, then all add, so their order does not matter.
 
     >>> write(jnp.array([[0.0, 1.0]]), jnp.ones((1, 2)), jnp.array([[5.0, 6.0]]), jnp.ones((2, 2)))
-    Array([[1., 1.],
-           [5., 6.]], dtype=float32)
+    Array([[1., 5.],
+           [1., 6.]], dtype=float32)
 
     References: Graves et al. 2014, eqs 3 and 4.
     """
     for h in range(weighting.shape[-2]):
-        memory = memory * (1 - weighting[..., h, :, None] * erase[..., h, None, :])
-    return memory + jnp.einsum("...hn,...hm->...nm", weighting, add)
+        memory = memory * (1 - erase[..., h, :, None] * weighting[..., h, None, :])
+    for h in range(weighting.shape[-2]):
+        memory = memory + add[..., h, :, None] * weighting[..., h, None, :]
+    return memory

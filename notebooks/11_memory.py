@@ -46,8 +46,8 @@ folder = Path(tempfile.mkdtemp())
 
 # %%
 slots, width = 12, 8
-memory = jax.random.normal(jax.random.key(0), (slots, width))
-key = memory[6:7] + 0.3 * jax.random.normal(jax.random.key(1), (1, width))
+memory = jax.random.normal(jax.random.key(0), (width, slots))  # one slot a column
+key = memory[:, 6] + 0.3 * jax.random.normal(jax.random.key(1), (1, width))
 before = jax.nn.one_hot(jnp.array([2]), slots)
 
 content = addressing.by_content(key, jnp.array([4.0]), memory)
@@ -73,9 +73,9 @@ one = jax.nn.one_hot(jnp.array([11]), slots)
 print("rotated from the last slot to:", int(addressing.rotate(one, jnp.array([[0.0, 0.0, 1.0]])).argmax()))
 new = jnp.arange(1.0, width + 1)[None]
 written, vjp = jax.vjp(lambda m: addressing.write(one, jnp.ones((1, width)), new, m), memory)
-print("slot 11 holds the new vector:", bool((written[11] == new[0]).all()))
-print("the others and their gradients unchanged:", bool((written[:11] == memory[:11]).all()), end=" ")
-print(bool((vjp(memory)[0][:11] == memory[:11]).all()))
+print("slot 11 holds the new vector:", bool((written[:, 11] == new[0]).all()))
+print("the others and their gradients unchanged:", bool((written[:, :11] == memory[:, :11]).all()), end=" ")
+print(bool((vjp(memory)[0][:, :11] == memory[:, :11]).all()))
 
 
 # %% [markdown]

@@ -21,7 +21,7 @@ def weighting(seed, *shape):
     return jax.nn.softmax(normal(seed, *shape), axis=-1)
 
 
-MEMORY, KEYS = normal(0, BATCH, SLOTS, WIDTH), normal(1, BATCH, HEADS, WIDTH)
+MEMORY, KEYS = normal(0, BATCH, WIDTH, SLOTS), normal(1, BATCH, HEADS, WIDTH)
 WEIGHTING = weighting(2, BATCH, HEADS, SLOTS)
 
 
@@ -30,7 +30,7 @@ def one_hot(index, size):
 
 
 def test_similarity_is_the_cosine():
-    expected = np.stack([cosine_similarity(k, m) for k, m in zip(KEYS, MEMORY, strict=True)])
+    expected = np.stack([cosine_similarity(k, m.T) for k, m in zip(KEYS, MEMORY, strict=True)])
     np.testing.assert_allclose(similarity(KEYS, MEMORY), expected, atol=1e-11)
 
 
@@ -109,14 +109,14 @@ def test_sharpening_weights_of_0_gives_finite_gradients():
 
 def test_reading_with_a_one_hot_weighting_gives_the_slot():
     got = read(one_hot([[4, 0, 2], [1, 1, 3]], SLOTS), MEMORY)
-    np.testing.assert_array_equal(got, MEMORY[jnp.arange(2)[:, None], jnp.array([[4, 0, 2], [1, 1, 3]])])
+    np.testing.assert_array_equal(got, MEMORY.mT[jnp.arange(2)[:, None], jnp.array([[4, 0, 2], [1, 1, 3]])])
 
 
 def test_erase_1_and_add_on_a_one_hot_weighting_replaces_the_slot():
     new = normal(5, BATCH, 1, WIDTH)
     got = write(one_hot([[3], [0]], SLOTS), jnp.ones((BATCH, 1, WIDTH)), new, MEMORY)
     expected = np.array(MEMORY)
-    expected[[0, 1], [3, 0]] = new[:, 0]
+    expected[[0, 1], :, [3, 0]] = new[:, 0]
     np.testing.assert_array_equal(got, expected)
 
 
@@ -124,10 +124,10 @@ def test_a_weight_of_0_copies_the_slot_and_its_gradient():
     """Chapter, section 8, item 3."""
     w, new = one_hot([[3], [0]], SLOTS), normal(5, BATCH, 1, WIDTH)
     after, vjp = jax.vjp(lambda m: write(w, jnp.full((BATCH, 1, WIDTH), 0.3), new, m), MEMORY)
-    sent = normal(6, BATCH, SLOTS, WIDTH)
+    sent = normal(6, BATCH, WIDTH, SLOTS)
     others = np.array(w[:, 0] == 0)
-    np.testing.assert_array_equal(after[others], MEMORY[others])
-    np.testing.assert_array_equal(vjp(sent)[0][others], sent[others])
+    np.testing.assert_array_equal(after.mT[others], MEMORY.mT[others])
+    np.testing.assert_array_equal(vjp(sent)[0].mT[others], sent.mT[others])
 
 
 def test_the_order_of_the_heads_does_not_matter_when_writing():

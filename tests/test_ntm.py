@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 from jaxrnn import GRU, LSTM, NTM, Dropout, Elman, FeedForward, head_positions, unroll
-from jaxrnn.testing import random_problem
+from jaxrnn.testing import draws, law_hand_rules_agree_with_autodiff, random_problem
 from jaxrnn.testing.problem import quick_jit
 
 CELL = NTM(LSTM(3 + 2 * 4, 5), input_size=3, slots=6, width=4, read_heads=2, write_heads=2, reach=2)
@@ -59,11 +60,17 @@ def test_a_step_is_the_paper_s_equations():
     inner, h = controller.step(own, p.carry.controller, controller.project(own, both))
     raw = np.asarray(h @ p.params.w + p.params.b)
     for row in range(len(raw)):
-        memory, ws, reads = turn(CELL, raw[row], np.asarray(p.carry.memory[row]), np.asarray(p.carry.address[row]))
-        np.testing.assert_allclose(carry.memory[row], memory, atol=1e-10)
+        memory, ws, reads = turn(CELL, raw[row], np.asarray(p.carry.memory[row]).T, np.asarray(p.carry.address[row]))
+        np.testing.assert_allclose(carry.memory[row].T, memory, atol=1e-10)
         np.testing.assert_allclose(jax.nn.softmax(carry.address[row], axis=-1), ws, atol=1e-10)
         np.testing.assert_allclose(y[row], np.concatenate([h[row], reads.ravel()]), atol=1e-10)
     jax.tree.map(np.testing.assert_array_equal, carry.controller, inner)
+
+
+@given(drawn=draws())
+@settings(max_examples=3)
+def test_the_way_back_through_several_heads_of_each_kind_is_what_autodiff_gives(drawn):
+    law_hand_rules_agree_with_autodiff(CELL, random_problem(CELL, **drawn))
 
 
 def test_it_begins_empty_with_every_head_at_slot_0():
@@ -85,7 +92,7 @@ def test_any_cell_may_be_the_controller(make):
 def test_the_same_parameters_serve_a_memory_of_more_slots():
     params, larger = CELL.init(jax.random.key(0)), dataclasses.replace(CELL, slots=20)
     carry, _ = jax.eval_shape(larger.step, params, larger.initial_carry(params), jnp.ones(3))
-    assert carry.memory.shape == (20, 4)
+    assert carry.memory.shape == (4, 20)
 
 
 def test_head_positions_are_the_weightings_of_every_step():

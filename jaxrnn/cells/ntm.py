@@ -20,8 +20,8 @@ training (`dataclasses.replace(cell, slots=256)`, with the same parameters).
 
 The carry holds log w⁽ᵗ⁾ up to a constant (`address`; w = softmax of it): any real numbers are a weighting.
 
-The backward pass: the memory has no weights of its own, so `step_bwd` is `jax.vjp` of one turn of the memory,
-run again from M⁽ᵗ⁻¹⁾, and the sums over t (2.2.3) are W's and the controller's; no memory is in them.
+The backward pass: the memory has no weights of its own, so the sums over t (2.2.3) are W's and the controller's; no
+memory is in them.  The way back through one turn of the memory is written by hand (`jaxrnn.cells.memory_turn`).
 
 References: Graves, Wayne & Danihelka 2014, §3; Collier & Beel 2018, §3.1 and §4.
 """
@@ -35,8 +35,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrnn.addressing import by_content, interpolate, read, rotate, sharpen, write
 from jaxrnn.cells.autodiff_rules import local_rules, tangent
+from jaxrnn.cells.memory_turn import Controls, turn, turn_back
 from jaxrnn.cells.noise import takes_noise
 from jaxrnn.checks import check_features, check_positive
 from jaxrnn.initializers import input_weights
@@ -66,31 +66,12 @@ class NTMCarry(NamedTuple):
 
     controller: Carry
     """The controller's state."""
-    memory: Float[Array, "*batch slots width"]
-    """M⁽ᵗ⁾, one slot a row."""
+    memory: Float[Array, "*batch width slots"]
+    """M⁽ᵗ⁾, one slot a column."""
     address: Float[Array, "*batch heads slots"]
     """log w⁽ᵗ⁾ up to a constant, of the read heads and then of the write heads; w = softmax of it."""
     reads: Float[Array, "*batch reads"]
     """r⁽ᵗ⁾ of all read heads, side by side."""
-
-
-class Controls(NamedTuple):
-    """What the controller tells the heads at one step."""
-
-    key: Array
-    """k: `[*batch, heads, width]`."""
-    strength: Array
-    """β ≥ 0: `[*batch, heads]`."""
-    gate: Array
-    """g in [0, 1]: `[*batch, heads]`."""
-    shift: Array
-    """s, a distribution: `[*batch, heads, 2·reach + 1]`."""
-    sharpness: Array
-    """γ ≥ 1: `[*batch, heads]`."""
-    erase: Array
-    """e in [0, 1]: `[*batch, write_heads, width]`."""
-    add: Array
-    """a: `[*batch, write_heads, width]`."""
 
 
 @jax.tree_util.register_static
@@ -114,7 +95,7 @@ class NTM:
     >>> cell = NTM(LSTM(3 + 4, 8), input_size=3, slots=10, width=4)
     >>> carry, ys = unroll(cell, cell.init(jax.random.key(0)), jnp.ones((7, 2, 3)))
     >>> carry.memory.shape, ys.shape, cell.output_size
-    ((2, 10, 4), (7, 2, 12), 12)
+    ((2, 4, 10), (7, 2, 12), 12)
 
     References: Graves, Wayne & Danihelka 2014; chapter, section 8.
     """
@@ -161,7 +142,7 @@ class NTM:
         dtype = accumulator(params.w.dtype)
         return NTMCarry(
             self.controller.initial_carry(params.controller, batch_shape),
-            memory=jnp.full((*batch_shape, self.slots, self.width), EMPTY, dtype),
+            memory=jnp.full((*batch_shape, self.width, self.slots), EMPTY, dtype),
             address=jnp.zeros((*batch_shape, self.heads, self.slots), dtype).at[..., 0].set(AT_SLOT_0),
             reads=jnp.zeros((*batch_shape, self.read_heads * self.width), dtype),
         )
@@ -176,23 +157,27 @@ class NTM:
         both = jnp.concatenate([z, carry.reads], axis=-1)
         seen = self.controller.project(params.controller, both)
         inner, h = self.controller.step(params.controller, carry.controller, seen)
-        return self._after(inner, h, matmul(h, params.w) + params.b, carry)
+        out, _ = self._after(inner, h, matmul(h, params.w) + params.b, carry)
+        return out
 
     def step_fwd(self, params: NTMParams, carry: NTMCarry, z: Array):
-        """The step, and the controller's residual, its input and output, the controls, M⁽ᵗ⁻¹⁾ and w⁽ᵗ⁻¹⁾."""
+        """The step, and the controller's residual, its input and output, the controls, and what the turn remembers."""
         both = jnp.concatenate([z, carry.reads], axis=-1)
         seen = self.controller.project(params.controller, both)
         rules = local_rules(self.controller)
         (inner, h), residual = rules.step_fwd(params.controller, carry.controller, seen)
         raw = matmul_in_loop(h, params.w) + params.b
-        return self._after(inner, h, raw, carry), (residual, both, h, raw, carry.memory, carry.address)
+        out, turned = self._after(inner, h, raw, carry)
+        return out, (residual, both, h, raw, turned)
 
     def step_bwd(self, params: NTMParams, residual, dcarry: NTMCarry, dy: Array):
         """2.2.2: back through the turn of the memory, then through the controller, to x⁽ᵗ⁾ and r⁽ᵗ⁻¹⁾."""
-        residual, both, h, *seen = residual
+        residual, both, h, raw, turned = residual
         dh, dreads = jnp.split(dy, [h.shape[-1]], axis=-1)
-        _, turn_vjp = jax.vjp(self._turn, *seen)
-        draw, dmemory, daddress = turn_vjp((dcarry.memory, dcarry.address, dcarry.reads + dreads))
+        controls, controls_vjp = jax.vjp(self.controls, raw)
+        dreads = _per_head(dcarry.reads + dreads, self.read_heads)
+        dcontrols, dmemory, daddress = turn_back(controls, turned, dcarry.memory, dcarry.address, dreads)
+        (draw,) = controls_vjp(dcontrols)
         dh = dh + matmul_transposed(draw, params.w)
         rules = local_rules(self.controller)
         dinner, dz, local = rules.step_bwd(params.controller, residual, dcarry.controller, dh)
@@ -227,20 +212,11 @@ class NTM:
         heads, writes = self.heads, self.write_heads
         return heads * self.width, heads, heads, heads * (2 * self.reach + 1), heads, *[writes * self.width] * 2
 
-    def _turn(self, raw: Array, memory: Array, address: Array) -> tuple[Array, Array, Array]:
-        """One turn of the memory: (M⁽ᵗ⁾, log w⁽ᵗ⁾, r⁽ᵗ⁾) from the controls, M⁽ᵗ⁻¹⁾ and log w⁽ᵗ⁻¹⁾."""
-        c = self.controls(raw)
-        content = by_content(c.key, c.strength, memory)
-        moved = rotate(interpolate(c.gate, content, jax.nn.softmax(address, axis=-1)), c.shift)
-        address = sharpen(moved, c.sharpness)
-        reading, writing = jnp.split(jax.nn.softmax(address, axis=-1), [self.read_heads], axis=-2)
-        reads = read(reading, memory)
-        return write(writing, c.erase, c.add, memory), address, reads.reshape(*reads.shape[:-2], -1)
-
-    def _after(self, inner: Carry, h: Array, raw: Array, carry: NTMCarry) -> tuple[NTMCarry, Array]:
-        """The carry and the output, from the controller's and the controls."""
-        memory, address, reads = self._turn(raw, carry.memory, carry.address)
-        return NTMCarry(inner, memory, address, reads), jnp.concatenate([h, reads], axis=-1)
+    def _after(self, inner: Carry, h: Array, raw: Array, carry: NTMCarry):
+        """The carry and the output, from the controller's and the controls; and what the turn remembers."""
+        (memory, address, reads), turned = turn(self.controls(raw), carry.memory, carry.address)
+        reads = reads.reshape(*reads.shape[:-2], -1)
+        return (NTMCarry(inner, memory, address, reads), jnp.concatenate([h, reads], axis=-1)), turned
 
 
 def _per_head(packed: Array, heads: int) -> Array:
