@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.optimize import root
+from scipy.stats import kurtosis
 
 from jaxrnn import LSTM, Reservoir, forgetting_rate, intrinsic_plasticity, memory_capacity, unroll
 
@@ -47,14 +49,48 @@ def test_a_shift_register_remembers_as_many_inputs_as_it_has_units():
     assert (capacity[4:] < 0.05).all()
 
 
-def test_intrinsic_plasticity_moves_every_unit_towards_the_wanted_distribution():
+def best_gain_and_bias(mean, deviation):
+    """Where the expected moves of intrinsic plasticity are 0, for a unit whose input is standard normal."""
+    x, weights = np.polynomial.hermite_e.hermegauss(80)
+    weights, variance = weights / weights.sum(), deviation**2
+
+    def moves(gain_and_bias):
+        gain, bias = gain_and_bias
+        y = np.tanh(gain * x + bias)
+        move = -mean / variance + y / variance * (2 * variance + 1 - y**2 + mean * y)
+        return weights @ move, 1 / gain - weights @ (move * x)
+
+    found = root(moves, [deviation, mean])
+    assert found.success
+    return found.x
+
+
+def test_intrinsic_plasticity_brings_units_without_neighbours_to_the_gain_and_bias_of_theory():
+    cell = Reservoir(2, 12, 3, input_scaling=2.0, radius=0.0)
+    params, xs = cell.init(KEY), jax.random.normal(KEY, (20_000, 2))
+    after = intrinsic_plasticity(cell, params, xs, mean=0.1, deviation=0.2)
+    gains = jnp.linalg.norm(after.scaling[:, None] * after.u, axis=0)  # of a unit's input, which is normal
+    gain, bias = best_gain_and_bias(0.1, 0.2)
+    assert jnp.linalg.norm(2 * params.u, axis=0).min() > 2 * gain  # all have a way to go, and not the same
+    np.testing.assert_allclose(gains, gain, rtol=0.12)
+    np.testing.assert_allclose(after.b, bias, atol=0.04)
+    assert float(gains.mean()) == pytest.approx(gain, rel=0.02) and float(after.b.mean()) == pytest.approx(
+        bias, abs=0.02
+    )
+
+
+def test_intrinsic_plasticity_makes_the_outputs_of_a_reservoir_normal_with_the_wanted_mean_and_deviation():
     cell = Reservoir(2, 12, 3, input_scaling=2.0)
-    params, xs = cell.init(KEY), jax.random.normal(KEY, (6000, 2))
-    after = intrinsic_plasticity(cell, params, xs, mean=0.1, deviation=0.2, learning_rate=5e-4)
-    ys = unroll(cell, after, xs[:1000])[1]
-    assert float(unroll(cell, params, xs[:1000])[1].std(axis=0).min()) > 0.3
-    np.testing.assert_allclose(ys.std(axis=0), 0.2, atol=0.08)
-    np.testing.assert_allclose(ys.mean(axis=0), 0.1, atol=0.08)
+    params, xs = cell.init(KEY), jax.random.normal(KEY, (24_000, 2))
+    after = intrinsic_plasticity(cell, params, xs[:20_000], mean=0.1, deviation=0.2)
+    before, ys = (np.asarray(unroll(cell, p, xs[20_000:])[1]) for p in (params, after))
+    assert before.std(axis=0).min() > 0.3 and kurtosis(before, axis=0).max() < -0.5
+    np.testing.assert_allclose(ys.std(axis=0), 0.2, atol=0.03)
+    np.testing.assert_allclose(ys.mean(axis=0), 0.1, atol=0.05)
+    assert ys.std(axis=0).mean() == pytest.approx(0.2, abs=0.01) and ys.mean() == pytest.approx(0.1, abs=0.02)
+    gain, bias = best_gain_and_bias(0.1, 0.2)
+    normal = np.tanh(gain * np.random.default_rng(0).normal(size=100_000) + bias)  # as far as tanh can be
+    np.testing.assert_allclose(kurtosis(ys, axis=0), kurtosis(normal), atol=0.2)
 
 
 def test_what_cannot_be_measured_or_adapted_is_refused():

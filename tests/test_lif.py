@@ -1,5 +1,7 @@
 """The liquid of integrate-and-fire neurons, against closed forms."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,17 +79,83 @@ def test_neurons_are_connected_by_kind_and_distance_and_are_of_one_sign():
     assert float((params.u != 0).mean()) == pytest.approx(0.3, abs=4 * np.sqrt(0.3 * 0.7 / 4000))
 
 
-def test_the_surrogate_gradient_is_the_gradient_of_the_smooth_liquid_and_hard_spikes_are_0_or_1():
-    hard, smooth = (LIF(2, (3,), refractory=0, strength=1.0, spike=spike) for spike in ("hard", "smooth"))
+FREE = LIF(1, (2,), refractory=0)
+
+
+def surrogate(v, slope=0.7):
+    """σ′ with respect to v, at the threshold 15."""
+    s = 1 / (1 + np.exp(-slope * (v - 15)))
+    return slope * s * (1 - s)
+
+
+@pytest.mark.parametrize("first", [True, False])  # whether neuron 0 fires at the first step
+def test_the_surrogate_gradient_is_the_one_derived_by_hand(first):
+    """Two steps, hard spikes: neuron 0 reads the input and reaches neuron 1; σ′ stands wherever Θ′ would."""
+    start, x, m, trace = 14.5, 1.0 if first else 0.1, np.exp(-1 / 30), np.exp(-1 / 30)
+    params = pair(background=13.5, weight=5.0, start=start)._replace(slope=jnp.asarray(0.7))
+
+    def filtered(params):
+        return unroll(FREE, params, jnp.array([[x], [0.0]]))[1][-1]
+
+    v0 = m * start + (1 - m) * (13.5 + 40 * x)
+    s0 = float(v0 >= 15)
+    assert s0 == first
+    after = v0 + s0 * (13.5 - v0)
+    v0_2 = m * after + (1 - m) * (13.5 + np.exp(-1 / 3) * 40 * x)
+    v1_2 = m * (m * start + (1 - m) * 13.5) + (1 - m) * (13.5 + 5.0 * s0)
+    dafter = (1 - s0) + (13.5 - v0) * surrogate(v0)  # through what stays of v, and through the reset
+    of_0, of_1 = (jax.grad(lambda p, i=i: filtered(p)[i])(params) for i in (0, 1))
+    assert float(of_1.w[0, 1]) == pytest.approx(surrogate(v1_2) * (1 - m) * s0, abs=1e-12)
+    through = surrogate(v1_2) * (1 - m) * 5.0 * surrogate(v0)
+    assert float(of_1.u[0, 0]) == pytest.approx(through * (1 - m) * x, rel=1e-12)
+    assert float(of_1.start[0]) == pytest.approx(through * m, rel=1e-12)
+    want = trace * surrogate(v0) * m + surrogate(v0_2) * m * dafter * m
+    assert float(of_0.start[0]) == pytest.approx(want, rel=1e-12)
+
+
+def test_gradients_of_smooth_spikes_are_finite_differences_where_spikes_are_sparse_and_in_doubt():
+    """Every neuron is near its threshold, none saturated, and each hears others: no derivative is 0."""
+    smooth = LIF(2, (2, 2), refractory=2, strength=1.0, input_density=1.0, spike="smooth")
+    signs = jnp.array([[1.0], [1.0], [-1.0], [1.0]])
+    params = smooth.init(KEY)
+    params = params._replace(
+        w=signs * jnp.abs(3 + jax.random.normal(KEY, (4, 4))), u=jnp.full((2, 4), 4.0), slope=jnp.asarray(1.0)
+    )
+    xs = jax.random.uniform(KEY, (5, 2))
+
+    def history(params, xs):
+        def step(carry, x):
+            carry, q = smooth.step(params, carry, smooth.project(params, x))
+            return carry, (carry, q)
+
+        return jax.lax.scan(step, smooth.initial_carry(params), xs)[1]
+
+    seen, _ = quick_jit(history)(params, xs)
+    assert seen.spikes.min() > 0.05 and seen.spikes.max() < 0.5 and not seen.refractory.any()
+    arrays = partial(jax.tree.map, jnp.asarray)  # the check hands NumPy's arrays on
+    check_grads(lambda p, xs: history(arrays(p), arrays(xs))[1], (params, xs), order=1, atol=1e-6, rtol=1e-6)
+    gradient = quick_jit(jax.grad(lambda p: history(p, xs)[1].sum()))(params)._replace(rest=1.0)
+    assert all(float(jnp.abs(g).min()) > 1e-3 for g in gradient)
+
+
+def test_hard_spikes_are_0_or_1_sparse_and_have_the_smooth_liquid_s_derivative_in_their_first_step():
+    hard, smooth = (LIF(2, (15, 3, 3), refractory=3, spike=spike) for spike in ("hard", "smooth"))
     params = smooth.init(KEY)._replace(slope=jnp.asarray(0.7))
-    xs = jax.random.uniform(KEY, (4, 2))
-    check_grads(lambda p: unroll(smooth, p, xs)[1], (params,), order=1, atol=1e-6, rtol=1e-6)
-    one = xs[:1]  # one step has the same inputs in both, so the gradients of its spikes are the same
+    xs = (jax.random.uniform(KEY, (100, 2)) < 0.1).astype(float)
+
+    def spikes(params, xs):
+        def step(carry, x):
+            carry, _ = hard.step(params, carry, hard.project(params, x))
+            return carry, carry.spikes
+
+        return jax.lax.scan(step, hard.initial_carry(params), xs)[1]
+
+    fired = np.asarray(quick_jit(spikes)(params, xs))
+    assert np.isin(fired, [0.0, 1.0]).all() and 0.005 < fired.mean() < 0.1 and (fired.sum(axis=0) > 0).mean() > 0.3
+    one = jnp.ones((1, 2))  # one step has the same inputs in both, so the gradients of its spikes are the same
     gradients = [jax.grad(lambda p, cell=cell: unroll(cell, p, one)[1].sum())(params).u for cell in (hard, smooth)]
     np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-12)
     assert jnp.abs(gradients[0]).max() > 1e-3
-    carry, _ = unroll(hard, params, jnp.ones((4, 2)))
-    assert jnp.isin(carry.spikes, jnp.array([0.0, 1.0])).all()
 
 
 @pytest.mark.parametrize(

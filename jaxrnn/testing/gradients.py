@@ -84,10 +84,11 @@ def law_derivatives_are_finite_differences(
 
     @quick_jit
     def derivatives(point, along, against):
-        ahead, behind = jax.vmap(function)(jnp.stack([point + step * along, point - step * along]))
+        steps = step * jnp.array([1.0, -1.0, 2.0, -2.0])[:, None]
+        ahead, behind, far_ahead, far_behind = jax.vmap(function)(point + steps * along)
         jvp = jax.jvp(function, (point,), (along,))[1] if "fwd" in modes else None
         vjp = jax.vjp(function, point)[1](against)[0] if "rev" in modes else None
-        return (ahead - behind) / (2 * step), jvp, vjp
+        return (8 * (ahead - behind) - (far_ahead - far_behind)) / (12 * step), jvp, vjp  # the error is of order step⁴
 
     differences, jvp, vjp = derivatives(point, along, against)
     statement = f"of {_name(unroll)}, of order {order} and below, = finite differences"

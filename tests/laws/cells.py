@@ -121,7 +121,7 @@ LIBRARY = {
     "min_lstm": MinLSTM(INPUT, HIDDEN, "positive"),
     "lru": LRU(INPUT, HIDDEN, 4),
     "linear_unit": LinearUnit(INPUT, HIDDEN),
-    "liquid": LIF(INPUT, (HIDDEN,), refractory=1, spike="smooth"),
+    "liquid": LIF(INPUT, (HIDDEN,), dt=10.0, refractory=1, spike="smooth"),
     "autodiff_rules_gru": AutodiffRules(GRU(INPUT, HIDDEN)),
     "autodiff_rules_lstm": AutodiffRules(LSTM(INPUT, HIDDEN, "previous")),
 }
