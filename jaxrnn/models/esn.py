@@ -101,14 +101,15 @@ class ESN:
             raise TypeError(f"`key` must be given, as {self.cell} draws noise; quiet(esn) is the same without it.")
         return with_noise(key, xs, reset=reset)
 
-    def _driven(self) -> Cell:
+    def _driven(self) -> "Cell | _Driven":
         """The reservoir, with its own last output beside x where it reads that."""
         return _Driven(self.cell, self.readout.output_size) if self.feedback else self.cell
 
     def _states(self, params: FeedbackParams, xs: Inputs, targets: Array, carry: Carry | None, steps: dict[str, Any]):
-        if not self.feedback:
-            return unroll_bptt(self.cell, params.cell, xs, carry, **steps)
-        return teacher_forced(self._driven(), params.cell, xs, targets, carry, **steps)
+        cell = self._driven()
+        if isinstance(cell, _Driven):
+            return teacher_forced(cell, params.cell, xs, targets, carry, **steps)
+        return unroll_bptt(cell, params.cell, xs, carry, **steps)
 
     def fit(
         self,
