@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup train test conformance check doctest notebooks bench reproduce chaos clean
+.PHONY: help setup train test processes conformance check doctest notebooks bench reproduce chaos clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -35,6 +35,9 @@ train: $(VENV)/.core $(if $(findstring --task,$(ARGS)),$(VENV)/.tasks)  ## a cha
 test: $(VENV)/.dev  ## the laws and the unit tests
 	$(BIN)/python -m pytest $(ARGS)
 
+processes: $(VENV)/.dev  ## real programs, killed, on full disks, several at once
+	$(BIN)/python -m pytest -m process $(ARGS)
+
 conformance: $(VENV)/.dev $(VENV)/.conformance  ## the same numbers as PyTorch, onnxruntime, Keras, Flax, Haiku, Equinox
 	$(BIN)/python -m pytest tests/conformance $(ARGS)
 
@@ -56,7 +59,7 @@ reproduce: $(VENV)/.dev  ## results of papers on long-term dependencies and rese
 	$(BIN)/python -m benchmarks.reproduce $(ARGS)
 
 chaos: $(VENV)/.dev  ## kill a training run at 100 random moments and resume it each time
-	JAXRNN_KILLS=100 $(BIN)/python -m pytest tests/test_chaos.py -n 0 $(ARGS)
+	JAXRNN_KILLS=100 $(BIN)/python -m pytest -m process tests/test_chaos.py -n 0 $(ARGS)
 
 clean:  ## remove the virtual environment and every cache
 	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache dist build

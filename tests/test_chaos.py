@@ -13,7 +13,11 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from jaxrnn.checkpoint import latest_step
+
+pytestmark = pytest.mark.process
 
 KILLS = int(os.environ.get("JAXRNN_KILLS", "3"))
 SEED = int(os.environ.get("JAXRNN_CHAOS_SEED", "0"))

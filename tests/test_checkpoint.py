@@ -418,6 +418,7 @@ while True:
 """
 
 
+@pytest.mark.process
 def test_a_kill_at_any_moment_of_a_save_leaves_a_checkpoint_that_is_whole(tmp_path):
     draw, reported = random.Random(0), 0
     for _ in range(3):
@@ -452,6 +453,7 @@ assert latest_step(directory) == 3
 """
 
 
+@pytest.mark.process
 def test_a_file_that_may_not_grow_is_an_error_and_the_checkpoint_before_stays(tmp_path):
     command = [sys.executable, "-c", FILL_THE_DISK, tmp_path, "1000000"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
@@ -460,6 +462,7 @@ def test_a_file_that_may_not_grow_is_an_error_and_the_checkpoint_before_stays(tm
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.process
 def test_a_full_disk_is_an_error_and_the_checkpoint_before_stays(tmp_path):
     alone, mount = ["unshare", "-rm", "sh", "-c"], f"mount -t tmpfs -o size=1m none {tmp_path}"
     if subprocess.run([*alone, mount], capture_output=True).returncode:
@@ -476,6 +479,7 @@ def test_a_directory_that_cannot_be_made_is_an_error(tmp_path):
         save(tmp_path / "file" / "run", LSTM_PARAMS, step=1, config={})
 
 
+@pytest.mark.process
 def test_nothing_is_unpickled_and_nothing_is_printed(saved):
     program = """
 import sys, warnings

@@ -171,6 +171,7 @@ def wait_for(run, lines, process):
         time.sleep(0.01)
 
 
+@pytest.mark.process
 def test_ctrl_c_saves_and_the_resumed_run_is_the_uninterrupted_one_bit_for_bit(here, process):
     options = [
         word for pair in (SIZES | {"--steps": "1500", "--every": "500", "--dispatch": "3"}).items() for word in pair
@@ -199,6 +200,7 @@ def test_ctrl_c_saves_and_the_resumed_run_is_the_uninterrupted_one_bit_for_bit(h
     assert (here / "cut/sample.txt").read_text() == (here / "whole/sample.txt").read_text()
 
 
+@pytest.mark.process
 def test_sigterm_saves_too(here, process):
     run = process("train", "--file", "beer.txt", "--run", "r", *TINY, "--steps", "1000000", "--every", "1000000")
     wait_for(here / "r", 9, run)
@@ -351,6 +353,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.process
 def test_a_checkpoint_that_does_not_fit_on_the_disk_is_one_line(here):
     command = [sys.executable, "-c", LIMITED, "train", "--file", "beer.txt", *TINY]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -358,6 +361,7 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_is_one_line(here):
     assert done.stderr.startswith("jaxrnn: The checkpoint of step 2") and "File too large" in done.stderr
 
 
+@pytest.mark.process
 def test_output_that_cannot_be_written_is_one_line(finished, process):
     with open("/dev/full", "w") as full:
         run = process("sample", "--length", "5", stdout=full, x64="1")
@@ -365,6 +369,7 @@ def test_output_that_cannot_be_written_is_one_line(finished, process):
     assert run.returncode == 2 and err == "jaxrnn: No space left on device.\n"
 
 
+@pytest.mark.process
 def test_a_reader_that_has_seen_enough_is_no_error(finished, process):
     run = process("sample", "--length", "100000", x64="1")
     assert run.stdout is not None and run.stderr is not None
@@ -416,6 +421,7 @@ def test_whatever_is_typed_the_exit_code_is_0_or_2_and_there_is_no_traceback(arg
         os.chdir(before)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "argv", [["train", "--file", "gone"], ["swim"], ["sample", "--run", "\udcff"], ["train", "--hidden", "0"]]
 )

@@ -19,6 +19,8 @@ from jaxrnn.commands.experiment import restore
 from jaxrnn.data import InputError
 from jaxrnn.train import update
 
+pytestmark = pytest.mark.process
+
 OPTIONS = "--hidden=6 --embedding=4 --batch=4 --length=8 --warmup=0 --dispatch=5 --every=5".split()  # noqa: SIM905
 
 

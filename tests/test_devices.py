@@ -16,6 +16,8 @@ from jaxrnn import GRU, MinGRU, unroll_newton_sharded, unroll_sharded
 from jaxrnn.devices import spread_updates, usable_devices
 from jaxrnn.train import init_state
 
+pytestmark = pytest.mark.process
+
 SCRIPT = Path(__file__).parent / "spread_run.py"
 
 

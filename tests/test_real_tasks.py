@@ -204,6 +204,7 @@ def test_an_option_out_of_range_is_named(make, said):
         make()
 
 
+@pytest.mark.process
 def test_a_package_that_is_not_there_is_one_line_that_says_what_to_install(tmp_path):
     """In a real process, in which the packages cannot be imported."""
     program = """

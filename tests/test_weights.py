@@ -155,6 +155,7 @@ def test_a_directory_that_does_not_exist_is_an_error(tmp_path):
         save_weights(tmp_path / "no" / "w", PARAMS, {})
 
 
+@pytest.mark.process
 def test_a_file_that_may_not_grow_is_an_error_and_the_file_before_stays(path):
     program = """
 import resource, sys, jax.numpy as jnp

@@ -14,7 +14,16 @@ from jaxrnn.bptt import bptt, unroll_bptt
 from jaxrnn.cells.autodiff_rules import AutodiffRules, local_rules, storable, tangent
 from jaxrnn.testing import host
 from jaxrnn.testing.host import add
-from jaxrnn.testing.problem import Problem, law, must_agree, quick_jit, results, run
+from jaxrnn.testing.problem import (
+    Problem,
+    initial_carry,
+    initial_carry_gradient,
+    law,
+    must_agree,
+    quick_jit,
+    results,
+    run,
+)
 from jaxrnn.types import Cell
 from jaxrnn.unroll import select, zeros
 from jaxrnn.unroll import unroll as reference
@@ -46,13 +55,13 @@ def law_hand_rules_agree_with_autodiff(cell: Cell, problem: Problem) -> None:
 @law
 def law_defaults_are_trivial_arguments(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
     """No mask is a mask of True, no reset one of False, no carry the initial carry, whose gradient is θ's."""
-    everywhere = np.ones_like(problem.mask)
-    initial, vjp = jax.vjp(lambda p: cell.initial_carry(p, problem.mask.shape[1:]), problem.params)
+    everywhere, rows = np.ones_like(problem.mask), problem.mask.shape[1:]
+    initial = initial_carry(cell, problem.params, rows)
     explicit = problem._replace(carry=initial, mask=everywhere, reset=~everywhere)
     for reverse in DIRECTIONS:
         got = run(cell, problem._replace(carry=None, mask=None, reset=None), unroll=unroll, reverse=reverse)
         want = run(cell, explicit, unroll=unroll, reverse=reverse)
-        through_start = host.host(storable(problem.params, vjp(tangent(initial, want.dcarry))[0]))
+        through_start = host.host(initial_carry_gradient(cell, problem.params, rows, want.dcarry))
         want = want._replace(dparams=add(want.dparams, through_start), dcarry=None)
         must_agree(cell, f"an argument left out = its trivial value in {_name(unroll)}, reverse={reverse}", got, want)
 

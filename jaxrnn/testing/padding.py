@@ -7,10 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxrnn.cells.autodiff_rules import storable, tangent
 from jaxrnn.testing.gradients import DIRECTIONS
 from jaxrnn.testing.host import add, host, select, steps_like, zeros
-from jaxrnn.testing.problem import Problem, Results, law, must_agree, run
+from jaxrnn.testing.problem import Problem, Results, initial_carry, initial_carry_gradient, law, must_agree, run
 from jaxrnn.testing.time import replace_floating
 from jaxrnn.types import Cell
 from jaxrnn.unroll import unroll as reference
@@ -97,7 +96,7 @@ def law_episodes_are_independent(cell: Cell, problem: Problem, *, unroll: Callab
 def _apart(cell: Cell, problem: Problem, unroll: Callable, reverse: bool) -> Results:
     _, *batch = problem.mask.shape
     number = np.cumsum(problem.reset & (steps_like(problem.mask) > 0), axis=0)  # the episode of each step
-    initial, vjp = jax.vjp(lambda p: cell.initial_carry(p, tuple(batch)), problem.params)
+    initial = initial_carry(cell, problem.params, tuple(batch))
     carry, ys, dxs = zeros(problem.carry), zeros(problem.dys), zeros(problem.xs)
     dparams, dcarry, dinitial = zeros(problem.params), zeros(problem.carry), zeros(host(initial))
     for episode in range(int(number.max()) + 1):
@@ -114,7 +113,7 @@ def _apart(cell: Cell, problem: Problem, unroll: Callable, reverse: bool) -> Res
         dparams = add(dparams, got.dparams)
         dcarry = select(enters, got.dcarry, dcarry)
         dinitial = add(dinitial, select(enters, zeros(got.dcarry), got.dcarry))
-    through_start = host(storable(problem.params, vjp(tangent(initial, dinitial))[0]))
+    through_start = host(initial_carry_gradient(cell, problem.params, tuple(batch), dinitial))
     return Results(carry, ys, add(dparams, through_start), dxs, dcarry)
 
 

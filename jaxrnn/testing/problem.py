@@ -135,17 +135,36 @@ def random_problem(
 
 @functools.lru_cache(maxsize=64)
 def _blank(cell: Cell, x: tuple, structure, time: int, batch: tuple[int, ...], dtype, default_float) -> tuple:
-    """(params, xs, carry, ys) before the noise; `default_float` stands for the x64 setting it was made under."""
+    """(params, xs, carry, ys) before the noise, but the first carry at its place."""
 
     def cast(leaf):
         return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
-    params = jax.tree.map(cast, jax.jit(cell.init)(jax.random.key(0)))
+    params = jax.tree.map(cast, _initial_params(cell, default_float))
     x = jax.tree.unflatten(structure, x)
-    xs = jax.tree.map(lambda leaf: cast(jnp.zeros((time, *batch, *leaf.shape), leaf.dtype)), x)
-    carry = cell.initial_carry(params, batch)
+    xs = jax.tree.map(lambda leaf: cast(np.zeros((time, *batch, *leaf.shape), leaf.dtype)), x)
+    carry = initial_carry(cell, params, batch)
     _, ys = jax.eval_shape(functools.partial(unroll, cell), params, xs, carry)
-    return params, xs, carry, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), ys)
+    return params, xs, carry, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), ys)
+
+
+@functools.lru_cache(maxsize=64)
+def _initial_params(cell: Cell, default_float) -> PyTree:
+    """Of one key, whatever the problem; `default_float` stands for the x64 setting that they are made under."""
+    return host(quick_jit(cell.init)(jax.random.key(0)))
+
+
+@functools.partial(quick_jit, static_argnames="rows")
+def initial_carry(cell: Cell, params: PyTree, rows: tuple[int, ...]) -> PyTree:
+    """The carry that a run of these batch axes starts from, as one program."""
+    return cell.initial_carry(params, rows)
+
+
+@functools.partial(quick_jit, static_argnames="rows")
+def initial_carry_gradient(cell: Cell, params: PyTree, rows: tuple[int, ...], dcarry: PyTree) -> PyTree:
+    """∇θ of ⟨dcarry, initial carry⟩: what a start sends to the parameters that it is made from."""
+    initial, vjp = jax.vjp(lambda params: cell.initial_carry(params, rows), params)
+    return storable(params, vjp(tangent(initial, dcarry))[0])
 
 
 def _random_mask(rng, time: int, batch: tuple[int, ...]):

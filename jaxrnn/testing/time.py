@@ -7,10 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxrnn.cells.autodiff_rules import storable, tangent
 from jaxrnn.testing.gradients import DIRECTIONS
 from jaxrnn.testing.host import add, host, select, zeros
-from jaxrnn.testing.problem import Problem, Results, law, must_agree, run
+from jaxrnn.testing.problem import Problem, Results, initial_carry, initial_carry_gradient, law, must_agree, run
 from jaxrnn.types import Cell
 from jaxrnn.unroll import unroll as reference
 
@@ -38,13 +37,14 @@ def _in_two(cell: Cell, problem: Problem, unroll: Callable, at: int, reverse: bo
     first = part(early, problem.carry, zeros(problem.dcarry))
     between = first.carry
     # forwards the second part crosses the boundary at the cut by itself: it lies before its first step
-    initial, vjp = jax.vjp(lambda p: cell.initial_carry(p, problem.mask.shape[1:]), problem.params)
+    rows = problem.mask.shape[1:]
+    initial = initial_carry(cell, problem.params, rows)
     crossed = problem.reset[at] if reverse else np.zeros_like(problem.reset[at])
     second = part(late, select(crossed, initial, between), problem.dcarry)
     handed = select(crossed, zeros(second.dcarry), second.dcarry)
     to_initial = select(crossed, second.dcarry, zeros(second.dcarry))
     back = part(early, problem.carry, handed)
-    through_start = host(storable(problem.params, vjp(tangent(initial, to_initial))[0]))
+    through_start = host(initial_carry_gradient(cell, problem.params, rows, to_initial))
     dparams = add(back.dparams, second.dparams, through_start)
     ys, dxs = (
         jax.tree.map(lambda a, b: np.concatenate([b, a] if reverse else [a, b]), *pair)
