@@ -18,6 +18,7 @@ from jaxrnn import (
     EProp,
     SnAp,
     Stack,
+    Zoneout,
     run_online,
     unroll,
 )
@@ -79,6 +80,13 @@ def test_snap_1_of_a_gated_cell_stores_an_entry_for_each_number_of_the_unit():
     assert pattern(LSTM(2, 3), 1, (((2,), "float64"),), jax.tree.structure(0)).rows.shape == (4 * (2 + 3 + 1) * 3, 2)
     at = pattern(Elman(2, 3, "relu"), 1, (((2,), "float64"),), jax.tree.structure(0))
     assert at.kept.all() and at.rows.shape == ((2 + 3 + 1) * 3, 1) and set(at.colour) == {0}
+
+
+def test_the_entries_of_a_cell_that_draws_are_those_that_any_draw_fills():
+    cell = Zoneout(Elman(2, 3), (0.8,))
+    x = jax.tree.map(lambda a: a[0], random_problem(cell).xs)
+    shapes = tuple((leaf.shape[-1:], str(leaf.dtype)) for leaf in x)
+    assert pattern(cell, 2, shapes, jax.tree.structure(x)).kept.sum() == (2 + 3 + 1) * 3 * 3
 
 
 def test_the_mean_of_uoro_over_its_signs_is_the_exact_gradient():

@@ -80,7 +80,7 @@ def main(
 
 def score(problem: str, name: str, length: int, updates: int, seed: int) -> float:
     """Of one network on fresh sequences, after training."""
-    return float(run(problem, name, length, updates, jax.random.fold_in(jax.random.key(0), seed)))
+    return float(run(problem, name, length, updates, jax.random.split(jax.random.key(0), seed + 1)[seed]))
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))

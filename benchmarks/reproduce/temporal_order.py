@@ -60,20 +60,17 @@ def main(
     lengths = lengths or ((20, 50, 100, 150, 200) if full else (20, 50, 100))
     updates = updates or (100_000 if full else 10_000)
     print(f"{report.machine()}\n\ntemporal order, {seeds} seeds, up to {updates:,} updates of {BATCH} sequences")
-    print(f"{'length':>6}  {'method':<19}{'succeeded':>10}{'updates, median':>17}{'best errors %':>34}{'CPU s':>7}")
+    print(f"{'length':>6}  {'method':<19}{'succeeded':>10}  {'after updates':<36}{'best errors %':<26}{'CPU s':>7}")
     for length in lengths:
         for method in methods:
             start = time.process_time()
             with ThreadPoolExecutor(jobs) as pool:
                 found = list(pool.map(partial(run, method, length, updates, check), range(seeds)))
-            done = sorted(n for n, _ in found if n)
-            median = f"{done[len(done) // 2]:,}" if done else "-"
-            text = " ".join(f"{100 * e:.1f}" for _, e in found)
+            count = f"{sum(n > 0 for n, _ in found)} / {seeds}"
+            after = " ".join(f"{n:,}" if n else "-" for n, _ in found)
+            errors = " ".join(f"{100 * e:.1f}" for _, e in found)
             seconds = time.process_time() - start
-            print(
-                f"{length:>6}  {method:<19}{f'{len(done)} / {seeds}':>10}{median:>17}{text:>34}{seconds:>7.0f}",
-                flush=True,
-            )
+            print(f"{length:>6}  {method:<19}{count:>10}  {after:<36}{errors:<26}{seconds:>7.0f}", flush=True)
 
 
 def run(method: str, length: int, updates: int, check: int, seed: int) -> tuple[int, float]:

@@ -162,15 +162,16 @@ def _derivatives(cell: Cell, shapes: tuple, structure) -> tuple[Array, Array]:
 
 
 def _noisy(key: Array, tree):
-    """The tree plus noise, where it is floating."""
+    """The tree plus noise, where it is floating; drawn anew, where it is what a cell draws its own noise from."""
+
+    def leaf(a, k):
+        if jnp.issubdtype(a.dtype, jnp.floating):
+            return a + jax.random.normal(k, a.shape, a.dtype)
+        return jax.random.bits(k, a.shape, a.dtype) if a.dtype == jnp.uint32 else a
+
     leaves, structure = jax.tree.flatten(tree)
     keys = jax.random.split(key, max(len(leaves), 1))
-    return structure.unflatten(
-        [
-            leaf + jax.random.normal(k, leaf.shape, leaf.dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
-            for k, leaf in zip(keys, leaves, strict=False)
-        ]
-    )
+    return structure.unflatten([leaf(a, k) for a, k in zip(leaves, keys, strict=False)])
 
 
 def _colours(direct: np.ndarray) -> np.ndarray:
