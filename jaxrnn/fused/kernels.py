@@ -46,106 +46,104 @@ class Blocking(NamedTuple):
     """Warps of one program instance."""
 
 
-class Switches(NamedTuple):
-    """`[time · batch, 1]`, int8, 0 or 1; None where there are none."""
+class Run(NamedTuple):
+    """What a kernel is made for, its arrays apart."""
 
-    mask: Array | None
-    reset: Array | None
-    """Before this step, in the order of the run."""
+    gates: Gates
+    blocking: Blocking
+    reverse: bool
+    """From the last step to the first."""
+    interpret: bool
+    """By Pallas' interpreter."""
+
+
+class Switches(NamedTuple):
+    """`[time · batch, 1]`, int8, 0 or 1; None where it is 1 everywhere."""
+
+    happens: Array | None
+    """The mask."""
+    goes_on: Array | None
+    """Whether no reset lies before this step, in the order of the run."""
 
 
 def forward(
-    gates: Gates,
-    blocking: Blocking,
-    weights: tuple[Array, Array | None],
-    zs: Array,
-    carry: Array,
-    switches: Switches,
-    *,
-    reverse: bool,
-    record: bool,
-    interpret: bool,
+    run: Run, weights: tuple[Array, Array | None], zs: Array, carry: Array, switches: Switches, *, record: bool
 ) -> tuple[Array, Array, tuple[Array, ...]]:
     """z⁽ᵗ⁾ of every step → (the last carry, ys, the record).
 
     Args:
-      gates, blocking: the cell, and how it is cut.
+      run: the cell, how its arrays are cut, the direction.
       weights: W `[hidden, gates · hidden]`, and the vectors `[1, k · hidden]` or None.
       zs: `[time · batch, gates · hidden]`, time and batch at least 1.
       carry: its leaves side by side, `[batch, leaves · hidden]`.
       switches: masks and resets.
-      reverse: from the last step to the first.
       record: whether the record is kept; else it is ().
-      interpret: run by Pallas' interpreter.
 
     Returns:
       carry as it came, ys `[time · batch, hidden]`, and the leaves of the record `[time · batch, k · hidden]`.
     """
-    (batch, _), (hidden, _) = carry.shape, weights[0].shape
+    (batch, _), (hidden, _), steps = carry.shape, weights[0].shape, zs.shape[0]
 
     def kernel(weights, zs, carry, switches, last, ys, records):
-        tile = _tile(blocking, batch, hidden)
+        tile = _tile(run.blocking, batch, hidden)
         weights = tile.weights(weights)
 
         def read(t):
             return tile.read(zs, t), tile.switches(switches, t)
 
         def step(carry, at_t, t):
-            z, (keep, reset) = at_t
-            carry = _where(reset, _zeros(carry), carry)
-            after, recorded = gates.step(weights, carry, z)
-            tile.write(ys, _where(keep, after[:1], _zeros(after[:1]), default=True), t)
+            z, (happens, goes_on) = at_t
+            carry = _where(goes_on, carry, _zeros(carry))
+            after, recorded = run.gates.step(weights, carry, z)
+            tile.write(ys, _where(happens, after[:1], _zeros(after[:1])), t)
             for ref, blocks in zip(records, recorded, strict=False):  # no refs where it is not kept
                 tile.write(ref, blocks, t)
-            return _where(keep, after, carry, default=True)
+            return _where(happens, after, carry)
 
-        tile.write(last, _loop(read, step, tile.read(carry), zs.shape[0] // batch, reverse))
+        tile.write(last, _loop(read, step, tile.read(carry), steps // batch, run.reverse))
 
-    def like(blocks):
-        return jax.ShapeDtypeStruct((zs.shape[0], blocks * hidden), carry.dtype)
+    def over_t(blocks):
+        return jax.ShapeDtypeStruct((steps, blocks * hidden), carry.dtype)
 
-    out = jax.ShapeDtypeStruct(carry.shape, carry.dtype), like(1), tuple(like(k) for k in gates.recorded if record)
-    return _call(kernel, "rnn_forward", blocking, batch, out, interpret)(weights, zs, carry, switches)
+    records = tuple(over_t(k) for k in run.gates.recorded if record)
+    out = jax.ShapeDtypeStruct(carry.shape, carry.dtype), over_t(1), records
+    return _call(run, kernel, "rnn_forward", batch, out)(weights, zs, carry, switches)
 
 
 def backward(
-    gates: Gates,
-    blocking: Blocking,
+    run: Run,
     weights: tuple[Array, Array | None],
     records: tuple[Array, ...],
     dcarry: Array,
     dys: Array,
     switches: Switches,
-    *,
-    reverse: bool,
-    interpret: bool,
 ) -> tuple[Array, Array]:
-    """(∇ of the last carry, ∇y⁽ᵗ⁾) → (∇ of the first carry, ∇z⁽ᵗ⁾), `reverse` being that of the run.
+    """(∇ of the last carry, ∇y⁽ᵗ⁾) → (∇ of the first carry, ∇z⁽ᵗ⁾).
 
-    Args and shapes are those of `forward`.
+    Args and shapes are those of `forward`, `run` is that of the forward pass.
     """
     (batch, _), (steps, hidden) = dcarry.shape, dys.shape
 
     def kernel(weights, records, dcarry, dys, switches, first, dzs):
-        tile = _tile(blocking, batch, hidden)
+        tile = _tile(run.blocking, batch, hidden)
         weights = tile.weights(weights)
 
         def read(t):
             return tuple(tile.read(ref, t) for ref in records), tile.read(dys, t), tile.switches(switches, t)
 
         def step(dcarry, at_t, t):
-            record, dy, (keep, reset) = at_t
-            dafter, (dy,) = (_where(keep, d, _zeros(d), default=True) for d in (dcarry, dy))
-            before, dz = gates.step_bwd(weights, record, dafter, dy)
+            record, dy, (happens, goes_on) = at_t
+            dafter, (dy,) = (_where(happens, d, _zeros(d)) for d in (dcarry, dy))
+            before, dz = run.gates.step_bwd(weights, record, dafter, dy)
             tile.write(dzs, dz, t)
-            before = _where(keep, before, dcarry, default=True)
-            return _where(reset, _zeros(before), before)
+            before = _where(happens, before, dcarry)
+            return _where(goes_on, before, _zeros(before))
 
-        tile.write(first, _loop(read, step, tile.read(dcarry), steps // batch, not reverse))
+        tile.write(first, _loop(read, step, tile.read(dcarry), steps // batch, not run.reverse))
 
-    dzs = jax.ShapeDtypeStruct((steps, gates.count * hidden), dcarry.dtype)
+    dzs = jax.ShapeDtypeStruct((steps, run.gates.count * hidden), dcarry.dtype)
     out = jax.ShapeDtypeStruct(dcarry.shape, dcarry.dtype), dzs
-    return _call(kernel, "rnn_backward", blocking, batch, out, interpret)(weights, records, dcarry, dys, switches)
+    return _call(run, kernel, "rnn_backward", batch, out)(weights, records, dcarry, dys, switches)
 
 
 class _Tile(NamedTuple):
@@ -175,7 +173,7 @@ class _Tile(NamedTuple):
         return Weights(self._load(w, rows, (rows < self.hidden) & inside), vectors)
 
     def switches(self, refs: Switches, t) -> Switches:
-        """The mask and the reset of step t, `[rows, 1]`, boolean."""
+        """Those of step t, `[rows, 1]`, boolean."""
 
         def read(ref):
             view = ref.at[t * self.batch + self.rows, jnp.zeros_like(self.rows)]
@@ -210,10 +208,10 @@ def _loop(read: Callable, step: Callable, carry: Blocks, time: int, reverse: boo
     return lax.fori_loop(0, time, body, (carry, read(at(0))))[0]
 
 
-def _where(condition: Array | None, if_true: Blocks, if_false: Blocks, *, default: bool = False) -> Blocks:
-    """`where`, block by block; without a condition it is `default`."""
+def _where(condition: Array | None, if_true: Blocks, if_false: Blocks) -> Blocks:
+    """`where`, block by block; None is True everywhere."""
     if condition is None:
-        return if_true if default else if_false
+        return if_true
     return tuple(jnp.where(condition, a, b) for a, b in zip(if_true, if_false, strict=True))
 
 
@@ -221,12 +219,12 @@ def _zeros(blocks: Blocks) -> Blocks:
     return tuple(jnp.zeros_like(block) for block in blocks)
 
 
-def _call(kernel: Callable, name: str, blocking: Blocking, batch: int, out_shape, interpret: bool) -> Callable:
+def _call(run: Run, kernel: Callable, name: str, batch: int, out_shape) -> Callable:
     return pl.pallas_call(
         kernel,
         out_shape=out_shape,
-        grid=(pl.cdiv(batch, blocking.rows),),
-        compiler_params=triton.CompilerParams(num_warps=blocking.warps, num_stages=1),
-        interpret=interpret,
+        grid=(pl.cdiv(batch, run.blocking.rows),),
+        compiler_params=triton.CompilerParams(num_warps=run.blocking.warps, num_stages=1),
+        interpret=run.interpret,
         name=name,
     )

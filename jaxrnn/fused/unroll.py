@@ -32,7 +32,7 @@ from jaxrnn.bptt import Gradients, backward, forward, unroll_bptt
 from jaxrnn.checks import check_unroll, leading_axes
 from jaxrnn.fused import kernels
 from jaxrnn.fused.fit import blocking_of, fits, gates_of, has_kernels, shared_memory
-from jaxrnn.fused.kernels import Switches
+from jaxrnn.fused.kernels import Run, Switches
 from jaxrnn.types import Carry, Cell, Inputs, Params
 from jaxrnn.unroll import prepare, select, zeros
 
@@ -53,7 +53,8 @@ def unroll_fused(
     call is right on every platform.  The kernels are for `LSTM` and `GRU`, each in all its forms, with parameters of
     32 or 16 bits, up to 64 or 128 hidden units (`jaxrnn.fused.fit`).  Their products are TF32 for float32 parameters
     unless `jax.default_matmul_precision` asks for more.  The layers of a `Stack` take them one by one:
-    `unroll_layers(..., run=unroll_fused)`.  `jit` over several devices does not divide a kernel; `jax.shard_map` does.
+    `unroll_layers(..., run=unroll_fused)`.  Over several devices, `jit` does not divide a kernel among them,
+    `jax.shard_map(..., check_vma=False)` does.  Pallas refuses `jax.export` for a GPU and another platform at once.
 
     No GPU has run the kernels yet: what they gain there has not been measured.
 
@@ -155,17 +156,8 @@ def _choose(kernel, scan, interpret, *arguments):
 def _kernel_forward(cell, params, xs, carry, mask, reset, *, reverse, interpret, record):
     clean_xs, start, _, boundary = prepare(cell, params, xs, carry, mask, reset, reverse)
     zs = cell.project(params, clean_xs)
-    last, ys, records = kernels.forward(
-        gates_of(cell),
-        blocking_of(cell.hidden_size),
-        _weights(cell, params),
-        _flat(zs),
-        _side_by_side(start),
-        _switches(mask, boundary),
-        reverse=reverse,
-        record=record,
-        interpret=interpret,
-    )
+    arrays = _weights(cell, params), _flat(zs), _side_by_side(start), _switches(mask, boundary)
+    last, ys, records = kernels.forward(_run(cell, reverse, interpret), *arrays, record=record)
     leading = zs.shape[:-1]
     results = _apart(last, start), ys.reshape(*leading, -1)
     if not record:
@@ -180,17 +172,9 @@ def _kernel_backward(cell, saved, dcarry, dys, *, reverse, interpret):
     params, xs, carry, mask, reset, residuals = saved
     clean_xs, _, _, boundary = prepare(cell, params, xs, carry, mask, reset, reverse)
     residuals = residuals.whole()
-    first, dzs = kernels.backward(
-        gates_of(cell),
-        blocking_of(cell.hidden_size),
-        _weights(cell, params),
-        tuple(map(_flat, jax.tree.leaves(residuals))),
-        _side_by_side(dcarry),
-        _flat(dys),
-        _switches(mask, boundary),
-        reverse=reverse,
-        interpret=interpret,
-    )
+    records = tuple(map(_flat, jax.tree.leaves(residuals)))
+    arrays = _weights(cell, params), records, _side_by_side(dcarry), _flat(dys), _switches(mask, boundary)
+    first, dzs = kernels.backward(_run(cell, reverse, interpret), *arrays)
     dzs = dzs.reshape(*dys.shape[:-1], -1)
     _, project_vjp = jax.vjp(cell.project, params, clean_xs)
     dparams, dxs = project_vjp(dzs)
@@ -198,6 +182,10 @@ def _kernel_backward(cell, saved, dcarry, dys, *, reverse, interpret):
     if mask is not None:
         dxs = select(mask, dxs, zeros(dxs))
     return Gradients(dparams, dxs, _apart(first, carry), None)
+
+
+def _run(cell, reverse, interpret) -> Run:
+    return Run(gates_of(cell), blocking_of(cell.hidden_size), reverse, interpret)
 
 
 def _weights(cell, params):
@@ -223,4 +211,7 @@ def _apart(carry, like):
 
 
 def _switches(mask, reset) -> Switches:
-    return Switches(*(None if switch is None else switch.reshape(-1, 1).astype(jnp.int8) for switch in (mask, reset)))
+    def flat(switch):
+        return switch.reshape(-1, 1).astype(jnp.int8)
+
+    return Switches(None if mask is None else flat(mask), None if reset is None else flat(~reset))
