@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import triton_program
 
 from jaxrnn import GRU, LSTM, Elman, Stack, unroll_bptt, unroll_fused
 from jaxrnn import testing as laws
-from jaxrnn.fused.fit import fits, shared_memory_of
+from jaxrnn.fused.fit import blocking_of, fits, gates_of, shared_memory_of
+from jaxrnn.fused.kernels import Run, Switches, backward, forward
 from jaxrnn.fused.unroll import unroll_interpreted
 from jaxrnn.testing.problem import must_agree, quick_jit, random_problem, results, run
 from jaxrnn.testing.programs import equations
@@ -86,11 +88,37 @@ without_a_gpu = pytest.mark.skipif(jax.__version_info__ >= (0, 11), reason="jax 
 
 
 @without_a_gpu
-@pytest.mark.parametrize("cell", [LSTM(3, 64), LSTM(3, 5, "current"), GRU(3, 50), GRU(3, 5, "after")], ids=str)
+@pytest.mark.parametrize("cell", [LSTM(3, 64), GRU(3, 50, "after")], ids=str)
 def test_a_gpu_gets_one_kernel_forwards_and_one_backwards_and_no_loop(cell):
     text = lowered(cell, "cuda")
     assert launches(text) == ["rnn_forward", "rnn_backward"]
     assert "stablehlo.while" not in text
+
+
+@without_a_gpu
+@pytest.mark.parametrize(("cell", "reverse"), [(LSTM(3, 5, "current"), False), (GRU(3, 17), True)], ids=str)
+def test_the_program_that_a_gpu_gets_op_by_op_is_what_the_interpreter_runs(cell, reverse):
+    """Two blocks of rows, the second of one row; nothing is read or written that is not there."""
+    kernel = Run(gates_of(cell), blocking_of(cell.hidden_size), reverse, interpret=False)
+    steps, batch, count, leaves = 3, 17, kernel.gates.count, 2 if isinstance(cell, LSTM) else 1
+
+    def normal(seed, *shape):
+        return jax.random.normal(jax.random.key(seed), shape, jnp.float32) / 2
+
+    n = cell.hidden_size
+    weights = normal(0, n, count * n), normal(1, 1, 3 * n) if isinstance(cell, LSTM) else None
+    zs, dys = normal(2, steps * batch, count * n), normal(3, steps * batch, n)
+    carry, dcarry = normal(4, batch, leaves * n), normal(5, batch, leaves * n)
+    switches = Switches(*((normal(seed, steps * batch, 1) < 0.4).astype(jnp.int8) for seed in (6, 7)))
+
+    def both(run, kernel):
+        forwards = run(partial(forward, kernel, record=True), weights, zs, carry, switches)
+        backwards = run(partial(backward, kernel), weights, forwards[2], dcarry, dys, switches)
+        return forwards, backwards
+
+    got = both(triton_program.run, kernel)
+    want = both(lambda function, *arrays: quick_jit(function)(*arrays), kernel._replace(interpret=True))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6), got, want)
 
 
 @without_a_gpu

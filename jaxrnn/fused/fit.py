@@ -14,9 +14,9 @@ which must not be above what a program instance can have.  So, at the most:
 | 8.6, 8.9, 12.x | 99 KiB | 64 | 64 | 64 | 64 |
 
 16 rows are the fewest that a tensor core multiplies; more would leave multiprocessors without work at the batches
-that people train with.  Of warps there is one for 8 units, 4 to 16: compiled by Triton 3.7 for 8.0 and 9.0, both
-kernels then keep a step's blocks in registers, or all but some tens of bytes of them.  Which sizes are *faster* has
-not been measured.
+that people train with.  There is a warp for every 8 units, 4 to 16 of them.  Compiled by Triton 3.7.1 for 8.0 and 9.0,
+both kernels of every size above take no more shared memory than that, and of a step's blocks at most 52 bytes a thread
+do not find room in registers.  Which sizes are *faster* than a scan has not been measured.
 
 References: NVIDIA, CUDA C++ Programming Guide, "Compute Capabilities" (shared memory per thread block).
 """

@@ -12,9 +12,9 @@ The kernels are Pallas kernels for its Triton backend.  Which runs they take is 
 else, every other platform among it, is `unroll_bptt`: what both record for the backward pass is the same, so the
 choice is made for each pass apart, when the platform is known.
 
-Not measured: no GPU has run these kernels.  They are held to the laws in Pallas' interpreter, and are lowered to
-Triton's language in the tests; by hand, Triton and NVIDIA's assembler made machine code of them.  So nothing calls
-`unroll_fused` of itself.  From jax 0.11 on, lowering says that Pallas' Triton backend is deprecated.
+Not measured: no GPU has run these kernels.  They are held to the laws in Pallas' interpreter, and the program that a
+GPU would get, in Triton's language, is run op by op in NumPy by a test.  So nothing calls `unroll_fused` of itself.
+From jax 0.11 on, lowering says that Pallas' Triton backend is deprecated.
 
 References: Diamos et al. 2016, "Persistent RNNs"; Pöppel et al. 2024, "FlashRNN"; Appleyard et al. 2016.
 """
