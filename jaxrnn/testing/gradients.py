@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
+from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
 from jaxrnn.bptt import bptt, unroll_bptt
 from jaxrnn.cells.autodiff_rules import AutodiffRules, local_rules, storable, tangent
@@ -80,26 +81,32 @@ def law_derivatives_are_finite_differences(
     With respect to every floating number in the parameters, the inputs and the first carry, all at once.
     For a member with a `jax.custom_vjp`: `order=1, modes=("rev",)`.
     """
-    point, rebuild = _floating((problem.params, problem.xs, problem.carry))
+    point, rebuild = _floating((problem.params, problem.xs, problem.carry), np)
+    rng, step = np.random.default_rng(0), 1e-5
+    along = rng.standard_normal(point.shape)
+
+    def seen(out, module):
+        return _floating(out if order == 2 else out[:2], module)[0]
+
+    def moved_by(size):
+        params, xs, carry = rebuild(point + size * along)
+        moved = problem._replace(params=params, xs=xs, carry=carry)
+        return seen(run(cell, moved, unroll=unroll, reverse=False), np)
 
     def function(flat):
         params, xs, carry = rebuild(flat)
-        out = results(cell, problem._replace(params=params, xs=xs, carry=carry), unroll, False)
-        return _floating(out if order == 2 else out[:2])[0]
-
-    rng, step = np.random.default_rng(0), 1e-5
-    along = jnp.asarray(rng.standard_normal(point.shape))
-    against = jnp.asarray(rng.standard_normal(jax.eval_shape(function, point).shape))
+        return seen(results(cell, problem._replace(params=params, xs=xs, carry=carry), unroll, False), jnp)
 
     @quick_jit
     def derivatives(point, along, against):
-        steps = step * jnp.array([1.0, -1.0, 2.0, -2.0])[:, None]
-        ahead, behind, far_ahead, far_behind = jax.vmap(function)(point + steps * along)
         jvp = jax.jvp(function, (point,), (along,))[1] if "fwd" in modes else None
         vjp = jax.vjp(function, point)[1](against)[0] if "rev" in modes else None
-        return (8 * (ahead - behind) - (far_ahead - far_behind)) / (12 * step), jvp, vjp  # the error is of order step⁴
+        return jvp, vjp
 
-    differences, jvp, vjp = derivatives(point, along, against)
+    ahead, behind, far_ahead, far_behind = (moved_by(size * step) for size in (1, -1, 2, -2))
+    differences = (8 * (ahead - behind) - (far_ahead - far_behind)) / (12 * step)  # the error is of order step⁴
+    against = rng.standard_normal(differences.shape)
+    jvp, vjp = derivatives(point, along, against)
     statement = f"of {_name(unroll)}, of order {order} and below, = finite differences"
     if jvp is not None:
         must_agree(cell, f"forward derivatives {statement}", jvp, differences, 1e-6)
@@ -107,17 +114,20 @@ def law_derivatives_are_finite_differences(
         must_agree(cell, f"reverse derivatives {statement}", vjp @ along, against @ differences, 1e-6)
 
 
-def _floating(tree: PyTree) -> tuple[Array, Callable]:
-    """All floating numbers of a tree as one vector, and the way back."""
+def _floating(tree: PyTree, module: ModuleType) -> tuple[Any, Callable]:
+    """All floating numbers of a tree as one vector of `module`, NumPy or JAX's, and the way back."""
     leaves, structure = jax.tree.flatten(tree)
-    floating = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
-    flat, unravel = ravel_pytree([leaf for leaf, moves in zip(leaves, floating, strict=True) if moves])
+    moves = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
+    sizes = [leaf.size if move else 0 for leaf, move in zip(leaves, moves, strict=True)]
+    ends = np.cumsum(sizes)
 
     def rebuild(flat):
-        moved = iter(unravel(flat))
-        return structure.unflatten(next(moved) if moves else leaf for leaf, moves in zip(leaves, floating, strict=True))
+        return structure.unflatten(
+            flat[end - size : end].reshape(leaf.shape).astype(leaf.dtype) if move else leaf
+            for leaf, move, size, end in zip(leaves, moves, sizes, ends, strict=True)
+        )
 
-    return flat, rebuild
+    return module.concatenate([module.ravel(leaf) for leaf, move in zip(leaves, moves, strict=True) if move]), rebuild
 
 
 @law
