@@ -1,17 +1,7 @@
 """Recurrent networks as pure functions for JAX."""
 
 from jaxrnn.associative import Algebra, linear_recurrence, unroll_associative
-from jaxrnn.attention import (
-    Attention,
-    AttentionParams,
-    Memory,
-    Reading,
-    additive_score,
-    dot_score,
-    location_windows,
-    masked_softmax,
-    scaled_dot_score,
-)
+from jaxrnn.attention import Attention, AttentionParams, Memory, Reading
 from jaxrnn.beam import Beams, beam_search
 from jaxrnn.bidirectional import Bidirectional, Directions
 from jaxrnn.bpts import unroll_tree_bpts
@@ -102,6 +92,7 @@ from jaxrnn.readout import Readout, ReadoutParams
 from jaxrnn.regularizers import Flow, loss_and_flow, omega, omega_terms, pascanu_omega, pascanu_omega_terms
 from jaxrnn.ridge import Equations, add_equations, no_equations, ridge, solve, washout_mask
 from jaxrnn.sampling import Greedy, Sampling, keep_top_k, keep_top_p, with_temperature
+from jaxrnn.scores import additive_score, dot_score, location_windows, masked_softmax, scaled_dot_score
 from jaxrnn.sensitivity import hidden_gradients, jacobian_product, memory_length, step_jacobians
 from jaxrnn.sharded import linear_recurrence_sharded, unroll_sharded
 from jaxrnn.stopping import Countdown, EndSymbol, PredictedLength, StopRule, StopUnit, log_likelihood

@@ -29,7 +29,6 @@ References: Bahdanau, Cho & Bengio 2015, §3.1; Luong, Pham & Manning 2015, §3.
 Vaswani et al. 2017, §3.2; Tu et al. 2016, §3 and See, Liu & Manning 2017, §2.3 (coverage).
 """
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,82 +39,9 @@ from jaxtyping import Array, Bool, Float
 from jaxrnn.checks import check_choice, check_features, check_positive, check_shape, check_steps
 from jaxrnn.initializers import input_weights
 from jaxrnn.precision import accumulator, matmul
+from jaxrnn.scores import SCORES, additive_score, dot_score, location_windows, masked_softmax, scaled_dot_score
 from jaxrnn.types import Key
 from jaxrnn.unroll import select, zeros
-
-SCORES = ("additive", "location", "dot", "general", "scaled")
-
-
-def additive_score(
-    query: Float[Array, "*#rows size"],
-    keys: Float[Array, "*#rows source size"],
-    v: Float[Array, "*#rows size"],
-    shift: Float[Array, "*#rows source size"] | None = None,
-) -> Float[Array, "*rows source"]:
-    """wᵀ tanh(q + k_j), or wᵀ tanh(q + k_j + shift_j): one score a position.
-
-    Args:
-      query: W q, already projected.
-      keys: V h_j + b, already projected.
-      v: w.
-      shift: what the location adds.
-
-    >>> additive_score(jnp.zeros(2), jnp.ones((3, 2)), jnp.ones(2)).shape
-    (3,)
-
-    References: Bahdanau, Cho & Bengio 2015, §3.1 and A.1.2.
-    """
-    a = query[..., None, :] + keys
-    return _products(jnp.tanh(a if shift is None else a + shift), v)
-
-
-def dot_score(
-    query: Float[Array, "*#rows size"], keys: Float[Array, "*#rows source size"]
-) -> Float[Array, "*rows source"]:
-    """qᵀ k_j; with keys W h_j it is Luong's "general".
-
-    >>> dot_score(jnp.array([1.0, 2.0]), jnp.eye(2))
-    Array([1., 2.], dtype=float32)
-
-    References: Luong, Pham & Manning 2015, §3.1.
-    """
-    return _products(keys, query)
-
-
-def scaled_dot_score(
-    query: Float[Array, "*#rows size"], keys: Float[Array, "*#rows source size"]
-) -> Float[Array, "*rows source"]:
-    """qᵀ k_j / √size: of variance 1 where the entries of q and k are independent and of variance 1.
-
-    >>> scaled_dot_score(jnp.ones(4), jnp.ones((3, 4)))
-    Array([2., 2., 2.], dtype=float32)
-
-    References: Vaswani et al. 2017, §3.2.1.
-    """
-    return dot_score(query / math.sqrt(query.shape[-1]), keys)
-
-
-def masked_softmax(scores: Float[Array, "*rows source"], mask: Bool[Array, "*#rows source"]) -> Float[Array, "..."]:
-    """α: softmax over the positions where `mask` is True, 0 elsewhere; all 0 where there is none.
-
-    >>> masked_softmax(jnp.array([[0.0, 0.0, 9.0], [1.0, 2.0, jnp.nan]]), jnp.array([[1, 1, 0], [0, 0, 0]], bool))
-    Array([[0.5, 0.5, 0. ],
-           [0. , 0. , 0. ]], dtype=float32)
-    """
-    return jax.nn.softmax(jnp.where(mask, scores, 0), axis=-1, where=mask)
-
-
-def location_windows(weights: Float[Array, "*rows source"], width: int) -> Float[Array, "*rows source {width}"]:
-    """α⁻_{j+i} for i from −⌊width/2⌋ on: what stood around each position, 0 beyond the ends.
-
-    >>> location_windows(jnp.array([0.0, 1.0, 0.0]), width=3).tolist()
-    [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
-
-    References: Chorowski et al. 2015, eq. 8.
-    """
-    source, left = weights.shape[-1], width // 2
-    padded = jnp.pad(weights, [(0, 0)] * (weights.ndim - 1) + [(left, width - 1 - left)])
-    return jnp.stack([padded[..., i : i + source] for i in range(width)], axis=-1)
 
 
 class Memory(NamedTuple):
@@ -346,8 +272,3 @@ class Attention:
         """`[source, *batch, units]` → `[*batch, heads, source, units/heads]`."""
         parts = array.reshape(*array.shape[:-1], self.heads, -1).astype(accumulator(array.dtype))
         return jnp.moveaxis(parts, 0, -2)
-
-
-def _products(rows: Array, v: Array) -> Array:
-    """The product of v and each of the rows, as a matrix product: in a sum XLA would compute the rows several times."""
-    return jnp.matmul(rows, v[..., None])[..., 0]

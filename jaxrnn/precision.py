@@ -63,6 +63,12 @@ def outer_sum(x: Array, dz: Array, w: Array) -> Array:
     return _dot(lax.optimization_barrier(x.T), dz, 1, 0).astype(w.dtype)
 
 
+def turned(x: Array) -> Array:
+    """x, laid out in memory as xᵀ: what `outer_sum` does, for a product with x whose gradient is `jax.vjp`'s."""
+    rows = x.reshape(-1, x.shape[-1])
+    return lax.optimization_barrier(rows.T).T.reshape(x.shape)
+
+
 def row_sum(dz: Array, b: Array) -> Array:
     """Σ dz over every leading axis: the gradient of the bias `b` in `z + b`, in b's dtype."""
     return jnp.sum(dz, axis=tuple(range(dz.ndim - b.ndim)), dtype=accumulator(dz.dtype)).astype(b.dtype)

@@ -19,7 +19,7 @@ LAYERS = [
     (
         "L3 objectives",
         "readout losses ridge least_squares echo"
-        " sampling stopping timescales trajectory regularizers clipping attention"
+        " sampling stopping timescales trajectory regularizers clipping scores attention attention_rules"
         " sensitivity linear lyapunov diagnostics diagnosis_figure",
     ),
     ("L4 models", "models generator decode beam teacher_forcing"),

@@ -25,9 +25,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxrnn.attention import Attention, AttentionParams, Memory, Reading, ScoreParams
+from jaxrnn.attention_rules import Compared, compare_bwd, compared
 from jaxrnn.cells.autodiff_rules import local_rules, tangent
 from jaxrnn.checks import check_positive
-from jaxrnn.precision import accumulator, matmul_in_loop, matmul_transposed, outer_sum, row_sum
+from jaxrnn.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum, turned
 from jaxrnn.types import Carry, Cell, Key, Params
 
 
@@ -140,38 +141,38 @@ class Attending:
         reading = self.attention.read(params.attention, h, carry.memory, carry.reading)
         return AttendingCarry(inner, reading, carry.memory), jnp.concatenate([h, reading.context], axis=-1)
 
-    # The local rule: the cell's own, and `jax.vjp` of one reading.
+    # The local rule: the cell's own, its projection's, and `compare_bwd`.
 
     def step_fwd(self, params: AttendingParams, carry: AttendingCarry, z: Array):
-        """The step; of the memory the residual holds the arrays of the carry itself."""
+        """The step; of the memory the residual holds nothing."""
         both = jnp.concatenate([z, carry.reading.context], axis=-1)
         inner = self.cell.project(params.cell, both)
         (inner, h), residual = local_rules(self.cell).step_fwd(params.cell, carry.cell, inner)
-        w = params.attention.query
-        q = h if w is None else matmul_in_loop(h, w)
-        _, weights, coverage = carry.reading
-        reading = self.attention.compare(params.attention.score, q, carry.memory, weights, coverage)
-        y = jnp.concatenate([h, reading.context], axis=-1)
-        saved = _Saved(residual, both, h, q, carry.memory, weights, coverage)
-        return (AttendingCarry(inner, reading, carry.memory), y), saved
+        w, before = params.attention.query, carry.reading
+        q = h if w is None else matmul(h, w)
+        reading = self.attention.compare(params.attention.score, q, carry.memory, before.weights, before.coverage)
+        saved = _Saved(residual, both, h, compared(self.attention, q, before, reading), carry.memory)
+        return (AttendingCarry(inner, reading, carry.memory), jnp.concatenate([h, reading.context], axis=-1)), saved
 
     def step_bwd(self, params: AttendingParams, residual: "_Saved", dcarry: AttendingCarry, dy: Array):
         """2.2.2: from c⁽ᵗ⁾ to h⁽ᵗ⁾ and to the memory, then through the cell."""
         size, w, memory = self.attention.query_size, params.attention.query, dcarry.memory
         dreading = dcarry.reading._replace(context=dcarry.reading.context + dy[..., size:])
-        dscore, dq, dkeys, dvalues, *dread = self._compare_bwd(params.attention.score, residual, dreading)
-        dh = dy[..., :size] + (dq if w is None else matmul_transposed(dq, w))
+        score = params.attention.score
+        d = compare_bwd(self.attention, score, residual.compared, residual.memory, dreading)
+        dh = dy[..., :size] + (d.q if w is None else matmul_transposed(d.q, w))
         dcell, dinner, local = local_rules(self.cell).step_bwd(params.cell, residual.cell, dcarry.cell, dh)
         inner, project_vjp = jax.vjp(lambda both: self.cell.project(params.cell, both), residual.both)
         dx, dcontext = self._split(*project_vjp(tangent(inner, dinner)))
-        memory = memory._replace(keys=memory.keys + dkeys, values=memory.values + dvalues)
-        dcarry = AttendingCarry(dcell, Reading(dcontext, *dread), memory)
-        return dcarry, dx, _Local(local, dinner, dq, dscore)
+        memory = memory._replace(keys=memory.keys + d.keys, values=memory.values + d.values)
+        dcarry = AttendingCarry(dcell, Reading(dcontext, d.before, d.coverage), memory)
+        return dcarry, dx, _Local(local, dinner, d.q, d.score)
 
     def weight_bwd(self, params: AttendingParams, residuals: "_Saved", locals: "_Local") -> AttendingParams:
         """2.2.3: of the cell, of its projection, of W, and of the score."""
         dcell = local_rules(self.cell).weight_bwd(params.cell, residuals.cell, locals.cell)
-        inner, project_vjp = jax.vjp(lambda p: self.cell.project(p, residuals.both), params.cell)
+        both = turned(residuals.both)
+        inner, project_vjp = jax.vjp(lambda p: self.cell.project(p, both), params.cell)
         dcell = jax.tree.map(jnp.add, dcell, project_vjp(tangent(inner, locals.inner))[0])
         dattention = jax.tree.map(jnp.zeros_like, params.attention)  # keys and values are made outside of the step
         if params.attention.query is not None:
@@ -185,17 +186,6 @@ class Attending:
         x_size = both.shape[-1] - self.attention.context_size
         return both[..., :x_size], both[..., x_size:]
 
-    def _compare_bwd(self, score: ScoreParams, saved: "_Saved", dreading: Reading):
-        """∇ of the score's parameters in each row, of the query, of keys and values, of α and coverage before."""
-        keys, values, mask = saved.memory
-        score = jax.tree.map(lambda p: jnp.broadcast_to(p, (*saved.q.shape[:-1], *p.shape)), score)
-
-        def compare(score, q, keys, values, weights, coverage):
-            return self.attention.compare(score, q, Memory(keys, values, mask), weights, coverage)
-
-        _, vjp = jax.vjp(compare, score, saved.q, keys, values, saved.weights, saved.coverage)
-        return vjp(dreading)
-
 
 class _Saved(NamedTuple):
     """What the backward step needs."""
@@ -205,13 +195,9 @@ class _Saved(NamedTuple):
     both: Array
     """[x⁽ᵗ⁾; c⁽ᵗ⁻¹⁾]."""
     h: Array
-    q: Array
-    """W h⁽ᵗ⁾."""
+    compared: Compared
+    """W h⁽ᵗ⁾ and α⁽ᵗ⁾."""
     memory: Memory
-    weights: Array
-    """α⁽ᵗ⁻¹⁾."""
-    coverage: Array | None
-    """Σ α before t."""
 
 
 class _Local(NamedTuple):
