@@ -69,6 +69,7 @@ from jaxrnn.losses import (
     squared_error,
 )
 from jaxrnn.lyapunov import FixedPoints, fixed_points, lyapunov_spectrum
+from jaxrnn.models.attended import attend
 from jaxrnn.models.attending import Attending, AttendingCarry, AttendingParams
 from jaxrnn.models.captioner import Captioner, CaptionerCarry, CaptionerParams
 from jaxrnn.models.esn import ESN
@@ -265,6 +266,7 @@ __all__ = [
     "add_equations",
     "additive_score",
     "alphas",
+    "attend",
     "balanced_tree",
     "beam_search",
     "bernoulli",

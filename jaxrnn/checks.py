@@ -88,7 +88,7 @@ def known_values(array) -> np.ndarray | None:
 
 
 def check_range(name: str, array, low: int, high: int, mask=None) -> None:
-    """Raises ValueError unless `low ≤ value ≤ high` on every valid step, where the values are known."""
+    """Raises ValueError unless `low ≤ value ≤ high` on every valid step, where the values are known; it says where."""
     values, valid = known_values(array), None if mask is None else known_values(mask)
     if values is None or (mask is not None and valid is None):
         return
@@ -96,7 +96,9 @@ def check_range(name: str, array, low: int, high: int, mask=None) -> None:
     if valid is not None:
         wrong &= valid.reshape(valid.shape + (1,) * (wrong.ndim - valid.ndim))
     if wrong.any():
-        raise ValueError(f"`{name}` must lie in {low} … {high}, got {values[wrong][0]}.")
+        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        at = f" at {name}[{', '.join(map(str, where))}]" if where else ""
+        raise ValueError(f"`{name}` must lie in {low} … {high}, got {values[where]}{at}.")
 
 
 def leading_axes(xs: Inputs) -> tuple[int, ...]:

@@ -59,9 +59,13 @@ def forced_outputs(
       generator, params, carry, start, stop: as in `sample`.
       symbols: y⁽ᵗ⁾; what stands beyond a row's length is not looked at.
       lengths: τ; under `PredictedLength` the generator is told of it.
+
+    Raises:
+      TypeError, ValueError: as `sample`; a length or a symbol out of range, where the values are known.
     """
     batch = jnp.shape(lengths)
     check_shape("symbols", symbols, (len(symbols), *batch), "[time, *batch], the batch of `lengths`")
+    check_range("symbols", symbols, 0, generator.vocabulary - 1, mask_from_lengths(lengths, len(symbols)))
     start = check_decode(generator, carry, start, stop, batch)
     return _forced(generator, params, carry, jnp.asarray(symbols), jnp.asarray(lengths), start, stop)
 

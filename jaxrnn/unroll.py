@@ -24,6 +24,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Int, PyTree, Shaped
 
@@ -156,8 +157,9 @@ def mask_from_lengths(lengths: Int[Array, "*batch"], time: int) -> Bool[Array, "
     known, lengths = known_values(lengths), jnp.asarray(lengths)
     if not jnp.issubdtype(lengths.dtype, jnp.integer):
         raise TypeError(f"`lengths` must be integers, got {lengths.dtype}.")
-    if known is not None and known.size and (known.min() < 0 or known.max() > time):
-        raise ValueError(f"`lengths` must lie in 0 … time={time}, got values from {known.min()} to {known.max()}.")
+    if known is not None and (wrong := (known < 0) | (known > time)).any():
+        row = f" in row {', '.join(map(str, np.argwhere(wrong)[0]))}" if known.ndim else ""
+        raise ValueError(f"`lengths` must lie in 0 … time={time}, got {known[wrong][0]}{row}.")
     return jnp.arange(time).reshape(-1, *[1] * lengths.ndim) < lengths
 
 

@@ -13,15 +13,25 @@ from jaxrnn import (
     LSTM,
     Attending,
     Attention,
+    Dropout,
+    Memory,
+    Stack,
+    Zoneout,
     additive_score,
+    attend,
     dot_score,
     location_windows,
     mask_from_lengths,
     masked_softmax,
+    quiet,
     scaled_dot_score,
     unroll,
     unroll_bptt,
+    with_noise,
 )
+from jaxrnn.attention_rules import compare_bwd, compared
+from jaxrnn.cells.noise import takes_noise
+from jaxrnn.models.attended import readings, state_of
 from jaxrnn.testing.problem import quick_jit
 
 QUERY, MEMORY, SOURCE, BATCH = 6, 6, 5, 3
@@ -120,6 +130,34 @@ def test_an_all_masked_row_reads_0_and_nan_in_padding_reaches_no_value_and_no_gr
     assert (jnp.where(MASK[..., None], 0, gradients[1]) == 0).all() and (gradients[2][2] == 0).all()
 
 
+@every_kind
+def test_the_rule_of_a_reading_is_the_vjp_of_it(attention):
+    params = random_params(attention)
+    memory = attention.memory(params, STATES, mask=MASK)
+    q = QUERIES if params.query is None else QUERIES @ params.query
+    weights = masked_softmax(jax.random.normal(jax.random.key(3), (BATCH, attention.heads, SOURCE)), MASK.T[:, None])
+    before = attention.no_reading(memory)
+    before = before._replace(weights=weights, coverage=weights if attention.coverage else None)
+
+    @quick_jit
+    def run(score, q, keys, values, weights, coverage):
+        def compare(*args):
+            score, q, keys, values, *read = args
+            return attention.compare(score, q, Memory(keys, values, memory.mask), *read)
+
+        # one set of parameters a row, as the rule gives one gradient a row
+        rows = jax.tree.map(lambda p: jnp.broadcast_to(p, (BATCH, *p.shape)), score)
+        after, vjp = jax.vjp(compare, rows, q, keys, values, weights, coverage)
+        dreading = jax.tree.map(lambda a: jnp.cos(jnp.arange(1.0, a.size + 1)).reshape(a.shape), after)
+        saved = compared(attention, q, before, after)
+        return compare_bwd(attention, score, saved, Memory(keys, values, memory.mask), dreading), vjp(dreading)
+
+    got, want = run(params.score, q, memory.keys, memory.values, weights, before.coverage)
+    assert jax.tree.structure(tuple(got)) == jax.tree.structure(want)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
 def test_attention_over_one_position_returns_it():
     for attention in (KINDS["additive"], KINDS["scaled"]):
         reading = read(attention, random_params(attention), STATES[:1], QUERIES, MASK[:1].at[:].set(True))
@@ -188,6 +226,62 @@ def test_the_memory_is_not_recorded_at_every_step(run):
     recorded = set(re.findall(rf"f64\[{time},{BATCH},1,{source},\d+\]", text))
     assert recorded <= {f"f64[{time},{BATCH},1,{source},1]"}, recorded
     assert f"f64[{BATCH},1,{source},{memory}]" in text  # the search above looks for the right thing
+
+
+XS = jax.random.normal(jax.random.key(7), (3, BATCH, 2))
+READS = Attention(QUERY, MEMORY)
+WITHIN = Attending(Dropout(LSTM(2 + MEMORY, QUERY), 0.5, "step"), READS, SOURCE)
+AROUND = {
+    "dropout within": WITHIN,
+    "zoneout within": Attending(Zoneout(GRU(2 + MEMORY, QUERY), 0.5), KINDS["general"], SOURCE),
+    "dropout around, a layer above": Stack((Dropout(Attending(GRU(8, QUERY), READS, SOURCE), 0.5), GRU(12, 3))),
+    "a layer below, one in another": Stack(
+        (GRU(2, 3), Attending(Attending(GRU(15, QUERY), READS, SOURCE), Attention(12, MEMORY, "general"), SOURCE))
+    ),
+}
+
+
+@pytest.mark.parametrize("cell", AROUND.values(), ids=AROUND)
+def test_an_attending_cell_stands_anywhere_in_a_network_noise_within_and_around_it(cell):
+    """Every member attends; the loop, the scan and the explicit gradient agree; `quiet` needs no noise."""
+    params, key = jax.jit(cell.init)(jax.random.key(0)), jax.random.key(1)
+
+    @quick_jit
+    def run(params, states, x):
+        def loss(unroll, params, states, x):
+            xs = with_noise(key, x) if takes_noise(cell) else x
+            carry, ys = unroll(cell, params, xs, attend(cell, params, states, mask=MASK))
+            return jnp.sum(jnp.sin(ys)), (carry, ys)
+
+        def gradient(unroll):
+            return jax.value_and_grad(partial(loss, unroll), argnums=(0, 1, 2), has_aux=True)(params, states, x)
+
+        return gradient(unroll), gradient(unroll_bptt)
+
+    got, want = run(params, STATES, XS)
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-12), got, want)
+    (_, (carry, ys)), _ = want
+    for reading in readings(carry):  # each of them has read the states, none of the row without any
+        np.testing.assert_allclose(reading.weights.sum(-1)[:, 0], [1, 1, 0], atol=1e-12)
+    assert len(readings(carry)) == repr(cell).count("Attending(") and not readings(state_of(carry))
+    calm = unroll(quiet(cell), params, XS, attend(quiet(cell), params, STATES, mask=MASK))[1]
+    assert takes_noise(cell) == bool((calm != ys).any())
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda p: unroll(AROUND["dropout within"], p, XS), r"`xs` must be with_noise\(key, xs\), as Attending"),
+        (
+            lambda p: unroll(AROUND["dropout within"], p, with_noise(jax.random.key(0), XS.astype(int))),
+            "floating dtype",
+        ),
+        (lambda p: attend(GRU(2, 3), GRU(2, 3).init(jax.random.key(0)), STATES), "`cell` must have an Attending in it"),
+    ],
+)
+def test_noise_that_is_missing_and_a_network_that_does_not_attend_are_named(call, message, without_beartype):
+    with pytest.raises(TypeError, match=message):
+        call(WITHIN.init(jax.random.key(0)))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from jaxrnn import (
     Attending,
     Attention,
     Bidirectional,
+    Dropout,
     Elman,
     EndSymbol,
     Generator,
@@ -24,6 +25,7 @@ from jaxrnn import (
     forced_outputs,
     greedy,
     log_likelihood,
+    quiet,
     sample,
     sample_scan,
 )
@@ -179,6 +181,31 @@ def test_an_alignment_is_a_distribution_over_the_source_and_the_one_that_decodin
         np.testing.assert_allclose(weights[t, 1], carry.cell.reading.weights[1], atol=1e-12)
 
 
+def test_attention_in_a_higher_layer_behind_dropout_reads_writes_and_aligns():
+    """With a key the noise is drawn; the quiet model is the same, step by step and all steps at once."""
+    cell = Stack((Dropout(GRU(4, 6), 0.5), Attending(GRU(6 + 5, 6), Attention(6, 5), source=1)))
+    noisy = model_of(Dropout(GRU(3, 5), 0.5), cell, outputs=11)
+    model, p = quiet(noisy), params_of(noisy)
+
+    @functools.partial(quick_jit, static_argnums=0)
+    def run(model, p, key):
+        encoded = model.encode(p, SOURCE, SOURCE_LENGTHS, key=key)
+        return model.apply(p, encoded, SYMBOLS, LENGTHS, start=START, key=key), encoded
+
+    outputs, encoded = run(model, p, jax.random.key(0))
+    assert (run(noisy, p, jax.random.key(0))[0] != outputs).any()
+    carry, one = model.initial_carry(p, encoded), EndSymbol(0)
+    forced = forced_outputs(model, p, carry, SYMBOLS, LENGTHS, start=START, stop=one)
+    there = (jnp.arange(BOUND)[:, None] < LENGTHS)[..., None]
+    np.testing.assert_allclose(jnp.where(there, forced, 0), jnp.where(there, outputs, 0), atol=1e-12)
+    alignment = model.alignment(p, encoded, SYMBOLS, LENGTHS, start=START)
+    np.testing.assert_allclose(alignment.sum(-1)[..., 0], there[..., 0], atol=1e-12)
+    assert (alignment[..., 2:] == 0)[:, 2].all()  # two positions are there in the last row
+    for call in (lambda: run(noisy, p, None), lambda: noisy.apply(p, encoded, SYMBOLS, LENGTHS, start=START)):
+        with pytest.raises(TypeError, match=r"`key` must be given, as .* draws noise; quiet\(model\)"):
+            call()
+
+
 def test_lengths_in_one_bucket_compile_once():
     """Forty pairs of lengths, from 1 to 30 and from 1 to 60: as many programs as pairs of buckets."""
     model, rng = attending(), np.random.default_rng(0)
@@ -201,6 +228,17 @@ def bad(**changes):
     return model.encode(params_of(model), **call)
 
 
+def answer(start=START, **changes):
+    call = {"symbols": SYMBOLS, "lengths": LENGTHS, **changes}
+    return model_of().apply(params_of(model_of()), bad(), start=start, **call)
+
+
+def forced(**changes):
+    model, call = model_of(), {"symbols": SYMBOLS, "lengths": LENGTHS, **changes}
+    carry = model.initial_carry(params_of(model), bad())
+    return forced_outputs(model, params_of(model), carry, start=START, stop=EndSymbol(0), **call)
+
+
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
@@ -217,6 +255,11 @@ def bad(**changes):
         (lambda: model_of(enters="never"), ValueError, "`context_enters` must be one of"),
         (lambda: Seq2Seq("GRU", model_of().decoder, 5, 3), TypeError, "`encoder` must be a cell or a Bidirectional"),
         (lambda: model_of().predicted_length(params_of(model_of()), bad()), ValueError, "`longest` must be given"),
+        (lambda: answer(lengths=jnp.array([3, 2, 5])), ValueError, "`lengths` must lie in 0 … time=4, got 5 in row 2"),
+        (lambda: answer(symbols=SYMBOLS.at[1, 0].set(3)), ValueError, r"0 … 2, got 3 at symbols\[1, 0\]"),
+        (lambda: answer(start=jnp.array([0, 1, 4])), ValueError, r"`start` must lie in 0 … 2, got 4 at start\[2\]"),
+        (lambda: forced(lengths=jnp.array([3, 5, 1])), ValueError, "`lengths` must lie in 0 … time=4, got 5 in row 1"),
+        (lambda: forced(symbols=SYMBOLS.at[0, 2].set(-1)), ValueError, r"0 … 2, got -1 at symbols\[0, 2\]"),
         (
             lambda: model_of().alignment(params_of(model_of()), bad(), SYMBOLS, LENGTHS, start=START),
             TypeError,

@@ -24,7 +24,6 @@ References: Salmon, Moraes, Dror & Shaw 2011 (counter-based random numbers); Gal
 
 import dataclasses
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
@@ -32,6 +31,7 @@ import jax.numpy as jnp
 from jax.extend.random import threefry2x32_p
 from jaxtyping import Array, Bool, Float, PyTree, Shaped, UInt32
 
+from jaxrnn.cells.parts import map_parts, parts
 from jaxrnn.checks import check_steps, leading_axes
 from jaxrnn.types import Cell, Inputs, Key
 
@@ -103,18 +103,7 @@ def quiet(network: Network) -> Network:
     """
     if not dataclasses.is_dataclass(network) or isinstance(network, type):
         raise TypeError(f"`network` must be a cell or another dataclass of cells, got {network!r}.")
-    return _quiet(network)
-
-
-def _quiet(value: Any) -> Any:
-    if isinstance(value, DrawsNoise) and not isinstance(value, type):
-        return value.quiet()
-    if type(value) is tuple:
-        return tuple(map(_quiet, value))
-    if not dataclasses.is_dataclass(value) or isinstance(value, type):
-        return value
-    changed = {f.name: _quiet(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
-    return dataclasses.replace(value, **changed)
+    return map_parts(lambda part: part.quiet() if _draws(part) else part, network)
 
 
 def takes_noise(network: Any) -> bool:
@@ -124,14 +113,24 @@ def takes_noise(network: Any) -> bool:
     >>> takes_noise(LSTM(3, 8)), takes_noise(Stack((LSTM(3, 8), Dropout(LSTM(8, 8), 0.5))))
     (False, True)
     """
-    return isinstance(network, DrawsNoise) or any(map(takes_noise, _parts(network)))
+    return _draws(network) or any(map(takes_noise, parts(network)))
 
 
-def _parts(value: Any) -> Iterator[Any]:
-    if type(value) is tuple:
-        yield from value
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        yield from (getattr(value, f.name) for f in dataclasses.fields(value))
+def _draws(part: Any) -> bool:
+    return isinstance(part, DrawsNoise) and not isinstance(part, type)
+
+
+def drawing(network: Any, key: Key | None, xs: Inputs) -> Inputs:
+    """`xs` as the network takes it: `with_noise(key, xs)` if it draws any.
+
+    Raises:
+      TypeError: it draws, and there is no key.
+    """
+    if not takes_noise(network):
+        return xs
+    if key is None:
+        raise TypeError(f"`key` must be given, as {network} draws noise; quiet(model) is the same without it.")
+    return with_noise(key, xs)
 
 
 def part_input(cell: Cell, xs: Inputs, index: int) -> Inputs:

@@ -22,14 +22,16 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxrnn.attention import Attention, AttentionParams, Memory, Reading, ScoreParams
 from jaxrnn.attention_rules import Compared, compare_bwd, compared
 from jaxrnn.cells.autodiff_rules import local_rules, tangent
+from jaxrnn.cells.noise import Noisy, check_noisy, takes_noise
 from jaxrnn.checks import check_positive
 from jaxrnn.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum, turned
-from jaxrnn.types import Carry, Cell, Key, Params
+from jaxrnn.types import Carry, Cell, Inputs, Key, Params
 
 
 class AttendingParams(NamedTuple):
@@ -125,27 +127,28 @@ class Attending:
         carry = self.cell.initial_carry(params.cell, jnp.shape(states)[1:-1]) if carry is None else carry
         return AttendingCarry(carry, self.attention.no_reading(memory), memory)
 
-    def project(self, params: AttendingParams, xs: Array) -> Array:
-        """x itself: the cell's projection has to wait for c⁽ᵗ⁻¹⁾."""
-        if not jnp.issubdtype(jnp.result_type(xs), jnp.floating):
+    def project(self, params: AttendingParams, xs: Inputs) -> Inputs:
+        """x itself, and its noise if the cell draws any: the cell's projection has to wait for c⁽ᵗ⁻¹⁾."""
+        x, dtype = check_noisy(self, xs).x if takes_noise(self.cell) else xs, accumulator(_dtype(params))
+        if not isinstance(x, jax.Array | np.ndarray) or not jnp.issubdtype(x.dtype, jnp.floating):
             raise TypeError(
-                f"`xs` must have a floating dtype, got {jnp.result_type(xs)}. Turn token ids into vectors first: "
-                "jax.nn.one_hot(ids, n), or rows of an embedding."
+                f"`xs` must have a floating dtype, got {jax.tree.map(jnp.result_type, x)}. Turn token ids into vectors "
+                "first: jax.nn.one_hot(ids, n), or rows of an embedding."
             )
-        return jnp.asarray(xs, accumulator(_dtype(params)))
+        return _with_x(xs, jnp.asarray(x, dtype))
 
-    def step(self, params: AttendingParams, carry: AttendingCarry, z: Array) -> tuple[AttendingCarry, Array]:
+    def step(self, params: AttendingParams, carry: AttendingCarry, z: Inputs) -> tuple[AttendingCarry, Array]:
         """The cell's step, and what its output reads."""
-        both = jnp.concatenate([z, carry.reading.context], axis=-1)
+        both = _with_x(z, jnp.concatenate([_x(z), carry.reading.context], axis=-1))
         inner, h = self.cell.step(params.cell, carry.cell, self.cell.project(params.cell, both))
         reading = self.attention.read(params.attention, h, carry.memory, carry.reading)
         return AttendingCarry(inner, reading, carry.memory), jnp.concatenate([h, reading.context], axis=-1)
 
     # The local rule: the cell's own, its projection's, and `compare_bwd`.
 
-    def step_fwd(self, params: AttendingParams, carry: AttendingCarry, z: Array):
-        """The step; of the memory the residual holds nothing."""
-        both = jnp.concatenate([z, carry.reading.context], axis=-1)
+    def step_fwd(self, params: AttendingParams, carry: AttendingCarry, z: Inputs):
+        """The step; of the memory the residual holds the arrays of the carry itself."""
+        both = _with_x(z, jnp.concatenate([_x(z), carry.reading.context], axis=-1))
         inner = self.cell.project(params.cell, both)
         (inner, h), residual = local_rules(self.cell).step_fwd(params.cell, carry.cell, inner)
         w, before = params.attention.query, carry.reading
@@ -162,16 +165,19 @@ class Attending:
         d = compare_bwd(self.attention, score, residual.compared, residual.memory, dreading)
         dh = dy[..., :size] + (d.q if w is None else matmul_transposed(d.q, w))
         dcell, dinner, local = local_rules(self.cell).step_bwd(params.cell, residual.cell, dcarry.cell, dh)
-        inner, project_vjp = jax.vjp(lambda both: self.cell.project(params.cell, both), residual.both)
-        dx, dcontext = self._split(*project_vjp(tangent(inner, dinner)))
+        both = residual.both
+        inner, project_vjp = jax.vjp(lambda x: self.cell.project(params.cell, _with_x(both, x)), _x(both))
+        (dboth,) = project_vjp(tangent(inner, dinner))
+        x_size = dboth.shape[-1] - self.attention.context_size
         memory = memory._replace(keys=memory.keys + d.keys, values=memory.values + d.values)
-        dcarry = AttendingCarry(dcell, Reading(dcontext, d.before, d.coverage), memory)
+        dcarry = AttendingCarry(dcell, Reading(dboth[..., x_size:], d.before, d.coverage), memory)
+        dx = _with_x(jax.tree.map(jnp.zeros_like, both), dboth[..., :x_size])
         return dcarry, dx, _Local(local, dinner, d.q, d.score)
 
     def weight_bwd(self, params: AttendingParams, residuals: "_Saved", locals: "_Local") -> AttendingParams:
         """2.2.3: of the cell, of its projection, of W, and of the score."""
         dcell = local_rules(self.cell).weight_bwd(params.cell, residuals.cell, locals.cell)
-        both = turned(residuals.both)
+        both = _with_x(residuals.both, turned(_x(residuals.both)))
         inner, project_vjp = jax.vjp(lambda p: self.cell.project(p, both), params.cell)
         dcell = jax.tree.map(jnp.add, dcell, project_vjp(tangent(inner, locals.inner))[0])
         dattention = jax.tree.map(jnp.zeros_like, params.attention)  # keys and values are made outside of the step
@@ -181,19 +187,14 @@ class Attending:
             dcell, dattention._replace(score=jax.tree.map(row_sum, locals.score, params.attention.score))
         )
 
-    def _split(self, both: Array) -> tuple[Array, Array]:
-        """[x; c] → x, c."""
-        x_size = both.shape[-1] - self.attention.context_size
-        return both[..., :x_size], both[..., x_size:]
-
 
 class _Saved(NamedTuple):
     """What the backward step needs."""
 
     cell: Any
     """The cell's own residual."""
-    both: Array
-    """[x⁽ᵗ⁾; c⁽ᵗ⁻¹⁾]."""
+    both: Inputs
+    """[x⁽ᵗ⁾; c⁽ᵗ⁻¹⁾], and the noise."""
     h: Array
     compared: Compared
     """W h⁽ᵗ⁾ and α⁽ᵗ⁾."""
@@ -210,6 +211,16 @@ class _Local(NamedTuple):
     q: Array
     score: ScoreParams
     """One gradient a row."""
+
+
+def _x(inputs: Inputs) -> Any:
+    """x without its noise."""
+    return inputs.x if isinstance(inputs, Noisy) else inputs
+
+
+def _with_x(inputs: Inputs, x: Array) -> Inputs:
+    """Another x with the same noise."""
+    return inputs._replace(x=x) if isinstance(inputs, Noisy) else x
 
 
 def _dtype(params: AttendingParams):

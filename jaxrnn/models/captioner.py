@@ -131,13 +131,14 @@ class Captioner:
         lengths: Int[Array, "*batch"],
         *,
         start: int | Int[Array, "*batch"],
+        key: Key | None = None,
     ) -> Float[Array, "time *batch outputs"]:
         """o⁽ᵗ⁾ from x and the true y⁽ᵗ⁻¹⁾, parallel over time where the cell is; for `log_likelihood`.
 
         Arguments and errors are those of `initial_carry` and of `SymbolModel.apply`.
         """
         carry, context = self.initial_carry(params, x)
-        return self.model.apply(params.model, symbols, lengths, start=start, carry=carry, context=context)
+        return self.model.apply(params.model, symbols, lengths, start=start, carry=carry, context=context, key=key)
 
     def predicted_length(self, params: CaptionerParams, x: Float[Array, "*batch input"]) -> PredictedLength:
         """The stop rule with P(τ | x).

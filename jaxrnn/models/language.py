@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxrnn.bptt import unroll_bptt
-from jaxrnn.checks import check_positive
+from jaxrnn.checks import check_positive, check_range
 from jaxrnn.readout import Readout, ReadoutParams
 from jaxrnn.types import Carry, Cell, Key, Params
 
@@ -110,8 +110,7 @@ class LanguageModel:
         if not jnp.issubdtype(tokens.dtype, jnp.integer):
             raise TypeError(f"`tokens` must be integers, got {tokens.dtype}.")
         wrong = (tokens < 0) | (tokens >= self.vocabulary)
-        if not isinstance(tokens, jax.core.Tracer) and bool(wrong.any()):
-            raise ValueError(f"`tokens` must lie in 0 … {self.vocabulary - 1}, got {tokens[wrong][0]}.")
+        check_range("tokens", tokens, 0, self.vocabulary - 1)
         outside = jnp.where(wrong, self.vocabulary, tokens)  # a negative index would count from the end
         return params.embedding.at[outside].get(mode="fill", fill_value=jnp.nan)
 

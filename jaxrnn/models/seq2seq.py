@@ -10,8 +10,8 @@ log P(y | x) goes through C into the encoder.  C enters the decoder in one of th
     "initial state"   x⁽ᵗ⁾ = E′ y⁽ᵗ⁻¹⁾,           h′⁽⁰⁾ = d + B C
     "both"            x⁽ᵗ⁾ = E′ y⁽ᵗ⁻¹⁾ + P C,     h′⁽⁰⁾ = d + B C
 
-as x enters a `Captioner`, which is what a decoder is once C is known.  Where the decoder's cell is an `Attending`,
-it reads the whole sequence h⁽¹⁾ … h⁽τ_x⁾ besides: the way out of a C of fixed size (item 5).
+as x enters a `Captioner`, which is what a decoder is once C is known.  Where there is an `Attending` in the decoder's
+cell, it reads the whole sequence h⁽¹⁾ … h⁽τ_x⁾ besides: the way out of a C of fixed size (item 5).
 
 x → `source`, τ_x → `source_lengths`, C → `context`, y → `symbols`, τ_y → `lengths`, E → `params.embedding`.
 
@@ -19,7 +19,7 @@ References: Cho et al. 2014, §2.2 ("both"); Sutskever, Vinyals & Le 2014, §2 (
 Bengio 2015 (attention).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -30,17 +30,12 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxrnn.bidirectional import Bidirectional
 from jaxrnn.bptt import unroll_bptt
+from jaxrnn.cells.noise import drawing
 from jaxrnn.checks import check_choice, check_positive, check_shape, known_values
 from jaxrnn.generator import entry
 from jaxrnn.initializers import input_weights
-from jaxrnn.models.attending import Attending
-from jaxrnn.models.captioner import (
-    CaptionerCarry,
-    CaptionerParams,
-    check_state,
-    initial_state,
-    state_size,
-)
+from jaxrnn.models.attended import attend, attending_cells, readings, state_of, with_source
+from jaxrnn.models.captioner import CaptionerCarry, CaptionerParams, check_state, initial_state, state_size
 from jaxrnn.models.symbols import SymbolModel
 from jaxrnn.precision import matmul
 from jaxrnn.readout import Readout
@@ -78,7 +73,7 @@ class Seq2Seq:
 
     Args:
       encoder: any cell, a `Stack`, or a `Bidirectional`, with input size `source_features`.
-      decoder: the model of y.  With an `Attending` as its cell it attends to the encoder's outputs.
+      decoder: the model of y.  An `Attending` in its cell, wherever it stands, attends to the encoder's outputs.
       source_vocabulary: the number of source symbols.
       source_features: the size of an embedded source symbol.
       context_enters: how C enters the decoder: "every step", "initial state" or "both".
@@ -114,7 +109,7 @@ class Seq2Seq:
         check_choice("context_enters", self.context_enters, ("every step", "initial state", "both"))
         if not isinstance(self.encoder, (Cell, Bidirectional)):
             raise TypeError(f"`encoder` must be a cell or a Bidirectional, got {self.encoder!r}.")
-        check_state(self._state_shapes, self._state_cell)
+        check_state(self._state_shapes, self.decoder.cell)
 
     @property
     def vocabulary(self) -> int:
@@ -141,7 +136,12 @@ class Seq2Seq:
         return Seq2SeqParams(embedding, self.encoder.init(encoder_key), decoder)
 
     def encode(
-        self, params: Seq2SeqParams, source: Int[Array, "source *batch"], source_lengths: Int[Array, "*batch"]
+        self,
+        params: Seq2SeqParams,
+        source: Int[Array, "source *batch"],
+        source_lengths: Int[Array, "*batch"],
+        *,
+        key: Key | None = None,
     ) -> Encoded:
         """Read the source: C, and the states for attention.
 
@@ -149,9 +149,10 @@ class Seq2Seq:
           params: as from `init`.
           source: x⁽ᵗ⁾; what stands beyond a row's length is not looked at.
           source_lengths: τ_x, at least 1.
+          key: for an encoder that draws noise; `quiet(model)` reads without it.
 
         Raises:
-          TypeError: symbols or lengths that are not integers.
+          TypeError: symbols or lengths that are not integers; no key for an encoder that draws noise.
           ValueError: a wrong shape; an empty source, a length or a symbol out of range (where the values are
             known), with the number of its row.
         """
@@ -160,7 +161,7 @@ class Seq2Seq:
         mask = mask_from_lengths(source_lengths, len(source))
         _check_source(source, source_lengths, self.source_vocabulary)
         known = jnp.where(mask & (source >= 0), source, self.source_vocabulary)
-        xs = params.embedding.at[known].get(mode="fill", fill_value=jnp.nan)
+        xs = drawing(self.encoder, key, params.embedding.at[known].get(mode="fill", fill_value=jnp.nan))
         if isinstance(self.encoder, Bidirectional):
             carry, states = self.encoder.apply(params.encoder, xs, mask=mask, run=unroll_bptt)
         else:
@@ -171,15 +172,12 @@ class Seq2Seq:
         """h′⁽⁰⁾, P C and, with attention, keys and values: all that the decoder keeps of the source."""
         context, decoder = encoded.context, params.decoder
         every_step = None if decoder.every_step is None else matmul(context, decoder.every_step)
-        cell, cell_params = self._cell(encoded), decoder.model.cell
-        if decoder.initial_state is not None:
-            carry = initial_state(decoder.initial_state, context, self._state_shapes)
-        else:
-            inner = cell_params.cell if isinstance(cell, Attending) else cell_params
-            carry = self._state_cell.initial_carry(inner, context.shape[:-1])
-        if isinstance(cell, Attending):
-            carry = cell.attend_to(cell_params, encoded.states, carry, mask=encoded.mask)
-        return CaptionerCarry(carry, every_step)
+        cell, own = with_source(self.decoder.cell, len(encoded.states)), decoder.model.cell
+        d = decoder.initial_state
+        state = None if d is None else initial_state(d, context, self._state_shapes)
+        if attending_cells(cell):
+            state = attend(cell, own, encoded.states, state, mask=encoded.mask)
+        return CaptionerCarry(cell.initial_carry(own, context.shape[:-1]) if state is None else state, every_step)
 
     def next_logits(
         self, params: Seq2SeqParams, carry: CaptionerCarry, symbol: Any
@@ -198,20 +196,21 @@ class Seq2Seq:
         lengths: Int[Array, "*batch"],
         *,
         start: int | Int[Array, "*batch"],
+        key: Key | None = None,
     ) -> Float[Array, "time *batch outputs"]:
         """o⁽ᵗ⁾ from the source and the true y⁽ᵗ⁻¹⁾; for `log_likelihood`.
 
         Args:
           params: as from `init`.
           encoded: the source, as `encode` gives it.
-          symbols, lengths, start: as for `SymbolModel.apply`.
+          symbols, lengths, start, key: as for `SymbolModel.apply`.
 
         Raises:
           TypeError, ValueError: as `SymbolModel.apply`.
         """
         carry, context = self.initial_carry(params, encoded)
-        decoder = replace(self.decoder, cell=self._cell(encoded))
-        return decoder.apply(params.decoder.model, symbols, lengths, start=start, carry=carry, context=context)
+        decoder, own = with_source(self.decoder, len(encoded.states)), params.decoder.model
+        return decoder.apply(own, symbols, lengths, start=start, carry=carry, context=context, key=key)
 
     def alignment(
         self,
@@ -225,17 +224,17 @@ class Seq2Seq:
         """α⁽ᵗ⁾ for the true y⁽ᵗ⁻¹⁾: which source positions each symbol has read; 0 beyond a row's length.
 
         Raises:
-          TypeError: a decoder without attention.
+          TypeError: a decoder without attention, or with several of it.
         """
-        if not isinstance(self.decoder.cell, Attending):
-            raise TypeError(f"`decoder` must have an Attending cell for an alignment, got {self.decoder.cell}.")
+        if (count := len(readings(_start_shapes(self.decoder.cell)))) != 1:
+            raise TypeError(f"`decoder` must have an Attending cell for an alignment, and one, got {count} in {self}.")
         mask, first = mask_from_lengths(lengths, len(symbols)), jnp.broadcast_to(start, (1, *jnp.shape(lengths)))
         before = jnp.concatenate([first, jnp.where(mask, symbols, 0)])[:-1]
         remaining = lengths - jnp.arange(len(symbols)).reshape(-1, *[1] * lengths.ndim)
 
         def step(carry, at_t):
             carry, _ = self.next_logits(params, carry, entry(*at_t))
-            return carry, carry.cell.reading.weights
+            return carry, readings(carry.cell)[0].weights
 
         told = None if self.decoder.longest is None else jnp.maximum(remaining, 1)
         weights = lax.scan(step, self.initial_carry(params, encoded), (before, told))[1]
@@ -252,20 +251,10 @@ class Seq2Seq:
         readout = Readout(self.context_size, self.decoder.longest)
         return PredictedLength(readout.apply(params.decoder.length, encoded.context))
 
-    def _cell(self, encoded: Encoded) -> Cell:
-        """The decoder's cell, with room for this source."""
-        cell = self.decoder.cell
-        return replace(cell, source=len(encoded.states)) if isinstance(cell, Attending) else cell
-
-    @property
-    def _state_cell(self) -> Cell:
-        """The part of the decoder's cell whose state C can be."""
-        cell = self.decoder.cell
-        return cell.cell if isinstance(cell, Attending) else cell
-
     @property
     def _state_shapes(self) -> Carry:
-        return _start_shapes(self._state_cell)
+        """Of the part of the decoder's carry that C can be."""
+        return state_of(_start_shapes(self.decoder.cell))
 
 
 def _start_shapes(cell: Cell | Bidirectional) -> Carry:

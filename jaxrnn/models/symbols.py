@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxrnn.bptt import unroll_bptt
+from jaxrnn.cells.noise import drawing
 from jaxrnn.checks import check_positive, check_range, check_shape
 from jaxrnn.generator import entry
 from jaxrnn.readout import Readout, ReadoutParams
@@ -124,6 +125,7 @@ class SymbolModel:
         start: int | Int[Array, "*batch"],
         carry: Carry | None = None,
         context: Float[Array, "*batch features"] | None = None,
+        key: Key | None = None,
     ) -> Float[Array, "time *batch outputs"]:
         """o⁽ᵗ⁾ from the true y⁽ᵗ⁻¹⁾, embedded and projected for all t at once; for `log_likelihood`.
 
@@ -134,20 +136,22 @@ class SymbolModel:
           start: y⁽⁰⁾.
           carry: h⁽⁰⁾; None is the cell's initial carry.
           context: added to x⁽ᵗ⁾ at every step (an input of length 1, see `Captioner`).
+          key: for a cell that draws noise; `quiet(model)` generates without it.
 
         Raises:
-          TypeError: symbols or lengths that are not integers.
+          TypeError: symbols or lengths that are not integers; no key for a cell that draws noise.
           ValueError: a wrong shape; a symbol or a length out of range, where the values are known.
         """
         symbols, lengths = jnp.asarray(symbols), jnp.asarray(lengths)
         check_shape("symbols", symbols, (len(symbols), *lengths.shape), "[time, *batch], the batch of `lengths`")
         mask = mask_from_lengths(lengths, len(symbols))
         check_range("symbols", symbols, 0, self.vocabulary - 1, mask)
+        check_range("start", start, 0, self.vocabulary - 1)
         before = jnp.concatenate([jnp.broadcast_to(start, (1, *lengths.shape)), jnp.where(mask, symbols, 0)])[:-1]
         remaining = lengths - jnp.arange(len(symbols)).reshape(-1, *[1] * lengths.ndim)
         xs = self.embed(params, entry(before, None if self.longest is None else jnp.maximum(remaining, 1)))
         xs = xs if context is None else xs + context
-        _, ys = unroll_bptt(self.cell, params.cell, xs, carry, mask=mask)
+        _, ys = unroll_bptt(self.cell, params.cell, drawing(self.cell, key, xs), carry, mask=mask)
         return self.readout.apply(params.readout, ys)
 
     def predicted_length(self, params: SymbolModelParams, batch_shape: tuple[int, ...] = ()) -> PredictedLength:
