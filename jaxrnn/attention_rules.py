@@ -72,7 +72,7 @@ def compare_bwd(
     de = alpha * (dalpha - jnp.sum(alpha * dalpha, axis=-1, keepdims=True))
     dscore, dq, dkeys, before = _score_bwd(attention, params, saved, memory.keys, de)
     coverage = dreading.coverage
-    if params.coverage is not None and saved.coverage is not None:
+    if params.coverage is not None and saved.coverage is not None and coverage is not None:
         coverage = coverage + params.coverage[..., None] * de
         dscore = dscore._replace(coverage=jnp.sum(saved.coverage * de, axis=-1))
     dvalues = alpha[..., None] * dcontext[..., None, :]
