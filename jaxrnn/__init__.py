@@ -101,17 +101,8 @@ from jaxrnn.streaming import unroll_loss
 from jaxrnn.teacher_forcing import FeedbackCell, scheduled_sampling, teacher_forced
 from jaxrnn.timescales import UpdateEveryState, alphas, bound_alphas, update_every
 from jaxrnn.trajectory import Trajectory, trajectory
-from jaxrnn.trees import (
-    Tree,
-    TreeError,
-    balanced_tree,
-    right_comb,
-    tree_from,
-    tree_from_ast,
-    tree_from_bracketed,
-    tree_from_nested,
-    tree_from_parents,
-)
+from jaxrnn.trees import Tree, TreeError, balanced_tree, right_comb
+from jaxrnn.trees_from import tree_from, tree_from_ast, tree_from_bracketed, tree_from_nested, tree_from_parents
 from jaxrnn.truncated import TruncatedBPTT, TruncatedState, unroll_truncated
 from jaxrnn.types import Cell, LocalRules
 from jaxrnn.unroll import mask_from_lengths, unroll, unroll_python

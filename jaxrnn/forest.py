@@ -278,9 +278,8 @@ def _forest(trees: list[Tree], edges: _Edges, order: list[np.ndarray], shape: Fo
     at = place[edges.parent] * arity + edges.which
     counts = np.array([len(tree.leaves) for tree in trees], np.int64)
     tops = np.array([len(tree.children) for tree in trees], np.int64)
-    last = np.cumsum(tops) - 1
     root = np.where(counts > 0, np.arange(batch), rows)  # a tree of one leaf, or of none
-    root[tops > 0] = first + place[last[tops > 0]]
+    root[tops > 0] = first + place[np.cumsum(tops)[tops > 0] - 1]
 
     def filled(size, nothing, where, values) -> Any:
         array = np.full(size, nothing, np.int32)

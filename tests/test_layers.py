@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "jaxrnn"
 LAYERS = [
-    ("L0 words", "types checks precision initializers trees forest float64"),
+    ("L0 words", "types checks precision initializers trees trees_from forest float64"),
     ("L1 one step", "cells addressing"),
     (
         "L2 all steps",

@@ -32,7 +32,8 @@ from jaxrnn.cells.tree_lstm import NaryTreeLSTM
 from jaxrnn.data import InputError
 from jaxrnn.tasks import structured
 from jaxrnn.tasks.structured import Example, Model, Network, Room
-from jaxrnn.trees import Tree, tree_from
+from jaxrnn.trees import Tree
+from jaxrnn.trees_from import tree_from
 from jaxrnn.types import Carry, Key
 
 OPERATORS: dict[type, Callable] = {

@@ -23,7 +23,7 @@ from jaxrnn.cells.tree_lstm import ChildSumTreeLSTM
 from jaxrnn.data import InputError
 from jaxrnn.tasks import structured
 from jaxrnn.tasks.structured import Example, Model, Network, Room
-from jaxrnn.trees import tree_from
+from jaxrnn.trees_from import tree_from
 from jaxrnn.types import Carry, Key
 
 OPERATIONS = {
