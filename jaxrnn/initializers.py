@@ -26,4 +26,5 @@ def per_gate(initializer, key: Key, gates: int, shape: tuple[int, int]) -> Array
     >>> per_gate(recurrent_weights, jax.random.key(0), 4, (3, 3)).shape
     (3, 12)
     """
-    return jnp.concatenate([initializer(k, shape) for k in jax.random.split(key, gates)], axis=-1)
+    drawn = jax.vmap(lambda key: initializer(key, shape))(jax.random.split(key, gates))  # one program for all gates
+    return jnp.moveaxis(drawn, 0, 1).reshape(shape[0], gates * shape[1])
