@@ -16,8 +16,9 @@ Three tables, on standard output:
 The exit status is 1 if the first table has a difference that is too large.
 """
 
-import importlib.util
+import importlib.metadata
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -76,7 +77,8 @@ def main(tiny: bool = False, seconds: float = 1.0, least: int = 3, json_path: Pa
     if not gpu and not tiny:
         print(f"no GPU: JAX finds {jax.default_backend()} only; --tiny tries the program here", file=sys.stderr)
         sys.exit(2)
-    print(f"{report.machine()}\n")
+    machine = report.machine() | versions()
+    print(f"{machine}\n")
     right = agreement(CHECKED, jaxrnn.unroll_fused) if gpu else agreement((jaxrnn.GRU(8, 3),), unroll_interpreted)
     lines = table(layers(((8, 2, 3, 4),) if tiny else CONFIGURATIONS, seconds, least, gpu))
     lines += table(long_sequences((16,) if tiny else STEPS, seconds, least))
@@ -85,6 +87,19 @@ def main(tiny: bool = False, seconds: float = 1.0, least: int = 3, json_path: Pa
     )
     if not right:
         sys.exit(1)
+
+
+def versions() -> dict[str, str]:
+    """Of what else the numbers depend on, where it is installed."""
+    packages = ("jaxlib", "flax", "torch", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13")
+    return {name: importlib.metadata.version(name) for name in packages if _installed(name)}
+
+
+def _installed(package: str) -> bool:
+    try:
+        return bool(importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 def agreement(cells: tuple, fused: Callable) -> bool:
@@ -141,9 +156,9 @@ def _peers(cell: CellName, sizes: Configuration, dtype: str, gpu: bool) -> dict[
     found: dict[str, Callable[[], Programs]] = {}
     if gpu and cell == "lstm" and dtype == "float32":
         found["cudnn"] = partial(cudnn, sizes)
-    if importlib.util.find_spec("flax"):
+    if _installed("flax"):
         found["flax"] = partial(contenders.flax, cell, sizes, jnp.dtype(dtype))
-    if importlib.util.find_spec("torch"):
+    if _installed("torch"):
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -225,4 +240,5 @@ def table(lines: Iterator[Line]) -> list[Line]:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch needs memory too
     tyro.cli(main, description=__doc__)

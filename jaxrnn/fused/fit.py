@@ -85,7 +85,7 @@ def shared_memory() -> int:
         devices = jax.local_devices(backend="cuda")
     except RuntimeError:
         return 1024 * _ANY_SHARED
-    return min(shared_memory_of(device.compute_capability) for device in devices)
+    return min(shared_memory_of(str(device.compute_capability)) for device in devices)
 
 
 def shared_memory_of(capability: str) -> int:
