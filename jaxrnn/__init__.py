@@ -13,6 +13,7 @@ from jaxrnn.cells.delays import Delays, DelaysCarry, DelaysParams
 from jaxrnn.cells.dropout import Dropout
 from jaxrnn.cells.elman import Elman, ElmanParams
 from jaxrnn.cells.elman2d import Elman2D, Elman2DParams
+from jaxrnn.cells.every_layer import EveryLayer
 from jaxrnn.cells.feed_forward import FeedForward, FeedForwardParams
 from jaxrnn.cells.gru import GRU, GRUParams
 from jaxrnn.cells.jordan import Jordan, JordanParams
@@ -167,6 +168,7 @@ __all__ = [
     "Encoded",
     "EndSymbol",
     "Equations",
+    "EveryLayer",
     "ExpectedZoneout",
     "FeedForward",
     "FeedForwardParams",

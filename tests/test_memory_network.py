@@ -105,6 +105,29 @@ def test_the_order_of_words_matters_with_position_encoding_and_not_in_a_bag():
     )
 
 
+def test_the_product_is_of_the_question_and_of_all_that_was_read():
+    network = dataclasses.replace(NETWORK, response="product")
+    got = quick_jit(network.answer)(PARAMS, SENTENCES, QUESTION)
+    plain = answer(PARAMS, SENTENCES, QUESTION)
+    np.testing.assert_array_equal(got.scores, plain.scores)
+    words = np.asarray(PARAMS.words)
+    asked = np.array([embed(words[0], q) for q in np.asarray(QUESTION)])
+    u = np.linalg.lstsq(words[-1], np.asarray(plain.logits).T)[0].T  # 9 words tell 4 numbers
+    np.testing.assert_allclose(got.logits, (u + asked * (u - asked)) @ words[-1].T, atol=1e-10)
+
+
+@pytest.mark.parametrize(("response", "differs"), [("sum", False), ("product", True)])
+def test_only_a_product_can_tell_whether_the_question_agrees_with_what_was_read(response, differs):
+    """The logits of (a told, a asked) − (a, b) − (b, a) + (b, b): 0 for whatever only adds up."""
+    network = MemoryNetwork(vocabulary=9, width=4, slots=5, hops=2, response=response)
+    told, asked = jnp.array([1, 1, 2, 2]), jnp.array([1, 2, 1, 2])
+    sentences = jnp.zeros((4, 5, 1), int).at[:, 0, 0].set(told)
+    only = jnp.tile(jnp.array([0, -1]), (4, 1))
+    logits = quick_jit(network.answer_by_slot)(PARAMS, sentences, asked[:, None], only).logits
+    mixed = logits[0] - logits[1] - logits[2] + logits[3]
+    assert (float(jnp.abs(mixed).max()) > 1e-3) == differs and float(jnp.abs(logits).max()) > 1
+
+
 def test_the_middle_word_of_position_encoding_is_a_half():
     np.testing.assert_allclose(position_encoding(4, 8)[1], np.full(8, 0.5))
 
@@ -130,6 +153,7 @@ def test_gradients_are_finite_where_slots_are_empty():
         ({"width": 0}, "`width` must be an integer of at least 1, got 0"),
         ({"hops": 0}, "`hops` must be an integer of at least 1"),
         ({"encoding": "order"}, "`encoding` must be one of 'position', 'bag', got 'order'"),
+        ({"response": "max"}, "`response` must be one of 'sum', 'product', got 'max'"),
     ],
 )
 def test_a_wrong_field_is_named(fields, message):

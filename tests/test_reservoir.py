@@ -8,6 +8,7 @@ from jax.test_util import check_grads
 
 from jaxrnn import (
     ESN,
+    EveryLayer,
     Feedback,
     Readout,
     Reservoir,
@@ -285,6 +286,20 @@ def test_a_network_without_feedback_is_its_reservoir_and_a_ridge_regression():
     want = ridge(hs[4:], YS[4:], 0.1)
     np.testing.assert_allclose(params.readout.v, want.v, rtol=0, atol=1e-12)
     np.testing.assert_allclose(esn.apply(params, XS)[1], hs @ want.v + want.c, rtol=0, atol=1e-12)
+
+
+def test_a_deep_reservoir_is_read_in_every_layer(without_beartype):
+    cells = Reservoir(3, 6, 2), StateNoise(Reservoir(6, 5, 2), 0.1)
+    esn = ESN(EveryLayer(quiet(Stack(cells))), Readout(11, 1))
+    _, params = esn.fit(esn.init(KEY), XS, YS, penalty=0.1, washout=4)
+    lower = unroll(cells[0], params.cell[0], XS)[1]
+    hs = jnp.concatenate([lower, unroll(quiet(cells[1]), params.cell[1], lower)[1]], axis=-1)
+    want = ridge(hs[4:], YS[4:], 0.1)
+    np.testing.assert_allclose(params.readout.v, want.v, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(esn.apply(params, XS)[1], hs @ want.v + want.c, rtol=0, atol=1e-12)
+    assert quiet(EveryLayer(Stack(cells))) == esn.cell
+    with pytest.raises(TypeError, match="`stack` must be a Stack"):
+        EveryLayer(cells[0])
 
 
 def test_with_feedback_the_reservoir_is_driven_by_the_truth_and_then_runs_free():

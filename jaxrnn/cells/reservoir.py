@@ -22,7 +22,7 @@ Correction to the chapter's 6.2: a spectral radius of 3 is far outside the usual
 the state does not forget where it began unless the input saturates the units: it is a parameter here.
 
 Feedback of the output is `Feedback(cell, readout, "logits")`, noise inside tanh is `StateNoise(cell, scale)`, and
-depth is `Stack`.
+depth is `EveryLayer(Stack(…))`.
 
 U, W, b → `params.u`, `.w`, `.b`; ρ, s, r, g → `.radius`, `.scaling`, `.retention`, `.gain`.
 

@@ -10,6 +10,7 @@ The second layer's state is the chapter's z⁽ᵗ⁾.
 References: Schmidhuber 1992; El Hihi & Bengio 1996; Graves, Mohamed & Hinton 2013, §3.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,12 +66,8 @@ class Stack:
 
     def step(self, params: tuple, carry: tuple, z: Inputs) -> tuple[tuple, Any]:
         """One step of every layer, from the lowest up."""
-        z, noise = z if takes_noise(self) else (z, None)
-        carries, y = [], None
-        for layer, (cell, p, c) in enumerate(zip(self.cells, params, carry, strict=True)):
-            c, y = cell.step(p, c, z if layer == 0 else cell.project(p, _read(cell, y, noise, layer)))
-            carries.append(c)
-        return tuple(carries), y
+        carries, ys = zip(*layers(self, params, carry, z), strict=True)
+        return carries, ys[-1]
 
     def step_fwd(self, params: tuple, carry: tuple, z: Inputs):
         """The step, and of each layer the residual and the input that it projected."""
@@ -109,6 +106,15 @@ class Stack:
                 dp = jax.tree.map(jnp.add, dp, project_vjp(tangent(z, dz))[0])
             dparams.append(dp)
         return tuple(dparams)
+
+
+def layers(stack: Stack, params: tuple, carry: tuple, z: Inputs) -> Iterator[tuple[Any, Any]]:
+    """(carry, y) of one step of each layer, from the lowest up."""
+    z, noise = z if takes_noise(stack) else (z, None)
+    y = None
+    for layer, (cell, p, c) in enumerate(zip(stack.cells, params, carry, strict=True)):
+        c, y = cell.step(p, c, z if layer == 0 else cell.project(p, _read(cell, y, noise, layer)))
+        yield c, y
 
 
 def _read(cell: Cell, y: Any, noise: Noisy | None, layer: int) -> Inputs:

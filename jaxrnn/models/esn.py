@@ -7,8 +7,9 @@ With `feedback` the reservoir reads its own last output: while it is fitted the 
 forcing, section 2.3), afterwards it runs free.  A network that continues a series has feedback, and an x without
 features: `xs` of shape `[time, *batch, 0]`.
 
-Any cell can be the reservoir, and `Stack` makes it deep.  `fit` is a pure function of the parameters: `vmap` it
-over keys, spectral radii and penalties, and a search is one call; `jax.grad` through it trains a leak.
+Any cell can be the reservoir; `EveryLayer(Stack(…))` makes it deep, and the read-out sees all layers.  `fit` is a
+pure function of the parameters: `vmap` it over keys, spectral radii and penalties, and a search is one call;
+`jax.grad` through it trains a leak.
 
 References: Jaeger 2001, "The echo state approach" (GMD report 148); Jaeger & Haas 2004, "Harnessing
 nonlinearity"; Gallicchio, Micheli & Pedrelli 2017 (deep reservoirs).

@@ -2,7 +2,7 @@
 
     mᵢᵏ = Σⱼ lⱼ ⊙ Eᵏ[xᵢⱼ] + Tᵏ[i],     cᵢᵏ = Σⱼ lⱼ ⊙ Eᵏ⁺¹[xᵢⱼ] + Tᵏ⁺¹[i],     u⁰ = Σⱼ lⱼ ⊙ E⁰[qⱼ]
     pᵏ = softmaxᵢ(uᵏ · mᵢᵏ),           uᵏ⁺¹ = uᵏ + Σᵢ pᵢᵏ cᵢᵏ,                 k = 0, …, K − 1
-    P(answer) = softmax(uᴷ (Eᴷ)ᵀ)
+    P(answer) = softmax(uᴷ (Eᴷ)ᵀ)    or    softmax((uᴷ + u⁰ ⊙ Σₖ reads) (Eᴷ)ᵀ)
 
 xᵢⱼ is word j of sentence i, counted back from the last one, q the question; every hop has its own embedding,
 and a hop's output embedding is the next one's input embedding ("adjacent" tying).  T says how long ago a
@@ -12,6 +12,11 @@ word order matters,
     lⱼ(d) = (1 − j/J) − (d/D)(1 − 2j/J),        j = 1, …, J,  d = 1, …, D,
 
 or is 1 (a bag of words).
+
+In the first answer the question and what was read stand side by side: each word of either adds its share to every
+answer, so "is mary in the park" cannot be answered, as it matters whether two of them are the same.  The product in
+the second, of u⁰ and of Σₖ Σᵢ pᵢᵏ cᵢᵏ, compares them.  The papers have the first; a deviation, as it is the
+smallest change that tells yes from no when one sentence is read.
 
 What the chapter tells apart is who says which slot to read:
 
@@ -57,7 +62,7 @@ class Answer(NamedTuple):
     """What the network says, and where it looked."""
 
     logits: Float[Array, "*batch vocabulary"]
-    """uᴷ (Eᴷ)ᵀ: softmax of it is P(answer)."""
+    """Softmax of it is P(answer)."""
     scores: Float[Array, "hops *batch slots"]
     """uᵏ · mᵢᵏ: softmax of it is pᵏ; about −10³⁰ where there is no sentence."""
 
@@ -73,9 +78,10 @@ class MemoryNetwork:
       slots: the most sentences that are remembered.
       hops: K.
       encoding: l: "position", or "bag" of words.
+      response: what the answer is made from: "sum", or "product" too.
 
     Raises:
-      ValueError: a size below 1, or another encoding.
+      ValueError: a size below 1, another encoding or response.
 
     >>> network = MemoryNetwork(vocabulary=12, width=8, slots=5, hops=2)
     >>> params = network.init(jax.random.key(0))
@@ -91,10 +97,12 @@ class MemoryNetwork:
     slots: int
     hops: int = 3
     encoding: str = "position"
+    response: str = "sum"
 
     def __post_init__(self):
         check_positive(vocabulary=self.vocabulary, width=self.width, slots=self.slots, hops=self.hops)
         check_choice("encoding", self.encoding, ("position", "bag"))
+        check_choice("response", self.response, ("sum", "product"))
 
     def init(self, key: Key) -> MemoryNetworkParams:
         """Normal, of standard deviation 0.1."""
@@ -156,10 +164,13 @@ class MemoryNetwork:
         )
         filled = jnp.any(sentences > 0, axis=-1)
         memories = [self._remember(params, k, sentences, filled) for k in range(self.hops + 1)]
-        u, scores = self._embed(params.words[0], question), []
+        asked, scores = self._embed(params.words[0], question), []
+        u = asked
         for k in range(self.hops):
             scores.append(jnp.where(filled, jnp.einsum("...d,...nd->...n", u, memories[k]), NONE))
             u = u + jnp.einsum("...n,...nd->...d", weights(k, scores[-1]), memories[k + 1])
+        if self.response == "product":
+            u = u + asked * (u - asked)
         return Answer(u @ params.words[-1].T.astype(u.dtype), jnp.stack(scores))
 
     def _remember(self, params: MemoryNetworkParams, k: int, sentences: Array, filled: Array) -> Array:

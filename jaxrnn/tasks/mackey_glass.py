@@ -10,7 +10,7 @@ of the series' standard deviation:
 
 An update fits the read-out to a batch of series, lets each go on for 84 steps, and moves the reservoir's parameters
 along the gradient of log NRMSE₈₄ through both.  Nothing in it needs float64 to be enabled; what float64 brings is in
-`benchmarks/reproduce_reservoirs.py`.
+`benchmarks/reproduce/reservoirs.py`.
 
 References: Mackey & Glass 1977; Jaeger 2001, "The echo state approach" (GMD report 148), §6; Jaeger & Haas 2004.
 """

@@ -64,6 +64,8 @@ class Stories:
     """Size of an embedded word."""
     encoding: Literal["position", "bag"] = "position"
     """Whether word order counts."""
+    response: Literal["sum", "product"] = "product"
+    """What the answer is made from: the question and what was read, or their product too, which compares them."""
     batch: int = 64
     """Questions in an update."""
 
@@ -91,7 +93,7 @@ class Stories:
 
     def model(self, facts: dict) -> MemoryNetwork:
         """A memory network over the words."""
-        return MemoryNetwork(facts["words"] + 1, self.width, self.sentences, self.hops, self.encoding)
+        return MemoryNetwork(facts["words"] + 1, self.width, self.sentences, self.hops, self.encoding, self.response)
 
     def carry(self, model: MemoryNetwork, params: MemoryNetworkParams) -> Carry:
         """Each story stands alone."""
