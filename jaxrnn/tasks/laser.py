@@ -26,7 +26,7 @@ import numpy as np
 
 from jaxrnn.cells.reservoir import Reservoir, ReservoirParams
 from jaxrnn.data import InputError, optional
-from jaxrnn.tasks.solved import Solved, check_reservoir
+from jaxrnn.tasks.solved import Solved, check_reservoir, draw_series, nrmse
 from jaxrnn.types import Key
 
 HELD_OUT = 0.2
@@ -111,7 +111,7 @@ class Laser:
         n = self.length
         last, fitted = model.fit(params, batch[:n], batch[1 : n + 1], self.washout)
         _, os = model.esn.apply(fitted, batch[n:-1], last)
-        return jnp.log(_nrmse(os, batch[n + 1 :], jnp.std(batch))), carry
+        return jnp.log(nrmse(os, batch[n + 1 :], jnp.std(batch))), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
         """NRMSE itself."""
@@ -120,22 +120,14 @@ class Laser:
     def evaluate(self, model: Solved, params: ReservoirParams, data: Data) -> dict[str, float]:
         """One step ahead over the last fifth, with a read-out fitted to all before it."""
         os = foretold(model, params, data)
-        nrmse = _nrmse(os, data.held_out[1:], np.std(data.held_out))
-        return {"nrmse": float(nrmse), "spectral_radius": float(params.radius)}
+        error = nrmse(os, data.held_out[1:], np.std(data.held_out))
+        return {"nrmse": float(error), "spectral_radius": float(params.radius)}
 
     def illustrate(self, model: Solved, params: ReservoirParams, data: Data, folder: Path) -> dict[str, Path]:
         """Some hundred held-out steps."""
-        from matplotlib.figure import Figure  # no pyplot: no display is looked for
-
-        os, shown = 255 * np.asarray(foretold(model, params, data)), slice(600, 900)
-        figure = Figure(figsize=(9, 3), dpi=120, layout="constrained")
-        axes = figure.add_subplot()
-        axes.plot(255 * data.held_out[1:][shown], color="0.6", linewidth=3, label="the laser")
-        axes.plot(os[shown], color="tab:red", linewidth=1, label="foretold, one step ahead")
-        axes.set(xlabel="step", ylabel="intensity")
-        axes.legend(frameon=False)
-        axes.spines[["top", "right"]].set_visible(False)
-        figure.savefig(folder / "foretold.png", format="png")
+        shown, lines = slice(600, 900), {"said": "foretold, one step ahead", "true": "the laser"}
+        os, truth = (255 * np.asarray(a)[shown] for a in (foretold(model, params, data), data.held_out[1:]))
+        draw_series(folder / "foretold.png", os, truth, **lines, xlabel="step", ylabel="intensity")
         return {"picture": folder / "foretold.png"}
 
 
@@ -156,7 +148,3 @@ def foretold(model: Solved, params: ReservoirParams, data: Data) -> jax.Array:
     whole, held_out = jnp.concatenate([data.train, data.held_out[:1]]), jnp.asarray(data.held_out)
     last, fitted = model.fit(params, whole[:-1], whole[1:], WASHOUT)
     return model.esn.apply(fitted, held_out[:-1], last)[1]
-
-
-def _nrmse(os, truth, std):
-    return jnp.sqrt(jnp.mean((os - truth) ** 2)) / std

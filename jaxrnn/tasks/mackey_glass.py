@@ -26,7 +26,7 @@ import numpy as np
 
 from jaxrnn.cells.reservoir import Reservoir, ReservoirParams
 from jaxrnn.data import InputError
-from jaxrnn.tasks.solved import Solved, check_reservoir
+from jaxrnn.tasks.solved import Solved, check_reservoir, draw_series, nrmse
 from jaxrnn.types import Key
 
 HORIZON = 84
@@ -144,7 +144,7 @@ class MackeyGlass:
         before, after = batch[: self.length], batch[self.length :]
         last, fitted = model.fit(params, nothing[: self.length], before, self.washout)
         _, os = model.esn.apply(fitted, nothing[self.length :], last)
-        return jnp.log(_nrmse(os[-1], after[-1], jnp.std(_series(batch)))), carry
+        return jnp.log(nrmse(_series(os[-1]), _series(after[-1]), jnp.std(_series(batch)))), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
         """The logarithm to base 10, as Jaeger & Haas give it."""
@@ -153,13 +153,15 @@ class MackeyGlass:
     def evaluate(self, model: Solved, params: ReservoirParams, data: Data) -> dict[str, float]:
         """The report's protocol: fitted to one series of 3000 steps, then 50 other series are continued."""
         os, truth, std = continued(model, params, data)
-        nrmse = float(_nrmse(os[-1], truth[-1], std))
-        return {"log10_nrmse84": float(np.log10(nrmse)), "nrmse84": nrmse, "spectral_radius": float(params.radius)}
+        error = float(nrmse(_series(os[-1]), _series(truth[-1]), std))
+        return {"log10_nrmse84": float(np.log10(error)), "nrmse84": error, "spectral_radius": float(params.radius)}
 
     def illustrate(self, model: Solved, params: ReservoirParams, data: Data, folder: Path) -> dict[str, Path]:
         """Three held-out series and how the network goes on with them."""
         os, truth, _ = continued(model, params, data)
-        draw(folder / "continued.png", np.asarray(_series(os[:, :3, 0])), np.asarray(_series(truth[:, :3, 0])))
+        shown = (np.asarray(_series(a[:, :3, 0])) for a in (os, truth))
+        lines = {"said": "the network on its own", "true": "the series"}
+        draw_series(folder / "continued.png", *shown, **lines, xlabel="steps behind the last one that it was told")
         return {"picture": folder / "continued.png"}
 
 
@@ -174,25 +176,6 @@ def continued(model: Solved, params: ReservoirParams, data: Data) -> tuple[jax.A
     return model.esn.apply(fitted, nothing[:HORIZON], carry)[1], truth, jnp.std(_series(held_out))
 
 
-def draw(file: Path, os: np.ndarray, truth: np.ndarray) -> None:
-    """One panel a series."""
-    from matplotlib.figure import Figure  # no pyplot: no display is looked for
-
-    figure = Figure(figsize=(8, 1.8 * truth.shape[1]), dpi=120, layout="constrained")
-    for k, axes in enumerate(np.atleast_1d(figure.subplots(truth.shape[1], sharex=True))):
-        axes.plot(truth[:, k], color="0.6", linewidth=3, label="the series")
-        axes.plot(os[:, k], color="tab:red", linewidth=1, label="the network on its own")
-        axes.spines[["top", "right"]].set_visible(False)
-        if k == 0:
-            axes.legend(frameon=False, ncol=2, loc="upper right")
-    axes.set_xlabel("steps behind the last one that it was told")
-    figure.savefig(file, format="png")
-
-
 def _series(value):
     """y from tanh(y − 1)."""
     return jnp.arctanh(jnp.clip(value, -0.999, 0.999)) + 1
-
-
-def _nrmse(os, truth, std):
-    return jnp.sqrt(jnp.mean((_series(os) - _series(truth)) ** 2)) / std

@@ -9,9 +9,12 @@ and whoever has θ and the data has the read-out too: it is no parameter, and is
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from jaxrnn.cells.reservoir import Reservoir, ReservoirParams
@@ -50,6 +53,34 @@ class Solved:
         n, dtype = self.cell.hidden_size, params.w.dtype
         unsolved = FeedbackParams(params, ReadoutParams(jnp.zeros((n, 1), dtype), jnp.zeros(1, dtype)))
         return self.esn.fit(unsolved, xs, targets, penalty=self.penalty, washout=washout)
+
+
+def nrmse(os: ArrayLike, truth: ArrayLike, deviation: ArrayLike) -> Array:
+    """√(mean of (y − o)²) / σ."""
+    return jnp.sqrt(jnp.mean((jnp.asarray(os) - jnp.asarray(truth)) ** 2)) / deviation
+
+
+def draw_series(file: Path, os: np.ndarray, truth: np.ndarray, *, said: str, true: str, **labels: str) -> None:
+    """A series and what the network says of it, one panel for each column of `[time, panels]`.
+
+    Args:
+      file: a PNG.
+      os, truth: `[time, panels]`.
+      said, true: what the two lines are called.
+      labels: `xlabel`, `ylabel`.
+    """
+    from matplotlib.figure import Figure  # no pyplot: no display is looked for
+
+    panels = truth.shape[1]
+    figure = Figure(figsize=(9, 1.2 + 1.8 * panels), dpi=120, layout="constrained")
+    for k, axes in enumerate(np.atleast_1d(figure.subplots(panels, sharex=True))):
+        axes.plot(truth[:, k], color="0.6", linewidth=3, label=true)
+        axes.plot(os[:, k], color="tab:red", linewidth=1, label=said)
+        axes.spines[["top", "right"]].set_visible(False)
+        if k == 0:
+            axes.legend(frameon=False, ncol=2, loc="upper right")
+        axes.set(**(labels if k == panels - 1 else {}))
+    figure.savefig(file, format="png")
 
 
 def check_reservoir(*, hidden: int, connections: int, washout: int, length: int, penalty: float) -> None:
