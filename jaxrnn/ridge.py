@@ -237,14 +237,16 @@ def _add(equations, hs, targets, mask):
 
 @in_float64
 def _add_block(equations, x, y, mask):
-    rows = jnp.concatenate([mask.astype(x.dtype), jnp.where(mask, x, 0), jnp.where(mask, y, 0)], axis=1)
-    count = equations.count + mask.sum()
-    moments = equations.moments + _squares(rows)[:, : 1 + x.shape[1]]
+    one, x, y = mask.astype(x.dtype), jnp.where(mask, x, 0), jnp.where(mask, y, 0)
+    beside = jnp.concatenate([one, y], axis=1).T
+    own, cross = product(beside, one), product(beside, x)
+    moments = jnp.block([[own[:1], cross[:1]], [cross[:1].T, _squares(x)], [own[1:], cross[1:]]])
+    count, moments = equations.count + mask.sum(), equations.moments + moments
     return Equations(Double(count, jnp.zeros_like(count)), Double(moments, jnp.zeros_like(moments)))
 
 
 def _squares(rows):
-    """Σₜ rₜᵀ rₜ in up to 4 × 4 parts, of which those above the diagonal are not computed but mirrored."""
+    """Σₜ rₜ rₜᵀ in up to 4 × 4 parts, of which those above the diagonal are not computed but mirrored."""
     parts = jnp.array_split(rows, min(4, 1 + rows.shape[1] // 64), axis=1)
     products = {(i, j): product(a.T, b) for i, a in enumerate(parts) for j, b in enumerate(parts[: i + 1])}
     every = range(len(parts))
