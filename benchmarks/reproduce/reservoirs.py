@@ -2,8 +2,9 @@
 
 * **Mackey-Glass** after Jaeger's GMD report 148: 400 leaky units that read their own output, C = 0.44, a = 0.9, a
   spectral radius of 0.79, a washout of 1000; NRMSE₈₄ over 100 continuations, for 20 reservoirs.  The report has
-  2.8e-4 with 3000 steps and 1.2e-4 with 21,000; Jaeger & Haas 10^-4.2 with 1000 units.  A penalty of 1e-15 stands
-  in the place of the report's noise.
+  2.8e-4 with 3000 steps and 1.2e-4 with 21,000; Jaeger & Haas 10^-4.2 with 1000 units.  A small penalty stands in
+  the place of the report's noise.  Which, and whether half the units are squared (as for the flows below), is what has
+  the least median error over 100 other continuations.
 * **Laser**: one step ahead, one reservoir with one and the same weights here and in reservoirpy.
 * **Lorenz, Kuramoto-Sivashinsky** (L = 22): the time until the free-running network's normalised error is 0.4, in
   Lyapunov times, the mean over several beginnings; squares of half the units beside the others, after Pathak et al.
@@ -30,12 +31,13 @@ import tyro
 from jax import lax
 
 from benchmarks import report
-from jaxrnn import ESN, Readout, Reservoir
+from jaxrnn import ESN, Readout, Reservoir, ridge
 from jaxrnn.models.feedback import FeedbackParams
 from jaxrnn.tasks.laser import intensities
 from jaxrnn.tasks.mackey_glass import HORIZON, mackey_glass
 
 WASHOUT, CONTINUED, WARM = 1000, 100, 1000
+FITTED, PENALTIES = (3000, 21_000), (1e-16, 1e-15, 1e-14)
 
 
 def main(full: bool = False, which: tuple[str, ...] = (), runs: int = 0) -> None:
@@ -50,8 +52,8 @@ def main(full: bool = False, which: tuple[str, ...] = (), runs: int = 0) -> None
     runs = runs or (20 if full else 5)
     print(report.machine())
     experiments: dict[str, Callable] = {
-        "mackey-glass": partial(mackey_glass_table, runs, 400, 10, 1e-15),
-        "mackey-glass-1000": partial(mackey_glass_table, min(runs, 5), 1000, 10, 1e-13),
+        "mackey-glass": partial(mackey_glass_table, runs, 400, 10),
+        "mackey-glass-1000": partial(mackey_glass_table, min(runs, 5), 1000, 10),
         "laser": laser,
         "lorenz": partial(valid_times, "Lorenz", lorenz, 500, 0.2, 0.02, 0.906, 1e-6),
         "ks": partial(valid_times, "Kuramoto-Sivashinsky", kuramoto_sivashinsky, 1000, 0.25, 0.25, 0.043, 1e-7),
@@ -65,37 +67,44 @@ def main(full: bool = False, which: tuple[str, ...] = (), runs: int = 0) -> None
 # --- Mackey-Glass
 
 
-def mackey_glass_table(runs: int, units: int, connections: int, penalty: float) -> None:
-    """NRMSE₈₄ for both lengths of the report, over the reservoirs."""
+def mackey_glass_table(runs: int, units: int, connections: int) -> None:
+    """NRMSE₈₄ for both lengths of the report, over the reservoirs, the way chosen by other continuations."""
     cell = Reservoir(
         1, units, connections, radius=0.79, input_scaling=0.56, bias_scaling=0.028, retention=1 - 0.44 * 0.9, gain=0.44
     )
-    esn = ESN(cell, Readout(units, 1), feedback=True)
-    train = jnp.tanh(mackey_glass(21_000, 1, seed=0) - 1)[..., None]
-    test = jnp.tanh(mackey_glass(WARM + HORIZON, CONTINUED, seed=1) - 1)[..., None]
-    errors = np.array([mackey_glass_errors(esn, key, train, test, penalty) for key in keys(runs)])
-    for steps, column in zip((3000, 21_000), errors.T, strict=True):
-        middle, least, most = np.median(column), column.min(), column.max()
+    train = jnp.tanh(mackey_glass(max(FITTED), 1, seed=0) - 1)[..., None]
+    others = jnp.stack([jnp.tanh(mackey_glass(WARM + HORIZON, CONTINUED, seed=s) - 1)[..., None] for s in (1, 2)])
+    errors = np.stack([mackey_glass_errors(cell, key, train, others) for key in keys(runs)], axis=-1)
+    ways = [f"{name}, penalty {penalty:.0e}" for name in ("h", "squares") for penalty in PENALTIES]
+    for steps, (chosen_by, reported) in zip(FITTED, errors, strict=True):
+        best = np.median(chosen_by, axis=-1).argmin()
+        tested = reported[best]
         print(
-            f"Mackey-Glass, {units} units, {steps:,} steps, {runs} reservoirs: NRMSE84 {middle:.2e} in the median "
-            f"({least:.1e} to {most:.1e}), log10 {np.log10(middle):.2f}"
+            f"Mackey-Glass, {units} units, {steps:,} steps, {runs} reservoirs: NRMSE84 {np.median(tested):.2e} in the "
+            f"median ({tested.min():.1e} to {tested.max():.1e}), log10 {np.log10(np.median(tested)):.2f}; {ways[best]}"
         )
 
 
 @partial(jax.jit, static_argnums=0)
-def mackey_glass_errors(esn: ESN, key, train, test, penalty):
-    """One reservoir: NRMSE₈₄ fitted to 3000 and to all steps."""
-    params = esn.init(key)
+def mackey_glass_errors(cell: Reservoir, key, train, others):
+    """NRMSE₈₄ of one reservoir: `[fitted steps, sets of continuations, ways]`."""
+    networks = [ESN(c, Readout(cell.hidden_size, 1), feedback=True) for c in (cell, Squares(cell))]
+    params = networks[0].init(key)
+    _, hs = networks[0].states(params, jnp.zeros((len(train), 1, 0)), train)
+    series = jnp.moveaxis(others, 0, 2).reshape(len(others[0]), -1, 1)  # both sets side by side
+    carry, _ = networks[0].states(params, jnp.zeros((WARM, series.shape[1], 0)), series[:WARM])
 
-    def nrmse(steps):
-        nothing = jnp.zeros((steps, 1, 0))
-        _, fitted = esn.fit(params, nothing, train[:steps], penalty=penalty, washout=WASHOUT)
-        carry, _ = esn.states(fitted, jnp.zeros((WARM, CONTINUED, 0)), test[:WARM])
-        _, os = esn.apply(fitted, jnp.zeros((HORIZON, CONTINUED, 0)), carry)
-        error = jnp.arctanh(jnp.clip(os[-1], -0.999, 0.999)) - jnp.arctanh(test[-1])
-        return jnp.sqrt(jnp.mean(error**2)) / jnp.std(jnp.arctanh(test))
+    def error(network, outputs, steps, penalty):
+        fitted = params._replace(readout=ridge(outputs[WASHOUT:steps], train[WASHOUT:steps], penalty))
+        _, os = network.apply(fitted, jnp.zeros((HORIZON, series.shape[1], 0)), carry)
+        error = jnp.arctanh(jnp.clip(os[-1], -0.999, 0.999)) - jnp.arctanh(series[-1])
+        return jnp.sqrt(jnp.mean(error.reshape(-1, len(others)) ** 2, axis=0)) / jnp.std(jnp.arctanh(series))
 
-    return jnp.stack([nrmse(3000), nrmse(len(train))])
+    def errors(steps):
+        outputs = zip(networks, (hs, squared(hs)), strict=True)
+        return jnp.concatenate([lax.map(partial(error, *o, steps), jnp.array(PENALTIES)) for o in outputs]).T
+
+    return jnp.stack(list(map(errors, FITTED)))
 
 
 # --- the laser
@@ -152,7 +161,12 @@ class Squares:
 
     def step(self, params, carry, z):
         h, y = self.cell.step(params, carry, z)
-        return h, jnp.where(jnp.arange(y.shape[-1]) % 2 == 0, y, y**2)
+        return h, squared(y)
+
+
+def squared(y):
+    """Every second number of the last axis squared."""
+    return jnp.where(jnp.arange(y.shape[-1]) % 2 == 0, y, y**2)
 
 
 def lorenz(steps: int = 21_000, dt: float = 0.02) -> np.ndarray:
