@@ -72,6 +72,13 @@ def lyapunov_spectrum(
 def _lyapunov_spectrum(cell, params, xs, carry, mask, count, skip):
     run = trajectory(cell, params, xs, carry, mask=mask)
     valid = jnp.ones(leading_axes(xs), bool) if mask is None else mask
+    return growth_rates(cell, params, run.before, run.zs, valid, count, skip)
+
+
+def growth_rates(
+    cell: Cell, params: Params, before: Carry, zs: Inputs, valid: Bool[Array, "time *batch"], count: int, skip: int = 0
+) -> Float[Array, "*batch count"]:
+    """The mean rates at which J⁽ᵗ⁾ ⋯ J⁽¹⁾ grows, of Jacobians at h⁽ᵗ⁻¹⁾ = `before`, of a run or not; largest first."""
 
     def turn(q, at_t):
         before, z, valid = at_t
@@ -81,12 +88,14 @@ def _lyapunov_spectrum(cell, params, xs, carry, mask, count, skip):
 
     def row(before, zs, valid):
         h = as_vectors(before, 1)
-        _, logs = jax.lax.scan(turn, jnp.eye(h.shape[-1], count, dtype=h.dtype), (before, zs, valid))
+        # not the axes of h: where units do not meet, those would stay what they are
+        start = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (h.shape[-1], count), h.dtype))[0]
+        _, logs = jax.lax.scan(turn, start, (before, zs, valid))
         return jnp.sort(jnp.sum(logs[skip:], axis=0) / jnp.maximum(jnp.sum(valid[skip:]), 1), descending=True)
 
-    for _ in leading_axes(xs)[1:]:
+    for _ in valid.shape[1:]:
         row = jax.vmap(row, in_axes=1)
-    return row(run.before, run.zs, valid)
+    return row(before, zs, valid)
 
 
 class FixedPoints(NamedTuple):

@@ -6,10 +6,24 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxrnn import GRU, LRU, Elman, choose_method, newton, unroll_associative, unroll_bptt, unroll_newton
+from jaxrnn import (
+    GRU,
+    LRU,
+    LSTM,
+    Elman,
+    Jordan,
+    MinGRU,
+    Newton,
+    choose_method,
+    newton,
+    unroll_associative,
+    unroll_bptt,
+    unroll_newton,
+)
+from jaxrnn.choose import UPDATES
 from jaxrnn.testing import random_problem
 
-XS = jax.random.normal(jax.random.key(1), (60, 2, 3), jnp.float64)
+XS = jax.random.normal(jax.random.key(1), (200, 2, 3), jnp.float64)
 
 
 def linear(factor):
@@ -31,7 +45,7 @@ def test_a_push_that_dies_at_once_has_exponent_minus_infinity():
 
 
 def test_steps_that_do_not_happen_do_not_count():
-    mask = jnp.ones((60, 2), bool).at[5:, 0].set(False)
+    mask = jnp.ones((200, 2), bool).at[5:, 0].set(False)
     xs = XS.at[5:, 0].set(jnp.nan)
     assert choose_method(*linear(0.5), xs, mask=mask).exponent == pytest.approx(math.log(0.5), abs=1e-12)
 
@@ -48,7 +62,7 @@ def test_a_cell_that_is_linear_in_its_carry_runs_by_the_associative_scan():
 
 def test_a_carry_may_hold_several_arrays_and_no_batch():
     cell = GRU(3, 5)
-    p = random_problem(cell, time=60, batch=())
+    p = random_problem(cell, time=200, batch=())
     advice = choose_method(cell, p.params, p.xs, p.carry)
     assert advice.method is unroll_newton and advice.exponent < 0
 
@@ -60,11 +74,35 @@ def test_more_updates_the_larger_the_exponent():
 
     def at(gain):
         params_at = params._replace(w=gain * jax.random.normal(jax.random.key(2), (20, 20)) / 20**0.5)
-        return choose_method(cell, params_at, XS).exponent, newton(cell, params_at, XS)[2].iterations.max()
+        return choose_method(cell, params_at, XS).exponent, newton(cell, params_at, XS, solver=Newton(iterations=200))[
+            2
+        ].iterations.max()
 
     (low, few), (middle, more), (high, most) = map(at, (0.5, 1.5, 4.0))
     assert low < middle < high and low < 0 < high
-    assert few < more < most and few <= 10 and most > 30
+    assert few < more < most and few <= UPDATES and most > 100
+
+
+def test_a_run_that_forgets_is_not_enough_where_the_first_guess_explodes():
+    """An LSTM whose gates close on the way: λ < 0, and yet the first update is a recurrence that grows."""
+    cell = LSTM(3, 16)
+    params = cell.init(jax.random.key(0))
+    params = params._replace(w=jax.random.normal(jax.random.key(5), params.w.shape) / 2)
+    advice = choose_method(cell, params, 0.3 * XS)
+    assert advice.exponent < -0.02 and advice.first_exponent > 0.1 and advice.method is unroll_bptt
+    assert int(newton(cell, params, 0.3 * XS, solver=Newton(iterations=3 * UPDATES))[2].converged.sum()) == 0
+
+
+def test_where_no_unit_meets_another_the_exponent_is_that_of_the_slowest():
+    cell = MinGRU(3, 5)
+    params = cell.init(jax.random.key(0))._replace(u=jnp.zeros((3, 10)), b=jnp.log(jnp.arange(1.0, 11.0)))
+    assert choose_method(cell, params, XS).exponent == pytest.approx(math.log(1 / 2), abs=0.02)  # 1 − σ(log 1)
+
+
+def test_it_needs_a_derivative(without_beartype):
+    cell = Jordan(3, 4, 2, "symbol")
+    with pytest.raises(TypeError, match="`cell` must have a derivative"):
+        choose_method(cell, cell.init(jax.random.key(0)), XS)
 
 
 def test_it_needs_a_step(without_beartype):
@@ -72,4 +110,4 @@ def test_it_needs_a_step(without_beartype):
     with pytest.raises(ValueError, match="`xs` must have at least one valid step"):
         choose_method(cell, params, XS[:0])
     with pytest.raises(ValueError, match="`xs` must have at least one valid step"):
-        choose_method(cell, params, XS, mask=jnp.zeros((60, 2), bool))
+        choose_method(cell, params, XS, mask=jnp.zeros((200, 2), bool))

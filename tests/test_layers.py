@@ -13,14 +13,14 @@ LAYERS = [
         "L2 all steps",
         "unroll blocks bptt bidirectional multidirectional unroll_layers checkpointed streaming truncated online"
         " unroll_tree bpts"
-        " time_axis associative jacobians elk equations updates fixed_point newton choose"
+        " time_axis associative jacobians elk equations updates fixed_point newton"
         " stretches sharded newton_sharded fused",
     ),
     (
         "L3 objectives",
         "readout losses ridge least_squares echo"
         " sampling stopping timescales trajectory regularizers clipping scores attention attention_rules"
-        " sensitivity linear lyapunov diagnostics diagnosis_figure",
+        " sensitivity linear lyapunov choose diagnostics diagnosis_figure",
     ),
     ("L4 models", "models generator decode beam teacher_forcing"),
     (
