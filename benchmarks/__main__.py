@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import tyro
 from tqdm import tqdm
 
-from benchmarks import attention, compile, long, ntm, report, reservoirs, sampling, trees, wirings
+from benchmarks import attention, compile, long, ntm, parallel, report, reservoirs, sampling, trees, wirings
 from benchmarks.contenders import CellName, Configuration, present
 from benchmarks.timing import compiled, interleaved
 
@@ -98,3 +98,4 @@ if __name__ == "__main__":
     reservoirs.main()
     attention.main()
     compile.main()
+    parallel.main()

@@ -36,7 +36,7 @@ class _Filter(NamedTuple):
 def damped_recurrence(
     jacobian: Float[Array, "time *rows slots slots"],
     r: Float[Array, "time *rows slots"],
-    trust: float,
+    trust: float | Float[Array, "*#rows"],
     *,
     reverse: bool = False,
     time: Time = WHOLE,
@@ -46,7 +46,7 @@ def damped_recurrence(
     Args:
       jacobian: J, at least one step.
       r: the right-hand side.
-      trust: λ > 0.
+      trust: λ > 0, one for all rows or one for each.
       reverse, time: as for `linear_recurrence`.
 
     >>> damped_recurrence(jnp.ones((2, 1, 1)), jnp.ones((2, 1)), 1e-6).round(3).tolist()
@@ -56,10 +56,10 @@ def damped_recurrence(
     """
     f = time.begin(jacobian, jnp.zeros_like(jacobian[0]), reverse=reverse)  # δ⁽⁰⁾ = 0 is known
     eye = jnp.broadcast_to(jnp.eye(r.shape[-1], dtype=r.dtype), f.shape)
-    gain = trust / (1 + trust)
-    ft = MATRICES.adjoint(f)
+    gain = jnp.asarray(trust / (1 + trust), r.dtype)[..., None]
+    each, ft = gain[..., None], MATRICES.adjoint(f)
     steps = _Filter(
-        (1 - gain) * f, (1 - gain) * r, (1 - gain) * eye, -gain * MATRICES.apply(ft, r), gain * MATRICES.compose(ft, f)
+        (1 - each) * f, (1 - gain) * r, (1 - each) * eye, -gain * MATRICES.apply(ft, r), each * MATRICES.compose(ft, f)
     )
     filtered = time.prefix(_combine, steps, reverse=reverse)
     mean, covariance = filtered.b, filtered.c

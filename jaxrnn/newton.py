@@ -7,9 +7,11 @@ A run is the solution of τ equations, h⁽ᵗ⁾ = f⁽ᵗ⁾(h⁽ᵗ⁻¹⁾).
 
 With whole Jacobians this is Newton's method (DEER); with their diagonal or blocks of them a quasi-Newton method,
 cheaper and with more updates; with (1 − damping) J a damped one, up to Jacobi's at J = 0; and with `trust` every
-update is a Levenberg–Marquardt step (ELK, `jaxrnn.elk`).  Without `trust` the first k steps are exact after k updates,
-whatever J is.  How many updates it takes is decided by the largest Lyapunov exponent: few where it is negative, about
-τ where it is positive (`jaxrnn.choose_method`).
+update is a Levenberg–Marquardt step (ELK, `jaxrnn.elk`) whose λ adapts itself (`jaxrnn.updates`; that of the reference
+is fixed).  Without `trust` the first k steps are exact after k updates, whatever J is; with it they are not, and
+beyond the edge of chaos, where no step over all t lowers the sum of squares by much, it takes more updates, not fewer.
+How many it takes is decided by the largest Lyapunov exponent: few where it is negative, about τ where it is positive
+(`jaxrnn.choose_method`).
 
 The *result* does not depend on any of this.  A row (one sequence of the batch) has converged when its largest |r⁽ᵗ⁾|
 is down to rounding; rows that have not are run by a scan, step by step, so NaN and inf come out where the scan has

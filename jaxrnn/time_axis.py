@@ -8,7 +8,7 @@ Nearly all of a run that is parallel in time is done for every t by itself.  The
 | `prefix` | s⁽ᵗ⁾ ∘ … ∘ s⁽¹⁾, an associative scan | of each stretch, then of the D stretches, then both |
 | `begin` | the first step is another | on the first device alone |
 | `scan` | step by step | step by step, stretch after stretch: the devices wait for one another |
-| `largest` | the maximum over t | the maximum of the maxima |
+| `largest`, `total` | the maximum, the sum over t | the maximum of the maxima, the sum of the sums |
 
 `Cut` works inside `jax.shard_map`, on what a device has.  It sends what one step hands on, or one ∘-joined stretch,
 whatever τ is.  Devices stand in the order of time; with `reverse` the run begins at the last step, on the last device.
@@ -57,6 +57,10 @@ class Whole:
         """The maximum over the first axis."""
         return jnp.max(a, axis=0)
 
+    def total(self, a: Array) -> Array:
+        """The sum over the first axis."""
+        return jnp.sum(a, axis=0)
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -99,6 +103,10 @@ class Cut:
     def largest(self, a: Array) -> Array:
         """The maximum over all devices."""
         return lax.pmax(Whole().largest(a), self.axis)
+
+    def total(self, a: Array) -> Array:
+        """The sum over all devices."""
+        return lax.psum(Whole().total(a), self.axis)
 
     def _begins(self, reverse: bool) -> Array:
         """Whether this device has the step with which the run begins."""

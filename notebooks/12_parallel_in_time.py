@@ -187,7 +187,9 @@ for name, gradient in {"unroll_newton, diagonal Jacobians": ours, "diagonal back
 # ## When it pays: the largest Lyapunov exponent
 # $\lambda$ is the rate at which a small push to $\mathbf h$ grows, per step. A plain network $\tanh(g\,\mathbf W\mathbf
 # h+\mathbf U\mathbf x)$ with random $\mathbf W$ goes from forgetting to chaos as the gain $g$ grows, and the number of
-# Newton updates goes from a handful to about $\tau$. `choose_method` measures $\lambda$ and advises.
+# Newton updates goes from a handful to about $\tau$. A second exponent, $\lambda_0$, is that of the Jacobians at the
+# first guess, with which the first update is made. `choose_method` measures both, and advises Newton's method where
+# both are negative.
 
 # %%
 SIZE, STEPS = 16, 200
@@ -197,19 +199,22 @@ weights = normal(3, SIZE, SIZE) / SIZE**0.5
 drive = 0.3 * normal(4, STEPS, 1, 2)
 solver = Newton(iterations=STEPS)
 gains = np.concatenate([np.linspace(0.2, 1.6, 11), np.linspace(1.8, 4, 4)])
-exponents, counts, advised = [], [], []
+exponents, first_exponents, counts, advised = [], [], [], []
 for gain in gains:
     at_gain = base._replace(w=gain * weights)
     advice = jaxrnn.choose_method(plain, at_gain, drive)
     report = jaxrnn.newton(plain, at_gain, drive, solver=solver)[2]
     assert bool(report.converged[0]), gain
     exponents.append(advice.exponent)
+    first_exponents.append(advice.first_exponent)
     counts.append(int(report.iterations[0]))
     advised.append(advice.method is jaxrnn.unroll_newton)
 exponents, counts, advised = map(np.array, (exponents, counts, advised))
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.4))
-axes[0].plot(gains, exponents, "o-")
+axes[0].plot(gains, exponents, "o-", label="λ, along the run")
+axes[0].plot(gains, first_exponents, "^--", ms=4, label="λ₀, along the first guess")
+axes[0].legend(fontsize=8)
 axes[0].axhline(0, color="gray", lw=1)
 axes[0].set(xlabel="gain g", ylabel="largest exponent λ", title="From forgetting to chaos")
 axes[1].plot(exponents[advised], counts[advised], "o", label="advised: unroll_newton")
@@ -224,6 +229,10 @@ fig.tight_layout()
 plt.show()
 
 assert counts[exponents < -0.2].max() <= 10 and counts[exponents > 0.1].min() > 50
+print(
+    f"most updates where both are negative: {counts[advised].max()}; least where one is not: {counts[~advised].min()}"
+)
+assert counts[advised].max() <= 6 < counts[~advised].min()
 
 # %% [markdown]
 # ## What it costs on this machine

@@ -160,6 +160,57 @@ def test_a_levenberg_marquardt_update_is_the_least_squares_solution():
     np.testing.assert_allclose(one[:, 0], newton_s, atol=1e-8)
 
 
+def levenberg_marquardt(w, zs, trust, updates, *, adapts):
+    """Dense algebra on h ← tanh(z + W h): the largest residual after every update, and which updates were not made."""
+    time, n = zs.shape
+    hs, growth, residuals, refused = np.zeros((time, n)), 2.0, [], []
+
+    def residual(hs):
+        return np.tanh(zs + np.concatenate([np.zeros((1, n)), hs[:-1]]) @ w) - hs
+
+    for k in range(updates):
+        r, system = residual(hs), np.eye(time * n)
+        slope = 1 - (r + hs) ** 2
+        for t in range(1, time):
+            system[t * n : (t + 1) * n, (t - 1) * n : t * n] = -slope[t][:, None] * w.T
+        delta = np.linalg.solve(system.T @ system + trust * np.eye(time * n), system.T @ r.ravel())
+        was, now = np.sum(r**2), np.sum(residual(hs + delta.reshape(time, n)) ** 2)
+        ratio = (was - now) / (was - np.sum((system @ delta - r.ravel()) ** 2))
+        if now < was or not adapts:
+            hs = hs + delta.reshape(time, n)
+        if adapts and now < was:
+            trust, growth = trust * max(1 / 3, 1 - (2 * ratio - 1) ** 3), 2.0
+        elif adapts:
+            trust, growth = trust * growth, 2 * growth
+            refused.append(k)
+        residuals.append(np.abs(residual(hs)).max())
+    return residuals, refused
+
+
+def edge_of_chaos(gain, time):
+    cell = Elman(3, 6)
+    params = cell.init(jax.random.key(0))
+    w, xs = gain * jax.random.normal(jax.random.key(1), (6, 6), jnp.float64) / 6**0.5, 0.3 * XS[:time, :1]
+    return cell, params._replace(w=w), xs, np.asarray(cell.project(params, xs))[:, 0]
+
+
+def test_the_trust_grows_where_an_update_is_refused_and_shrinks_where_the_model_was_right():
+    cell, params, xs, zs = edge_of_chaos(2.0, 40)
+    residuals, refused = levenberg_marquardt(np.asarray(params.w), zs, 1e-3, 9, adapts=True)
+    assert 0 < len(refused) < 8
+    report = newton(cell, params, xs, solver=Newton(trust=1e-3, iterations=9, tolerance=0.0))[2]
+    np.testing.assert_allclose(report.residual[0], residuals[-1], rtol=1e-6)
+
+
+def test_an_adaptive_trust_solves_what_a_fixed_one_does_not():
+    """Near the edge of chaos; 30 updates of a fixed λ leave an error that is seen."""
+    cell, params, xs, zs = edge_of_chaos(1.2, 40)
+    fixed = [levenberg_marquardt(np.asarray(params.w), zs, trust, 30, adapts=False)[0][-1] for trust in (1.0, 1e-2)]
+    adaptive = newton(cell, params, xs, solver=Newton(trust=1.0))[2]
+    assert min(fixed) > 1e-5
+    assert bool(adaptive.converged[0]) and adaptive.iterations[0] < 20
+
+
 def test_a_layout_keeps_these_entries_of_the_jacobian():
     p = laws.random_problem(LSTM_CELL, time=1, batch=(2,))
     z, leaves = LSTM_CELL.project(p.params, p.xs)[0], jax.tree.leaves(p.carry)
