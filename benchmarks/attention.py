@@ -2,7 +2,8 @@
 
 The same network in both: an LSTM over [x; c], additive attention with the keys projected once, an output layer over
 [h; c]; float32.  Prints a table and the ratios to standard output.  With more units and rows both come closer to what
-matrix products cost, and to one another.
+matrix products cost, and to one another.  "bare" is a program of the matrix products and the tanh of the score and next
+to nothing else; "at most" is the ratio that it would reach.
 
     python -m benchmarks.attention
     python -m benchmarks.attention --source 100 --hidden 256
@@ -20,6 +21,7 @@ import tyro
 import jaxrnn
 from benchmarks import report
 from benchmarks.timing import Program, compiled, interleaved
+from jaxrnn.precision import outer_sum
 
 
 class Sizes(NamedTuple):
@@ -58,18 +60,21 @@ def main(
     if not torch:
         print("pytorch: not installed, left out", file=sys.stderr)
     print(f"{report.machine()}\n\n{sizes}")
-    print(f"{'program':<22}{'jaxrnn ms':>11}{'pytorch ms':>12}{'ratio':>8}{'compile s':>11}")
+    print(
+        f"{'program':<22}{'jaxrnn ms':>11}{'pytorch ms':>12}{'ratio':>8}{'bare ms':>9}{'at most':>9}{'compile s':>11}"
+    )
     for name, ours, theirs, rows in (
         ("training step", train, pytorch_train, batch),
         ("greedy, batch 1", decode, pytorch_decode, 1),
         (f"greedy, batch {batch}", decode, pytorch_decode, batch),
     ):
         sized = sizes._replace(batch=rows)
-        programs = {"ours": ours(sized)} | ({"theirs": theirs(sized)} if torch else {})
-        timings = interleaved(programs, seconds=seconds)
-        mine, other = timings["ours"].minimum, timings["theirs"].minimum if torch else float("nan")
-        seconds_to_compile = programs["ours"].compile_seconds
-        print(f"{name:<22}{mine:>11.2f}{other:>12.2f}{other / mine:>8.1f}{seconds_to_compile:>11.2f}")
+        programs = {"ours": ours(sized), "bare": bare(sized, backward=ours is train)}
+        programs |= {"theirs": theirs(sized)} if torch else {}
+        least = {name: timing.minimum for name, timing in interleaved(programs, seconds=seconds).items()}
+        mine, other, floor = least["ours"], least.get("theirs", float("nan")), least["bare"]
+        row = f"{name:<22}{mine:>11.2f}{other:>12.2f}{other / mine:>8.1f}{floor:>9.2f}{other / floor:>9.1f}"
+        print(f"{row}{programs['ours'].compile_seconds:>11.2f}")
 
 
 def model(sizes: Sizes) -> tuple[jaxrnn.SymbolModel, jaxrnn.Attending]:
@@ -111,6 +116,48 @@ def decode(sizes: Sizes) -> Program:
         return jaxrnn.greedy(decoder, params, carry, start=start, stop=jaxrnn.EndSymbol(0), bound=sizes.time).symbols
 
     return compiled(run, params, random_states(sizes))
+
+
+def bare(sizes: Sizes, *, backward: bool) -> Program:
+    """The matrix products, the tanh of the score, the sums over what it makes, and next to nothing else.
+
+    A lower bound: without gates, softmax, embedding, loss, masks, records of the steps, gradients of the memory.
+    """
+    time, source, rows, features, n, vocabulary = sizes
+    shapes = [(features + n, 4 * n), (n, 4 * n), (n, n), (n, n), (2 * n, vocabulary)]
+    arrays = [(source * rows, n), (time, rows, features + n), (time, rows, 2 * n)]
+    keys = jax.random.split(jax.random.key(3), len(shapes) + len(arrays))
+    made = [jax.random.normal(k, shape) / 10 for k, shape in zip(keys, [*arrays, *shapes], strict=True)]
+
+    def run(states, xs, ys, u, w, query, memory, readout):
+        memories = (states @ memory).reshape(rows, source, n)
+
+        def read(weights, rows):
+            return jnp.matmul(weights[:, None], rows)[:, 0]
+
+        def attend(h, *, twice):
+            t = jnp.tanh((h @ query)[:, None] + memories)
+            scores = jnp.matmul(t, query[0])
+            return read(scores, memories) + (read(scores, t) if twice else 0)
+
+        def forward(h, x):
+            h = attend((x @ u + h @ w)[:, :n], twice=False)
+            return h, None if backward else h[:, :1] * (jnp.concatenate([h, h], axis=-1) @ readout)
+
+        def back(dh, x):
+            dz = jnp.concatenate([dh, dh, dh, attend(dh, twice=True)], axis=-1)
+            return dz @ w.T + (dz @ u.T)[:, :n], dz
+
+        h, logits = jax.lax.scan(forward, ys[0, :, :n], xs)
+        if not backward:
+            return h, logits
+        h, dzs = jax.lax.scan(back, h, xs)
+        dlogits = ys.reshape(-1, 2 * n) @ readout
+        sums = outer_sum(xs, dzs, u), outer_sum(ys[..., :n], dzs, w), outer_sum(ys[..., :n], dzs[..., :n], query)
+        others = outer_sum(ys, dlogits, readout), dlogits @ readout.T, outer_sum(states, states, memory)
+        return h, sums, others, states @ memory.T
+
+    return compiled(run, *made)
 
 
 def pytorch_decoder(sizes: Sizes):

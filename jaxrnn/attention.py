@@ -39,7 +39,7 @@ from jaxtyping import Array, Bool, Float
 from jaxrnn.checks import check_choice, check_features, check_positive, check_shape, check_steps
 from jaxrnn.initializers import input_weights
 from jaxrnn.precision import accumulator, matmul
-from jaxrnn.scores import SCORES, additive_score, dot_score, location_windows, masked_softmax, scaled_dot_score
+from jaxrnn.scores import SCORES, additive_score, dot_score, location_shift, masked_softmax, scaled_dot_score
 from jaxrnn.types import Key
 from jaxrnn.unroll import select, zeros
 
@@ -265,8 +265,7 @@ class Attention:
             return scaled_dot_score(q, keys) if self.score == "scaled" else dot_score(q, keys)
         if params.location is None:
             return additive_score(q, keys, params.v)
-        shift = jnp.matmul(location_windows(weights, self.width), params.location[..., None, :, :])
-        return additive_score(q, keys, params.v, shift)
+        return additive_score(q, keys, params.v, location_shift(weights, params.location))
 
     def _cut(self, array: Array) -> Array:
         """`[source, *batch, units]` → `[*batch, heads, source, units/heads]`."""

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrnn.attention import Attention, Memory, Reading, ScoreParams
-from jaxrnn.scores import location_windows
+from jaxrnn.scores import location_shift
 
 
 class Compared(NamedTuple):
@@ -81,30 +81,28 @@ def compare_bwd(
 
 def _score_bwd(attention: Attention, params: ScoreParams, saved: Compared, keys: Array, de: Array):
     """∇e → ∇ of the score's parameters, of q, of the keys, and of α⁻."""
-    q, none = saved.q.reshape(*saved.q.shape[:-1], attention.heads, -1), jnp.zeros_like(de)
+    q, before = saved.q.reshape(*saved.q.shape[:-1], attention.heads, -1), jnp.zeros_like(de)
     if params.v is None:
-        scale = 1 / math.sqrt(q.shape[-1]) if attention.score == "scaled" else 1
-        de = de * scale
-        return ScoreParams(), _mean(de, keys), de[..., None] * q[..., None, :], none
+        de = de / math.sqrt(q.shape[-1]) if attention.score == "scaled" else de
+        return ScoreParams(), _sum(de, keys), de[..., None] * q[..., None, :], before
     a = q[..., None, :] + keys
     if params.location is None or saved.before is None:
-        t = jnp.tanh(a)
-        delta = _delta(de, t, params.v)
-        return ScoreParams(v=_mean(de, t)), jnp.sum(delta, axis=-2), delta, none
-    windows, windows_vjp = jax.vjp(lambda w: location_windows(w, attention.width), saved.before)
-    f = params.location[..., None, :, :]
-    t = jnp.tanh(a + jnp.matmul(windows, f))
-    delta = _delta(de, t, params.v)
-    dlocation = jnp.sum(jnp.matmul(jnp.swapaxes(windows, -1, -2), delta), axis=-3)
-    (before,) = windows_vjp(jnp.matmul(delta, jnp.swapaxes(f, -1, -2)))
-    return ScoreParams(v=_mean(de, t), location=dlocation), jnp.sum(delta, axis=-2), delta, before
+        dv, dq, delta = _through_tanh(params.v, a, de)
+        return ScoreParams(v=dv), dq, delta, before
+    rows = jnp.broadcast_to(params.location.astype(a.dtype), (*saved.q.shape[:-1], *params.location.shape))
+    shift, shift_vjp = jax.vjp(location_shift, saved.before, rows)
+    dv, dq, delta = _through_tanh(params.v, a + shift, de)
+    before, dlocation = shift_vjp(delta)
+    return ScoreParams(v=dv, location=dlocation), dq, delta, before
 
 
-def _delta(de: Array, t: Array, v: Array) -> Array:
-    """∇e_j w ⊙ (1 − t_j²)."""
-    return de[..., None] * v[..., None, :] * (1 - t**2)
+def _through_tanh(v: Array, a: Array, de: Array) -> tuple[Array, Array, Array]:
+    """∇w, ∇q and δ."""
+    t = jnp.tanh(a)
+    slope = 1 - t**2
+    return _sum(de, t), v * _sum(de, slope), de[..., None] * (v[..., None, :] * slope)
 
 
-def _mean(weights: Array, rows: Array) -> Array:
+def _sum(weights: Array, rows: Array) -> Array:
     """Σ_j weights_j rows_j."""
     return jnp.matmul(weights[..., None, :], rows)[..., 0, :]

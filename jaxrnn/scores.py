@@ -1,6 +1,7 @@
 """How well a query and a key go together, and what is made of it: chapter, section 4.1, item 5.
 
     additive    wᵀ tanh(q + k_j)                    Bahdanau, Cho & Bengio 2015
+    location    wᵀ tanh(q + k_j + Σ_i F_i α⁻_{j+i})      Chorowski et al. 2015
     dot         qᵀ k_j                              Luong, Pham & Manning 2015
     scaled      qᵀ k_j / √size                      Vaswani et al. 2017
     α = softmax(e) over the positions that exist
@@ -8,7 +9,7 @@
 q and k_j are already projected: `jaxrnn.attention` has the matrices.  The chapter gives no equations for attention;
 these are the papers'.
 
-w → `v`, q → `query`, k → `keys`, e → `scores`, α → `weights`.
+w → `v`, q → `query`, k → `keys`, e → `scores`, α → `weights`, F → `filters`.
 
 References: Bahdanau, Cho & Bengio 2015, §3.1; Luong, Pham & Manning 2015, §3.1; Chorowski et al. 2015, §2.1;
 Vaswani et al. 2017, §3.2.
@@ -93,6 +94,19 @@ def location_windows(weights: Float[Array, "*rows source"], width: int) -> Float
     source, left = weights.shape[-1], width // 2
     padded = jnp.pad(weights, [(0, 0)] * (weights.ndim - 1) + [(left, width - 1 - left)])
     return jnp.stack([padded[..., i : i + source] for i in range(width)], axis=-1)
+
+
+def location_shift(
+    weights: Float[Array, "*rows heads source"], filters: Float[Array, "*#rows width size"]
+) -> Float[Array, "*rows heads source size"]:
+    """Σ_i F_i α⁻_{j+i}: what the location adds to q + k_j.
+
+    >>> location_shift(jnp.array([[0.0, 1.0, 0.0]]), jnp.eye(3)).shape
+    (1, 3, 3)
+
+    References: Chorowski et al. 2015, eq. 9.
+    """
+    return jnp.matmul(location_windows(weights, filters.shape[-2]), filters[..., None, :, :])
 
 
 def _products(rows: Array, v: Array) -> Array:
