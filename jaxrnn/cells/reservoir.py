@@ -122,6 +122,7 @@ class Reservoir:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"`{name}` must be at least 0, got {getattr(self, name)!r}.")
 
+    @jax.jit  # op by op it is some thirty programs for each new size
     def init(self, key: Key) -> ReservoirParams:
         """U, W and b uniform; then W is divided by its spectral radius.
 
