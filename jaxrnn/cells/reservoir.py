@@ -122,22 +122,12 @@ class Reservoir:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"`{name}` must be at least 0, got {getattr(self, name)!r}.")
 
-    @jax.jit  # op by op it is some thirty programs for each new size
     def init(self, key: Key) -> ReservoirParams:
         """U, W and b uniform; then W is divided by its spectral radius.
 
         The eigenvalues of an N × N matrix are what this costs: about 0.3 s for N = 500.
         """
-        u_key, w_key, b_key = jax.random.split(key, 3)
-        n, rows = self.hidden_size, self.hidden_size if self.connections is None else self.connections
-        u = jax.random.uniform(u_key, (self.input_size, n), minval=-1, maxval=1)
-        w = jax.random.uniform(w_key, (rows, n), minval=-1, maxval=1)
-        b = self.bias_scaling * jax.random.uniform(b_key, (n,), minval=-1, maxval=1)
-        w = w / _radius(_matrix(self, w))
-        gain = 1 - self.retention if self.gain is None else self.gain
-        scaling = jnp.full(self.input_size, self.input_scaling, u.dtype)
-        retention, gain = jnp.full(n, self.retention, u.dtype), jnp.full(n, gain, u.dtype)
-        return ReservoirParams(u, w, b, jnp.asarray(self.radius, u.dtype), scaling, retention, gain)
+        return _draw(self, key)
 
     def initial_carry(self, params: ReservoirParams, batch_shape: tuple[int, ...] = ()) -> Array:
         """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
@@ -253,6 +243,20 @@ def with_spectral_radius(w: Float[Array, "n n"], radius: float | Float[Array, ""
             "A nilpotent matrix (a network without a cycle) keeps 0 whatever it is multiplied by."
         )
     return w * (radius / now)
+
+
+@jax.jit  # op by op it is some thirty programs for each new size
+def _draw(cell: Reservoir, key: Key) -> ReservoirParams:
+    u_key, w_key, b_key = jax.random.split(key, 3)
+    n, rows = cell.hidden_size, cell.hidden_size if cell.connections is None else cell.connections
+    u = jax.random.uniform(u_key, (cell.input_size, n), minval=-1, maxval=1)
+    w = jax.random.uniform(w_key, (rows, n), minval=-1, maxval=1)
+    b = cell.bias_scaling * jax.random.uniform(b_key, (n,), minval=-1, maxval=1)
+    w = w / _radius(_matrix(cell, w))
+    gain = 1 - cell.retention if cell.gain is None else cell.gain
+    scaling = jnp.full(cell.input_size, cell.input_scaling, u.dtype)
+    retention, gain = jnp.full(n, cell.retention, u.dtype), jnp.full(n, gain, u.dtype)
+    return ReservoirParams(u, w, b, jnp.asarray(cell.radius, u.dtype), scaling, retention, gain)
 
 
 @functools.lru_cache(maxsize=256)
