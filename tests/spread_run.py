@@ -96,6 +96,14 @@ def against_the_loop(cell, member, reference, *, reverse: bool) -> dict:
     }
 
 
+def with_nan() -> dict:
+    """Newton's method over four devices where a step of one row reads NaN."""
+    cell, mesh = Elman(3, 4), jax.make_mesh((4,), ("time",))
+    params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (8, 2, 3)).at[3, 1].set(jnp.nan)
+    _, ys, report = newton_sharded(cell, params, xs, mesh=mesh, axis="time")
+    return {"converged": report.converged.tolist(), "nan": jnp.isnan(ys).all(-1).T.tolist()}
+
+
 def sharded_time() -> dict:
     """The forms that are parallel in time, over four devices."""
     turns = Newton(iterations=1, gradient="scan")  # too few updates, and integers in the carry
@@ -120,7 +128,7 @@ def main(process: int, processes: int, port: str) -> None:
         jax.distributed.initialize(f"localhost:{port}", processes, process, heartbeat_timeout_seconds=10)
     result = {"devices": len(usable_devices(ROWS)), "spread": learnt(usable_devices(ROWS))}
     if processes == 1:
-        result |= {"alone": learnt(None), "time": sharded_time()}
+        result |= {"alone": learnt(None), "time": sharded_time(), "with_nan": with_nan()}
     print(json.dumps(result), flush=True)
 
 

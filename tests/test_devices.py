@@ -69,6 +69,10 @@ def test_no_device_has_an_array_over_all_steps(one_process, form):
     assert [run["whole"] for run in one_process["time"][form]] == [0] * len(one_process["time"][form])
 
 
+def test_nan_over_four_devices_comes_out_where_the_scan_has_it_and_is_said(one_process):
+    assert one_process["with_nan"] == {"converged": [True, False], "nan": [[False] * 8, [False] * 3 + [True] * 5]}
+
+
 def test_the_report_over_four_devices_is_that_of_one(one_process):
     (over_four, on_one), (few,), (damped,) = (one_process["time"][f][0]["reports"] for f in FORMS[1:])
     assert over_four == on_one

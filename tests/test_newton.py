@@ -120,6 +120,16 @@ def test_a_row_that_converges_keeps_its_solution_beside_one_that_does_not():
     np.testing.assert_array_equal(report.converged, [True, False, False])
 
 
+def test_the_jacobian_is_the_identity_where_no_step_happens_and_0_behind_a_boundary():
+    """So a row of padding is solved by the first guess, and one of boundaries by one update, in the midst of chaos."""
+    cell, params = chaotic(4.0)
+    mask = jnp.ones((40, 3), bool).at[:, 0].set(False)
+    reset = jnp.zeros((40, 3), bool).at[:, 1].set(True)
+    _, ys, report = newton(cell, params, XS, mask=mask, reset=reset)
+    assert report.iterations.tolist()[:2] == [0, 1] and int(report.iterations[2]) > 20
+    np.testing.assert_allclose(ys, unroll(cell, params, XS, mask=mask, reset=reset)[1], atol=1e-12)
+
+
 @pytest.mark.parametrize("value", [jnp.nan, jnp.inf])
 def test_nan_and_inf_come_out_where_the_scan_has_them(value):
     xs = XS.at[7, 1, 0].set(value)
