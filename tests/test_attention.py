@@ -14,6 +14,9 @@ from jaxrnn import (
     Attending,
     Attention,
     Dropout,
+    LayerNorm,
+    Leaky,
+    LeakyParams,
     Memory,
     Stack,
     Zoneout,
@@ -231,6 +234,7 @@ def test_the_memory_is_not_recorded_at_every_step(run):
 XS = jax.random.normal(jax.random.key(7), (3, BATCH, 2))
 READS = Attention(QUERY, MEMORY)
 WITHIN = Attending(Dropout(LSTM(2 + MEMORY, QUERY), 0.5, "step"), READS, SOURCE)
+PLAIN = quiet(WITHIN)
 AROUND = {
     "dropout within": WITHIN,
     "zoneout within": Attending(Zoneout(GRU(2 + MEMORY, QUERY), 0.5), KINDS["general"], SOURCE),
@@ -276,10 +280,13 @@ def test_an_attending_cell_stands_anywhere_in_a_network_noise_within_and_around_
             lambda p: unroll(AROUND["dropout within"], p, with_noise(jax.random.key(0), XS.astype(int))),
             "floating dtype",
         ),
+        (lambda p: unroll(Leaky(PLAIN, 0.5), LeakyParams(p, jnp.ones(1)), XS), "to be leaky; .* wrap that one"),
+        (lambda p: unroll(Zoneout(PLAIN, 0.5), p, with_noise(jax.random.key(0), XS)), "zoned out; .* wrap that one"),
+        (lambda p: LayerNorm(PLAIN), "got Attending.* wrap that one"),
         (lambda p: attend(GRU(2, 3), GRU(2, 3).init(jax.random.key(0)), STATES), "`cell` must have an Attending in it"),
     ],
 )
-def test_noise_that_is_missing_and_a_network_that_does_not_attend_are_named(call, message, without_beartype):
+def test_missing_noise_and_what_cannot_stand_around_an_attending_cell_are_named(call, message, without_beartype):
     with pytest.raises(TypeError, match=message):
         call(WITHIN.init(jax.random.key(0)))
 

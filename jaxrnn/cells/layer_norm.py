@@ -81,7 +81,9 @@ class LayerNorm:
                 raise ValueError(f"`cell` must be an LSTM without peepholes, got {self.cell}.")
             case GRU():
                 raise ValueError(f'`cell` must be a GRU with reset="after", the form of the paper, got {self.cell}.')
-        raise TypeError(f"`cell` must be an Elman, an LSTM or a GRU, got {self.cell!r}.")
+        raise TypeError(
+            f"`cell` must be an Elman, an LSTM or a GRU, got {self.cell!r}. Where there is one in it, wrap that one."
+        )
 
     def init(self, key: Key) -> LayerNormParams:
         """The cell's own; every γ = 1 and b_c = 0."""

@@ -127,7 +127,8 @@ class Leaky:
         old, (new, *others) = jax.tree.leaves(carry)[0], jax.tree.leaves(after)
         if new is not y:
             raise TypeError(
-                f"`cell` must put out the first array of its carry, y = h, to be leaky; {self.cell} does not."
+                f"`cell` must put out the first array of its carry, y = h, to be leaky; {self.cell} does not. "
+                "Where there is a cell in it that does, wrap that one."
             )
         alpha = spread(params.alpha, new.shape[-1])
         h = alpha * old + (1 - alpha) * new

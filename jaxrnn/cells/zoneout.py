@@ -134,8 +134,11 @@ def _mixed(cell: Cell, params: Params, carry: Carry, z: Inputs, mix: Callable) -
     """One step of `cell`, its new carry mixed with the old one, array by array, and y with it."""
     after, y = cell.step(params, carry, z)
     (old, structure), new = jax.tree.flatten(carry), jax.tree.leaves(after)
-    mixed = [mix(i, a, b) for i, (a, b) in enumerate(zip(old, new, strict=True))]
-    output = [m for m, b in zip(mixed, new, strict=True) if b is y]
+    output = [i for i, leaf in enumerate(new) if leaf is y]
     if not output:
-        raise TypeError(f"`cell` must put out one array of its carry, y = h, to be zoned out; {cell} does not.")
-    return jax.tree.unflatten(structure, mixed), output[0]
+        raise TypeError(
+            f"`cell` must put out one array of its carry, y = h, to be zoned out; {cell} does not. "
+            "Where there is a cell in it that does, wrap that one."
+        )
+    mixed = [mix(i, a, b) for i, (a, b) in enumerate(zip(old, new, strict=True))]
+    return jax.tree.unflatten(structure, mixed), mixed[output[0]]
