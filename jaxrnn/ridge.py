@@ -39,7 +39,7 @@ from jaxrnn.checks import check_features, check_shape, check_steps, known_values
 from jaxrnn.float64 import Double, in_float64, product
 from jaxrnn.readout import ReadoutParams
 
-ROWS = 256
+ROWS = 128
 """Steps that are summed up together: their copy in float64 stays in the cache."""
 
 
