@@ -1,5 +1,6 @@
 """What every test stands on: the CPU, float64, cheap compilation, fixed seeds."""
 
+import gc
 import os
 import types
 
@@ -62,6 +63,13 @@ def without_beartype():
     jaxtyping_config.update("jaxtyping_disable", True)
     yield
     jaxtyping_config.update("jaxtyping_disable", False)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays, and is looked through no more; one part in twelve of the laws' time was the collector's."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
