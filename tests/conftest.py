@@ -66,7 +66,7 @@ def without_beartype():
 
 
 def pytest_collection_finish() -> None:
-    """What is imported stays, and is looked through no more; one part in twelve of the laws' time was the collector's."""
+    """What is imported stays, and is looked through no more: the laws take a twelfth less time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)
