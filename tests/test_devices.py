@@ -66,7 +66,9 @@ def test_time_shared_out_over_four_devices_gives_the_values_and_gradients_of_the
 
 @pytest.mark.parametrize("form", FORMS)
 def test_no_device_has_an_array_over_all_steps(one_process, form):
-    assert [run["whole"] for run in one_process["time"][form]] == [0] * len(one_process["time"][form])
+    for run in one_process["time"][form]:
+        of_a_device, of_one_alone = run["whole"]
+        assert of_a_device == 0 < of_one_alone
 
 
 def test_nan_over_four_devices_comes_out_where_the_scan_has_it_and_is_said(one_process):

@@ -135,7 +135,7 @@ def random_problem(
 
 @functools.lru_cache(maxsize=64)
 def _blank(cell: Cell, x: tuple, structure, time: int, batch: tuple[int, ...], dtype, default_float) -> tuple:
-    """(params, xs, carry, ys) before the noise, but the first carry at its place."""
+    """(params, xs, carry, ys) before the noise; `default_float` stands for the x64 setting it was made under."""
 
     def cast(leaf):
         return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
@@ -150,7 +150,7 @@ def _blank(cell: Cell, x: tuple, structure, time: int, batch: tuple[int, ...], d
 
 @functools.lru_cache(maxsize=64)
 def _initial_params(cell: Cell, default_float) -> PyTree:
-    """Of one key, whatever the problem; `default_float` stands for the x64 setting that they are made under."""
+    """Made once for all dtypes and shapes; `default_float` as in `_blank`."""
     return host(quick_jit(cell.init)(jax.random.key(0)))
 
 
