@@ -92,7 +92,7 @@ from jaxrnn.online.snap import SnAp
 from jaxrnn.online.uoro import UORO
 from jaxrnn.readout import Readout, ReadoutParams
 from jaxrnn.regularizers import Flow, loss_and_flow, omega, omega_terms, pascanu_omega, pascanu_omega_terms
-from jaxrnn.ridge import Equations, add_equations, no_equations, ridge, solve, washout_mask
+from jaxrnn.ridge import Equations, add_equations, no_equations, ridge, solve
 from jaxrnn.sampling import Greedy, Sampling, keep_top_k, keep_top_p, with_temperature
 from jaxrnn.scores import additive_score, dot_score, location_windows, masked_softmax, scaled_dot_score
 from jaxrnn.sensitivity import hidden_gradients, jacobian_product, memory_length, step_jacobians
@@ -110,6 +110,7 @@ from jaxrnn.unroll import mask_from_lengths, unroll, unroll_python
 from jaxrnn.unroll_layers import unroll_layers
 from jaxrnn.unroll_tree import root_outputs, unroll_tree, unroll_tree_python
 from jaxrnn.updates import Convergence, Newton
+from jaxrnn.washout import washout_mask
 
 __version__ = "0.1.0"
 

@@ -32,7 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.scipy.linalg import cho_solve, solve_triangular
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from jaxrnn.checkpointed import nested
 from jaxrnn.checks import check_features, check_shape, check_steps, known_values
@@ -64,11 +64,14 @@ def ridge(
     Args:
       hs: h, `[time, *batch, hidden]`.
       targets: y, `[time, *batch, output]`.
-      penalty: β ≥ 0.
+      penalty: β ≥ 0.  Many of them under `vmap` cost one factorisation of the data.
       mask: `[time, *batch]`; False where a step does not count, as in padding or in the washout.
 
     Returns:
       `ReadoutParams(v, c)`, for `Readout(hidden, output)`.
+
+    Many problems at once are best one `vmap` over all of them: two batched factorisations that one program runs side
+    by side on two cores can wait for each other for ever (jaxlib 0.10).
 
     Raises:
       TypeError: `hs` or `targets` not floating, `mask` not boolean.
@@ -148,50 +151,6 @@ def solve(equations: Equations, penalty: float | Float[Array, ""]) -> ReadoutPar
     return _solved(_solve(equations, _check_penalty(penalty)), "`equations`")
 
 
-def washout_mask(
-    mask: Bool[Array, "time *batch"],
-    washout: int | Int[Array, "*batch"],
-    *,
-    reset: Bool[Array, "time *batch"] | None = None,
-) -> Bool[Array, "time *batch"]:
-    """The valid steps of each series, but for its first `washout` ones, in which h still remembers h⁽⁰⁾.
-
-    Args:
-      mask: the valid steps.
-      washout: how many steps each series loses: one number, or one for each row.
-      reset: `[time, *batch]`; where given, each episode of a row is a series.
-
-    Raises:
-      TypeError: a washout that is not an integer.
-      ValueError: a negative one, or one as long as a row or longer (where the values are known).
-
-    >>> washout_mask(jnp.array([[True], [False], [True], [True]]), 1)[:, 0].tolist()
-    [False, False, True, True]
-    """
-    if not jnp.issubdtype(jnp.result_type(washout), jnp.integer):
-        raise TypeError(f"`washout` must be integers, got {jnp.result_type(washout)}.")
-    if jnp.shape(washout):
-        check_shape("washout", jnp.asarray(washout), jnp.shape(mask)[1:], "one for each row")
-    _check_length(known_values(mask), known_values(washout))
-    count = jnp.cumsum(mask, axis=0)  # of valid steps in the row, this one included
-    if reset is not None:
-        count = count - lax.cummax(jnp.where(reset, count - mask, 0), axis=0)
-    return mask & (count > washout)
-
-
-def _check_length(mask, washout) -> None:
-    if washout is None:
-        return
-    if (washout < 0).any():
-        raise ValueError(f"`washout` must be at least 0, got {washout.min()}.")
-    if mask is not None and ((lengths := mask.sum(axis=0)) <= washout).any():
-        row = np.unravel_index(np.argmax(lengths <= washout), lengths.shape)
-        raise ValueError(
-            f"`washout` must be shorter than each series, got {np.broadcast_to(washout, lengths.shape)[row]} "
-            f"for one of {lengths[row]} valid steps."
-        )
-
-
 @jax.jit
 @in_float64
 def _ridge(hs, targets, mask, penalty):
@@ -221,10 +180,12 @@ def _least_squares_jvp(primals, tangents):
 
 
 def _triangular(x, y, penalty):
+    """R and QᵀY of [X; √β I], from those of X alone, which do not ask for β: under `vmap` over β they are one."""
     root = jnp.where(penalty > 0, jnp.sqrt(jnp.where(penalty > 0, penalty, 1)), 0)  # √0 has no derivative
     n = x.shape[-1]
     below = jnp.concatenate([root * jnp.eye(n), jnp.zeros((n, y.shape[-1]))], axis=1)
-    r = jnp.linalg.qr(jnp.concatenate([jnp.concatenate([x, y], axis=1), below]), mode="r")
+    above = jnp.linalg.qr(jnp.concatenate([x, y], axis=1), mode="r")
+    r = jnp.linalg.qr(jnp.concatenate([above, below]), mode="r")
     return r[:n, :n], r[:n, n:]
 
 

@@ -1,5 +1,6 @@
 """What every test stands on: the CPU, float64, cheap compilation, fixed seeds."""
 
+import functools
 import gc
 import os
 import types
@@ -25,12 +26,21 @@ def _start_backend() -> None:
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_enable_x64", True)
     known = (0, 10) <= jax.__version_info__ < (0, 11)  # XLA aborts at a flag that it does not know
+    if known:
+        _reuse_mlir_context()
     if "XLA_FLAGS" in os.environ or not known:
         jax.devices()
         return
     os.environ["XLA_FLAGS"] = " ".join(_QUICK_TO_COMPILE)
     jax.devices()
     del os.environ["XLA_FLAGS"]
+
+
+def _reuse_mlir_context() -> None:
+    """JAX loads all dialects of MLIR anew for every program: 5 ms of the 15 that one of a single operation takes."""
+    from jax._src.interpreters import mlir
+
+    mlir.make_ir_context = functools.cache(mlir.make_ir_context)
 
 
 def _check_annotated_functions_only() -> None:

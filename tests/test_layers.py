@@ -18,7 +18,7 @@ LAYERS = [
     ),
     (
         "L3 objectives",
-        "readout losses ridge least_squares echo"
+        "readout losses ridge washout least_squares echo"
         " sampling stopping timescales trajectory regularizers clipping scores attention attention_rules"
         " sensitivity linear lyapunov choose diagnostics diagnosis_figure",
     ),

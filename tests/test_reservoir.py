@@ -1,5 +1,8 @@
 """Reservoirs, their read-outs and the networks of both, against their definitions."""
 
+import re
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -120,6 +123,16 @@ def test_ridge_is_the_solution_of_the_normal_equations_with_a_free_bias(penalty)
     for got in (ridge(HS, TARGETS, penalty, mask=MASK), solve(blocks(MASK), penalty)):
         np.testing.assert_allclose(got.v, expected[0], rtol=0, atol=1e-12)
         np.testing.assert_allclose(got.c, expected[1], rtol=0, atol=1e-12)
+
+
+def test_many_penalties_are_single_solutions_by_one_factorisation_of_the_data():
+    fit, penalties = partial(ridge, HS, TARGETS, mask=MASK), jnp.array([0.0, 0.3, 2.0])
+    together = jax.vmap(fit)(penalties)
+    for n, penalty in enumerate(penalties):
+        np.testing.assert_allclose(together.v[n], fit(penalty).v, rtol=0, atol=1e-14)
+    rows, columns = MASK.size, HS.shape[-1] + TARGETS.shape[-1]
+    factored = re.findall(r":f64\[([\d,]+)\] \S+ = qr\[", str(jax.make_jaxpr(jax.vmap(fit))(penalties)))
+    assert factored == [f"{rows},{columns}", f"3,{columns + HS.shape[-1]},{columns}"]
 
 
 def blocks(mask):

@@ -30,9 +30,10 @@ from jaxrnn.checks import check_steps, leading_axes
 from jaxrnn.models.feedback import Feedback, FeedbackCarry, FeedbackParams
 from jaxrnn.precision import accumulator
 from jaxrnn.readout import Readout
-from jaxrnn.ridge import ROWS, Equations, add_equations, ridge, washout_mask
+from jaxrnn.ridge import ROWS, Equations, add_equations, ridge
 from jaxrnn.teacher_forcing import teacher_forced
 from jaxrnn.types import Carry, Cell, Inputs, Key, Params
+from jaxrnn.washout import washout_mask
 
 
 @jax.tree_util.register_static
