@@ -56,11 +56,9 @@ every_kind = pytest.mark.parametrize("attention", KINDS.values(), ids=KINDS)
 
 def random_params(attention, seed=0):
     """As `init` makes them, plus noise, so that nothing is 0."""
+    draw = np.random.default_rng(seed)
     params = attention.init(jax.random.key(seed))
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
-    noisy = (leaf + 0.3 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True))
-    return jax.tree.unflatten(structure, noisy)
+    return jax.tree.map(lambda a: jnp.asarray(a + 0.3 * draw.normal(size=a.shape)), params)
 
 
 def read(attention, params, states, queries, mask, weights=None):

@@ -60,7 +60,7 @@ def one_by_one(cell, params, xs):
 def test_each_row_is_its_own_two_runs_without_any_padding(case):
     """Values at every step, and final states: h at L − 1, g at 0; for length 0 the initial carry."""
     network, params = case
-    carry, ys = network.apply(params, XS, mask=MASK)
+    carry, ys = jax.device_get(network.apply(params, XS, mask=MASK))
     for b, length in enumerate(LENGTHS.tolist()):
         forward = one_by_one(network.forward_cell, params.forward, XS[:length, b])
         flipped = one_by_one(network.backward_cell, params.backward, XS[:length, b][::-1])

@@ -66,9 +66,9 @@ def test_the_gradient_through_the_scan_is_the_score_of_what_was_drawn(rule):
     def scored(params):
         return case.likelihood(made.symbols, made.lengths, made.stopped, params).sum()
 
-    got, want = jax.jit(jax.grad(drawn))(case.params), jax.jit(jax.grad(scored))(case.params)
+    got, want = jax.device_get([jax.jit(jax.grad(of))(case.params) for of in (drawn, scored)])
     jax.tree.map(lambda g, w: np.testing.assert_allclose(g, w, atol=1e-11), got, want)
-    assert max(jnp.abs(leaf).max() for leaf in jax.tree.leaves(got)) > 0.1
+    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(got)) > 0.1
 
 
 @pytest.mark.parametrize("rule", ["end symbol", "stop unit"])

@@ -19,11 +19,8 @@ NORMALISED = {
 
 
 def random_params(cell):
-    leaves, structure = jax.tree.flatten(cell.init(jax.random.key(1)))
-    keys = jax.random.split(jax.random.key(2), len(leaves))
-    return structure.unflatten(
-        leaf + 0.3 * jax.random.normal(k, leaf.shape) for leaf, k in zip(leaves, keys, strict=True)
-    )
+    draw = np.random.default_rng(2)
+    return jax.tree.map(lambda a: jnp.asarray(a + 0.3 * draw.normal(size=a.shape)), cell.init(jax.random.key(1)))
 
 
 def ln(a, gain):

@@ -19,7 +19,7 @@ every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS.keys())
 
 
 def image(height, width, batch=(2,)):
-    return jax.random.normal(jax.random.key(height * 10 + width), (height, width, *batch, INPUT))
+    return jnp.asarray(np.random.default_rng(height * 10 + width).normal(size=(height, width, *batch, INPUT)))
 
 
 def mask_from_sizes(sizes, height, width):
@@ -29,11 +29,8 @@ def mask_from_sizes(sizes, height, width):
 
 def random_params(cell):
     """Biases other than 0, too."""
-    leaves, structure = jax.tree.flatten(cell.init(jax.random.key(0)))
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    return structure.unflatten(
-        leaf + 0.3 * jax.random.normal(k, leaf.shape) for leaf, k in zip(leaves, keys, strict=True)
-    )
+    draw = np.random.default_rng(1)
+    return jax.tree.map(lambda a: jnp.asarray(a + 0.3 * draw.normal(size=a.shape)), cell.init(jax.random.key(0)))
 
 
 @every_cell

@@ -18,25 +18,25 @@ KEY = jax.random.key(0)
 
 
 def test_temporal_order_has_two_letters_in_their_places_and_the_class_tells_which():
-    xs, classes = temporal_order(KEY, 40, 200)
-    letters = np.asarray(xs[..., :2].sum(-1))
+    xs, classes = jax.device_get(temporal_order(KEY, 40, 200))
+    letters = xs[..., :2].sum(-1)
     assert (letters.sum(0) == 2).all() and (xs.sum(-1) == 1).all()
     at = np.stack([np.flatnonzero(row) for row in letters.T])
     assert set(at[:, 0]) == {4, 5, 6, 7} and set(at[:, 1]) == {20, 21, 22, 23}
-    which = np.asarray(xs)[at, np.arange(200)[:, None], 1]  # 0: A, 1: B
+    which = xs[at, np.arange(200)[:, None], 1]  # 0: A, 1: B
     np.testing.assert_array_equal(classes, which @ [1, 2])
 
 
 def test_always_answering_1_to_adding_has_the_error_1_over_6():
-    xs, targets = adding(KEY, 50, 20_000)
+    xs, targets = jax.device_get(adding(KEY, 50, 20_000))
     np.testing.assert_allclose((xs[..., 0] * xs[..., 1]).sum(0), targets, rtol=1e-6)
     assert (xs[:25, :, 1].sum(0) == 1).all() and (xs[25:, :, 1].sum(0) == 1).all()
-    assert float(jnp.mean((targets - 1) ** 2)) == pytest.approx(1 / 6, rel=0.03)
+    assert np.mean((targets - 1) ** 2) == pytest.approx(1 / 6, rel=0.03)
 
 
 def test_copy_asks_for_the_word_after_the_sign_and_its_baseline_is_that_of_no_memory():
-    xs, targets = copy(KEY, 30, 5)
-    read = jnp.argmax(xs, axis=-1)
+    xs, targets = jax.device_get(copy(KEY, 30, 5))
+    read = xs.argmax(axis=-1)
     assert read.shape == targets.shape == (50, 5)
     np.testing.assert_array_equal(read[:10], targets[40:])
     assert (targets[:40] == 8).all() and (read[10:39] == 8).all() and (read[39] == 9).all() and (read[40:] == 8).all()
