@@ -32,6 +32,9 @@ setup: $(VENV)/.core  ## the virtual environment, .venv
 train: $(VENV)/.core $(if $(findstring --task,$(ARGS)),$(VENV)/.tasks)  ## a character language model on the standard library's English; ARGS="--help" tells more
 	$(BIN)/python -m jaxrnn train $(ARGS)
 
+# these run a program on each core; OpenBLAS would start as many threads in each, and wait for them by spinning
+test processes reproduce: export OPENBLAS_NUM_THREADS := 1
+
 test: $(VENV)/.dev  ## the laws and the unit tests
 	$(BIN)/python -m pytest $(ARGS)
 
