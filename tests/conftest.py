@@ -1,6 +1,5 @@
 """What every test stands on: the CPU, float64, cheap compilation, fixed seeds."""
 
-import functools
 import gc
 import os
 import types
@@ -37,10 +36,21 @@ def _start_backend() -> None:
 
 
 def _reuse_mlir_context() -> None:
-    """JAX loads all dialects of MLIR anew for every program: 5 ms of the 15 that one of a single operation takes."""
+    """JAX loads all dialects of MLIR anew for every program: 5 ms of the 15 that one of a single operation takes.
+
+    A program that is made while another is being written down has a context of its own, as without this.
+    """
     from jax._src.interpreters import mlir
 
-    mlir.make_ir_context = functools.cache(mlir.make_ir_context)
+    make, shared = mlir.make_ir_context, mlir.make_ir_context()
+
+    def shared_unless_within_another():
+        try:
+            return make() if mlir.ir.Context.current else shared
+        except ValueError:  # there is no current one
+            return shared
+
+    mlir.make_ir_context = shared_unless_within_another
 
 
 def _check_annotated_functions_only() -> None:
