@@ -44,13 +44,7 @@ def _reuse_mlir_context() -> None:
 
     make, shared = mlir.make_ir_context, mlir.make_ir_context()
 
-    def shared_unless_within_another():
-        try:
-            return make() if mlir.ir.Context.current else shared
-        except ValueError:  # there is no current one
-            return shared
-
-    mlir.make_ir_context = shared_unless_within_another
+    mlir.make_ir_context = lambda: make() if mlir.ir.Context.current else shared
 
 
 def _check_annotated_functions_only() -> None:

@@ -101,21 +101,16 @@ def mackey_glass_errors(cell: Reservoir, key, train, others) -> np.ndarray:
     series = jnp.moveaxis(others, 0, 2).reshape(len(others[0]), -1, 1)  # the sets side by side
     carry, _ = networks[0].states(params, jnp.zeros((WARM, series.shape[1], 0)), series[:WARM])
     ways = list(zip(networks, (hs, beside_squares(hs)), strict=True))
-    errors = [continued(n, params, h[:s], train[:s], carry, series) for s in FITTED for n, h in ways]
+    # each waited for: batched solutions of jaxlib 0.10 that run at the same time on few cores can hang
+    errors = [np.asarray(continued(n, params, h[:s], train[:s], carry, series)) for s in FITTED for n, h in ways]
     squares = np.reshape(errors, (len(errors), len(PENALTIES), CONTINUED, len(others))) ** 2
     return np.swapaxes(np.sqrt(squares.mean(axis=2)), 1, 2)
 
 
-def continued(*args) -> np.ndarray:
-    """Errors 84 steps on, relative to the deviation of the series: `[penalties, series]`.
-
-    Waited for: batched solutions of jaxlib 0.10 that run at the same time on few cores can hang.
-    """
-    return np.asarray(_continued(*args))
-
-
 @partial(jax.jit, static_argnums=0)
-def _continued(network: ESN, params, hs, train, carry, series):
+def continued(network: ESN, params, hs, train, carry, series):
+    """Errors 84 steps on, relative to the deviation of the series: `[penalties, series]`."""
+
     def error(readout):
         _, os = network.apply(params._replace(readout=readout), jnp.zeros((HORIZON, series.shape[1], 0)), carry)
         truth = jnp.arctanh(series)
