@@ -19,7 +19,6 @@ References: orbax.checkpoint (`Checkpointer`, `PyTreeCheckpointHandler`).
 """
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
@@ -27,7 +26,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import jax
 import numpy as np
@@ -38,6 +37,7 @@ from jaxrnn.checks import check_positive
 from jaxrnn.leaves import (
     CheckpointError,
     Record,
+    brief,
     check_bytes,
     check_records,
     name_leaves,
@@ -46,11 +46,11 @@ from jaxrnn.leaves import (
     stored_as,
     to_numpy,
 )
+from jaxrnn.manifest import FORMAT, check_files, hash_files, read_manifest, seal
 
 __all__ = ["CheckpointError", "latest_step", "read_config", "restore", "save"]
 
 _NAME = re.compile(r"(\d+)-step-(\d+)")
-_FORMAT = 1
 
 
 def save(directory: str | os.PathLike, tree: PyTree, *, step: int, config: dict, keep: int = 2) -> None:
@@ -83,7 +83,7 @@ def save(directory: str | os.PathLike, tree: PyTree, *, step: int, config: dict,
     named = name_leaves(tree)
     arrays = {name: to_numpy(name, leaf) for name, leaf in named.items()}
     records = {name: record(name, leaf, arrays[name]) for name, leaf in named.items()}
-    manifest = {"format": _FORMAT, "step": step, "config": _json(config), "leaves": records}
+    manifest = {"format": FORMAT, "step": step, "config": _json(config), "leaves": records}
     directory = Path(directory).absolute()
     try:
         durable.make_directory(directory)
@@ -96,7 +96,7 @@ def save(directory: str | os.PathLike, tree: PyTree, *, step: int, config: dict,
         _remove(same + [p for p in older if p not in same][keep - 1 :])
     except Exception as error:  # orbax and tensorstore raise what they like
         raise CheckpointError(
-            f"The checkpoint of step {step} could not be written to {directory}: {_brief(error)} "
+            f"The checkpoint of step {step} could not be written to {directory}: {brief(error)} "
             "What was saved before is untouched."
         ) from error
 
@@ -117,7 +117,7 @@ def read_config(directory: str | os.PathLike, step: int | None = None) -> dict:
     Raises:
       CheckpointError: there is no complete checkpoint (of that step), or its manifest is damaged.
     """
-    return _read_manifest(_find(directory, step))["config"]
+    return read_manifest(_find(directory, step))["config"]
 
 
 def restore(directory: str | os.PathLike, like: PyTree, *, step: int | None = None) -> PyTree:
@@ -135,10 +135,10 @@ def restore(directory: str | os.PathLike, like: PyTree, *, step: int | None = No
         too many, of another dtype or shape, or damaged; or a file, which is named, cannot be read.
     """
     path = _find(directory, step)
-    manifest = _read_manifest(path)
+    manifest = read_manifest(path)
     records = {name: Record(*fields) for name, fields in manifest["leaves"].items()}
     check_records(like, records, str(path))
-    _check_files(path / "arrays", manifest["files"])
+    check_files(path / "arrays", manifest["files"])
     stored = {name: stored_as(leaf) for name, leaf in name_leaves(like).items()}
     arrays = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in stored.items() if 0 in leaf.shape}
     arrays |= _read_arrays(path, [name for name in records if name not in arrays])
@@ -156,7 +156,7 @@ def _write(path: Path, arrays: dict[str, np.ndarray], manifest: dict) -> None:
             checkpointer.save(path / "arrays", args=ocp.args.PyTreeSave(tree))
         durable.sync_tree(path)
         durable.sync(path.parent)
-        durable.write(path / "manifest.json", _seal(manifest | {"files": _files(path / "arrays")}))
+        durable.write(path / "manifest.json", seal(manifest | {"files": hash_files(path / "arrays")}))
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise
@@ -170,33 +170,8 @@ def _read_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
             as_numpy = {"leaf": dict.fromkeys(keys.values(), ocp.RestoreArgs(restore_type=np.ndarray))}
             tree = checkpointer.restore(path / "arrays", args=ocp.args.PyTreeRestore(restore_args=as_numpy))
     except Exception as error:
-        raise CheckpointError(f"{path / 'arrays'} cannot be read by orbax: {_brief(error)}") from error
+        raise CheckpointError(f"{path / 'arrays'} cannot be read by orbax: {brief(error)}") from error
     return {name: tree["leaf"][key] for name, key in keys.items()}
-
-
-def _files(arrays: Path) -> dict[str, str]:
-    """SHA-256 of every file of orbax's: some of them no leaf's checksum knows, and none may crash its reader."""
-    found = {}
-    for path in sorted(path for path in arrays.rglob("*") if path.is_file()):
-        with open(path, "rb") as file:
-            found[str(path.relative_to(arrays))] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
-
-
-def _check_files(arrays: Path, expected: dict[str, str]) -> None:
-    """Raises CheckpointError unless every file is, bit for bit, the one that was written."""
-    try:
-        found = _files(arrays)
-    except OSError as error:
-        raise CheckpointError(f"{arrays} cannot be read: {_brief(error)}") from error
-    for file, sha256 in expected.items():
-        if found.get(file) != sha256:
-            leaf = re.fullmatch(r"leaf\.([^/]*)/.*", file)
-            what = f"`{unquote(leaf[1])}`" if leaf else "The checkpoint"
-            how = "is not what was written (SHA-256 differs)" if file in found else "is missing"
-            raise CheckpointError(
-                f"{what} is damaged: {arrays / file} {how}. Take an older checkpoint or another copy."
-            )
 
 
 @contextlib.contextmanager
@@ -224,32 +199,6 @@ def _json(config: dict) -> dict:
         return json.loads(json.dumps(config))
     except (TypeError, ValueError) as error:
         raise TypeError(f"`config` must be JSON (dicts, lists, strings, numbers, None): {error}.") from error
-
-
-def _seal(manifest: dict) -> bytes:
-    """The manifest as JSON, with its own SHA-256."""
-    text = json.dumps(manifest, sort_keys=True)
-    return json.dumps(manifest | {"sha256": _sha256(text)}, indent=1).encode()
-
-
-def _read_manifest(path: Path) -> dict:
-    """The manifest, if it is the one that was written."""
-    file = path / "manifest.json"
-    try:
-        manifest = json.loads(file.read_bytes())
-        sha256 = manifest.pop("sha256")
-        intact = sha256 == _sha256(json.dumps(manifest, sort_keys=True))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise CheckpointError(f"{file} is damaged: {_brief(error)}") from error
-    if not intact:
-        raise CheckpointError(f"{file} is damaged: its SHA-256 differs. Take an older checkpoint or another copy.")
-    if manifest["format"] != _FORMAT:
-        raise CheckpointError(f"{file} must have format {_FORMAT}, got {manifest['format']}: another version wrote it.")
-    return manifest
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _all(directory: Path) -> list[Path]:
@@ -293,12 +242,3 @@ def _remove(paths: list[Path]) -> None:
             (path / "manifest.json").unlink()
             durable.sync(path)
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _brief(error: Exception) -> str:
-    """What went wrong, in one line; of tensorstore's long ones the system's own words alone."""
-    number = re.search(r"os_error_code='(\d+)'", str(error))
-    if number:
-        return f"{os.strerror(int(number[1]))}."
-    first = str(error).strip().split("\n")[0]
-    return f"{type(error).__name__}: {first[:300]}."

@@ -10,6 +10,8 @@ come from `like`, the tree that is asked for, so nothing has to be unpickled.
 """
 
 import hashlib
+import os
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -21,6 +23,15 @@ from jaxtyping import PyTree
 
 class CheckpointError(ValueError):
     """A checkpoint or a weights file cannot be written, cannot be read, or is not what is asked for."""
+
+
+def brief(error: Exception) -> str:
+    """What went wrong, in one line; of tensorstore's long ones the system's own words alone."""
+    number = re.search(r"os_error_code='(\d+)'", str(error))
+    if number:
+        return f"{os.strerror(int(number[1]))}."
+    first = str(error).strip().split("\n")[0]
+    return f"{type(error).__name__}: {first[:300]}."
 
 
 class Record(NamedTuple):

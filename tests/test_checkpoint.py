@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from jaxrnn import GRU, LSTM, Elman, Stack
-from jaxrnn.checkpoint import CheckpointError, _seal, latest_step, read_config, restore, save
+from jaxrnn.checkpoint import CheckpointError, latest_step, read_config, restore, save
+from jaxrnn.manifest import seal
 from jaxrnn.train import init_state
 
 LSTM_PARAMS = LSTM(3, 4).init(jax.random.key(0))
@@ -284,7 +285,7 @@ def test_a_leaf_that_orbax_reads_as_another_number_is_an_error_that_names_it(tmp
     assert list(content) == ["format", "step", "config", "leaves", "files", "sha256"]
     del content["sha256"]
     content["leaves"]["w"][2] = content["leaves"]["b"][2]  # as if the arrays had changed on their way to the files
-    manifest.write_bytes(_seal(content))
+    manifest.write_bytes(seal(content))
     with pytest.raises(CheckpointError, match="`w` is damaged: its bytes"):
         restore(tmp_path, tree)
 
@@ -315,7 +316,7 @@ def test_arrays_that_orbax_cannot_read_are_an_error_that_names_them(copy):
     (manifest,) = copy.glob("*/manifest.json")
     content = json.loads(manifest.read_text())
     shutil.rmtree(manifest.parent / "arrays")
-    manifest.write_bytes(_seal({k: v for k, v in content.items() if k != "sha256"} | {"files": {}}))
+    manifest.write_bytes(seal({k: v for k, v in content.items() if k != "sha256"} | {"files": {}}))
     with pytest.raises(CheckpointError, match=r"arrays cannot be read by orbax: FileNotFoundError"):
         restore(copy, STATE)
 

@@ -25,7 +25,8 @@ LAYERS = [
     ("L4 models", "models generator decode beam teacher_forcing"),
     (
         "L5 use",
-        "train devices checkpoint durable leaves weights data pairs tasks plots testing commands __main__ memory_plots",
+        "train devices checkpoint manifest durable leaves weights data pairs tasks plots memory_plots testing commands "
+        "__main__",
     ),
 ]
 LEVEL = {name: level for level, (_, names) in enumerate(LAYERS) for name in names.split()}
