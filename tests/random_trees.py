@@ -1,7 +1,6 @@
 """Random trees of any arity, combs and single leaves among them, and their arrays."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn import Nodes, Tree, tree_from_nested
@@ -19,14 +18,8 @@ def random_tree(rng: np.random.Generator, leaves: int, arity: int = 2, *, unary:
     return tree_from_nested(items[0])
 
 
-def random_xs(key, forest, features: int, *, inner: bool = True) -> Nodes:
+def random_xs(seed: int, forest, features: int, *, inner: bool = True) -> Nodes:
     """Inputs of all places, those without a node too."""
-    first, second = jax.random.split(key)
-    leaves = jax.random.normal(first, (*forest.leaf.shape, features))
-    return Nodes(leaves, jax.random.normal(second, (*forest.place.shape, features)) if inner else None)
-
-
-def random_params(cell, seed: int = 0):
-    """Biases other than 0, too."""
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda a: a + jnp.asarray(0.3 * rng.standard_normal(a.shape)), cell.init(jax.random.key(0)))
+    leaves = rng.standard_normal((*forest.leaf.shape, features))
+    return jax.device_put(Nodes(leaves, rng.standard_normal((*forest.place.shape, features)) if inner else None))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_params import random_params
 
 from jaxrnn import (
     GRU,
@@ -24,7 +25,6 @@ from jaxrnn import (
     attend,
     dot_score,
     location_windows,
-    mask_from_lengths,
     masked_softmax,
     quiet,
     scaled_dot_score,
@@ -35,12 +35,15 @@ from jaxrnn import (
 from jaxrnn.attention_rules import compare_bwd, compared
 from jaxrnn.cells.noise import takes_noise
 from jaxrnn.models.attended import readings, state_of
+from jaxrnn.testing.host import host
 from jaxrnn.testing.problem import quick_jit
 
 QUERY, MEMORY, SOURCE, BATCH = 6, 6, 5, 3
-STATES = jax.random.normal(jax.random.key(1), (SOURCE, BATCH, MEMORY))
-QUERIES = jax.random.normal(jax.random.key(2), (BATCH, QUERY))
-MASK = mask_from_lengths(jnp.array([5, 2, 0]), SOURCE)
+RNG = np.random.default_rng(1)
+STATES, QUERIES = RNG.normal(size=(SOURCE, BATCH, MEMORY)), RNG.normal(size=(BATCH, QUERY))
+THERE = np.arange(SOURCE)[:, None] < [5, 2, 0]
+MASK = jax.device_put(THERE)
+SCORES = RNG.normal(size=(BATCH, 3, SOURCE))
 KINDS = {
     "additive": Attention(QUERY, MEMORY, "additive", units=4),
     "location": Attention(QUERY, MEMORY, "location", units=4, width=3),
@@ -54,19 +57,22 @@ KINDS = {
 every_kind = pytest.mark.parametrize("attention", KINDS.values(), ids=KINDS)
 
 
-def random_params(attention, seed=0):
-    """As `init` makes them, plus noise, so that nothing is 0."""
-    draw = np.random.default_rng(seed)
-    params = attention.init(jax.random.key(seed))
-    return jax.tree.map(lambda a: jnp.asarray(a + 0.3 * draw.normal(size=a.shape)), params)
-
-
-def read(attention, params, states, queries, mask, weights=None):
+def remembered(attention, params, states, mask=MASK):
     memory = attention.memory(params, states, mask=mask)
-    before = attention.no_reading(memory)
+    return memory, attention.no_reading(memory)
+
+
+@partial(jax.jit, static_argnums=0)
+def read(attention, params, states, queries, mask, weights=None):
+    memory, before = remembered(attention, params, states, mask)
     if weights is not None:
         before = before._replace(weights=weights, coverage=weights if attention.coverage else None)
     return attention.read(params, queries, memory, before)
+
+
+def weights_before(attention):
+    """Beyond a row's end nothing has been read."""
+    return np.asarray(quick_jit(masked_softmax)(SCORES[:, : attention.heads], THERE.T[:, None]))
 
 
 def by_hand(attention, p, states, query, weights):
@@ -84,7 +90,7 @@ def by_hand(attention, p, states, query, weights):
                 if p.score.location is not None:
                     for i, f in zip((-1, 0, 1), p.score.location, strict=True):
                         a += f * (weights[head, j + i] if 0 <= j + i < len(states) else 0)
-                e = p.score.v[head] @ jnp.tanh(a)
+                e = p.score.v[head] @ np.tanh(a)
             else:
                 e = q @ k / (np.sqrt(len(q)) if attention.score == "scaled" else 1)
             scores.append(e + (0 if p.score.coverage is None else p.score.coverage[head] * weights[head, j]))
@@ -97,14 +103,11 @@ def by_hand(attention, p, states, query, weights):
 
 @every_kind
 def test_a_reading_is_the_formula_of_the_paper(attention):
-    params = random_params(attention)
-    scores = jax.random.normal(jax.random.key(3), (BATCH, attention.heads, SOURCE))
-    weights = masked_softmax(scores, MASK.T[:, None])  # beyond a row's end nothing has been read
-    reading = jax.jit(partial(read, attention))(params, STATES, QUERIES, MASK, weights)
+    params = host(random_params(attention))
+    weights = weights_before(attention)
+    reading = host(read(attention, params, STATES, QUERIES, MASK, weights))
     for row, length in enumerate((5, 2)):
-        alpha, context = by_hand(
-            attention, params, STATES[:length, row], QUERIES[row], np.asarray(weights[row, :, :length])
-        )
+        alpha, context = by_hand(attention, params, STATES[:length, row], QUERIES[row], weights[row, :, :length])
         np.testing.assert_allclose(reading.weights[row, :, :length], alpha, atol=1e-12)
         np.testing.assert_allclose(reading.context[row], context, atol=1e-12)
         assert (reading.weights[row, :, length:] == 0).all()
@@ -122,22 +125,21 @@ def test_an_all_masked_row_reads_0_and_nan_in_padding_reaches_no_value_and_no_gr
 
         return jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)(params, states, queries)
 
-    (loss, reading), gradients = run(params, STATES, QUERIES)
+    (loss, reading), gradients = host(run(params, STATES, QUERIES))
     assert (reading.context[2] == 0).all() and (reading.weights[2] == 0).all()
-    padded = jnp.where(MASK[..., None], STATES, jnp.nan)
-    (same, _), others = run(params, padded, QUERIES)
+    padded = np.where(THERE[..., None], STATES, np.nan)
+    (same, _), others = host(run(params, padded, QUERIES))
     assert loss == same and all(map(np.array_equal, jax.tree.leaves(gradients), jax.tree.leaves(others)))
-    assert all(bool(jnp.isfinite(g).all()) for g in jax.tree.leaves(gradients))
-    assert (jnp.where(MASK[..., None], 0, gradients[1]) == 0).all() and (gradients[2][2] == 0).all()
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradients))
+    assert (gradients[1][~THERE] == 0).all() and (gradients[2][2] == 0).all()
 
 
 @every_kind
 def test_the_rule_of_a_reading_is_the_vjp_of_it(attention):
     params = random_params(attention)
-    memory = attention.memory(params, STATES, mask=MASK)
-    q = QUERIES if params.query is None else QUERIES @ params.query
-    weights = masked_softmax(jax.random.normal(jax.random.key(3), (BATCH, attention.heads, SOURCE)), MASK.T[:, None])
-    before = attention.no_reading(memory)
+    memory, before = quick_jit(remembered)(attention, params, STATES)
+    q = QUERIES if params.query is None else QUERIES @ np.asarray(params.query)
+    weights = weights_before(attention)
     before = before._replace(weights=weights, coverage=weights if attention.coverage else None)
 
     @quick_jit
@@ -161,53 +163,55 @@ def test_the_rule_of_a_reading_is_the_vjp_of_it(attention):
 
 def test_attention_over_one_position_returns_it():
     for attention in (KINDS["additive"], KINDS["scaled"]):
-        reading = read(attention, random_params(attention), STATES[:1], QUERIES, MASK[:1].at[:].set(True))
+        reading = read(attention, random_params(attention), STATES[:1], QUERIES, THERE[:1] | True)
         np.testing.assert_allclose(reading.context, STATES[0], atol=1e-12)
 
 
 def test_one_head_is_one_of_many_and_the_scaled_score_the_dot_score_of_a_shorter_query():
     """With identity projections two heads are two attentions over the halves."""
     attention = KINDS["scaled, three heads"]
-    eye = jnp.eye(QUERY)
-    params = attention.init(jax.random.key(0))._replace(query=eye, keys=eye, values=eye)
-    reading = read(attention, params, STATES, QUERIES, MASK)
+    eye = np.eye(QUERY)
+    params = random_params(attention)._replace(query=eye, keys=eye, values=eye)
+    reading = host(read(attention, params, STATES, QUERIES, MASK))
     half = Attention(2, 2, "dot")
     for head in range(3):
         part = slice(2 * head, 2 * head + 2)
-        alone = read(half, half.init(jax.random.key(0)), STATES[..., part], QUERIES[:, part] / np.sqrt(2), MASK)
+        alone = read(half, random_params(half), STATES[..., part], QUERIES[:, part] / np.sqrt(2), MASK)
         np.testing.assert_allclose(reading.context[:, part], alone.context, atol=1e-12)
 
 
 def test_the_scores_take_any_leading_axes():
-    keys = jax.random.normal(jax.random.key(4), (2, 3, SOURCE, 4))
-    query, v = jax.random.normal(jax.random.key(5), (2, 3, 4)), jnp.ones(4)
-    for score in (dot_score, scaled_dot_score, partial(additive_score, v=v)):
-        np.testing.assert_allclose(score(query, keys)[1, 2], score(query[1, 2], keys[1, 2]), atol=1e-12)
+    keys, query = RNG.normal(size=(2, 3, SOURCE, 4)), RNG.normal(size=(2, 3, 4))
+    for score in (dot_score, scaled_dot_score, partial(additive_score, v=jax.device_put(np.ones(4)))):
+        many, one = quick_jit(score)(query, keys), quick_jit(score)(query[1, 2], keys[1, 2])
+        np.testing.assert_allclose(np.asarray(many)[1, 2], one, atol=1e-12)
 
 
 def test_the_masked_softmax_is_that_of_the_positions_that_exist():
-    scores = jnp.array([1.0, 3.0, jnp.nan, jnp.inf])
-    mask = jnp.array([True, True, False, False])
-    np.testing.assert_allclose(masked_softmax(scores, mask)[:2], jax.nn.softmax(scores[:2]), atol=1e-15)
-    none = jnp.zeros(4, bool)
-    assert (jax.jacobian(masked_softmax)(scores, none) == 0).all() and (masked_softmax(scores, none) == 0).all()
+    scores, mask = np.array([1.0, 3.0, np.nan, np.inf]), np.array([True, True, False, False])
+    softmax = quick_jit(lambda scores, mask: (masked_softmax(scores, mask), jax.jacobian(masked_softmax)(scores, mask)))
+    np.testing.assert_allclose(
+        softmax(scores, mask)[0], [*np.exp(scores[:2]) / np.exp(scores[:2]).sum(), 0, 0], atol=1e-15
+    )
+    assert all((np.asarray(a) == 0).all() for a in softmax(scores, np.zeros(4, bool)))
 
 
 def test_windows_look_as_far_to_the_left_as_to_the_right():
-    weights = jnp.arange(1.0, 5)
-    np.testing.assert_array_equal(location_windows(weights, 3)[1], [1, 2, 3])
-    np.testing.assert_array_equal(location_windows(weights, 5)[0], [0, 0, 1, 2, 3])
-    np.testing.assert_array_equal(location_windows(weights, 1)[:, 0], weights)
+    weights = np.arange(1.0, 5)
+    three, five, one = (np.asarray(quick_jit(partial(location_windows, width=n))(weights)) for n in (3, 5, 1))
+    np.testing.assert_array_equal(three[1], [1, 2, 3])
+    np.testing.assert_array_equal(five[0], [0, 0, 1, 2, 3])
+    np.testing.assert_array_equal(one[:, 0], weights)
 
 
 def test_coverage_is_the_sum_of_all_weights_so_far():
     attention = Attention(QUERY, MEMORY, coverage=True)
     cell = Attending(GRU(2 + MEMORY, QUERY), attention, source=SOURCE)
-    params = cell.init(jax.random.key(0))
-    carry, total = cell.attend_to(params, STATES, mask=MASK), 0
-    for x in jnp.ones((3, BATCH, 2)):
-        carry, _ = unroll(cell, params, x[None], carry)
-        total = total + carry.reading.weights
+    params, xs = random_params(cell), jax.device_put(np.ones((1, BATCH, 2)))
+    carry, total = quick_jit(cell.attend_to)(params, STATES, mask=MASK), 0
+    for _ in range(3):
+        carry, _ = unroll(cell, params, xs, carry)
+        total = total + np.asarray(carry.reading.weights)
     np.testing.assert_allclose(carry.reading.coverage, total, atol=1e-12)
 
 
@@ -218,7 +222,7 @@ def test_the_memory_is_not_recorded_at_every_step(run):
     cell = Attending(LSTM(2 + memory, 6), Attention(6, memory, "general"), source=source)
     params = jax.eval_shape(cell.init, jax.random.key(0))
     shapes = [jax.ShapeDtypeStruct(shape, float) for shape in ((source, BATCH, memory), (time, BATCH, 2))]
-    mask = jnp.ones((time, BATCH), bool)
+    mask = jax.device_put(np.ones((time, BATCH), bool))
 
     def loss(params, states, xs):
         return jnp.sum(run(cell, params, xs, cell.attend_to(params, states), mask=mask)[1])
@@ -229,7 +233,7 @@ def test_the_memory_is_not_recorded_at_every_step(run):
     assert f"f64[{BATCH},1,{source},{memory}]" in text  # the search above looks for the right thing
 
 
-XS = jax.random.normal(jax.random.key(7), (3, BATCH, 2))
+XS = RNG.normal(size=(3, BATCH, 2))
 READS = Attention(QUERY, MEMORY)
 WITHIN = Attending(Dropout(LSTM(2 + MEMORY, QUERY), 0.5, "step"), READS, SOURCE)
 PLAIN = quiet(WITHIN)
@@ -246,7 +250,7 @@ AROUND = {
 @pytest.mark.parametrize("cell", AROUND.values(), ids=AROUND)
 def test_an_attending_cell_stands_anywhere_in_a_network_noise_within_and_around_it(cell):
     """Every member attends; the loop, the scan and the explicit gradient agree; `quiet` needs no noise."""
-    params, key = jax.jit(cell.init)(jax.random.key(0)), jax.random.key(1)
+    params, key = random_params(cell), jax.random.key(1)
 
     @quick_jit
     def run(params, states, x):
@@ -260,14 +264,18 @@ def test_an_attending_cell_stands_anywhere_in_a_network_noise_within_and_around_
 
         return gradient(unroll), gradient(unroll_bptt)
 
-    got, want = run(params, STATES, XS)
+    got, want = host(run(params, STATES, XS))
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-12), got, want)
     (_, (carry, ys)), _ = want
     for reading in readings(carry):  # each of them has read the states, none of the row without any
         np.testing.assert_allclose(reading.weights.sum(-1)[:, 0], [1, 1, 0], atol=1e-12)
     assert len(readings(carry)) == repr(cell).count("Attending(") and not readings(state_of(carry))
-    calm = unroll(quiet(cell), params, XS, attend(quiet(cell), params, STATES, mask=MASK))[1]
-    assert takes_noise(cell) == bool((calm != ys).any())
+
+    @quick_jit
+    def calm(params, states, x):
+        return unroll(quiet(cell), params, x, attend(quiet(cell), params, states, mask=MASK))[1]
+
+    assert takes_noise(cell) == bool((np.asarray(calm(params, STATES, XS)) != ys).any())
 
 
 @pytest.mark.parametrize(
@@ -278,15 +286,15 @@ def test_an_attending_cell_stands_anywhere_in_a_network_noise_within_and_around_
             lambda p: unroll(AROUND["dropout within"], p, with_noise(jax.random.key(0), XS.astype(int))),
             "floating dtype",
         ),
-        (lambda p: unroll(Leaky(PLAIN, 0.5), LeakyParams(p, jnp.ones(1)), XS), "to be leaky; .* wrap that one"),
+        (lambda p: unroll(Leaky(PLAIN, 0.5), LeakyParams(p, np.ones(1)), XS), "to be leaky; .* wrap that one"),
         (lambda p: unroll(Zoneout(PLAIN, 0.5), p, with_noise(jax.random.key(0), XS)), "zoned out; .* wrap that one"),
         (lambda p: LayerNorm(PLAIN), "got Attending.* wrap that one"),
-        (lambda p: attend(GRU(2, 3), GRU(2, 3).init(jax.random.key(0)), STATES), "`cell` must have an Attending in it"),
+        (lambda p: attend(GRU(2, 3), random_params(GRU(2, 3)), STATES), "`cell` must have an Attending in it"),
     ],
 )
 def test_missing_noise_and_what_cannot_stand_around_an_attending_cell_are_named(call, message, without_beartype):
     with pytest.raises(TypeError, match=message):
-        call(WITHIN.init(jax.random.key(0)))
+        call(random_params(WITHIN))
 
 
 @pytest.mark.parametrize(
@@ -301,7 +309,7 @@ def test_missing_noise_and_what_cannot_stand_around_an_attending_cell_are_named(
         (lambda: read(KINDS["dot"], random_params(KINDS["dot"]), STATES[..., :2], QUERIES, MASK), "`states` must"),
         (lambda: read(KINDS["dot"], random_params(KINDS["dot"]), STATES, QUERIES[:, :2], MASK), "`query` must have"),
         (lambda: read(KINDS["dot"], random_params(KINDS["dot"]), STATES, QUERIES[:1], MASK), "`query` must have shape"),
-        (lambda: read(KINDS["dot"], random_params(KINDS["dot"]), STATES, QUERIES, MASK[:2]), "`mask` must have shape"),
+        (lambda: read(KINDS["dot"], random_params(KINDS["dot"]), STATES, QUERIES, THERE[:2]), "`mask` must have shape"),
     ],
 )
 def test_bad_input_is_named(call, message, without_beartype):
@@ -312,4 +320,4 @@ def test_bad_input_is_named(call, message, without_beartype):
 def test_a_memory_of_another_length_is_named(without_beartype):
     cell = Attending(GRU(2 + MEMORY, QUERY), KINDS["dot"], source=4)
     with pytest.raises(ValueError, match="`states` must have source=4 positions, got 5"):
-        cell.attend_to(cell.init(jax.random.key(0)), STATES)
+        cell.attend_to(random_params(cell), STATES)

@@ -4,23 +4,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_params import random_params
 
 from jaxrnn import GRU, LSTM, DeepInput, DeepOutput, DeepTransition, Elman, Jordan, LayerNorm, unroll
 from jaxrnn.cells.layer_norm import normalise
+from jaxrnn.testing.host import host, zeros
+from jaxrnn.testing.problem import initial_carry
 
 TIME, BATCH, INPUT, HIDDEN = 5, 3, 2, 4
-XS = jax.random.normal(jax.random.key(0), (TIME, BATCH, INPUT))
+XS = jax.device_put(np.random.default_rng(0).normal(size=(TIME, BATCH, INPUT)))
 NORMALISED = {
     "elman": LayerNorm(Elman(INPUT, HIDDEN)),
     "relu": LayerNorm(Elman(INPUT, HIDDEN, "relu")),
     "lstm": LayerNorm(LSTM(INPUT, HIDDEN)),
     "gru": LayerNorm(GRU(INPUT, HIDDEN, "after")),
 }
-
-
-def random_params(cell):
-    draw = np.random.default_rng(2)
-    return jax.tree.map(lambda a: jnp.asarray(a + 0.3 * draw.normal(size=a.shape)), cell.init(jax.random.key(1)))
 
 
 def ln(a, gain):
@@ -54,7 +52,7 @@ def test_layer_norm_is_the_equations_of_the_paper(name):
     cell = NORMALISED[name]
     params = random_params(cell)
     p = jax.tree.map(np.asarray, params)
-    carry = jax.tree.map(lambda a: a + 0.3, cell.initial_carry(params, (BATCH,)))
+    carry = jax.device_put(jax.tree.map(lambda a: a + 0.3, host(initial_carry(cell, params, (BATCH,)))))
     state, want = tuple(map(np.asarray, jax.tree.leaves(carry))), []
     for x in np.asarray(XS):
         state = equations(name, p, x, state)
@@ -65,17 +63,17 @@ def test_layer_norm_is_the_equations_of_the_paper(name):
 
 
 def test_normalised_numbers_have_mean_0_and_variance_1():
-    a = normalise(3 + 7 * jax.random.normal(jax.random.key(0), (5, 100)), jnp.ones(100))
+    a = np.asarray(jax.jit(normalise)(3 + 7 * np.random.default_rng(0).normal(size=(5, 100)), np.ones(100)))
     np.testing.assert_allclose(a.mean(-1), 0, atol=1e-12)
     np.testing.assert_allclose(a.var(-1), 1, rtol=1e-5)
-    assert (normalise(jnp.full((3, 4), 2.0), jnp.ones(4)) == 0).all()  # no variance: 0, not 0/0
+    assert (np.asarray(jax.jit(normalise)(np.full((3, 4), 2.0), np.ones(4))) == 0).all()  # no variance: 0, not 0/0
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 def test_the_scale_of_the_weights_does_not_matter(name):
     """§5.1 of the paper: invariance under re-scaling of W and of U, each by its own factor."""
     cell = NORMALISED[name]
-    params = random_params(cell)
+    params = host(random_params(cell))
     large = params._replace(cell=params.cell._replace(u=params.cell.u * 1e4, w=params.cell.w * 1e4))
     larger = params._replace(cell=params.cell._replace(u=params.cell.u * 1e7, w=params.cell.w * 1e6))
     np.testing.assert_allclose(unroll(cell, larger, XS)[1], unroll(cell, large, XS)[1], atol=1e-6)
@@ -109,7 +107,7 @@ def test_the_three_transitions_are_the_plain_network_around_mlps(skip):
     for x in np.asarray(XS):
         h = np.tanh(b + mlp(into, x) @ u + (mlp(between, h) + (h if skip else 0)) @ w)
         want.append(mlp(output, h))
-    carry, ys = unroll(cell, params, XS, jnp.full((BATCH, HIDDEN), 0.3))
+    carry, ys = unroll(cell, params, XS, np.full((BATCH, HIDDEN), 0.3))
     np.testing.assert_allclose(ys, want, atol=1e-12)
     np.testing.assert_allclose(carry, h, atol=1e-12)
 
@@ -119,10 +117,12 @@ def test_the_skip_connection_is_the_identity_beside_the_mlp():
     plain = Elman(INPUT, HIDDEN)
     for skip in (True, False):
         cell = DeepTransition(plain, (6,), skip)
-        params = cell.init(jax.random.key(0))
-        shut = params._replace(layers=jax.tree.map(jnp.zeros_like, params.layers))
-        jacobian = jax.jacobian(lambda h, cell=cell, shut=shut: unroll(cell, shut, XS, h)[0].sum(0))(
-            jnp.full((BATCH, HIDDEN), 0.1)
+        params = random_params(cell)
+        shut = params._replace(layers=zeros(params.layers))
+        jacobian = np.asarray(
+            jax.jit(jax.jacobian(lambda h, cell=cell, shut=shut: unroll(cell, shut, XS, h)[0].sum(0)))(
+                np.full((BATCH, HIDDEN), 0.1)
+            )
         )
         if skip:
             np.testing.assert_allclose(unroll(cell, shut, XS)[1], unroll(plain, params.cell, XS)[1], atol=1e-12)
@@ -133,12 +133,12 @@ def test_the_skip_connection_is_the_identity_beside_the_mlp():
 
 def test_the_skip_connection_keeps_the_gradient_that_a_deep_transition_loses():
     """‖∂h(T)/∂h(0)‖ over 60 steps with three more layers in each: the paths without the skip are four times as long."""
-    xs = jnp.zeros((60, INPUT))
+    xs = jax.device_put(np.zeros((60, INPUT)))
 
     def gradient(skip):
         cell = DeepTransition(Elman(INPUT, 16), (16, 16), skip)
-        params = cell.init(jax.random.key(0))
-        return jnp.linalg.norm(jax.jit(jax.jacobian(lambda h: unroll(cell, params, xs, h)[0]))(jnp.full(16, 0.1)))
+        params = jax.jit(cell.init)(jax.random.key(0))
+        return np.linalg.norm(jax.jit(jax.jacobian(lambda h: unroll(cell, params, xs, h)[0]))(np.full(16, 0.1)))
 
     assert gradient(True) > 100 * gradient(False)
 
@@ -146,10 +146,11 @@ def test_the_skip_connection_keeps_the_gradient_that_a_deep_transition_loses():
 def test_in_an_lstm_the_memory_goes_past_the_mlp():
     cell = DeepTransition(LSTM(INPUT, HIDDEN), (6,))
     params = random_params(cell)
-    carry = jax.tree.map(lambda a: a + 0.3, cell.initial_carry(params, (BATCH,)))
+    carry = jax.tree.map(lambda a: a + 0.3, host(initial_carry(cell, params, (BATCH,))))
     p = jax.tree.map(np.asarray, params.layers)
-    moved = carry._replace(h=jnp.asarray(mlp(p, np.asarray(carry.h))))
-    got, want = unroll(cell, params, XS[:1], carry)[0], unroll(LSTM(INPUT, HIDDEN), params.cell, XS[:1], moved)[0]
+    x = jax.device_put(np.asarray(XS)[:1])
+    moved = carry._replace(h=mlp(p, carry.h))
+    got, want = unroll(cell, params, x, carry)[0], unroll(LSTM(INPUT, HIDDEN), params.cell, x, moved)[0]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), got, want)
 
 
@@ -157,7 +158,7 @@ def test_the_mlp_of_the_input_is_not_in_the_loop():
     from jaxrnn.testing import loops
 
     cell = DeepInput(Elman(4, HIDDEN), (INPUT, 3, 4))
-    assert [loop.dots for loop in loops(lambda p: unroll(cell, p, XS), cell.init(jax.random.key(0)))] == [1]
+    assert [loop.dots for loop in loops(lambda p: unroll(cell, p, XS), random_params(cell))] == [1]
 
 
 def test_bad_sizes_are_named(without_beartype):
@@ -169,7 +170,7 @@ def test_bad_sizes_are_named(without_beartype):
         DeepTransition(Elman(INPUT, HIDDEN), (3, 0))
     wrong = DeepInput(Elman(INPUT, HIDDEN), (INPUT, 3))
     with pytest.raises(ValueError, match="trailing size input_size=2"):
-        unroll(wrong, wrong.init(jax.random.key(0)), XS)
+        unroll(wrong, random_params(wrong), XS)
     wrong = DeepOutput(Elman(INPUT, HIDDEN), (3, 5))
     with pytest.raises(ValueError, match="`y` must have trailing size size=3"):
-        unroll(wrong, wrong.init(jax.random.key(0)), XS)
+        unroll(wrong, random_params(wrong), XS)

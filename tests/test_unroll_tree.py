@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 from jaxtyping import Array
-from random_trees import random_params, random_tree, random_xs
+from random_params import random_params
+from random_trees import random_tree, random_xs
 
 from jaxrnn import (
     LSTM,
@@ -34,6 +35,7 @@ from jaxrnn import (
     unroll_tree_python,
 )
 from jaxrnn.testing import loops
+from jaxrnn.testing.host import host
 from jaxrnn.testing.problem import quick_jit
 
 INPUT, HIDDEN, ARITY = 2, 3, 3
@@ -120,7 +122,7 @@ def test_one_loop_is_the_recursion_in_values_and_gradients(cell, inner):
         want = gradients(lambda *a: unroll_tree_python(cell, a[0], TREES, a[1]), params, xs)
         return want, [gradients(partial(_swap, run, cell), params, xs) for run in (unroll_tree, unroll_tree_bpts)]
 
-    want, got = all_three(random_params(cell), random_xs(jax.random.key(1), FOREST, INPUT, inner=inner))
+    want, got = all_three(random_params(cell), random_xs(1, FOREST, INPUT, inner=inner))
     for one in got:
         all_close(one, want)
 
@@ -141,7 +143,7 @@ def test_a_user_s_cell_with_a_learned_missing_child_and_a_state_of_several_kinds
             gradients(lambda *a, r=r: r(cell, a[0], forest, a[1]), params, xs) for r in (unroll_tree, unroll_tree_bpts)
         ]
 
-    params, xs = random_params(cell), random_xs(jax.random.key(2), forest, INPUT)
+    params, xs = random_params(cell), random_xs(2, forest, INPUT)
     got = both(forest, params, xs)
     all_close(got[1], got[0])
     all_close(got[0][0][1], unroll_tree_python(cell, params, full, xs))
@@ -152,7 +154,7 @@ def test_a_user_s_cell_with_a_learned_missing_child_and_a_state_of_several_kinds
 
 def test_what_stands_where_there_is_no_node_is_never_seen():
     cell, params = CELLS["nary"], random_params(CELLS["nary"])
-    xs = random_xs(jax.random.key(1), FOREST, INPUT)
+    xs = random_xs(1, FOREST, INPUT)
     there = Nodes(FOREST.leaf, FOREST.place < FOREST.node.size)
 
     @quick_jit
@@ -161,7 +163,7 @@ def test_what_stands_where_there_is_no_node_is_never_seen():
 
     clean, there = jax.device_get((both(params, xs), there))
     for padding in (0.0, 1e6, jnp.nan, jnp.inf):
-        dirty = jax.tree.map(lambda x, t, p=padding: jnp.where(t[..., None], x, p), xs, there)
+        dirty = jax.tree.map(lambda x, t, p=padding: np.where(t[..., None], x, p), host(xs), there)
         jax.tree.map(np.testing.assert_array_equal, both(params, dirty), clean)
     for (_, (carry, ys)), (_, dxs) in clean:
         for array, mask in zip((*ys, *dxs), (*there, *there), strict=True):
@@ -171,16 +173,18 @@ def test_what_stands_where_there_is_no_node_is_never_seen():
 
 def test_a_node_that_is_not_finite_is_its_own_tree_s_affair():
     cell, params = CELLS["child_sum"], random_params(CELLS["child_sum"])
-    xs = random_xs(jax.random.key(1), FOREST, INPUT)
-    clean, _ = unroll_tree(cell, params, FOREST, xs)
-    carry, ys = unroll_tree(cell, params, FOREST, xs._replace(leaves=xs.leaves.at[0, 0].set(jnp.nan)))
+    xs = random_xs(1, FOREST, INPUT)
+    leaves = np.array(xs.leaves)
+    leaves[0, 0] = np.nan
+    run = jax.jit(partial(_swap, unroll_tree, cell))
+    (clean, _), (carry, ys) = (host(run(params, xs._replace(leaves=a))) for a in (xs.leaves, leaves))
     np.testing.assert_array_equal(carry.h[1:], clean.h[1:])
-    assert jnp.isnan(carry.h[0]).all() and not jnp.isnan(ys.leaves[:, 1:]).any()
+    assert np.isnan(carry.h[0]).all() and not np.isnan(ys.leaves[:, 1:]).any()
 
 
 def test_the_width_of_a_step_changes_nothing():
     cell, params = CELLS["nary"], random_params(CELLS["nary"])
-    xs = random_xs(jax.random.key(1), FOREST, INPUT)
+    xs = random_xs(1, FOREST, INPUT)
     sizes = {"inner": FOREST.shape.inner, "leaves": FOREST.shape.leaves}
     wanted = unroll_tree(cell, params, FOREST, xs)
     for width in (1, 7):
@@ -190,7 +194,7 @@ def test_the_width_of_a_step_changes_nothing():
 
 
 def test_order_matters_to_the_n_ary_cell_and_not_to_the_child_sum():
-    xs = jax.random.normal(jax.random.key(0), (3, 1, INPUT))
+    xs = jax.device_put(np.random.default_rng(0).normal(size=(3, 1, INPUT)))
     same, other = (pack([Tree((order,), (0, 1, 2), (None,))]) for order in ((0, 1, 2), (2, 0, 1)))
     for cell, wanted in ((CELLS["child_sum"], True), (CELLS["nary"], False)):
         a, b = (unroll_tree(cell, random_params(cell), forest, xs)[0].h for forest in (same, other))
@@ -206,7 +210,8 @@ def chain(time: int) -> Tree:
 def test_on_a_chain_a_tree_lstm_is_the_lstm(cell):
     """Law 15, values and gradients: a right comb whose left children are the inputs."""
     time, line = 5, LSTM(INPUT, HIDDEN)
-    forest, xs = pack([chain(time)] * 2, inner=time - 1), jax.random.normal(jax.random.key(0), (time, 2, INPUT))
+    forest = pack([chain(time)] * 2, inner=time - 1)
+    xs = np.random.default_rng(0).normal(size=(time, 2, INPUT))
 
     def as_line(params):
         if isinstance(params, LSTMParams):
@@ -228,7 +233,8 @@ def test_on_a_chain_a_tree_lstm_is_the_lstm(cell):
 def test_a_right_comb_is_the_sequential_network():
     """Law 15: with W₁ = I a comb is Elman's network, which reads from the end and starts at the last leaf."""
     time, cell, line = 6, TreeElman(INPUT, HIDDEN), Elman(INPUT, HIDDEN)
-    forest, xs = pack([right_comb(time)], inner=time - 1), jax.random.normal(jax.random.key(0), (time, 1, INPUT))
+    forest = pack([right_comb(time)], inner=time - 1)
+    xs = np.random.default_rng(0).normal(size=(time, 1, INPUT))
     given = random_params(cell)
 
     def on_tree(weights, xs):
@@ -245,7 +251,7 @@ def test_a_right_comb_is_the_sequential_network():
     def both(weights, xs):
         return gradients(on_tree, weights, xs), gradients(on_line, weights, xs)
 
-    all_close(*both((given.u, given.w[1], given.b), xs))
+    all_close(*both((given.u, np.asarray(given.w)[1], given.b), xs))
 
 
 def trip_counts(function, *args):
@@ -264,8 +270,8 @@ def trip_counts(function, *args):
 def test_the_depth_of_a_balanced_tree_is_the_logarithm_of_its_length(leaves, steps):
     """Section 5, item 3, in the program: one loop forwards and one backwards, of ⌈log₂ τ⌉ steps."""
     cell = TreeElman(INPUT, HIDDEN)
-    params, forest = cell.init(jax.random.key(0)), pack([balanced_tree(leaves)] * 3, width="level")
-    xs = jnp.ones((forest.shape.leaves, 3, INPUT))
+    params, forest = random_params(cell), pack([balanced_tree(leaves)] * 3, width="level")
+    xs = jax.device_put(np.ones((forest.shape.leaves, 3, INPUT)))
     run = lambda p: unroll_tree_bpts(cell, p, forest, xs)[0].sum()  # noqa: E731
     assert trip_counts(run, params) == [steps] and trip_counts(jax.grad(run), params) == [steps, steps]
     assert trip_counts(lambda p: unroll_tree(cell, p, forest, xs), params) == [steps]
@@ -275,8 +281,8 @@ def test_the_depth_of_a_balanced_tree_is_the_logarithm_of_its_length(leaves, ste
 
 @every_cell
 def test_the_explicit_loop_carries_no_weights_and_multiplies_as_often_as_a_step(cell):
-    shapes = {leaf.shape for leaf in jax.tree.leaves(cell.init(jax.random.key(0)))}
-    params, xs = cell.init(jax.random.key(0)), random_xs(jax.random.key(0), FOREST, INPUT)
+    shapes = {leaf.shape for leaf in jax.tree.leaves(random_params(cell))}
+    params, xs = random_params(cell), random_xs(0, FOREST, INPUT)
 
     def loss(params):
         return jax.tree.leaves(unroll_tree_bpts(cell, params, FOREST, xs)[0])[0].sum()
@@ -289,8 +295,9 @@ def test_the_explicit_loop_carries_no_weights_and_multiplies_as_often_as_a_step(
 
 def test_higher_derivatives_and_forward_mode():
     cell, tree = TreeElman(1, 2), pack([right_comb(3)])
-    params, xs = random_params(cell), jax.random.normal(jax.random.key(0), (3, 1, 1))
+    params, xs = random_params(cell), np.random.default_rng(0).normal(size=(3, 1, 1))
 
+    @jax.jit
     def run(params, xs):
         return unroll_tree(cell, *jax.tree.map(jnp.asarray, (params, tree, xs)))[0]
 
@@ -303,10 +310,7 @@ def test_higher_derivatives_and_forward_mode():
 def test_hundreds_of_different_batches_compile_a_handful_of_times(sizes, most):
     rng, traced = np.random.default_rng(0), []
     cell = TreeElman(INPUT, HIDDEN)
-    params, trees = (
-        cell.init(jax.random.key(0)),
-        [random_tree(rng, int(n), unary=False) for n in rng.integers(1, 64, 40)],
-    )
+    params, trees = random_params(cell), [random_tree(rng, int(n), unary=False) for n in rng.integers(1, 64, 40)]
 
     @jax.jit
     def run(forest, xs):
@@ -322,19 +326,20 @@ def test_hundreds_of_different_batches_compile_a_handful_of_times(sizes, most):
 
 def test_a_batch_is_its_trees_alone_and_vmap_over_inputs_is_a_loop():
     cell, params = CELLS["nary"], random_params(CELLS["nary"])
-    xs = random_xs(jax.random.key(1), FOREST, INPUT)
-    several = jax.tree.map(lambda x: jnp.stack([x, -x, 2 * x]), xs)
-    together = jax.vmap(lambda x: unroll_tree_bpts(cell, params, FOREST, x))(several)
+    xs = random_xs(1, FOREST, INPUT)
+    several = jax.tree.map(lambda x: np.stack([x, -x, 2 * x]), host(xs))
+    run = partial(_swap, unroll_tree_bpts, cell, params)
+    together, alone = host(jax.jit(jax.vmap(run))(several)), jax.jit(run)
     for n in range(3):
-        one = unroll_tree_bpts(cell, params, FOREST, jax.tree.map(lambda x, n=n: x[n], several))
+        one = alone(jax.tree.map(lambda x, n=n: x[n], several))
         all_close(jax.tree.map(lambda a, n=n: a[n], together), one)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @every_cell
 def test_states_are_at_least_float32_and_gradients_have_the_parameters_dtype(cell, dtype):
-    params = jax.tree.map(lambda a: a.astype(dtype), cell.init(jax.random.key(0)))
-    xs = jax.tree.map(lambda a: a.astype(dtype), random_xs(jax.random.key(0), FOREST, INPUT))
+    params = jax.tree.map(lambda a: a.astype(dtype), host(random_params(cell)))
+    xs = jax.device_put(jax.tree.map(lambda a: a.astype(dtype), host(random_xs(0, FOREST, INPUT))))
 
     def loss(run, params):
         carry, ys = run(cell, params, FOREST, xs)
@@ -348,7 +353,7 @@ def test_states_are_at_least_float32_and_gradients_have_the_parameters_dtype(cel
 
 def test_bad_arguments_are_named(without_beartype):
     cell = CELLS["nary"]
-    params, xs = cell.init(jax.random.key(0)), random_xs(jax.random.key(0), FOREST, INPUT)
+    params, xs = random_params(cell), random_xs(0, FOREST, INPUT)
     for run in (unroll_tree, unroll_tree_bpts):
         with pytest.raises(TypeError, match="`cell` must have arity, init, initial_carry, project, leaf and step_tree"):
             run(LSTM(INPUT, HIDDEN), params, FOREST, xs)
@@ -366,9 +371,9 @@ def test_bad_arguments_are_named(without_beartype):
             run(cell, params, FOREST, xs.leaves.astype(int))
         wide = pack([balanced_tree(5), tree_from_nested((1, 2, 3, 4, 5))])
         with pytest.raises(TreeError, match=r"`forest`, tree 1, has 5 children at a node; Nary.* takes at most 4"):
-            run(cell, params, wide, jnp.ones((5, 2, INPUT)))
+            run(cell, params, wide, np.ones((5, 2, INPUT)))
         with pytest.raises(TreeError, match="`forest` has room for 5 children at a node"):
-            jax.eval_shape(lambda f, run=run: run(cell, params, f, jnp.ones((5, 2, INPUT))), wide)
+            jax.eval_shape(lambda f, run=run: run(cell, params, f, np.ones((5, 2, INPUT))), wide)
     for make in (TreeElman, NaryTreeLSTM):
         for sizes in ((0, 1, 1), (1, 0, 1), (1, 1, 0)):
             with pytest.raises(ValueError, match="must be an integer of at least 1"):
