@@ -1,7 +1,6 @@
 """Layer normalisation against the equations of its paper, and MLPs in the three transitions."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from random_params import random_params
