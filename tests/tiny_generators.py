@@ -5,7 +5,8 @@ import itertools
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
+from random_params import random_params
 
 from jaxrnn import GRU, LSTM, Elman, EndSymbol, StopRule, StopUnit, SymbolModel, log_likelihood
 
@@ -45,23 +46,19 @@ def likelihood(model: SymbolModel, params: Any, symbols, lengths, stopped) -> ja
 
 @functools.cache
 def make(rule: str, seed: int = 0, bound: int = BOUND) -> Case:
-    """Weights half as large again as `init` makes them, so that no two sequences are about as likely."""
+    """Weights twice as large as `init` makes them, so that no two sequences are about as likely."""
     cell = {"end symbol": Elman(4, 5), "stop unit": LSTM(4, 5), "predicted length": GRU(4, 5)}[rule]
     longest = bound if rule == "predicted length" else None
     model = SymbolModel(cell, VOCABULARY, 4, 5, stop_unit=rule == "stop unit", longest=longest)
-    key, length_key = jax.random.split(jax.random.key(seed))
-    params = jax.tree.map(lambda leaf: 1.5 * leaf, jax.jit(model.init)(key))
-    if longest is not None:
-        params = params._replace(length_logits=jax.random.normal(length_key, (longest,)))
-    return Case(model, params)
+    return Case(model, random_params(model, seed, scale=0.8))
 
 
 class Everything(NamedTuple):
     """All sequences of up to `bound` symbols, stopped and, at the bound, not; one a row."""
 
-    symbols: jax.Array
-    lengths: jax.Array
-    stopped: jax.Array
+    symbols: np.ndarray
+    lengths: np.ndarray
+    stopped: np.ndarray
 
     def key(self, row: int) -> tuple[tuple[int, ...], bool]:
         """What makes the row different from every other."""
@@ -79,4 +76,4 @@ def every_sequence(bound: int = BOUND) -> Everything:
     ]
     symbols = [[*word, *[-1] * (bound - len(word))] for word, _ in rows]
     lengths, stopped = [len(word) for word, _ in rows], [stopped for _, stopped in rows]
-    return Everything(jnp.array(symbols).T, jnp.array(lengths), jnp.array(stopped))
+    return Everything(np.array(symbols).T, np.array(lengths), np.array(stopped))
