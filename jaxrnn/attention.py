@@ -34,6 +34,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from jaxrnn.checks import check_choice, check_features, check_positive, check_shape, check_steps
@@ -220,7 +221,7 @@ class Attention:
         """Nothing read yet: c, α and the coverage are 0."""
         weights = jnp.zeros(memory.keys.shape[:-1], memory.keys.dtype)
         context = jnp.zeros((*memory.mask.shape[:-1], self.context_size), memory.values.dtype)
-        return Reading(context, weights, weights if self.coverage else None)
+        return Reading(context, weights, jnp.zeros_like(weights) if self.coverage else None)
 
     def read(self, params: AttentionParams, query: Float[Array, "*batch query"], memory: Memory, before: Reading):
         """One step: α and c for one q a row.
@@ -251,14 +252,14 @@ class Attention:
         coverage: Float[Array, "*batch heads source"] | None,
     ) -> Reading:
         """`read` of a query that is projected already: all that is left is the score, the softmax and the mean."""
-        q = q.reshape(*q.shape[:-1], self.heads, -1)
+        q = q.reshape(*q.shape[:-1], self.heads, q.shape[-1] // self.heads)
         scores = self._scores(params, q, memory.keys, weights)
         if params.coverage is not None and coverage is not None:
             scores = scores + params.coverage[..., None] * coverage
         weights = masked_softmax(scores, memory.mask[..., None, :])
         context = jnp.matmul(weights[..., None, :], memory.values)[..., 0, :]
         coverage = None if coverage is None else coverage + weights
-        return Reading(context.reshape(*context.shape[:-2], -1), weights, coverage)
+        return Reading(lax.collapse(context, -2), weights, coverage)
 
     def _scores(self, params: ScoreParams, q: Array, keys: Array, weights: Array) -> Array:
         if params.v is None:
@@ -269,5 +270,5 @@ class Attention:
 
     def _cut(self, array: Array) -> Array:
         """`[source, *batch, units]` → `[*batch, heads, source, units/heads]`."""
-        parts = array.reshape(*array.shape[:-1], self.heads, -1).astype(accumulator(array.dtype))
-        return jnp.moveaxis(parts, 0, -2)
+        parts = array.reshape(*array.shape[:-1], self.heads, array.shape[-1] // self.heads)
+        return jnp.moveaxis(parts.astype(accumulator(array.dtype)), 0, -2)

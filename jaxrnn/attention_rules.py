@@ -65,8 +65,8 @@ def compare_bwd(
       saved: as from `compared`.
       dreading: ∇c, ∇α and ∇ of the coverage.
     """
-    heads = (*saved.q.shape[:-1], attention.heads, -1)
-    dcontext, alpha = dreading.context.reshape(heads), saved.weights
+    alpha = saved.weights
+    dcontext = dreading.context.reshape(*alpha.shape[:-1], memory.values.shape[-1])
     dalpha = dreading.weights + jnp.matmul(memory.values, dcontext[..., None])[..., 0]
     dalpha = dalpha if dreading.coverage is None else dalpha + dreading.coverage
     de = alpha * (dalpha - jnp.sum(alpha * dalpha, axis=-1, keepdims=True))
@@ -81,7 +81,7 @@ def compare_bwd(
 
 def _score_bwd(attention: Attention, params: ScoreParams, saved: Compared, keys: Array, de: Array):
     """∇e → ∇ of the score's parameters, of q, of the keys, and of α⁻."""
-    q, before = saved.q.reshape(*saved.q.shape[:-1], attention.heads, -1), jnp.zeros_like(de)
+    q, before = saved.q.reshape(*de.shape[:-1], keys.shape[-1]), jnp.zeros_like(de)
     if params.v is None:
         de = de / math.sqrt(q.shape[-1]) if attention.score == "scaled" else de
         return ScoreParams(), _sum(de, keys), de[..., None] * q[..., None, :], before

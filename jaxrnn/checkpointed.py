@@ -152,7 +152,7 @@ def nested(segment: Callable, combine: Callable, lengths: tuple[int, ...], carry
 
 def join(outs: PyTree, rest: PyTree | None) -> PyTree:
     """Outputs `[segments, steps, ...]`, and those of the shorter segment at the end, as `[time, ...]`."""
-    outs = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), outs)
+    outs = jax.tree.map(lambda a: lax.collapse(a, 0, 2), outs)
     return outs if rest is None else jax.tree.map(lambda a, b: jnp.concatenate([a, b]), outs, rest)
 
 

@@ -63,7 +63,7 @@ class Layout(NamedTuple):
             if self.kind == "blocks":
                 parts = [array[..., slot] for slot in range(array.shape[-1])]
             else:
-                row = array.reshape(*array.shape[:-2], -1)
+                row = lax.collapse(array, -2)
                 ends = [sum(math.prod(self.features[i]) for i in group[: n + 1]) for n in range(len(group))]
                 parts = jnp.split(row, ends[:-1], axis=-1)
             for i, part in zip(group, parts, strict=True):

@@ -122,7 +122,7 @@ def _in_blocks(total: Callable, arrays: tuple) -> Array:
     if steps >= time:
         return total(*arrays)
     steps = max(n for n in range(1, steps + 1) if time % n == 0)
-    blocks = jax.tree.map(lambda a: a.reshape(-1, steps, *a.shape[1:]), arrays)
+    blocks = jax.tree.map(lambda a: a.reshape(time // steps, steps, *a.shape[1:]), arrays)
     block = jax.checkpoint(lambda block: total(*block), prevent_cse=False)
     return jnp.sum(lax.scan(lambda _, at: (None, block(at)), None, blocks)[1])
 

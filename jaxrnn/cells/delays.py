@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from jaxrnn.cells.elman import ACTIVATIONS
@@ -122,7 +123,7 @@ class Delays:
         _, derivative = ACTIVATIONS[self.activation]
         _, h = residual
         dz = derivative(h) * (dcarry.h + dy)
-        dread = matmul_transposed(dz, self._w(params)).reshape(*dz.shape[:-1], -1, self.hidden_size)
+        dread = matmul_transposed(dz, self._w(params)).reshape(*dz.shape[:-1], *params.w.shape[:2])
         dwindow = jnp.concatenate([dcarry.past, jnp.zeros_like(dz)[..., None, :]], axis=-2)
         dwindow = dwindow.at[..., self._places(), :].add(dread)
         return DelaysCarry(dwindow[..., 0, :], dwindow[..., 1:, :]), dz, dz
@@ -137,7 +138,7 @@ class Delays:
         """All W_d side by side, so that a step is one product."""
         f, _ = ACTIVATIONS[self.activation]
         window = jnp.concatenate([carry.h[..., None, :], carry.past], axis=-2)
-        read = window[..., self._places(), :].reshape(*carry.h.shape[:-1], -1)
+        read = lax.collapse(window[..., self._places(), :], -2)
         h = f(z + matmul(read, self._w(params)))
         return (DelaysCarry(h, window[..., :-1, :]), h), (read, h)
 

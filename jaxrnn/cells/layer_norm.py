@@ -93,8 +93,8 @@ class LayerNorm:
             case Elman():
                 return LayerNormParams(params, gain)
             case LSTM():
-                return LayerNormParams(params, gain, gain, jnp.ones(n), jnp.zeros(n))
-        return LayerNormParams(params, gain, gain)
+                return LayerNormParams(params, gain, jnp.ones_like(gain), jnp.ones(n), jnp.zeros(n))
+        return LayerNormParams(params, gain, jnp.ones_like(gain))
 
     def initial_carry(self, params: LayerNormParams, batch_shape: tuple[int, ...] = ()) -> Carry:
         """The cell's own."""

@@ -119,7 +119,8 @@ class Leaky:
     def weight_bwd(self, params: LeakyParams, residuals, locals) -> LeakyParams:
         """The cell's own, and ∇_α = Σₜ (h⁽ᵗ⁻¹⁾ − h̃⁽ᵗ⁾) ⊙ g⁽ᵗ⁾ over the units of each group."""
         (inner, _), (local, dalphas) = residuals, locals
-        groups = dalphas.reshape(*dalphas.shape[:-1], params.alpha.shape[0], -1).sum(-1)
+        n = params.alpha.shape[0]
+        groups = dalphas.reshape(*dalphas.shape[:-1], n, dalphas.shape[-1] // n).sum(-1)
         return LeakyParams(local_rules(self.cell).weight_bwd(params.cell, inner, local), row_sum(groups, params.alpha))
 
     def _mixed(self, params: LeakyParams, carry: Carry, after: Carry, y: Any):

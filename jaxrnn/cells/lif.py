@@ -174,9 +174,9 @@ class LIF:
     def initial_carry(self, params: LIFParams, batch_shape: tuple[int, ...] = ()) -> LIFCarry:
         """Silence, at the voltages `params.start`."""
         shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.w.dtype)
-        zeros = jnp.zeros(shape, dtype)
         v = jnp.broadcast_to(params.start.astype(dtype), shape)
-        return LIFCarry(v, zeros, zeros, zeros, zeros, jnp.zeros(shape, jnp.int32))
+        excitatory, inhibitory, spikes, trace = (jnp.zeros(shape, dtype) for _ in range(4))
+        return LIFCarry(v, excitatory, inhibitory, spikes, trace, jnp.zeros(shape, jnp.int32))
 
     def project(self, params: LIFParams, xs: Array) -> Array:
         """U x⁽ᵗ⁾ for every t: `[..., input]` → `[..., hidden]`."""

@@ -110,8 +110,8 @@ class LRU:
 
     def initial_carry(self, params: LRUParams, batch_shape: tuple[int, ...] = ()) -> ComplexPair:
         """h⁽⁰⁾ = 0, each part of shape `[*batch, hidden]`."""
-        zeros = jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.b.dtype))
-        return ComplexPair(zeros, zeros)
+        shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.b.dtype)
+        return ComplexPair(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
     def project(self, params: LRUParams, xs: Array) -> LRUInput:
         """exp(γ) ⊙ (B x⁽ᵗ⁾) and D x⁽ᵗ⁾."""

@@ -99,8 +99,8 @@ class LSTM:
 
     def initial_carry(self, params: LSTMParams, batch_shape: tuple[int, ...] = ()) -> LSTMCarry:
         """h⁽⁰⁾ = C⁽⁰⁾ = 0, each of shape `[*batch, hidden]`."""
-        zeros = jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
-        return LSTMCarry(zeros, zeros)
+        shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.w.dtype)
+        return LSTMCarry(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
     def project(self, params: LSTMParams, xs: Array) -> Array:
         """(b + U x⁽ᵗ⁾) of the four gates: `[..., input]` → `[..., 4·hidden]`."""

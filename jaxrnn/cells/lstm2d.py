@@ -82,8 +82,8 @@ class LSTM2D:
 
     def initial_carry(self, params: LSTM2DParams, batch_shape: tuple[int, ...] = ()) -> LSTMCarry:
         """h = C = 0 outside of the image, each `[*batch, hidden]`."""
-        zeros = jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
-        return LSTMCarry(zeros, zeros)
+        shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.u.dtype)
+        return LSTMCarry(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
     def project(self, params: LSTM2DParams, xs: Array) -> Array:
         """(b + U x) of the five gates for every pixel: `[..., input]` → `[..., 5·hidden]`."""

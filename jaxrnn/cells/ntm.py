@@ -33,6 +33,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from jaxrnn.cells.autodiff_rules import local_rules, tangent
@@ -215,13 +216,13 @@ class NTM:
     def _after(self, inner: Carry, h: Array, raw: Array, carry: NTMCarry):
         """The carry and the output, from the controller's and the controls; and what the turn remembers."""
         (memory, address, reads), turned = turn(self.controls(raw), carry.memory, carry.address)
-        reads = reads.reshape(*reads.shape[:-2], -1)
+        reads = lax.collapse(reads, -2)
         return (NTMCarry(inner, memory, address, reads), jnp.concatenate([h, reads], axis=-1)), turned
 
 
 def _per_head(packed: Array, heads: int) -> Array:
     """`[*batch, heads·size]` → `[*batch, heads, size]`."""
-    return packed.reshape(*packed.shape[:-1], heads, -1)
+    return packed.reshape(*packed.shape[:-1], heads, packed.shape[-1] // heads)
 
 
 def _check_controller(controller: Cell) -> None:

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from jaxrnn.cells.lstm import LSTMCarry, LSTMParams
@@ -204,13 +205,13 @@ class NaryTreeLSTM:
 
 
 def _nothing(size: int, params: Any, batch_shape: tuple[int, ...]) -> LSTMCarry:
-    zeros = jnp.zeros((*batch_shape, size), accumulator(params.w.dtype))
-    return LSTMCarry(zeros, zeros)
+    shape, dtype = (*batch_shape, size), accumulator(params.w.dtype)
+    return LSTMCarry(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
 
 def _row(children: Array) -> Array:
     """`[*batch, n, hidden]` → `[*batch, n·hidden]`."""
-    return children.reshape(*children.shape[:-2], -1)
+    return lax.collapse(children, -2)
 
 
 def _apart(packed: Array) -> tuple[Array, Array]:

@@ -142,7 +142,7 @@ def learn(
     batch = leading_axes(xs)[1:]
     if mask is not None:
         x = select(mask, x, zeros(x))
-    rows = jax.tree.map(lambda a: a.reshape(-1, *a.shape[len(batch) :]), Row(carry, x, mask, reset))
+    rows = jax.tree.map(lambda a: a.reshape(math.prod(batch), *a.shape[len(batch) :]), Row(carry, x, mask, reset))
 
     def forward(params, vectors):
         carry, y = jax.vmap(lambda v, row: row_step(cell, row)[0](params, v)[1])(vectors, rows)

@@ -1,13 +1,17 @@
 """Law 10: a batch is its rows."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from cells import LIBRARY, core_cell, every_cell
 from hypothesis import given, settings
 
-from jaxrnn import bptt, unroll_bptt
+from jaxrnn import bptt, unroll, unroll_bptt, unroll_checkpointed, unroll_newton
 from jaxrnn.testing import draws, law_batch_axes_are_rows, law_rows_are_independent, random_problem
+from jaxrnn.testing.problem import results
 
 
 @every_cell
@@ -40,3 +44,23 @@ def test_parameters_may_be_mapped_over_too():
     for i, p in enumerate(problems):
         want = bptt(cell, p.params, xs, None, None, dys).params
         jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, atol=1e-12), got, want)
+
+
+def must_have_no_rows(cell, member, reverse=False):
+    """Results and gradients for 0 rows, traced, as there is nothing to compute: the shapes of the arguments."""
+    p = random_problem(cell, batch=(0,))
+    got = jax.eval_shape(partial(results, cell, unroll=member, reverse=reverse), p)
+    for ours, theirs in zip(got, (p.carry, p.dys, p.params, p.xs, p.carry), strict=True):
+        assert [a.shape for a in jax.tree.leaves(ours)] == [np.shape(a) for a in jax.tree.leaves(theirs)]
+
+
+@every_cell
+@pytest.mark.parametrize("member", [unroll, unroll_bptt], ids=lambda member: member.__name__)
+def test_a_batch_may_have_no_rows(cell, member):
+    must_have_no_rows(cell, member)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("member", [unroll_checkpointed, unroll_newton], ids=lambda member: member.__name__)
+def test_a_batch_may_have_no_rows_in_the_other_members(member, reverse):
+    must_have_no_rows(LIBRARY["leaky_lstm"], member, reverse)

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import jax
 import pytest
 from cells import LIBRARY, every_cell
 
@@ -46,3 +47,11 @@ def test_the_gradient_of_the_scan_does_carry_them():
         law_explicit_loop_carries_no_weights(LIBRARY["lstm"], unroll=unroll)
     _, backward = gradient_loops(LIBRARY["lstm"], unroll, 6)
     assert backward.dots == 2
+
+
+@every_cell
+def test_parameters_and_a_first_carry_can_be_donated(cell):
+    """Each array is a buffer of its own; XLA refuses to be given one twice."""
+    params = cell.init(jax.random.key(0))
+    both = params, cell.initial_carry(params, (2,))
+    jax.block_until_ready(jax.jit(lambda *trees: trees, donate_argnums=(0, 1))(*both))
