@@ -21,6 +21,7 @@ from jaxrnn import (
     sample_scan,
 )
 from jaxrnn.decode import _decode
+from jaxrnn.testing.host import host
 
 rules = pytest.mark.parametrize("rule", RULES)
 KEYS = jax.random.split(jax.random.key(0), 20)
@@ -29,7 +30,7 @@ KEYS = jax.random.split(jax.random.key(0), 20)
 def run(case, keys=KEYS, loop=sample, bound=BOUND, params=None, **options):
     params, rows = case.params if params is None else params, keys.shape
     carry, stop = case.carry(rows), case.rule(rows)
-    return loop(keys, case.model, params, carry, start=START, stop=stop, bound=bound, **options)
+    return loop(keys, case.model, params, carry, start=jax.device_put(START), stop=stop, bound=bound, **options)
 
 
 def same(got, want):
@@ -75,38 +76,40 @@ def test_the_gradient_through_the_scan_is_the_score_of_what_was_drawn(rule):
 def test_a_row_that_has_stopped_never_changes(rule):
     case = make(rule)
     short, long = run(case, bound=3), run(case, bound=9)
+    short, long, mask = host((short, long, short.mask))
     rows = short.stopped
     assert 0 < rows.sum() < len(rows)
     same(jax.tree.map(lambda a: a[rows], short[1:]), jax.tree.map(lambda a: a[rows], long[1:]))
-    np.testing.assert_array_equal(short.symbols, jnp.where(short.mask, long.symbols[:3], PADDING))
+    np.testing.assert_array_equal(short.symbols, np.where(mask, long.symbols[:3], PADDING))
 
 
 @rules
 def test_what_stands_beyond_the_length_is_padding_and_nothing_else_is(rule):
     made = run(make(rule, bound=6), bound=6)
-    np.testing.assert_array_equal(made.symbols == PADDING, ~made.mask)
-    assert (made.symbols[made.mask] < VOCABULARY).all() and (made.lengths >= 1).all()
+    made, mask = host((made, made.mask))
+    np.testing.assert_array_equal(made.symbols == PADDING, ~mask)
+    assert (made.symbols[mask] < VOCABULARY).all() and (made.lengths >= 1).all()
 
 
 @rules
 def test_a_row_depends_on_its_own_key_alone(rule):
-    case = make(rule, bound=5)
-    made = run(case, bound=5)
+    case = make(rule, bound=6)
+    made = host(run(case, bound=6))
 
     def row(b):
         return made._replace(symbols=made.symbols[:, b], **{f: getattr(made, f)[b] for f in made._fields[1:]})
 
-    some = jnp.array([4, 0, 11])
-    close(run(case, keys=KEYS[some], bound=5), row(some))
-    close(run(case, keys=KEYS[7], bound=5), row(7))
+    some = np.array([4, 0, 11])
+    close(run(case, keys=KEYS[some], bound=6), row(some))
+    close(run(case, keys=KEYS[7], bound=6), row(7))
 
 
 def test_vmap_over_keys_and_two_batch_axes_are_the_batch():
     case = make("stop unit")
     made = run(case)
-    mapped = jax.vmap(lambda key: run(case, keys=key))(KEYS)
+    mapped = host(jax.vmap(lambda key: run(case, keys=key))(KEYS))
     close(mapped._replace(symbols=mapped.symbols.T), made)
-    folded = run(case, keys=KEYS.reshape(4, 5))
+    folded = host(run(case, keys=KEYS.reshape(4, 5)))
     close(jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:-2], 20), folded), made)
 
 
@@ -133,8 +136,11 @@ def test_sequences_are_drawn_as_often_as_they_are_probable(rule):
 
 def test_the_loop_ends_when_the_last_row_has_stopped():
     steps = []
-    made = sample(KEYS, Counting(steps.append), (), jnp.zeros(20), start=START, stop=StopUnit(), bound=1000)
+    made = sample(
+        KEYS, Counting(steps.append), (), jax.device_put(np.zeros(20)), start=START, stop=StopUnit(), bound=1000
+    )
     jax.effects_barrier()
+    made = host(made)
     assert made.stopped.all()
     assert len(steps) == made.lengths.max() < 1000
 
@@ -164,38 +170,46 @@ class Bigrams:
 
 
 def test_anything_that_gives_logits_is_a_generator():
-    table = jnp.log(jnp.array([[0.2, 0.8, 0.0], [0.0, 0.1, 0.9], [0.6, 0.4, 0.0]]))
-    made = sample(KEYS, Bigrams(3), table, (), start=0, stop=EndSymbol(0), bound=50)
+    probabilities = np.array([[0.2, 0.8, 0.0], [0.0, 0.1, 0.9], [0.6, 0.4, 0.0]])
+    with np.errstate(divide="ignore"):
+        table = jax.device_put(np.log(probabilities))
+    made = sample(KEYS, Bigrams(3), table, (), start=0, stop=EndSymbol(0), bound=60)
+    made, mask = host((made, made.mask))
     before = np.concatenate([np.zeros((1, 20), int), made.symbols])[:-1]
-    p = np.where(made.mask, np.exp(table)[before, made.symbols], 1)
+    p = np.where(mask, probabilities[before, made.symbols], 1)
     assert made.stopped.all() and (p > 0).all()
     np.testing.assert_allclose(made.log_probability, np.log(p).sum(0), atol=1e-12)
-    likeliest = greedy(Bigrams(3), table, (), start=jnp.array(0), stop=EndSymbol(0), bound=5)
+    likeliest = greedy(Bigrams(3), table, (), start=jax.device_put(0), stop=EndSymbol(0), bound=6)
     assert likeliest.symbols.tolist() == [1, 2, 0, PADDING, PADDING]
-    np.testing.assert_allclose(jnp.exp(likeliest.log_probability), 0.8 * 0.9 * 0.6)
+    np.testing.assert_allclose(np.exp(likeliest.log_probability), 0.8 * 0.9 * 0.6)
 
 
 @rules
 def test_greedy_is_sampling_at_temperature_towards_zero_and_among_one(rule):
-    case = make(rule, bound=5)
-    start, carry, stop = jnp.full(20, START), case.carry((20,)), case.rule((20,))
-    want = greedy(case.model, case.params, carry, start=start, stop=stop, bound=5)
+    case = make(rule, bound=6)
+    start, carry, stop = jax.device_put(np.full(20, START)), case.carry((20,)), case.rule((20,))
+    want = greedy(case.model, case.params, carry, start=start, stop=stop, bound=6)
     if rule == "end symbol":  # the stop unit and the length are drawn from their own probabilities at any temperature
-        same(run(case, bound=5, sampling=Sampling(top_k=1)), want)
-        same(run(case, bound=5, sampling=Sampling(temperature=1e-6)), want)
-        cold = jax.jit(lambda t: run(case, bound=5, sampling=Sampling(temperature=t)))
+        same(run(case, bound=6, sampling=Sampling(top_k=1)), want)
+        same(run(case, bound=6, sampling=Sampling(temperature=1e-6)), want)
+        cold = jax.jit(lambda t: run(case, bound=6, sampling=Sampling(temperature=t)))
         same(cold(0.0), want)  # not known when it is compiled: the limit
         same(cold(-1.0), want)
-    h, y = case.carry(), jnp.array(START)
+    h, y, want = case.carry(), START, host(want)
     for t in range(int(want.lengths[0])):
-        outputs = forced_step(case, want, h, y, t)
-        h, y = outputs[0], jnp.argmax(outputs[1][:VOCABULARY])
+        h, outputs = forced_step(case, want, h, y, t)
+        y = np.argmax(np.asarray(outputs)[:VOCABULARY])
         assert want.symbols[t, 0] == y
 
 
 def forced_step(case, made, h, y, t):
-    predicted = case.model.longest is not None
-    return case.model.next_logits(case.params, h, Countdown(y, made.lengths[0] - t) if predicted else y)
+    y = Countdown(y, made.lengths[0] - t) if case.model.longest is not None else y
+    return next_logits(case.model, case.params, h, jax.device_put(y))
+
+
+@jax.jit
+def next_logits(model, params, h, y):
+    return model.next_logits(params, h, y)
 
 
 def test_another_temperature_does_not_compile_again():
@@ -214,19 +228,19 @@ def test_no_rows_make_no_sequences():
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
 def test_log_probabilities_are_at_least_float32(dtype):
     case = make("stop unit")
-    made = run(case, params=jax.tree.map(lambda leaf: leaf.astype(dtype), case.params))
-    assert made.log_probability.dtype == jnp.float32 and jnp.isfinite(made.log_probability).all()
+    made = run(case, params=jax.device_put(jax.tree.map(lambda leaf: leaf.astype(dtype), host(case.params))))
+    assert made.log_probability.dtype == jnp.float32 and np.isfinite(made.log_probability).all()
 
 
 CASE = make("end symbol")
-STOP = PredictedLength(jnp.zeros((20, 3)))
+STOP = PredictedLength(jax.device_put(np.zeros((20, 3))))
 BAD = {
     "bound": (lambda: run(CASE, bound=0), ValueError, "`bound` must be an integer of at least 1, got 0"),
     "temperature 0": (lambda: Sampling(temperature=0.0), ValueError, "`temperature` must be above 0, got 0.0"),
     "temperature -1": (lambda: Sampling(temperature=-1.0), ValueError, "greedy"),
     "temperature nan": (lambda: Sampling(temperature=float("nan")), ValueError, "`temperature` must be above 0"),
     "top_p 0": (lambda: Sampling(top_p=0.0), ValueError, "`top_p` must lie in (0, 1], got 0.0"),
-    "top_p 1.5": (lambda: Sampling(top_p=jnp.array(1.5)), ValueError, "`top_p` must lie in (0, 1], got 1.5"),
+    "top_p 1.5": (lambda: Sampling(top_p=np.array(1.5)), ValueError, "`top_p` must lie in (0, 1], got 1.5"),
     "top_k": (lambda: Sampling(top_k=0), ValueError, "`top_k` must be an integer of at least 1, got 0"),
     "old keys": (
         lambda: run(CASE, keys=jax.random.PRNGKey(0)),
@@ -240,7 +254,7 @@ BAD = {
     ),
     "start's shape": (
         lambda: sample(
-            KEYS, CASE.model, CASE.params, CASE.carry((20,)), start=jnp.zeros(3, int), stop=EndSymbol(0), bound=3
+            KEYS, CASE.model, CASE.params, CASE.carry((20,)), start=np.zeros(3, int), stop=EndSymbol(0), bound=3
         ),
         ValueError,
         "`start` must be one symbol, or one a row",

@@ -1,12 +1,17 @@
 """Teacher forcing is the scan that reads the truth, without the scan; scheduled sampling is the way between."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_params import random_params
 
 from jaxrnn import GRU, LSTM, Elman, Feedback, Jordan, Readout, scheduled_sampling, teacher_forced, unroll
 from jaxrnn.cells.jordan import FEEDBACKS
+from jaxrnn.testing.host import host
+from jaxrnn.testing.problem import initial_carry
 
 TIME, BATCH, INPUT, HIDDEN, OUTPUT = 6, 4, 2, 4, 3
 CELLS = {
@@ -21,21 +26,25 @@ two_cells = pytest.mark.parametrize(
 JORDAN = CELLS["jordan_probabilities"]
 KEY = jax.random.key(7)
 
-LENGTHS = jnp.array([6, 4, 0, 6])
-MASK = (jnp.arange(TIME)[:, None] < LENGTHS) & jnp.ones((TIME, BATCH), bool).at[2, 3].set(False).at[1, 1].set(False)
-RESET = jnp.zeros((TIME, BATCH), bool).at[0, 1].set(True).at[2, 3].set(True).at[5, 0].set(True).at[3, 2].set(True)
+THERE = np.arange(TIME)[:, None] < [6, 4, 0, 6]
+THERE[[2, 1], [3, 1]] = False
+CROSSED = np.zeros((TIME, BATCH), bool)
+CROSSED[[0, 2, 5, 3], [1, 3, 0, 2]] = True
+MASK, RESET = jax.device_put((THERE, CROSSED))
 WHICH = {"plain": {}, "mask": {"mask": MASK}, "reset": {"reset": RESET}, "both": {"mask": MASK, "reset": RESET}}
 
 
 def problem(cell):
-    keys = jax.random.split(jax.random.key(0), 5)
-    params = jax.tree.map(lambda leaf: leaf + 0.1, cell.init(keys[0]))
-    xs = jax.random.normal(keys[1], (TIME, BATCH, INPUT))
-    targets = jax.random.randint(keys[2], (TIME, BATCH), 0, OUTPUT)
-    carry = jax.tree.map(lambda leaf: leaf + 0.2, cell.initial_carry(params, (BATCH,)))
+    rng, params = np.random.default_rng(0), random_params(cell)
+    xs, targets = rng.normal(size=(TIME, BATCH, INPUT)), rng.integers(0, OUTPUT, (TIME, BATCH))
+    carry = jax.tree.map(lambda leaf: leaf + 0.2, host(initial_carry(cell, params, (BATCH,))))
     if cell.feedback == "sample":
-        xs = (xs, jax.random.gumbel(keys[3], (TIME, BATCH, OUTPUT)))
-    return params, xs, targets, carry
+        xs = (xs, rng.gumbel(size=(TIME, BATCH, OUTPUT)))
+    return params, *jax.device_put((xs, targets, carry))
+
+
+def distributions(seed):
+    return jax.device_put(np.random.default_rng(seed).dirichlet(np.ones(OUTPUT), (TIME, BATCH)))
 
 
 def must_agree(got, want, atol=1e-13):
@@ -45,7 +54,9 @@ def must_agree(got, want, atol=1e-13):
 def by_loops(cell, params, xs, targets, carry, heads, mask=None, reset=None, reverse=False):
     """The definition, row by row and step by step, in Python's `if`."""
     step = jax.jit(lambda carry, x: cell.step(params, carry, cell.project(params, x)))
-    initial, one_hot = cell.initial_carry(params), np.eye(OUTPUT)[targets]
+    with_fed = jax.jit(cell.with_fed)
+    initial, one_hot = initial_carry(cell, params, ()), np.eye(OUTPUT)[targets]
+    xs, carry, mask, reset = host((xs, carry, mask, reset))
     os, carries = np.zeros((TIME, BATCH, OUTPUT)), []
     for b in range(BATCH):
         state = jax.tree.map(lambda leaf, b=b: leaf[b], carry)
@@ -57,9 +68,9 @@ def by_loops(cell, params, xs, targets, carry, heads, mask=None, reset=None, rev
                 continue
             state, os[t, b] = step(state, jax.tree.map(lambda x, t=t, b=b: x[t, b], xs))
             if heads[t, b]:
-                state = cell.with_fed(state, jnp.asarray(one_hot[t, b]))
+                state = with_fed(state, one_hot[t, b])
         carries.append(state)
-    return jax.tree.map(lambda *rows: jnp.stack(rows), *carries), os
+    return jax.tree.map(lambda *rows: np.stack(rows), *carries), os
 
 
 @pytest.mark.parametrize(
@@ -79,8 +90,7 @@ def test_teacher_forcing_reads_the_last_valid_truth(cell, which, reverse):
 )
 def test_teacher_forcing_equals_the_scan_in_values_and_every_gradient(cell, reverse):
     params, xs, _, carry = problem(cell)
-    truth = jax.nn.softmax(jax.random.normal(KEY, (TIME, BATCH, OUTPUT)))
-    weights = jax.random.normal(jax.random.key(8), (TIME, BATCH, OUTPUT))
+    truth, weights = distributions(7), np.random.default_rng(8).normal(size=(TIME, BATCH, OUTPUT))
 
     def objective(run):
         def total(params, xs, truth, carry):
@@ -97,7 +107,7 @@ def test_teacher_forcing_equals_the_scan_in_values_and_every_gradient(cell, reve
 
     got, want = objective(parallel), objective(scan)
     must_agree(got, want)
-    assert all(jnp.any(leaf != 0) for leaf in jax.tree.leaves(want[1][0]))
+    assert all(np.any(np.asarray(leaf) != 0) for leaf in jax.tree.leaves(want[1][0]))
 
 
 def loops(f, *arguments):
@@ -155,15 +165,15 @@ def test_probability_1_is_teacher_forcing_and_0_is_free_running(cell):
 @two_cells
 def test_the_probability_may_differ_from_step_to_step_and_from_row_to_row(cell):
     params, xs, targets, carry = problem(cell)
-    by_step = jnp.array([1.0, 0.0, 0.0, 1.0, 0.0, 1.0])
+    by_step = np.array([1.0, 0.0, 0.0, 1.0, 0.0, 1.0])
     heads = np.broadcast_to(by_step[:, None] == 1, (TIME, BATCH))
     must_agree(
-        scheduled_sampling(KEY, cell, params, xs, targets, by_step, carry, mask=MASK),
+        scheduled_sampling(KEY, cell, params, xs, targets, jax.device_put(by_step), carry, mask=MASK),
         by_loops(cell, params, xs, targets, carry, heads, mask=MASK),
     )
-    heads = np.array(jax.random.bernoulli(jax.random.key(1), 0.5, (TIME, BATCH)))
+    heads = np.random.default_rng(1).random((TIME, BATCH)) < 0.5
     must_agree(
-        scheduled_sampling(KEY, cell, params, xs, targets, jnp.asarray(heads, float), carry),
+        scheduled_sampling(KEY, cell, params, xs, targets, jax.device_put(heads.astype(float)), carry),
         by_loops(cell, params, xs, targets, carry, heads),
     )
 
@@ -171,10 +181,11 @@ def test_the_probability_may_differ_from_step_to_step_and_from_row_to_row(cell):
 def test_the_coin_falls_on_the_truth_as_often_as_it_should_in_each_row_anew():
     params, xs, targets, _ = problem(JORDAN)
     rows = 4000
-    xs, targets = jnp.repeat(xs[:2, :1], rows, axis=1), jnp.repeat(targets[:2, :1], rows, axis=1)
+    xs, targets = jax.device_put([np.repeat(np.asarray(a)[:2, :1], rows, axis=1) for a in (xs, targets)])
     _, mixed = scheduled_sampling(KEY, JORDAN, params, xs, targets, 0.3)
     forced, free = teacher_forced(JORDAN, params, xs, targets)[1], unroll(JORDAN, params, xs)[1]
-    is_forced, is_free = (jnp.isclose(mixed[1], other[1]).all(axis=-1) for other in (forced, free))
+    mixed, forced, free = host((mixed, forced, free))
+    is_forced, is_free = (np.isclose(mixed[1], other[1]).all(axis=-1) for other in (forced, free))
     assert (is_forced ^ is_free).all()
     assert abs(is_forced.mean() - 0.3) < 4 * np.sqrt(0.3 * 0.7 / rows)
     _, again = scheduled_sampling(KEY, JORDAN, params, xs, targets, 0.3)
@@ -185,62 +196,66 @@ def test_the_coin_falls_on_the_truth_as_often_as_it_should_in_each_row_anew():
 @pytest.mark.parametrize("padding", [jnp.nan, 1e6, jnp.inf])
 def test_nothing_on_padding_reaches_an_output_or_a_gradient(cell, padding):
     params, xs, _, carry = problem(cell)
-    truth = jax.nn.softmax(jax.random.normal(KEY, (TIME, BATCH, OUTPUT)))
+    truth = distributions(7)
 
-    def results(xs, truth):
-        def total(params, xs, truth, carry):
-            after, os = teacher_forced(cell, params, xs, truth, carry, mask=MASK, reset=RESET)
-            return sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves((after, os)))
+    @jax.jit
+    @partial(jax.value_and_grad, argnums=(0, 1, 2, 3))
+    def total(params, xs, truth, carry):
+        after, os = teacher_forced(cell, params, xs, truth, carry, mask=MASK, reset=RESET)
+        return sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves((after, os)))
 
-        return jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2, 3)))(params, xs, truth, carry)
-
-    wild = (jnp.where(MASK[..., None], a, padding) for a in (xs, truth))
-    got, want = results(*wild), results(xs, truth)
+    wild = (np.where(THERE[..., None], a, padding) for a in (xs, truth))
+    got, want = host((total(params, *wild, carry), total(params, xs, truth, carry)))
     jax.tree.map(np.testing.assert_array_equal, got, want)
-    assert (got[1][1][~MASK] == 0).all() and (got[1][2][~MASK] == 0).all()
+    assert (got[1][1][~THERE] == 0).all() and (got[1][2][~THERE] == 0).all()
 
 
 @two_cells
 def test_a_sequence_cut_anywhere_goes_on_with_the_carry(cell):
     params, xs, targets, carry = problem(cell)
-    want = teacher_forced(cell, params, xs, targets, carry, mask=MASK)
+    run = jax.jit(partial(teacher_forced, cell))
+    xs, targets, want = host((xs, targets, run(params, xs, targets, carry, mask=MASK)))
     for k in (0, 2, TIME):
-        middle, first = teacher_forced(cell, params, xs[:k], targets[:k], carry, mask=MASK[:k])
-        after, second = teacher_forced(cell, params, xs[k:], targets[k:], middle, mask=MASK[k:])
-        must_agree((after, jnp.concatenate([first, second])), want)
+        middle, first = run(params, xs[:k], targets[:k], carry, mask=THERE[:k])
+        after, second = run(params, xs[k:], targets[k:], middle, mask=THERE[k:])
+        must_agree((after, np.concatenate([first, second])), want)
 
 
 @two_cells
 def test_rows_are_independent_and_no_batch_axis_works(cell):
     params, xs, targets, carry = problem(cell)
-    after, os = teacher_forced(cell, params, xs, targets, carry, reset=RESET)
+    run = jax.jit(partial(teacher_forced, cell))
+    xs, targets, carry, (after, os) = host((xs, targets, carry, run(params, xs, targets, carry, reset=RESET)))
     row = jax.tree.map(lambda leaf: leaf[1], carry)
-    got = teacher_forced(cell, params, xs[:, 1], targets[:, 1], row, reset=RESET[:, 1])
+    got = run(params, xs[:, 1], targets[:, 1], row, reset=CROSSED[:, 1])
     must_agree(got, (jax.tree.map(lambda leaf: leaf[1], after), os[:, 1]))
     two = lambda a: a.reshape(a.shape[0], 2, 2, *a.shape[2:])  # noqa: E731
-    mapped = jax.vmap(lambda x, y: teacher_forced(cell, params, x, y)[1], in_axes=1, out_axes=1)(xs, targets)
-    must_agree(teacher_forced(cell, params, two(xs), two(targets))[1], two(mapped))
+    mapped = jax.jit(jax.vmap(lambda x, y: run(params, x, y)[1], in_axes=1, out_axes=1))(xs, targets)
+    must_agree(run(params, two(xs), two(targets))[1], two(np.asarray(mapped)))
 
 
 def test_teacher_forced_jordan_has_forward_derivatives():
     params, xs, targets, _ = problem(JORDAN)
-    run = lambda params: teacher_forced(JORDAN, params, xs, targets, mask=MASK)[1]  # noqa: E731
-    direction = jax.tree.map(jnp.cos, params)
-    _, got = jax.jvp(run, (params,), (direction,))
+    run = jax.jit(lambda params: teacher_forced(JORDAN, params, xs, targets, mask=MASK)[1])
+    params = host(params)
+    direction = jax.tree.map(np.cos, params)
+    _, got = jax.jit(lambda p, d: jax.jvp(run, (p,), (d,)))(params, direction)
     step = jax.tree.map(lambda d: 1e-6 * d, direction)
     plus, minus = (run(jax.tree.map(lambda p, s, sign=sign: p + sign * s, params, step)) for sign in (1, -1))
-    np.testing.assert_allclose(got, (plus - minus) / 2e-6, atol=1e-8)
+    np.testing.assert_allclose(got, (np.asarray(plus) - np.asarray(minus)) / 2e-6, atol=1e-8)
 
 
 def test_a_token_out_of_range_is_an_error_on_a_valid_step_and_nan_under_jit():
     params, xs, targets, _ = problem(JORDAN)
+    bad = np.array(targets)
+    jitted = jax.jit(lambda bad: teacher_forced(JORDAN, params, xs, bad)[1])
     for wrong in (-1, OUTPUT):
-        bad = targets.at[2, 0].set(wrong)
+        bad[2, 0] = wrong
         with pytest.raises(ValueError, match=rf"`targets` must lie in 0 … 2, got {wrong}"):
-            teacher_forced(JORDAN, params, xs, bad)
-        os = jax.jit(lambda bad: teacher_forced(JORDAN, params, xs, bad)[1])(bad)
-        assert jnp.isnan(os[3, 0]).all() and not jnp.isnan(os.at[3, 0].set(0)).any()
-    ignored = jnp.where(MASK, targets, -100)
+            teacher_forced(JORDAN, params, xs, jax.device_put(bad.copy()))
+        nan = np.isnan(jitted(bad))
+        assert nan[3, 0].all() and nan.sum() == OUTPUT
+    ignored = jax.device_put(np.where(THERE, targets, -100))
     want = teacher_forced(JORDAN, params, xs, targets, mask=MASK)
     must_agree(teacher_forced(JORDAN, params, xs, ignored, mask=MASK), want)
     must_agree(jax.jit(lambda y: teacher_forced(JORDAN, params, xs, y, mask=MASK))(ignored), want)
@@ -249,7 +264,7 @@ def test_a_token_out_of_range_is_an_error_on_a_valid_step_and_nan_under_jit():
 @pytest.mark.parametrize("wrong", [-0.1, 1.5, float("nan")])
 def test_a_probability_outside_its_range_is_named(wrong):
     params, xs, targets, _ = problem(JORDAN)
-    for p in (wrong, jnp.full(TIME, 0.5).at[3].set(wrong)):
+    for p in (wrong, jax.device_put(np.where(np.arange(TIME) == 3, wrong, 0.5))):
         with pytest.raises(ValueError, match=rf"`probability` must lie in 0 … 1, got {wrong}"):
             scheduled_sampling(KEY, JORDAN, params, xs, targets, p)
 
@@ -257,15 +272,15 @@ def test_a_probability_outside_its_range_is_named(wrong):
 def test_wrong_arguments_are_named(without_beartype):
     params, xs, targets, _ = problem(JORDAN)
     with pytest.raises(ValueError, match=r"`probability` must be a number, or have shape \(6,\)"):
-        scheduled_sampling(KEY, JORDAN, params, xs, targets, jnp.ones(BATCH))
+        scheduled_sampling(KEY, JORDAN, params, xs, targets, np.ones(BATCH))
     with pytest.raises(ValueError, match=r"`targets` must have shape \(6, 4\)"):
         teacher_forced(JORDAN, params, xs, targets[:-1])
     with pytest.raises(ValueError, match=r"`targets` must have shape \(6, 4, 3\)"):
-        teacher_forced(JORDAN, params, xs, jnp.ones((TIME, BATCH, OUTPUT + 1)))
+        teacher_forced(JORDAN, params, xs, np.ones((TIME, BATCH, OUTPUT + 1)))
     with pytest.raises(TypeError, match="`targets` must be integers"):
-        teacher_forced(JORDAN, params, xs, jnp.ones((TIME, BATCH, OUTPUT), complex))
+        teacher_forced(JORDAN, params, xs, np.ones((TIME, BATCH, OUTPUT), complex))
     with pytest.raises(ValueError, match="`mask` must have shape"):
         teacher_forced(JORDAN, params, xs, targets, mask=MASK[:, :1])
     gru = GRU(INPUT, HIDDEN)
     with pytest.raises(TypeError, match="`cell` must feed its output back"):
-        teacher_forced(gru, gru.init(KEY), xs, targets)
+        teacher_forced(gru, random_params(gru), xs, targets)
