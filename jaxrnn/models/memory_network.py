@@ -25,6 +25,7 @@ What the chapter tells apart is who says which slot to read:
 * `answer_by_slot`: a supervisor.  Each hop reads one slot: in training the true one, and afterwards the one
   of the highest score (Weston, Chopra & Bordes 2015, whose margin loss for the slot is a cross-entropy here).
   A question that needs fewer sentences than there are hops leaves hops that read nothing; nothing scores 0.
+  Better the first ones: what the last hop reads is embedded as the answers are, by Eᴷ.
 
 x, q → `sentences`, `question`, integers, 0 where there is no word; E, T → `params.words`, `.times`.
 

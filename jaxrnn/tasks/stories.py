@@ -7,6 +7,11 @@ The stories are the project's own, in the manner of bAbI, and not bAbI: `jaxrnn.
 are.  `accuracy` is the mean over the kinds of questions; `accuracy_held_out` is on questions about names in
 places, and with things, that training never puts together.
 
+The supervisor also chooses the hop for a sentence.  One that ends with the answer, a place, is for the last hop,
+whose output embedding Eᴷ is the answers' own: the place votes for itself.  Were it for the second hop in "two", whose
+place is not the answer in "three", its vote would be weak, and the names would decide: each votes against the places
+where training never put it.
+
 References: Weston, Chopra & Bordes 2015; Sukhbaatar, Szlam, Weston & Fergus 2015, §4.
 """
 
@@ -24,7 +29,7 @@ from jaxrnn.data import InputError
 from jaxrnn.losses import cross_entropy
 from jaxrnn.memory_plots import draw_attention
 from jaxrnn.models.memory_network import Answer, MemoryNetwork, MemoryNetworkParams, support_loss
-from jaxrnn.tasks.story_world import KINDS, WORDS, Story, story
+from jaxrnn.tasks.story_world import KINDS, PLACES, WORDS, Story, story
 from jaxrnn.types import Carry, Key
 
 LONGEST_SENTENCE, LONGEST_QUESTION = 5, 7
@@ -159,7 +164,7 @@ class Stories:
 
 
 def as_numbers(stories: list[Story], slots: int, hops: int) -> Questions:
-    """Word numbers, padded with 0; the first `hops` supports, padded with −1."""
+    """Word numbers, padded with 0; the first `hops` supports, padded with −1, in front where they end with a place."""
     sentences = np.zeros((len(stories), slots, LONGEST_SENTENCE), np.int32)
     question = np.zeros((len(stories), LONGEST_QUESTION), np.int32)
     supports = np.full((len(stories), hops), -1, np.int32)
@@ -167,7 +172,8 @@ def as_numbers(stories: list[Story], slots: int, hops: int) -> Questions:
         for i, words in enumerate(told):
             sentences[row, i, : len(words)] = [NUMBER[w] for w in words]
         question[row, : len(asked.words)] = [NUMBER[w] for w in asked.words]
-        supports[row, : len(asked.supports[:hops])] = asked.supports[:hops]
+        first = max(hops - len(asked.supports), 0) if asked.answer in PLACES else 0
+        supports[row, first : first + len(asked.supports)] = asked.supports[:hops]
     return Questions(sentences, question, np.array([NUMBER[s.question.answer] for s in stories], np.int32), supports)
 
 
