@@ -21,6 +21,9 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Run a command; the exit code: 0, 2 for bad input, 128 + n for a stop by signal n."""
     argv = sys.argv[1:] if argv is None else argv
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever called, as by `>&-`
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without the character shows "?"

@@ -7,6 +7,7 @@ and `grad` and leave nothing in the compiled program.
 
 import functools
 import numbers
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,9 +48,14 @@ def check_shape(name: str, array: Array, shape: tuple[int, ...], meaning: str) -
         raise ValueError(f"`{name}` must have shape {tuple(shape)} ({meaning}), got {jnp.shape(array)}.")
 
 
+def check_params(params: Params, model: Any) -> None:
+    """Raises ValueError unless `params` have the structure and the shapes that `model.init` gives."""
+    check_tree("params", params, _expected_params(model), f"{model}.init(key)")
+
+
 @functools.lru_cache(maxsize=256)
-def _expected_params(cell: Cell) -> Params:
-    return jax.eval_shape(cell.init, jax.eval_shape(lambda: jax.random.key(0)))
+def _expected_params(model: Any) -> Params:
+    return jax.eval_shape(model.init, jax.eval_shape(lambda: jax.random.key(0)))
 
 
 def check_tree(name: str, tree: PyTree, expected: PyTree, source: str) -> None:
@@ -106,11 +112,23 @@ def leading_axes(xs: Inputs) -> tuple[int, ...]:
     leaves = jax.tree.leaves(xs)
     if not leaves or any(jnp.ndim(x) < 2 for x in leaves):
         shapes = [jnp.shape(x) for x in leaves]
-        raise ValueError(f"`xs` must have shape [time, *batch, features], got {shapes[0] if shapes else 'nothing'}.")
+        lists = "; `jnp.asarray(xs)` makes one array of nested lists" if isinstance(xs, (list, tuple)) else ""
+        raise ValueError(
+            f"`xs` must have shape [time, *batch, features], got {shapes[0] if shapes else 'nothing'}{lists}."
+        )
     leading = {jnp.shape(x)[:-1] for x in leaves}
     if len(leading) > 1:
         raise ValueError(f"the arrays in `xs` must share their axes [time, *batch], got {sorted(leading)}.")
     return leading.pop()
+
+
+def _as_carry(path, leaf, want) -> Array:
+    """The leaf in the dtype of the cell's own carry; what that cannot hold is refused."""
+    got = jnp.asarray(leaf).dtype
+    for kind in (jnp.complexfloating, jnp.inexact):
+        if jnp.issubdtype(got, kind) and not jnp.issubdtype(want.dtype, kind):
+            raise TypeError(f"`carry{jax.tree_util.keystr(path)}` must be {want.dtype}, got {got}.")
+    return jnp.asarray(leaf, want.dtype)
 
 
 def check_unroll(cell: Cell, params: Params, xs: Inputs, carry: Carry | None, mask, reset):
@@ -118,17 +136,17 @@ def check_unroll(cell: Cell, params: Params, xs: Inputs, carry: Carry | None, ma
 
     Raises:
       TypeError: `cell` is not a cell; `xs` is not floating where the cell wants that; `mask` or `reset`
-        is not boolean.
+        is not boolean; `carry` is complex where the cell's is real, or floating where it is integer.
       ValueError: `params` are another cell's; a shape is not the expected one.
     """
     if not isinstance(cell, Cell) or isinstance(cell, type):
         raise TypeError(f"`cell` must have init, initial_carry, project and step, got {cell!r}.")
-    check_tree("params", params, _expected_params(cell), f"{cell}.init(key)")
+    check_params(params, cell)
     xs = jax.tree.map(jnp.asarray, xs)
     leading = leading_axes(xs)
     mask, reset = check_steps("mask", mask, leading), check_steps("reset", reset, leading)
     if carry is not None:
         expected = jax.eval_shape(lambda p: cell.initial_carry(p, leading[1:]), params)
         check_tree("carry", carry, expected, f"{cell}.initial_carry(params, {leading[1:]})")
-        carry = jax.tree.map(lambda leaf, want: jnp.asarray(leaf, want.dtype), carry, expected)
+        carry = jax.tree_util.tree_map_with_path(_as_carry, carry, expected)
     return xs, carry, mask, reset

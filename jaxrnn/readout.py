@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrnn.checks import check_features, check_positive
+from jaxrnn.checks import check_features, check_params, check_positive
 from jaxrnn.initializers import input_weights
 from jaxrnn.precision import matmul
 from jaxrnn.types import Key
@@ -65,7 +65,8 @@ class Readout:
         """o⁽ᵗ⁾ for every t: `[..., input]` → `[..., output]`.
 
         Raises:
-          TypeError, ValueError: `ys` is not floating, or its last axis is not `input_size`.
+          TypeError, ValueError: `ys` is not floating, or its last axis is not `input_size`; `params` are another's.
         """
+        check_params(params, self)
         check_features("ys", ys, input_size=self.input_size)
         return matmul(jnp.asarray(ys), params.v) + params.c

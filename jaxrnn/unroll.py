@@ -20,7 +20,7 @@ x → `xs`, h⁽⁰⁾ → `carry`, y → `ys`, all time-major, `[time, *batch, 
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -146,7 +146,7 @@ def mask_from_lengths(lengths: Int[Array, "*batch"], time: int) -> Bool[Array, "
       time: the number of steps, a Python integer.
 
     Raises:
-      TypeError: lengths that are not integers.
+      TypeError: lengths or a time that are not integers.
       ValueError: a length below 0 or above `time` (checked where the values are known, not under `jit`).
 
     >>> mask_from_lengths(jnp.array([2, 0, 3]), time=3).astype(int)
@@ -157,6 +157,8 @@ def mask_from_lengths(lengths: Int[Array, "*batch"], time: int) -> Bool[Array, "
     known, lengths = known_values(lengths), jnp.asarray(lengths)
     if not jnp.issubdtype(lengths.dtype, jnp.integer):
         raise TypeError(f"`lengths` must be integers, got {lengths.dtype}.")
+    if not isinstance(time, SupportsIndex):
+        raise TypeError(f"`time` must be an integer, got {time!r}.")
     if known is not None and (wrong := (known < 0) | (known > time)).any():
         row = f" in row {', '.join(map(str, np.argwhere(wrong)[0]))}" if known.ndim else ""
         raise ValueError(f"`lengths` must lie in 0 … time={time}, got {known[wrong][0]}{row}.")

@@ -369,6 +369,15 @@ def test_output_that_cannot_be_written_is_one_line(finished, process):
     assert run.returncode == 2 and err == "jaxrnn: No space left on device.\n"
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize(("command", "code"), [(["--version"], 0), (["train", "--steps", "0"], 2)])
+def test_a_stream_that_was_closed_before_is_no_error(stream, command, code, monkeypatch, capsys):
+    monkeypatch.setattr(sys, stream, None)
+    assert main(command) == code
+    getattr(sys, stream).close()
+    assert "Traceback" not in "".join(capsys.readouterr())
+
+
 @pytest.mark.process
 def test_a_reader_that_has_seen_enough_is_no_error(finished, process):
     run = process("sample", "--length", "100000", x64="1")
