@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_params import random_params
 
 from jaxrnn import (
     GRU,
@@ -15,16 +16,18 @@ from jaxrnn import (
     Directions,
     Elman,
     Stack,
-    mask_from_lengths,
     unroll,
     unroll_bptt,
     unroll_python,
 )
+from jaxrnn.testing.host import host
+from jaxrnn.testing.problem import initial_carry
 
 TIME, INPUT, HIDDEN = 6, 3, 4
-LENGTHS = jnp.array([6, 4, 1, 0])
-MASK = mask_from_lengths(LENGTHS, TIME)
-XS = jax.random.normal(jax.random.key(0), (TIME, 4, INPUT))
+LENGTHS = np.array([6, 4, 1, 0])
+INPUTS = np.random.default_rng(0).normal(size=(TIME, 4, INPUT))
+THERE = np.arange(TIME)[:, None] < LENGTHS
+MASK, XS = jax.device_put((THERE, INPUTS))
 NETWORKS = {
     "same": Bidirectional(LSTM(INPUT, HIDDEN), LSTM(INPUT, HIDDEN)),
     "mixed": Bidirectional(GRU(INPUT, HIDDEN), Elman(INPUT, 2)),
@@ -36,11 +39,11 @@ NETWORKS = {
 @pytest.fixture(params=NETWORKS)
 def case(request):
     network = NETWORKS[request.param]
-    return network, network.init(jax.random.key(1))
+    return network, random_params(network, 1)
 
 
 def halves(network, ys):
-    return jnp.split(ys, [ys.shape[-1] - network.backward_cell.hidden_size], axis=-1)
+    return np.split(np.asarray(ys), [ys.shape[-1] - network.backward_cell.hidden_size], axis=-1)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -50,7 +53,7 @@ def step(cell, params, carry, x):
 
 def one_by_one(cell, params, xs):
     """The definition: one step after another, all by one compiled program."""
-    carry, ys = cell.initial_carry(params), []
+    carry, ys = initial_carry(cell, params, ()), []
     for x in xs:
         carry, y = step(cell, params, carry, x)
         ys.append(np.asarray(y))
@@ -62,10 +65,10 @@ def test_each_row_is_its_own_two_runs_without_any_padding(case):
     network, params = case
     carry, ys = jax.device_get(network.apply(params, XS, mask=MASK))
     for b, length in enumerate(LENGTHS.tolist()):
-        forward = one_by_one(network.forward_cell, params.forward, XS[:length, b])
-        flipped = one_by_one(network.backward_cell, params.backward, XS[:length, b][::-1])
+        forward = one_by_one(network.forward_cell, params.forward, INPUTS[:length, b])
+        flipped = one_by_one(network.backward_cell, params.backward, INPUTS[:length, b][::-1])
         h, g = forward[1], flipped[1][::-1]
-        want = h + g if network.merge == "sum" else jnp.concatenate([h, g], axis=-1)
+        want = h + g if network.merge == "sum" else np.concatenate([h, g], axis=-1)
         if length:
             np.testing.assert_allclose(ys[:length, b], want, atol=1e-12)
         assert (ys[length:, b] == 0).all()
@@ -76,8 +79,9 @@ def test_each_row_is_its_own_two_runs_without_any_padding(case):
 @pytest.mark.parametrize("name", ["same", "mixed"])
 def test_the_final_states_are_h_at_the_last_step_and_g_at_the_first(name):
     network = NETWORKS[name]
-    carry, ys = network.apply(network.init(jax.random.key(1)), XS, mask=MASK)
+    carry, ys = network.apply(random_params(network, 1), XS, mask=MASK)
     h, g = halves(network, ys)
+    carry = host(carry)
     for b, length in enumerate(LENGTHS.tolist()[:3]):
         np.testing.assert_array_equal(h[length - 1, b], jax.tree.leaves(carry.forward)[0][b])
         np.testing.assert_array_equal(g[0, b], jax.tree.leaves(carry.backward)[0][b])
@@ -85,7 +89,7 @@ def test_the_final_states_are_h_at_the_last_step_and_g_at_the_first(name):
 
 def test_every_output_depends_on_every_valid_input_and_on_no_padding(case):
     network, params = case
-    jacobian = jax.jit(jax.jacrev(lambda xs: network.apply(params, xs, mask=MASK)[1].sum(axis=-1)))(XS)
+    jacobian = np.asarray(jax.jit(jax.jacrev(lambda xs: network.apply(params, xs, mask=MASK)[1].sum(axis=-1)))(XS))
     for b, length in enumerate(LENGTHS.tolist()):
         depends = jacobian[:, b, :, b]
         strength = abs(depends).sum(axis=-1)
@@ -96,9 +100,9 @@ def test_every_output_depends_on_every_valid_input_and_on_no_padding(case):
 @pytest.mark.parametrize(("name", "run"), [("same", unroll_bptt), ("stacks", unroll_bptt), ("mixed", unroll_python)])
 def test_every_member_of_the_unroll_family_gives_the_same_values_and_gradients(name, run):
     network = NETWORKS[name]
-    params = network.init(jax.random.key(1))
-    reset = jnp.zeros((TIME, 4), bool).at[3, 0].set(True)
-    carry = jax.tree.map(lambda a: a + 0.3, network.initial_carry(params, (4,)))
+    params = random_params(network, 1)
+    reset = jax.device_put(np.arange(TIME * 4).reshape(TIME, 4) == 12)
+    carry = jax.tree.map(lambda a: a + 0.3, host(network.initial_carry(params, (4,))))
 
     @partial(jax.jit, static_argnums=1)
     @jax.value_and_grad
@@ -114,7 +118,7 @@ def test_every_member_of_the_unroll_family_gives_the_same_values_and_gradients(n
 @pytest.mark.parametrize("padding", [1e6, jnp.nan, jnp.inf])
 def test_nothing_in_the_padding_reaches_a_value_or_a_gradient(padding):
     network = NETWORKS["same"]
-    params = network.init(jax.random.key(1))
+    params = random_params(network, 1)
 
     @jax.jit
     @partial(jax.value_and_grad, argnums=(0, 1), has_aux=True)
@@ -122,32 +126,32 @@ def test_nothing_in_the_padding_reaches_a_value_or_a_gradient(padding):
         carry, ys = network.apply(params, xs, mask=MASK)
         return ys.sum() + carry.backward.c.sum(), ys
 
-    clean, dirty = loss(params, XS), loss(params, jnp.where(MASK[..., None], XS, padding))
+    clean, dirty = loss(params, XS), loss(params, np.where(THERE[..., None], INPUTS, padding))
     jax.tree.map(np.testing.assert_array_equal, dirty, clean)
 
 
 def test_joined_episodes_are_the_episodes_run_apart(case):
     network, params = case
-    reset = jnp.zeros((TIME, 4), bool).at[2].set(True)
-    _, joined = network.apply(params, XS, reset=reset)
-    apart = [network.apply(params, xs)[1] for xs in (XS[:2], XS[2:])]
-    np.testing.assert_allclose(joined, jnp.concatenate(apart), atol=1e-12)
+    reset, run = np.broadcast_to(np.arange(TIME)[:, None] == 2, (TIME, 4)), jax.jit(network.apply)
+    _, joined = run(params, XS, reset=reset)
+    apart = [run(params, xs)[1] for xs in (INPUTS[:2], INPUTS[2:])]
+    np.testing.assert_allclose(joined, np.concatenate(apart), atol=1e-12)
 
 
 def test_reversed_it_is_the_network_on_the_flipped_sequence(case):
     network, params = case
-    carry, ys = network.apply(params, XS, reverse=True)
-    want_carry, want = network.apply(params, XS[::-1])
+    carry, ys = host(jax.jit(partial(network.apply, reverse=True))(params, XS))
+    want_carry, want = jax.jit(network.apply)(params, INPUTS[::-1])
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), (carry, ys[::-1]), (want_carry, want))
 
 
 def test_vmap_over_rows_is_the_batch_axis_and_t_may_be_zero():
     network = NETWORKS["sum"]
-    params = network.init(jax.random.key(1))
+    params = random_params(network, 1)
     _, want = network.apply(params, XS, mask=MASK)
-    got = jax.vmap(lambda x, m: network.apply(params, x, mask=m)[1], in_axes=1, out_axes=1)(XS, MASK)
+    got = jax.jit(jax.vmap(lambda x, m: network.apply(params, x, mask=m)[1], in_axes=1, out_axes=1))(XS, MASK)
     np.testing.assert_allclose(got, want, atol=1e-12)
-    carry, ys = network.apply(params, XS[:0])
+    carry, ys = jax.jit(network.apply)(params, INPUTS[:0])
     assert ys.shape == (0, 4, HIDDEN)
     jax.tree.map(np.testing.assert_array_equal, carry, network.initial_carry(params, (4,)))
 
@@ -159,19 +163,19 @@ def test_bad_arguments_are_named(without_beartype):
         Bidirectional(GRU(3, 4), GRU(3, 4), "mean")
     uneven = Bidirectional(GRU(INPUT, 4), GRU(INPUT, 2), "sum")
     with pytest.raises(ValueError, match=r'`merge` must be "concat" for outputs of several sizes \(4, 2\)'):
-        uneven.apply(uneven.init(jax.random.key(0)), XS)
+        uneven.apply(random_params(uneven), XS)
     network = NETWORKS["same"]
-    params = network.init(jax.random.key(0))
+    params = random_params(network)
     with pytest.raises(ValueError, match=r"`params` must be Directions"):
         network.apply(params.forward, XS)
     with pytest.raises(ValueError, match="`carry"):
         network.apply(params, XS, Directions(*network.initial_carry(params, (3,))))
     with pytest.raises(ValueError, match="`xs` must have trailing size input_size=3"):
-        network.apply(params, XS[..., :2])
+        network.apply(params, INPUTS[..., :2])
     with pytest.raises(ValueError, match="`mask` must have shape"):
-        network.apply(params, XS, mask=MASK[:3])
+        network.apply(params, XS, mask=THERE[:3])
 
 
 def test_an_output_may_be_deeper_than_the_state():
     network = Bidirectional(DeepOutput(GRU(INPUT, 4), (4, 6)), GRU(INPUT, 4))
-    assert network.apply(network.init(jax.random.key(0)), XS)[1].shape == (TIME, 4, 10)
+    assert network.apply(random_params(network), XS)[1].shape == (TIME, 4, 10)
