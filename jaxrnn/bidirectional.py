@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.cells.noise import part_input
-from jaxrnn.checks import check_choice
+from jaxrnn.checks import check_choice, check_is_cell
 from jaxrnn.types import Cell, Key
 from jaxrnn.unroll import unroll
 
@@ -66,9 +66,7 @@ class Bidirectional:
     merge: str = "concat"
 
     def __post_init__(self):
-        for name in ("forward_cell", "backward_cell"):
-            if not isinstance(getattr(self, name), Cell):
-                raise TypeError(f"`{name}` must be a cell, got {getattr(self, name)!r}.")
+        check_is_cell(forward_cell=self.forward_cell, backward_cell=self.backward_cell)
         check_choice("merge", self.merge, MERGES)
 
     def init(self, key: Key) -> Directions:

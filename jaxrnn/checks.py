@@ -48,6 +48,13 @@ def check_shape(name: str, array: Array, shape: tuple[int, ...], meaning: str) -
         raise ValueError(f"`{name}` must have shape {tuple(shape)} ({meaning}), got {jnp.shape(array)}.")
 
 
+def check_is_cell(**cells: Any) -> None:
+    """Raises TypeError unless each is a cell: a value, so not a class of cells."""
+    for name, cell in cells.items():
+        if not isinstance(cell, Cell) or isinstance(cell, type):
+            raise TypeError(f"`{name}` must be a cell, with init, initial_carry, project and step, got {cell!r}.")
+
+
 def check_params(params: Params, model: Any) -> None:
     """Raises ValueError unless `params` have the structure and the shapes that `model.init` gives."""
     check_tree("params", params, _expected_params(model), f"{model}.init(key)")
@@ -72,6 +79,13 @@ def check_tree(name: str, tree: PyTree, expected: PyTree, source: str) -> None:
                 f"`{name}{jax.tree_util.keystr(path)}` must have shape {want.shape}, "
                 f"as {source} returns it, got {jnp.shape(leaf)}."
             )
+
+
+def check_square(name: str, matrices: Array) -> None:
+    """Raises ValueError unless it is a square matrix, or several, `[*batch, n, n]`, of at least one unit."""
+    shape = jnp.shape(matrices)
+    if len(shape) < 2 or shape[-1] != shape[-2] or not shape[-1]:
+        raise ValueError(f"`{name}` must be square, `[*batch, n, n]`, got shape {shape}.")
 
 
 def check_steps(name: str, array, leading: tuple[int, ...], of: str = "xs") -> Array | None:
@@ -139,8 +153,7 @@ def check_unroll(cell: Cell, params: Params, xs: Inputs, carry: Carry | None, ma
         is not boolean; `carry` is complex where the cell's is real, or floating where it is integer.
       ValueError: `params` are another cell's; a shape is not the expected one.
     """
-    if not isinstance(cell, Cell) or isinstance(cell, type):
-        raise TypeError(f"`cell` must have init, initial_carry, project and step, got {cell!r}.")
+    check_is_cell(cell=cell)
     check_params(params, cell)
     xs = jax.tree.map(jnp.asarray, xs)
     leading = leading_axes(xs)

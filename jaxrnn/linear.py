@@ -19,13 +19,14 @@ References: Trefethen & Embree 2005, §14 (non-normal growth); Henrici 1962 (dep
 Goodfellow, Bengio & Courville 2016, §10.7.
 """
 
+import numbers
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxrnn.checks import known_values
+from jaxrnn.checks import check_shape, check_square, known_values
 from jaxrnn.types import Key
 
 
@@ -50,6 +51,9 @@ def growth(w: Float[Array, "*batch n n"], v: Float[Array, "*batch n"], steps: in
       v: the state that goes forwards and the gradient that goes backwards, `[*batch, n]`.
       steps: the largest t.
 
+    Raises:
+      ValueError: a W that is not square, a v of another shape, a number of steps below 0.
+
     >>> w = jnp.array([[0.5, 4.0], [0.0, 0.5]])  # not normal
     >>> g = growth(w, jnp.array([0.0, 1.0]), steps=2)
     >>> [[round(float(norm), 2) for norm in norms] for norms in (g.forward, g.backward)]  # only one grows at first
@@ -57,6 +61,9 @@ def growth(w: Float[Array, "*batch n n"], v: Float[Array, "*batch n"], steps: in
 
     References: chapter, section 3.1, item 3; Trefethen & Embree 2005.
     """
+    check_square("w", w)
+    check_shape("v", v, jnp.shape(w)[:-1], "[*batch, n], a vector for each `w`")
+    _check_count(steps=steps)
 
     def powers(m):
         eye = jnp.broadcast_to(jnp.eye(m.shape[-1], dtype=m.dtype), m.shape)
@@ -76,13 +83,14 @@ def symmetric_power(w: Float[Array, "*batch n n"], t: int) -> Float[Array, "*bat
     """Wᵗ = Q Λᵗ Qᵀ for a symmetric W.
 
     Raises:
-      ValueError: a W that is not symmetric (where its values are known).
+      ValueError: a W that is not square, or not symmetric (where its values are known).
 
     >>> symmetric_power(jnp.array([[0.0, 2.0], [2.0, 0.0]]), 2).round(4).tolist()
     [[4.0, 0.0], [0.0, 4.0]]
 
     References: chapter, section 3.1, item 3.
     """
+    check_square("w", w)
     values = known_values(w)
     if values is not None and abs(values - values.swapaxes(-1, -2)).max(initial=0) > 1e-5 * abs(values).max(initial=0):
         raise ValueError("`w` must be symmetric, as W = Q Λ Qᵀ is; for another use `growth`.")
@@ -93,12 +101,16 @@ def symmetric_power(w: Float[Array, "*batch n n"], t: int) -> Float[Array, "*bat
 def departure_from_normality(w: Float[Array, "*batch n n"]) -> Float[Array, "*batch"]:
     """√(‖W‖_F² − Σ|λ|²) / ‖W‖_F: 0 for a normal W, near to 1 where the eigenvalues say little; 0 of W = 0.
 
+    Raises:
+      ValueError: a W that is not square.
+
     >>> rotation, shift = jnp.array([[0.0, 1.0], [-1.0, 0.0]]), jnp.array([[0.0, 1.0], [0.0, 0.0]])
     >>> [round(float(departure_from_normality(w)), 3) for w in (rotation, shift)]
     [0.0, 1.0]
 
     References: Henrici 1962.
     """
+    check_square("w", w)
     frobenius = jnp.sum(w**2, axis=(-2, -1))
     missing = jnp.maximum(frobenius - jnp.sum(jnp.abs(jnp.linalg.eigvals(w)) ** 2, axis=-1), 0)
     return jnp.sqrt(missing / jnp.where(frobenius > 0, frobenius, 1))
@@ -127,7 +139,17 @@ def weight_variance(target: Float[Array, "..."] | float, n: int | Int[Array, "..
 def sample_products(key: Key, v: float, n: int, samples: int) -> Float[Array, "samples n"]:
     """Draws of Π w⁽ᵗ⁾, the w⁽ᵗ⁾ normal with the variance v, after 1, 2, … n factors.
 
+    Raises:
+      ValueError: a number below 0.
+
     >>> sample_products(jax.random.key(0), 1.0, 5, 100).shape
     (100, 5)
     """
+    _check_count(n=n, samples=samples)
     return jnp.cumprod(jnp.sqrt(v) * jax.random.normal(key, (samples, n)), axis=-1)
+
+
+def _check_count(**counts: int) -> None:
+    for name, count in counts.items():
+        if not isinstance(count, numbers.Integral) or count < 0:
+            raise ValueError(f"`{name}` must be an integer of at least 0, got {count!r}.")

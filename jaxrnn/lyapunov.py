@@ -63,9 +63,10 @@ def lyapunov_spectrum(
     check_differentiable(cell, params, xs)
     time, *_ = leading_axes(xs)
     size = jax.eval_shape(lambda p: as_vectors(cell.initial_carry(p), 0), params).size
-    if not 1 <= (count or size) <= size or not 0 <= skip < time:
+    count = size if count is None else count
+    if not 1 <= count <= size or not 0 <= skip < time:
         raise ValueError(f"`count` must lie in 1 … {size} and `skip` in 0 … {time - 1}, got {count} and {skip}.")
-    return _lyapunov_spectrum(cell, params, xs, carry, mask, count or size, skip)
+    return _lyapunov_spectrum(cell, params, xs, carry, mask, count, skip)
 
 
 @partial(jax.jit, static_argnums=(0, 5, 6))

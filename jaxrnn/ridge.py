@@ -35,7 +35,7 @@ from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float
 
 from jaxrnn.checkpointed import nested
-from jaxrnn.checks import check_features, check_shape, check_steps, known_values
+from jaxrnn.checks import check_features, check_positive, check_shape, check_steps, known_values
 from jaxrnn.float64 import Double, in_float64, product
 from jaxrnn.readout import ReadoutParams
 
@@ -92,9 +92,18 @@ def ridge(
 
 
 def no_equations(hidden_size: int, output_size: int) -> Equations:
-    """The sums over no step at all."""
-    zeros = jnp.zeros((1 + hidden_size + output_size, 1 + hidden_size))
-    return Equations(Double(jnp.zeros(()), jnp.zeros(())), Double(zeros, zeros))
+    """The sums over no step at all.
+
+    Raises:
+      ValueError: a size below 1.
+
+    >>> equations = add_equations(no_equations(3, 2), jnp.ones((7, 3)), jnp.ones((7, 2)))
+    >>> float(equations.count.high)
+    7.0
+    """
+    check_positive(hidden_size=hidden_size, output_size=output_size)
+    shape = 1 + hidden_size + output_size, 1 + hidden_size
+    return Equations(Double(jnp.zeros(()), jnp.zeros(())), Double(jnp.zeros(shape), jnp.zeros(shape)))
 
 
 def add_equations(

@@ -21,6 +21,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxrnn.checks import check_positive
+
 SCORES = ("additive", "location", "dot", "general", "scaled")
 
 
@@ -86,11 +88,15 @@ def masked_softmax(scores: Float[Array, "*rows source"], mask: Bool[Array, "*#ro
 def location_windows(weights: Float[Array, "*rows source"], width: int) -> Float[Array, "*rows source {width}"]:
     """α⁻_{j+i} for i from −⌊width/2⌋ on: what stood around each position, 0 beyond the ends.
 
+    Raises:
+      ValueError: a width below 1.
+
     >>> location_windows(jnp.array([0.0, 1.0, 0.0]), width=3).tolist()
     [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
 
     References: Chorowski et al. 2015, eq. 8.
     """
+    check_positive(width=width)
     source, left = weights.shape[-1], width // 2
     padded = jnp.pad(weights, [(0, 0)] * (weights.ndim - 1) + [(left, width - 1 - left)])
     return jnp.stack([padded[..., i : i + source] for i in range(width)], axis=-1)

@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.bptt import one_pass
 from jaxrnn.cells.autodiff_rules import local_rules
-from jaxrnn.checks import check_unroll, leading_axes
+from jaxrnn.checks import check_square, check_unroll, leading_axes
 from jaxrnn.trajectory import as_vectors, from_vector, trajectory
 from jaxrnn.types import Carry, Cell, Params
 
@@ -79,12 +79,18 @@ def next_state(cell: Cell, params: Params, like: Carry, z, h: Float[Array, " n"]
 def jacobian_product(jacobians: Float[Array, "time *batch n n"]) -> Float[Array, "*batch n n"]:
     """∂h⁽ᵗ⁾/∂h⁽ˢ⁾ = J⁽ᵗ⁾ ⋯ J⁽ˢ⁺¹⁾ of the steps that are given, the latest on the left; I of none.
 
+    Raises:
+      ValueError: no square matrices, or without an axis of time.
+
     >>> from jaxrnn import Elman
     >>> cell = Elman(3, 5)
     >>> js = step_jacobians(cell, cell.init(jax.random.key(0)), jnp.ones((7, 3)))
     >>> jacobian_product(js[2:6]).shape  # from the state before step 2 to the one after step 5
     (5, 5)
     """
+    check_square("jacobians", jacobians)
+    if jnp.ndim(jacobians) < 3:
+        raise ValueError(f"`jacobians` must have shape [time, *batch, n, n], got {jnp.shape(jacobians)}.")
     eye = jnp.broadcast_to(jnp.eye(jacobians.shape[-1], dtype=jacobians.dtype), jacobians.shape[1:])
     return jax.lax.scan(lambda product, j: (j @ product, None), eye, jacobians)[0]
 

@@ -26,7 +26,7 @@ from jax import lax
 from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.bptt import unroll_bptt
-from jaxrnn.checks import check_positive, check_unroll, leading_axes
+from jaxrnn.checks import check_is_cell, check_positive, check_unroll, leading_axes
 from jaxrnn.types import Carry, Cell, Inputs, Params
 from jaxrnn.unroll import select, unroll
 
@@ -142,6 +142,7 @@ class TruncatedBPTT:
       k2: how many steps its losses are sent back through.
 
     Raises:
+      TypeError: `cell` is not a cell.
       ValueError: k₁ below 1, or k₂ below k₁.
 
     >>> from jaxrnn import GRU
@@ -162,6 +163,7 @@ class TruncatedBPTT:
     k2: int
 
     def __post_init__(self):
+        check_is_cell(cell=self.cell)
         _check_cuts(self.k1, self.k2)
 
     def init(self, params: Params, xs: PyTree[Shaped[Array, "..."]], carry: Carry | None = None) -> TruncatedState:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxrnn.checks import check_is_cell
 from jaxrnn.types import Carry, Cell, Inputs, Key, LocalRules, Params
 
 
@@ -24,12 +25,18 @@ from jaxrnn.types import Carry, Cell, Inputs, Key, LocalRules, Params
 class AutodiffRules:
     """`cell` with `step_fwd`, `step_bwd` and `weight_bwd` derived by `jax.vjp` of one step.
 
+    Raises:
+      TypeError: `cell` is not a cell.
+
     >>> from jaxrnn import LSTM
     >>> AutodiffRules(LSTM(2, 3))
     AutodiffRules(cell=LSTM(input_size=2, hidden_size=3, peephole=None))
     """
 
     cell: Cell
+
+    def __post_init__(self):
+        check_is_cell(cell=self.cell)
 
     def init(self, key: Key) -> Params:
         """The cell's own."""

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrnn.checks import check_features, check_positive
+from jaxrnn.checks import check_features, check_is_cell, check_positive
 from jaxrnn.initializers import input_weights
 from jaxrnn.precision import matmul
 from jaxrnn.types import Carry, Cell, Inputs, Key, Params
@@ -60,6 +60,7 @@ class DeepInput:
         and one of 8 from x of size 3 to a cell with `input_size=8`.
 
     Raises:
+      TypeError: `cell` is not a cell.
       ValueError: fewer than two sizes, or one below 1.
 
     >>> from jaxrnn import LSTM, unroll
@@ -75,6 +76,7 @@ class DeepInput:
     sizes: tuple[int, ...]
 
     def __post_init__(self):
+        check_is_cell(cell=self.cell)
         _check_sizes(self.sizes, at_least=2, meaning="x, hidden layers, and the cell's input")
 
     def init(self, key: Key) -> DeepParams:
@@ -109,6 +111,7 @@ class DeepTransition:
       skip: the identity beside the MLP.
 
     Raises:
+      TypeError: `cell` is not a cell.
       ValueError: a size below 1.
 
     >>> from jaxrnn import Elman, unroll
@@ -125,6 +128,7 @@ class DeepTransition:
     skip: bool = False
 
     def __post_init__(self):
+        check_is_cell(cell=self.cell)
         _check_sizes(self.sizes, at_least=0, meaning="the hidden layers")
 
     def init(self, key: Key) -> DeepParams:
@@ -160,6 +164,7 @@ class DeepOutput:
       sizes: of y and of the MLP's layers: `(5, 16)` is one layer of 16 units above a cell with `hidden_size=5`.
 
     Raises:
+      TypeError: `cell` is not a cell.
       ValueError: fewer than two sizes, or one below 1.
 
     >>> from jaxrnn import GRU, unroll
@@ -175,6 +180,7 @@ class DeepOutput:
     sizes: tuple[int, ...]
 
     def __post_init__(self):
+        check_is_cell(cell=self.cell)
         _check_sizes(self.sizes, at_least=2, meaning="y and the layers")
 
     def init(self, key: Key) -> DeepParams:

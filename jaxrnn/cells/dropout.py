@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from jaxrnn.cells.autodiff_rules import local_rules
 from jaxrnn.cells.noise import Noisy, check_rate, keep, part_input, quiet
-from jaxrnn.checks import check_choice
+from jaxrnn.checks import check_choice, check_is_cell
 from jaxrnn.types import Carry, Cell, Inputs, Key, Params
 
 
@@ -36,6 +36,7 @@ class Dropout:
       per: "sequence", one mask for all steps, or "step", another one at each.
 
     Raises:
+      TypeError: `cell` is not a cell.
       ValueError: a rate outside [0, 1), or another `per`.
 
     >>> from jaxrnn import LSTM, Stack, quiet, unroll, with_noise
@@ -52,6 +53,7 @@ class Dropout:
     per: str = "sequence"
 
     def __post_init__(self):
+        check_is_cell(cell=self.cell)
         check_rate(self.rate)
         check_choice("per", self.per, ("sequence", "step"))
 

@@ -31,6 +31,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.cells.autodiff_rules import local_rules
 from jaxrnn.cells.groups import check_groups, spread
+from jaxrnn.checks import check_is_cell
 from jaxrnn.precision import row_sum
 from jaxrnn.types import Carry, Cell, Inputs, Key, Params
 
@@ -71,6 +72,7 @@ class Leaky:
     alpha: float | tuple[float, ...]
 
     def __post_init__(self):
+        check_is_cell(cell=self.cell)
         alphas = self.alpha if isinstance(self.alpha, tuple) else (self.alpha,)
         if not alphas or any(not isinstance(a, Real) or not 0 <= a <= 1 for a in alphas):
             raise ValueError(

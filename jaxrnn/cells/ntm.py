@@ -39,7 +39,7 @@ from jaxtyping import Array, Float
 from jaxrnn.cells.autodiff_rules import local_rules, tangent
 from jaxrnn.cells.memory_turn import Controls, turn, turn_back
 from jaxrnn.cells.noise import takes_noise
-from jaxrnn.checks import check_features, check_positive
+from jaxrnn.checks import check_features, check_is_cell, check_positive
 from jaxrnn.initializers import input_weights
 from jaxrnn.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
 from jaxrnn.types import Carry, Cell, Key, Params
@@ -226,8 +226,7 @@ def _per_head(packed: Array, heads: int) -> Array:
 
 
 def _check_controller(controller: Cell) -> None:
-    if not isinstance(controller, Cell) or isinstance(controller, type):
-        raise TypeError(f"`controller` must be a cell, got {controller!r}.")
+    check_is_cell(controller=controller)
     if takes_noise(controller):
         raise TypeError(
             f"`controller` must not draw noise, got {controller!r}: put it around the machine, Dropout(NTM)."

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from jaxrnn.cells.autodiff_rules import local_rules, tangent
 from jaxrnn.cells.noise import Noisy, check_noisy, part_input, takes_noise
+from jaxrnn.checks import check_is_cell
 from jaxrnn.types import Cell, Inputs, Key
 
 
@@ -45,8 +46,9 @@ class Stack:
     cells: tuple[Cell, ...]
 
     def __post_init__(self):
-        if not isinstance(self.cells, tuple) or not all(isinstance(cell, Cell) for cell in self.cells):
+        if not isinstance(self.cells, tuple):
             raise TypeError(f"`cells` must be a tuple of cells, got {self.cells!r}: write Stack((a, b)).")
+        check_is_cell(**{f"cells[{i}]": cell for i, cell in enumerate(self.cells)})
         if not self.cells:
             raise ValueError("`cells` must hold at least one cell, got none.")
 

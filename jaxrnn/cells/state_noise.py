@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from jaxrnn.cells.autodiff_rules import local_rules
 from jaxrnn.cells.noise import Noisy, part_input, quiet, uniform
+from jaxrnn.checks import check_is_cell
 from jaxrnn.types import Carry, Cell, Inputs, Key, Params
 
 
@@ -34,6 +35,7 @@ class StateNoise:
       scale: σ.
 
     Raises:
+      TypeError: `cell` is not a cell.
       ValueError: a negative scale.
 
     >>> from jaxrnn import Elman, unroll, with_noise
@@ -51,6 +53,7 @@ class StateNoise:
     scale: float
 
     def __post_init__(self):
+        check_is_cell(cell=self.cell)
         if not self.scale >= 0:
             raise ValueError(f"`scale` must be at least 0, got {self.scale!r}.")
 

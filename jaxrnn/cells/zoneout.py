@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxrnn.cells.noise import Noisy, check_rate, keep, part_input, quiet
+from jaxrnn.checks import check_is_cell
 from jaxrnn.types import Carry, Cell, Inputs, Key, Params
 
 
@@ -37,6 +38,7 @@ class Zoneout:
       rate: p, the probability that a unit is held, 0 ≤ p < 1; or a tuple, one for each array of the carry.
 
     Raises:
+      TypeError: `cell` is not a cell.
       ValueError: a rate outside [0, 1).
 
     >>> from jaxrnn import LSTM, unroll, with_noise
@@ -53,6 +55,7 @@ class Zoneout:
     rate: float | tuple[float, ...]
 
     def __post_init__(self):
+        check_is_cell(cell=self.cell)
         for rate in self.rate if isinstance(self.rate, tuple) else (self.rate,):
             check_rate(rate)
 

@@ -29,7 +29,7 @@ from jaxrnn.attention import Attention, AttentionParams, Memory, Reading, ScoreP
 from jaxrnn.attention_rules import Compared, compare_bwd, compared
 from jaxrnn.cells.autodiff_rules import local_rules, tangent
 from jaxrnn.cells.noise import Noisy, check_noisy, takes_noise
-from jaxrnn.checks import check_positive
+from jaxrnn.checks import check_is_cell, check_positive
 from jaxrnn.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum, turned
 from jaxrnn.types import Carry, Cell, Inputs, Key, Params
 
@@ -66,6 +66,7 @@ class Attending:
       source: for how many positions the carry has room; `attend_to` makes one for any number.
 
     Raises:
+      TypeError: `cell` is not a cell.
       ValueError: a source below 1.
 
     >>> from jaxrnn import GRU, unroll
@@ -84,6 +85,7 @@ class Attending:
     source: int
 
     def __post_init__(self):
+        check_is_cell(cell=self.cell)
         check_positive(source=self.source)
 
     @property

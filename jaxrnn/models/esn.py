@@ -26,7 +26,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxrnn.bptt import unroll_bptt
 from jaxrnn.cells.noise import Noisy, quiet, takes_noise, with_noise
 from jaxrnn.checkpointed import nested
-from jaxrnn.checks import check_steps, leading_axes
+from jaxrnn.checks import check_is_cell, check_steps, leading_axes
 from jaxrnn.models.feedback import Feedback, FeedbackCarry, FeedbackParams
 from jaxrnn.precision import accumulator
 from jaxrnn.readout import Readout
@@ -47,6 +47,9 @@ class ESN:
       readout: from h to o.
       feedback: whether the reservoir reads o⁽ᵗ⁻¹⁾ beside x⁽ᵗ⁾.
 
+    Raises:
+      TypeError: `cell` is not a cell.
+
     >>> from jaxrnn import Reservoir
     >>> esn = ESN(Reservoir(1, 50, input_scaling=0.5, retention=0.7), Readout(50, 1), feedback=True)
     >>> series = jnp.sin(0.2 * jnp.arange(400.0))[:, None]
@@ -62,6 +65,9 @@ class ESN:
     cell: Cell
     readout: Readout
     feedback: bool = False
+
+    def __post_init__(self):
+        check_is_cell(cell=self.cell)
 
     def init(self, key: Key) -> FeedbackParams:
         """The reservoir, and a read-out of 0 that waits for `fit`."""

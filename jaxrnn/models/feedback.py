@@ -19,7 +19,7 @@ from jaxtyping import Array, PyTree, Shaped
 
 from jaxrnn.bptt import unroll_bptt
 from jaxrnn.cells.jordan import FEEDBACKS, feed_back, split_noise
-from jaxrnn.checks import check_choice
+from jaxrnn.checks import check_choice, check_is_cell
 from jaxrnn.precision import accumulator
 from jaxrnn.readout import Readout, ReadoutParams
 from jaxrnn.types import Carry, Cell, Key, Params
@@ -54,6 +54,7 @@ class Feedback:
       feedback: what is fed back: "probabilities", "logits", "symbol" or "sample", as in `Jordan`.
 
     Raises:
+      TypeError: `cell` is not a cell.
       ValueError: another feedback.
 
     >>> from jaxrnn import LSTM, teacher_forced
@@ -71,6 +72,7 @@ class Feedback:
     feedback: str = "probabilities"
 
     def __post_init__(self):
+        check_is_cell(cell=self.cell)
         check_choice("feedback", self.feedback, FEEDBACKS)
 
     @property

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxrnn.bptt import unroll_bptt
-from jaxrnn.checks import check_positive, check_range
+from jaxrnn.checks import check_is_cell, check_positive, check_range
 from jaxrnn.readout import Readout, ReadoutParams
 from jaxrnn.types import Carry, Cell, Key, Params
 
@@ -46,6 +46,7 @@ class LanguageModel:
       hidden_size: the size of the cell's output.
 
     Raises:
+      TypeError: `cell` is not a cell.
       ValueError: a size below 1.
 
     >>> from jaxrnn import LSTM
@@ -64,6 +65,7 @@ class LanguageModel:
     hidden_size: int
 
     def __post_init__(self):
+        check_is_cell(cell=self.cell)
         check_positive(vocabulary=self.vocabulary, features=self.features, hidden_size=self.hidden_size)
 
     @property

@@ -28,7 +28,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.bptt import unroll_bptt
-from jaxrnn.checks import check_choice, check_steps
+from jaxrnn.checks import check_choice, check_is_cell, check_steps
 from jaxrnn.losses import bernoulli, cross_entropy, squared_error
 from jaxrnn.readout import Readout, ReadoutParams
 from jaxrnn.types import Cell, Key, Params
@@ -65,6 +65,7 @@ class ManyToMany:
       target: what y is: "class", "values" or "bits".
 
     Raises:
+      TypeError: `cell` is not a cell.
       ValueError: another target.
 
     >>> from jaxrnn import GRU
@@ -81,6 +82,7 @@ class ManyToMany:
     target: str = "class"
 
     def __post_init__(self):
+        check_is_cell(cell=self.cell)
         check_choice("target", self.target, tuple(TARGETS))
 
     def init(self, key: Key) -> PatternParams:
@@ -127,6 +129,7 @@ class ManyToOne:
       target: what y is: "class", "values" or "bits".
 
     Raises:
+      TypeError: `cell` is not a cell.
       ValueError: another target.
 
     >>> from jaxrnn import LSTM
@@ -143,6 +146,7 @@ class ManyToOne:
     target: str = "class"
 
     def __post_init__(self):
+        check_is_cell(cell=self.cell)
         check_choice("target", self.target, tuple(TARGETS))
 
     def init(self, key: Key) -> PatternParams:

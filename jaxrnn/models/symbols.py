@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxrnn.bptt import unroll_bptt
 from jaxrnn.cells.noise import drawing
-from jaxrnn.checks import check_positive, check_range, check_shape
+from jaxrnn.checks import check_is_cell, check_positive, check_range, check_shape
 from jaxrnn.generator import entry
 from jaxrnn.readout import Readout, ReadoutParams
 from jaxrnn.stopping import Countdown, PredictedLength
@@ -59,6 +59,7 @@ class SymbolModel:
       longest: the greatest τ, for `PredictedLength`; None for another rule.
 
     Raises:
+      TypeError: `cell` is not a cell.
       ValueError: a size below 1, or a stop unit and a predicted length together.
 
     >>> from jaxrnn import GRU, EndSymbol, log_likelihood
@@ -80,6 +81,7 @@ class SymbolModel:
     longest: int | None = None
 
     def __post_init__(self):
+        check_is_cell(cell=self.cell)
         check_positive(vocabulary=self.vocabulary, features=self.features, hidden_size=self.hidden_size)
         if self.longest is not None:
             check_positive(longest=self.longest)

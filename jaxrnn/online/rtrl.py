@@ -17,6 +17,7 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 
+from jaxrnn.checks import check_is_cell
 from jaxrnn.online.influence import OnlineState, OnlineStep, Row, begin, initial_influence, learn, row_step
 from jaxrnn.types import Carry, Cell, Inputs, Params
 
@@ -25,6 +26,9 @@ from jaxrnn.types import Carry, Cell, Inputs, Params
 @dataclass(frozen=True)
 class RTRL:
     """The exact gradient of every step, without a way back.
+
+    Raises:
+      TypeError: `cell` is not a cell.
 
     >>> from jaxrnn import GRU
     >>> algorithm = RTRL(GRU(input_size=2, hidden_size=3))
@@ -38,6 +42,9 @@ class RTRL:
     """
 
     cell: Cell
+
+    def __post_init__(self):
+        check_is_cell(cell=self.cell)
 
     def init(self, params: Params, x: Inputs, carry: Carry | None = None) -> OnlineState:
         """The state before the first step: h⁽⁰⁾, and J = ∂h⁽⁰⁾/∂θ (0 for a carry that is given).

@@ -25,7 +25,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from jaxrnn.checks import check_positive
+from jaxrnn.checks import check_is_cell, check_positive
 from jaxrnn.online.influence import OnlineState, OnlineStep, Row, begin, initial_influence, learn, row_step
 from jaxrnn.types import Carry, Cell, Inputs, Params
 
@@ -56,6 +56,7 @@ class SnAp:
       n: how many; 1 is the cheapest.
 
     Raises:
+      TypeError: `cell` is not a cell.
       ValueError: n below 1.
 
     >>> from jaxrnn import LSTM
@@ -73,6 +74,7 @@ class SnAp:
     n: int = 1
 
     def __post_init__(self):
+        check_is_cell(cell=self.cell)
         check_positive(n=self.n)
 
     def init(self, params: Params, x: Inputs, carry: Carry | None = None) -> OnlineState:

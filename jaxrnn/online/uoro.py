@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
+from jaxrnn.checks import check_is_cell
 from jaxrnn.online.influence import OnlineState, OnlineStep, Row, begin, learn, row_step, vector_of
 from jaxrnn.types import Carry, Cell, Inputs, Key, Params
 from jaxrnn.unroll import select
@@ -42,6 +43,9 @@ class RankOne(NamedTuple):
 class UORO:
     """A gradient whose mean over the signs is the exact one.
 
+    Raises:
+      TypeError: `cell` is not a cell.
+
     >>> from jaxrnn import GRU
     >>> algorithm = UORO(GRU(input_size=2, hidden_size=3))
     >>> params, x = algorithm.cell.init(jax.random.key(0)), jnp.ones(2)
@@ -52,6 +56,9 @@ class UORO:
     """
 
     cell: Cell
+
+    def __post_init__(self):
+        check_is_cell(cell=self.cell)
 
     def init(self, key: Key, params: Params, x: Inputs, carry: Carry | None = None) -> OnlineState:
         """The state before the first step, as of `RTRL`; the key decides all signs."""

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from jaxrnn.bptt import unroll_bptt
+from jaxrnn.checks import check_is_cell
 from jaxrnn.testing import batch, gradients, padding, programs, time
 from jaxrnn.testing.problem import Problem, law, must_agree, random_problem
 from jaxrnn.types import Cell
@@ -86,8 +87,7 @@ def check_cell(cell: Cell, *, x: PyTree | None = None, seed: int = 0) -> None:
     >>> from jaxrnn import Elman
     >>> check_cell(Elman(input_size=2, hidden_size=3))
     """
-    if not isinstance(cell, Cell):
-        raise TypeError(f"`cell` must have init, initial_carry, project and step, got {cell!r}.")
+    check_is_cell(cell=cell)
     with jax.enable_x64(True):
         problem = random_problem(cell, seed, x=x)
     law_it_is_a_cell(cell, problem)  # nothing else can be asked of what is not a cell

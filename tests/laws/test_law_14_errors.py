@@ -5,7 +5,40 @@ import jax.numpy as jnp
 import pytest
 from cells import LIBRARY, every_cell
 
-from jaxrnn import Readout, bptt, mask_from_lengths, unroll, unroll_bptt, unroll_python
+from jaxrnn import (
+    ESN,
+    LSTM,
+    RTRL,
+    UORO,
+    AutodiffRules,
+    Bidirectional,
+    Dropout,
+    Elman,
+    Feedback,
+    Leaky,
+    ManyToMany,
+    ManyToOne,
+    Readout,
+    SnAp,
+    Stack,
+    StateNoise,
+    SymbolModel,
+    TruncatedBPTT,
+    Zoneout,
+    bptt,
+    departure_from_normality,
+    growth,
+    jacobian_product,
+    lyapunov_spectrum,
+    mask_from_lengths,
+    no_equations,
+    sample_products,
+    symmetric_power,
+    unroll,
+    unroll_bptt,
+    unroll_python,
+)
+from jaxrnn.scores import location_windows
 from jaxrnn.testing import law_wrong_arguments_are_named, random_problem
 
 pytestmark = pytest.mark.usefixtures("without_beartype")
@@ -78,3 +111,55 @@ def test_a_read_out_names_the_parameters_of_another(params):
 def test_a_time_that_is_no_integer_is_named(time):
     with pytest.raises(TypeError, match="`time` must be an integer, got"):
         mask_from_lengths(jnp.array([0, 1]), time=time)
+
+
+@pytest.mark.parametrize("not_a_cell", [LSTM, None, Readout(3, 2)], ids=["class", "None", "read-out"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda cell: Stack((Elman(3, 3), cell)),
+        lambda cell: Bidirectional(Elman(3, 3), cell),
+        lambda cell: Dropout(cell, 0.5),
+        lambda cell: Zoneout(cell, 0.5),
+        lambda cell: StateNoise(cell, 0.5),
+        lambda cell: Leaky(cell, 0.5),
+        AutodiffRules,
+        RTRL,
+        UORO,
+        SnAp,
+        lambda cell: TruncatedBPTT(cell, k1=1, k2=2),
+        lambda cell: ManyToMany(cell, Readout(3, 2)),
+        lambda cell: ManyToOne(cell, Readout(3, 2)),
+        lambda cell: Feedback(cell, Readout(3, 2)),
+        lambda cell: ESN(cell, Readout(3, 2)),
+        lambda cell: SymbolModel(cell, 5, 3, 3),
+    ],
+)
+def test_what_is_put_around_something_else_than_a_cell_names_it(wrap, not_a_cell):
+    with pytest.raises(TypeError, match=r"^`(cell|cells\[1\]|backward_cell)` must be a cell, with init"):
+        wrap(not_a_cell)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: growth(jnp.ones((3, 4)), jnp.ones(3), 2), "`w` must be square"),
+        (lambda: growth(jnp.eye(3), jnp.ones(4), 2), "`v` must have shape"),
+        (lambda: growth(jnp.eye(3), jnp.ones(3), -1), "`steps` must be an integer of at least 0"),
+        (lambda: growth(jnp.eye(3), jnp.ones(3), 1.5), "`steps` must be an integer of at least 0"),
+        (lambda: symmetric_power(jnp.ones((3, 4)), 2), "`w` must be square"),
+        (lambda: departure_from_normality(jnp.ones(3)), "`w` must be square"),
+        (lambda: sample_products(jax.random.key(0), 1.0, -1, 2), "`n` must be an integer of at least 0"),
+        (lambda: jacobian_product(jnp.ones((3, 4))), "`jacobians` must be square"),
+        (lambda: jacobian_product(jnp.ones((3, 3))), "`jacobians` must have shape"),
+        (lambda: no_equations(-1, 2), "`hidden_size` must be an integer of at least 1"),
+        (lambda: location_windows(jnp.ones(5), 0), "`width` must be an integer of at least 1"),
+        (
+            lambda: lyapunov_spectrum(Elman(1, 2), Elman(1, 2).init(jax.random.key(0)), jnp.ones((3, 1)), count=0),
+            "`count` must lie in 1",
+        ),
+    ],
+)
+def test_a_wrong_argument_of_the_tools_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
