@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from random_params import random_params
 
 from jaxrnn import (
     LSTM,
@@ -34,17 +35,18 @@ from jaxrnn import (
     weight_variance,
 )
 from jaxrnn.testing import random_problem
+from jaxrnn.testing.host import host
 from jaxrnn.testing.problem import quick_jit
 
 
 def orthogonal(n, seed=0):
-    return jnp.linalg.qr(jax.random.normal(jax.random.key(seed), (n, n)))[0]
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(n, n)))[0]
 
 
 def linear(w):
     """The network whose J is w, everywhere."""
     n = w.shape[0]
-    return Elman(1, n, "identity"), ElmanParams(jnp.zeros((1, n)), w.T, jnp.zeros(n))
+    return Elman(1, n, "identity"), jax.device_put(ElmanParams(np.zeros((1, n)), w.T, np.zeros(n)))
 
 
 # Jacobians
@@ -53,52 +55,57 @@ def linear(w):
 def test_the_plain_network_s_jacobian_is_diag_1_minus_h_squared_times_w():
     p = random_problem(Elman(3, 4))
     js = step_jacobians(Elman(3, 4), p.params, p.xs, p.carry)
-    _, hs = unroll(Elman(3, 4), p.params, p.xs, p.carry)
-    np.testing.assert_allclose(js, (1 - hs**2)[..., None] * p.params.w.T, atol=1e-14)
+    hs = np.asarray(unroll(Elman(3, 4), p.params, p.xs, p.carry)[1])
+    np.testing.assert_allclose(js, (1 - hs**2)[..., None] * np.asarray(p.params.w).T, atol=1e-14)
 
 
 @pytest.mark.parametrize("cell", [LSTM(3, 4), Clockwork(3, 4, (1, 2))], ids=lambda c: type(c).__name__)
 def test_the_product_of_the_jacobians_is_the_jacobian_of_the_run_with_masks_and_resets(cell):
     p = random_problem(cell)
-    reset = p.reset & (jnp.arange(6)[:, None] == 4)
+    reset = jax.device_put(np.asarray(p.reset) & (np.arange(6)[:, None] == 4))
 
     def floats(carry):
         return jnp.concatenate([a for a in jax.tree.leaves(carry) if jnp.issubdtype(a.dtype, jnp.floating)], axis=-1)
 
     js = quick_jit(lambda c: step_jacobians(cell, p.params, p.xs, c, mask=p.mask, reset=reset))(p.carry)
     moved = [a for a in jax.tree.leaves(p.carry) if jnp.issubdtype(a.dtype, jnp.floating)]
-    push = [jax.random.normal(jax.random.key(i), a.shape) for i, a in enumerate(moved)]
+    push = [np.random.default_rng(i).normal(size=a.shape) for i, a in enumerate(moved)]
 
-    @quick_jit
     def along(arrays):
         leaves = iter(arrays)
         carry = jax.tree.map(lambda a: next(leaves) if jnp.issubdtype(a.dtype, jnp.floating) else a, p.carry)
         return floats(unroll(cell, p.params, p.xs, carry, mask=p.mask, reset=reset)[0])
 
-    _, want = jax.jvp(along, (moved,), (push,))
-    got = jnp.einsum("bij,bj->bi", jacobian_product(js), jnp.concatenate(push, axis=-1))
+    want = quick_jit(lambda moved, push: jax.jvp(along, (moved,), (push,))[1])(moved, push)
+    got = np.einsum("bij,bj->bi", jacobian_product(js), np.concatenate(push, axis=-1))
     np.testing.assert_allclose(got, want, atol=1e-12)
 
 
 def test_hidden_gradients_are_the_last_one_times_the_jacobians():
     p = random_problem(LSTM(3, 4))
-    js = step_jacobians(LSTM(3, 4), p.params, p.xs)
-    ds = hidden_gradients(LSTM(3, 4), p.params, p.xs, lambda carry, ys: jnp.sum(jnp.sin(carry.h)))
+
+    @quick_jit
+    def both(params, xs):
+        js = step_jacobians(LSTM(3, 4), params, xs)
+        ds = hidden_gradients(LSTM(3, 4), params, xs, lambda carry, ys: jnp.sum(jnp.sin(carry.h)))
+        return [jacobian_product(js[s + 1 :]) for s in range(5)], ds
+
+    products, ds = host(both(p.params, p.xs))
     for s in range(5):
-        want = jnp.einsum("bij,bi->bj", jacobian_product(js[s + 1 :]), ds[-1])
+        want = np.einsum("bij,bi->bj", products[s], ds[-1])
         np.testing.assert_allclose(ds[s], want, atol=1e-14)
 
 
 def test_memory_length_is_the_step_at_which_1_over_e_is_left():
     for c in (0.5, 0.8, 0.95):
-        norms = c ** jnp.arange(100.0)[::-1]
-        assert memory_length(norms) == np.ceil(1 / np.log(1 / c))
-    assert memory_length(jnp.ones((7, 2))).tolist() == [7, 7]
+        norms = jax.device_put(c ** np.arange(100.0)[::-1])
+        assert int(memory_length(norms)) == np.ceil(1 / np.log(1 / c))
+    assert memory_length(jax.device_put(np.ones((7, 2)))).tolist() == [7, 7]
 
 
 def test_a_state_read_through_a_step_function_has_no_derivative_and_is_named():
     cell = Jordan(3, 4, 2, "symbol")
-    params, xs = cell.init(jax.random.key(0)), jnp.ones((3, 3))
+    params, xs = random_params(cell), jax.device_put(np.ones((3, 3)))
     needs_loss = [partial(call, loss=lambda carry, ys: jnp.sum(ys)) for call in (diagnose, omega, pascanu_omega)]
     for call in (step_jacobians, lyapunov_spectrum, *needs_loss):
         with pytest.raises(TypeError, match=r"`cell` must have a derivative from h⁽ᵗ⁻¹⁾ to h⁽ᵗ⁾; in .*Jordan"):
@@ -109,9 +116,13 @@ def test_a_state_read_through_a_step_function_has_no_derivative_and_is_named():
 # The linear case
 
 
+def grown(w, v, steps):
+    return host(quick_jit(partial(growth, steps=steps))(w, v))
+
+
 def test_a_normal_w_grows_alike_forwards_and_backwards_and_as_its_eigenvalues():
     """W = c Q: singular values of Wᵗ are |λ|ᵗ = cᵗ."""
-    g = growth(0.9 * orthogonal(4), jax.random.normal(jax.random.key(1), (4,)), 8)
+    g = grown(0.9 * orthogonal(4), np.random.default_rng(1).normal(size=4), 8)
     np.testing.assert_allclose(g.forward, g.backward, rtol=1e-12)
     np.testing.assert_allclose(g.singular_values, g.eigenvalues, rtol=1e-12)
     np.testing.assert_allclose(g.eigenvalues[:, 0], 0.9 ** np.arange(9), rtol=1e-12)
@@ -119,41 +130,51 @@ def test_a_normal_w_grows_alike_forwards_and_backwards_and_as_its_eigenvalues():
 
 def test_a_non_normal_w_tells_forward_from_backward_growth():
     """The same spectral radius 1/2: one vector grows 16-fold on its way forwards, and only shrinks backwards."""
-    w = jnp.array([[0.5, 32.0], [0.0, 0.5]])
-    g = growth(w, jnp.array([0.0, 1.0]), 6)
+    w = np.array([[0.5, 32.0], [0.0, 0.5]])
+    g = grown(w, np.array([0.0, 1.0]), 6)
     assert g.forward.max() > 16 and (g.backward <= 0.5 ** np.arange(7) + 1e-15).all()
-    assert departure_from_normality(w) > 0.99 and departure_from_normality(orthogonal(4)) < 1e-7
+    normal, not_normal = (float(quick_jit(departure_from_normality)(a)) for a in (orthogonal(4), w))
+    assert not_normal > 0.99 and normal < 1e-7
     np.testing.assert_allclose(g.eigenvalues[:, 0], 0.5 ** np.arange(7), rtol=1e-6)
     assert g.singular_values[1, 0] > 32
 
 
 def test_growth_is_what_the_linear_network_does():
-    w, v = jax.random.normal(jax.random.key(0), (4, 4)), jnp.arange(1.0, 5)
-    g = growth(w, v, 5)
+    w, v = np.random.default_rng(0).normal(size=(4, 4)), np.arange(1.0, 5)
+    g = grown(w, v, 5)
     cell, params = linear(w)
-    run = lambda h: unroll(cell, params, jnp.zeros((5, 1)), h)[0]  # noqa: E731
-    h, vjp = jax.vjp(run, v)
-    np.testing.assert_allclose(g.forward[-1], jnp.linalg.norm(h), rtol=1e-12)
-    np.testing.assert_allclose(g.backward[-1], jnp.linalg.norm(vjp(v)[0]), rtol=1e-12)
+
+    @quick_jit
+    def there_and_back(v):
+        h, vjp = jax.vjp(lambda h: unroll(cell, params, jnp.zeros((5, 1)), h)[0], v)
+        return h, vjp(v)[0]
+
+    h, back = there_and_back(v)
+    np.testing.assert_allclose(g.forward[-1], np.linalg.norm(h), rtol=1e-12)
+    np.testing.assert_allclose(g.backward[-1], np.linalg.norm(back), rtol=1e-12)
 
 
 def test_a_symmetric_power_is_q_lambda_t_q():
-    w = jax.random.normal(jax.random.key(0), (4, 4))
+    w = np.random.default_rng(0).normal(size=(4, 4))
     w = w + w.T
-    np.testing.assert_allclose(symmetric_power(w, 5), jnp.linalg.matrix_power(w, 5), rtol=1e-10)
+    np.testing.assert_allclose(symmetric_power(jax.device_put(w), 5), np.linalg.matrix_power(w, 5), rtol=1e-10)
     with pytest.raises(ValueError, match="`w` must be symmetric"):
-        symmetric_power(jnp.array([[0.0, 1.0], [0.0, 0.0]]), 2)
+        symmetric_power(jax.device_put(np.array([[0.0, 1.0], [0.0, 0.0]])), 2)
 
 
 def test_the_spectral_radius_is_the_rate_at_the_end():
-    w = jax.random.normal(jax.random.key(0), (3, 4, 4))
-    powers = jax.vmap(lambda w: jnp.linalg.matrix_power(w / spectral_radius(w), 512))(w)
-    np.testing.assert_allclose(jnp.linalg.norm(powers, axis=(1, 2)) ** (1 / 512), 1, rtol=0.01)
+    ws = np.random.default_rng(0).normal(size=(3, 4, 4))
+    powers = [
+        np.linalg.matrix_power(w / radius, 512)
+        for w, radius in zip(ws, np.asarray(quick_jit(jax.vmap(spectral_radius))(ws)), strict=True)
+    ]
+    np.testing.assert_allclose(np.linalg.norm(powers, axis=(1, 2)) ** (1 / 512), 1, rtol=0.01)
 
 
 def test_the_product_of_n_independent_weights_has_the_variance_v_to_the_n():
     products = sample_products(jax.random.key(0), 0.8, 4, 400_000)
-    np.testing.assert_allclose(jnp.var(products, axis=0), product_variance(0.8, jnp.arange(1, 5)), rtol=0.03)
+    variances = product_variance(0.8, jax.device_put(np.arange(1, 5)))
+    np.testing.assert_allclose(np.var(products, axis=0), variances, rtol=0.03)
     np.testing.assert_allclose(product_variance(weight_variance(0.3, 7), 7), 0.3, rtol=1e-12)
 
 
@@ -186,32 +207,33 @@ class Map:
 
 def test_lyapunov_exponents_of_the_henon_map_are_the_known_ones():
     """0.419 and −1.623 (Sprott 2003, table A.2); their sum is log 0.3 at every step."""
-    exponents = lyapunov_spectrum(Map("henon"), jnp.ones(()), jnp.zeros((20_000, 1)), skip=100)
+    exponents = lyapunov_spectrum(Map("henon"), *jax.device_put((np.ones(()), np.zeros((20_000, 1)))), skip=100)
     np.testing.assert_allclose(exponents, [0.419, -1.623], atol=0.005)
-    assert float(exponents.sum()) == pytest.approx(np.log(0.3))
+    assert np.sum(exponents) == pytest.approx(np.log(0.3))
 
 
 def test_the_lyapunov_exponent_of_the_logistic_map_at_4_is_log_2():
-    exponents = lyapunov_spectrum(Map("logistic"), jnp.ones(()), jnp.full((20_000, 1), 4.0))
+    exponents = lyapunov_spectrum(Map("logistic"), *jax.device_put((np.ones(()), np.full((20_000, 1), 4.0))))
     np.testing.assert_allclose(exponents, [np.log(2)], atol=0.01)
 
 
 def test_lyapunov_exponents_of_the_linear_network_are_the_log_eigenvalues():
-    w = orthogonal(4) @ jnp.diag(jnp.array([1.5, 1.0, 0.5, 0.1])) @ orthogonal(4).T
-    exponents = lyapunov_spectrum(*linear(w), jnp.zeros((60, 2, 1)), count=3, skip=40)
+    w = orthogonal(4) @ np.diag([1.5, 1.0, 0.5, 0.1]) @ orthogonal(4).T
+    exponents = lyapunov_spectrum(*linear(w), jax.device_put(np.zeros((60, 2, 1))), count=3, skip=40)
     np.testing.assert_allclose(exponents, np.log([[1.5, 1.0, 0.5]] * 2), atol=1e-3)
 
 
 def test_lyapunov_names_a_wrong_count_and_skip():
     for options in ({"count": 5}, {"skip": 3}, {"skip": -1}):
         with pytest.raises(ValueError, match=r"`count` must lie in 1 … 4 and `skip` in 0 … 2"):
-            lyapunov_spectrum(*linear(jnp.eye(4)), jnp.zeros((3, 1)), **options)
+            lyapunov_spectrum(*linear(np.eye(4)), jax.device_put(np.zeros((3, 1))), **options)
 
 
 def test_fixed_points_of_the_logistic_map_and_their_stability():
     """0 and 1 − 1/r, with the derivatives r and 2 − r."""
     for r, stable in ((2.5, [False, True]), (3.2, [False, False]), (0.5, [True, False])):
-        found = fixed_points(Map("logistic"), jnp.ones(()), jnp.full(1, r), jnp.array([[0.01], [1 - 1 / r + 0.05]]))
+        starts = np.array([[0.01], [1 - 1 / r + 0.05]])
+        found = host(fixed_points(Map("logistic"), *jax.device_put((np.ones(()), np.full(1, r), starts))))
         np.testing.assert_allclose(found.points[:, 0], [0, 1 - 1 / r], atol=1e-9)
         np.testing.assert_allclose(found.eigenvalues[:, 0].real, [r, 2 - r], atol=1e-8)
         assert found.stable.tolist() == stable and found.residuals.max() < 1e-12
@@ -220,18 +242,20 @@ def test_fixed_points_of_the_logistic_map_and_their_stability():
 def test_a_fixed_point_stays_where_it_is():
     cell = Elman(3, 4)
     p = random_problem(cell)
-    found = fixed_points(cell, p.params, p.xs[0, 0], jax.random.normal(jax.random.key(0), (6, 4)))
-    good = found.residuals < 1e-9
+    x, starts = np.asarray(p.xs)[0, 0], np.random.default_rng(0).normal(size=(6, 4))
+    found = fixed_points(cell, p.params, *jax.device_put((x, starts)))
+    good = np.asarray(found.residuals) < 1e-9
     assert good.any()
-    _, ys = unroll(cell, p.params, jnp.broadcast_to(p.xs[0, 0], (3, 6, 3)), found.points)
-    np.testing.assert_allclose(ys[:, good], jnp.broadcast_to(found.points, ys.shape)[:, good], atol=1e-6)
+    ys = np.asarray(unroll(cell, p.params, jax.device_put(np.broadcast_to(x, (3, 6, 3))), found.points)[1])
+    np.testing.assert_allclose(ys[:, good], np.broadcast_to(found.points, ys.shape)[:, good], atol=1e-6)
 
 
 # The report
 
 
 TIME, ROWS, N = 40, 5, 6
-XS = jax.random.normal(jax.random.key(3), (TIME, ROWS, 3))
+INPUTS = np.random.default_rng(3).normal(size=(TIME, ROWS, 3))
+XS = jax.device_put(INPUTS)
 
 
 def at_the_end(carry, ys):
@@ -239,8 +263,8 @@ def at_the_end(carry, ys):
 
 
 def plain(w, scale=0.3, activation="tanh"):
-    u = scale * jax.random.normal(jax.random.key(4), (3, N))
-    return Elman(3, N, activation), ElmanParams(u, w, jnp.zeros(N))
+    u = scale * np.random.default_rng(4).normal(size=(3, N))
+    return Elman(3, N, activation), jax.device_put(ElmanParams(u, w, np.zeros(N)))
 
 
 CASES = {
@@ -276,11 +300,13 @@ def test_small_tanh_weights_vanish_and_are_not_called_saturated():
 
 def test_dead_relus_are_saturated_and_a_gradient_that_is_not_finite_explodes():
     cell, params = plain(orthogonal(N), activation="relu")
-    dead = params._replace(b=jnp.full(N, -50.0))
+    dead = params._replace(b=jax.device_put(np.full(N, -50.0)))
     assert diagnose(cell, dead, XS, lambda carry, ys: jnp.mean(carry)).verdict == "saturated"
-    overflows = plain(1e200 * jnp.eye(N), activation="identity")
+    overflows = plain(1e200 * np.eye(N), activation="identity")
     told = [diagnose(*overflows, XS, loss) for loss in (at_the_end, lambda carry, ys: jnp.mean(carry))]
-    told += [diagnose(*CASES["healthy"], XS.at[3, 0, 0].set(jnp.nan), at_the_end)]
+    spoilt = INPUTS.copy()
+    spoilt[3, 0, 0] = np.nan
+    told += [diagnose(*CASES["healthy"], jax.device_put(spoilt), at_the_end)]
     for diagnosis in told:
         assert diagnosis.verdict == "exploding" and diagnosis.advice.startswith("The gradient is not finite")
         assert diagnosis.figure().axes
@@ -289,10 +315,12 @@ def test_dead_relus_are_saturated_and_a_gradient_that_is_not_finite_explodes():
 def test_the_clipping_rate_is_the_part_of_the_rows_whose_own_gradient_is_longer_than_v():
     cell, params = plain(0.5 * orthogonal(N))
 
-    def own(row):
-        return jax.grad(lambda q: jnp.mean(unroll(cell, q, XS[:, row])[1][-1] ** 2))(params)
+    @quick_jit
+    @jax.grad
+    def own(params, xs):
+        return jnp.mean(unroll(cell, params, xs)[1][-1] ** 2)
 
-    norms = [float(jnp.sqrt(sum(jnp.sum(g**2) for g in own(row)))) for row in range(ROWS)]
+    norms = [np.sqrt(sum(np.sum(np.square(g)) for g in own(params, INPUTS[:, row]))) for row in range(ROWS)]
     diagnosis = diagnose(cell, params, XS, at_the_end, clip=float(np.mean(np.sort(norms)[2:4])))
     np.testing.assert_allclose(diagnosis.row_norms, norms, rtol=1e-9)
     assert diagnosis.clipping == pytest.approx(2 / 5)
@@ -300,9 +328,9 @@ def test_the_clipping_rate_is_the_part_of_the_rows_whose_own_gradient_is_longer_
 
 def test_it_reports_on_a_cell_with_an_integer_in_its_carry_and_a_mask_and_draws_one_page(tmp_path):
     cell = Clockwork(3, 4, (1, 2))
-    params = cell.init(jax.random.key(0))
-    mask = jnp.arange(12)[:, None] < jnp.array([12, 5, 8])
-    diagnosis = diagnose(cell, params, XS[:12, :3], at_the_end, mask=mask)
+    params = random_params(cell, scale=0.3)
+    xs, mask = jax.device_put((INPUTS[:12, :3], np.arange(12)[:, None] < [12, 5, 8]))
+    diagnosis = diagnose(cell, params, xs, at_the_end, mask=mask)
     assert diagnosis.verdict in ("vanishing", "healthy") and diagnosis.flat.shape == (4,)
     figure = diagnosis.figure()
     assert isinstance(figure, Figure) and len(figure.axes) == 4
@@ -312,25 +340,26 @@ def test_it_reports_on_a_cell_with_an_integer_in_its_carry_and_a_mask_and_draws_
 
 def test_padding_does_not_change_the_report():
     cell, params = plain(0.8 * orthogonal(N))
-    mask = jnp.arange(TIME)[:, None] < jnp.array([TIME, TIME, 20, 10, TIME])
+    there = np.arange(TIME)[:, None] < [TIME, TIME, 20, 10, TIME]
+    mask, spoilt = jax.device_put((there, np.where(there[..., None], INPUTS, np.nan)))
     clean = diagnose(cell, params, XS, lambda c, ys: jnp.mean(c**2), mask=mask)
-    dirty = diagnose(cell, params, jnp.where(mask[..., None], XS, jnp.nan), lambda c, ys: jnp.mean(c**2), mask=mask)
+    dirty = diagnose(cell, params, spoilt, lambda c, ys: jnp.mean(c**2), mask=mask)
     jax.tree.map(np.testing.assert_array_equal, dirty, clean)
 
 
 def test_one_step_tells_nothing_and_is_named():
     cell, params = plain(orthogonal(N))
     with pytest.raises(ValueError, match="`xs` must have at least 2 steps"):
-        diagnose(cell, params, XS[:1], at_the_end)
+        diagnose(cell, params, jax.device_put(INPUTS[:1]), at_the_end)
 
 
 def test_the_flow_starts_at_each_row_s_last_valid_step_and_a_loss_without_one_is_named():
     cell, params = CASES["vanishing"]
-    lengths = jnp.array([TIME, 30, 3, 0, 20])
-    mask = jnp.arange(TIME)[:, None] < lengths
+    lengths = np.array([TIME, 30, 3, 0, 20])
+    mask = jax.device_put(np.arange(TIME)[:, None] < lengths)
 
     def at_each_end(carry, ys):
-        return jnp.sum(jnp.take_along_axis(ys, jnp.maximum(lengths - 1, 0)[None, :, None], axis=0))
+        return jnp.sum(jnp.take_along_axis(ys, np.maximum(lengths - 1, 0)[None, :, None], axis=0))
 
     diagnosis = diagnose(cell, params, XS, at_each_end, mask=mask)
     np.testing.assert_allclose(diagnosis.flow, 0.5 ** np.arange(TIME), rtol=1e-9)
