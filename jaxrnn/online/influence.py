@@ -109,7 +109,7 @@ def begin(cell: Cell, params: Params, x: Inputs, carry: Carry | None) -> tuple[C
     """What `init` does first: (h⁽⁰⁾, rows, the size of one row's carry)."""
     xs, carry, *_ = check_unroll(cell, params, jax.tree.map(lambda a: jnp.asarray(a)[None], x), carry, None, None)
     batch = leading_axes(xs)[1:]
-    size = vector_of(cell.initial_carry(params))[0].size
+    size = jax.eval_shape(lambda p: vector_of(cell.initial_carry(p))[0], params).size
     return cell.initial_carry(params, batch) if carry is None else carry, math.prod(batch), size
 
 

@@ -127,8 +127,7 @@ def _shapes(x: Inputs) -> tuple:
 @functools.lru_cache(maxsize=64)
 def pattern(cell: Cell, n: int, shapes: tuple, structure) -> Pattern:
     """Where J has entries within n steps; found once for a cell."""
-    with jax.ensure_compile_time_eval():
-        direct, d = (np.asarray(a) for a in _derivatives(cell, shapes, structure))
+    direct, d = map(np.asarray, _derivatives(cell, shapes, structure))
     kept = direct
     for _ in range(n - 1):
         wider = (d.astype(np.float32) @ kept > 0) | direct
@@ -155,12 +154,15 @@ def _derivatives(cell: Cell, shapes: tuple, structure) -> tuple[Array, Array]:
         i, first = (jax.vmap(lambda tree: ravel_pytree(tree)[0])(tree) for tree in (i, first))
         return (i != 0) | (first != 0), d != 0
 
-    def body(found, key):
-        return jax.tree.map(jnp.logical_or, found, at(key)), None
+    def body(found, seed):
+        return jax.tree.map(jnp.logical_or, found, at(jax.random.key(seed))), None
 
-    keys = jax.random.split(jax.random.key(0), POINTS)
-    none = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(at, keys[0]))
-    return jax.jit(lambda keys: lax.scan(body, none, keys)[0])(keys)
+    def at_any(seeds):
+        none = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(at, jax.random.key(0)))
+        return lax.scan(body, none, seeds)[0]
+
+    seeds = np.arange(POINTS, dtype=np.uint32)
+    return jax.jit(at_any).lower(seeds).compile()(seeds)  # now, even where the step that asks is being traced
 
 
 def _noisy(key: Array, tree):
