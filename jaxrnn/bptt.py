@@ -198,9 +198,14 @@ def _unroll_bptt_bwd(cell, reverse, saved, cotangents):
 _unroll_bptt.defvjp(_unroll_bptt_fwd, _unroll_bptt_bwd)
 
 
-@partial(jax.jit, static_argnums=(0, 6))
 def forward(cell, params, xs, carry, mask, reset, reverse):
     """The results of `unroll`, and all that the backward pass needs."""
+    results, residuals = _forward(cell, params, xs, carry, mask, reset, reverse)
+    return results, (params, xs, carry, mask, reset, residuals)  # padding is no result: `jax_debug_nans` looks at those
+
+
+@partial(jax.jit, static_argnums=(0, 6))
+def _forward(cell, params, xs, carry, mask, reset, reverse):
     rules = local_rules(cell)
     clean_xs, start, initial, boundary = prepare(cell, params, xs, carry, mask, reset, reverse)
     read, project = projection(cell, params, clean_xs)
@@ -214,7 +219,7 @@ def forward(cell, params, xs, carry, mask, reset, reverse):
     carry_out, record = lax.scan(body, start, (read, mask, boundary), reverse=reverse, unroll=unroll)
     held = jax.tree.leaves(start)
     ys, residuals = record.whole(held)
-    return (carry_out, ys), (params, xs, carry, mask, reset, shared(residuals, held))
+    return (carry_out, ys), shared(residuals, held)
 
 
 @partial(jax.jit, static_argnums=(0, 4, 5))

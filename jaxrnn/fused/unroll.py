@@ -129,8 +129,8 @@ _unroll_fused.defvjp(_unroll_fused_fwd, _unroll_fused_bwd)
 def _forward(cell, params, xs, carry, mask, reset, reverse, interpret, record):
     """`jaxrnn.bptt.forward`: the results, and if `record` what the backward pass needs, or None."""
 
-    def scan(*arguments):
-        results, saved = forward(cell, *arguments, reverse)
+    def scan(params, xs, carry, mask, reset):
+        results, saved = forward(cell, params, xs, carry, mask, reset, reverse)
         return results, saved if record else None
 
     kernel = partial(_kernel_forward, cell, reverse=reverse, interpret=interpret, record=record)
