@@ -10,6 +10,7 @@ import pytest
 import benchmarks.reproduce
 from benchmarks.reproduce.networks import networks
 from benchmarks.reproduce.problems import adding, copy, copy_baseline, temporal_order
+from benchmarks.reproduce.reservoirs import kuramoto_sivashinsky, ring_of
 from benchmarks.reproduce.temporal_order import guard, init, mean_omega
 from jaxrnn import spectral_radius
 from jaxrnn.regularizers import Flow
@@ -73,3 +74,23 @@ def test_make_reproduce_runs_every_program_of_the_folder():
 def test_every_network_starts():
     for cell, start in networks(3, 12).values():
         assert jax.tree.structure(start(KEY)) == jax.tree.structure(cell.init(KEY))
+
+
+def test_a_twice_finer_step_gives_the_same_flow_for_five_lyapunov_times():
+    series = kuramoto_sivashinsky(4000)
+    assert series.std() == pytest.approx(1.19, abs=0.03) and abs(series.mean()) < 1e-12
+    for start in series[::1000]:
+        coarse, fine = (kuramoto_sivashinsky(420, start, finer=n) for n in (4, 8))
+        errors = np.linalg.norm(coarse - fine, axis=-1) / np.sqrt((series**2).sum(-1).mean())
+        assert errors[0] < 1e-5 and errors.max() < 0.1
+
+
+def test_reservoirs_that_share_their_weights_go_on_the_same_way_wherever_on_the_ring():
+    ring = ring_of(group=4, units=20, scaling=0.3, radius=0.3, margin=2)
+    us = jax.random.normal(KEY, (10, 3, 12))
+    np.testing.assert_array_equal(ring.seen(us)[0, 0, 0], us[0, 0, jnp.array([10, 11, 0, 1, 2, 3, 4, 5])])
+    params = ring.network.init(KEY)
+    params = params._replace(readout=ring.network.readout.init(KEY))
+    here, there = ring.go_on(params, us, 6), ring.go_on(params, jnp.roll(us, 4, axis=-1), 6)
+    assert here.shape == (6, 3, 12) and float(jnp.abs(here - jnp.roll(here, 4, axis=-1)).max()) > 0.01
+    np.testing.assert_allclose(jnp.roll(here, 4, axis=-1), there, rtol=1e-12)
