@@ -75,9 +75,9 @@ def answers(model: Seq2Seq, params: Seq2SeqParams, source, source_lengths, *, bo
 
 def exact(model: Seq2Seq, params: Seq2SeqParams, batch: Pairs) -> np.ndarray:
     """Which answers are right to the last symbol, `[n]`."""
-    made = answers(model, params, batch.source, batch.source_lengths, bound=len(batch.target))
+    made = jax.device_get(answers(model, params, batch.source, batch.source_lengths, bound=len(batch.target)))
     want = np.where(np.arange(len(batch.target))[:, None] < batch.target_lengths, batch.target, made.symbols)
-    return np.asarray((made.symbols == want).all(axis=0) & (made.lengths == batch.target_lengths) & made.stopped)
+    return (made.symbols == want).all(axis=0) & (made.lengths == batch.target_lengths) & made.stopped
 
 
 def measure(model: Seq2Seq, params: Seq2SeqParams, held_out: Pairs) -> dict[str, float]:
