@@ -4,7 +4,8 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from cells import core_cell, every_cell
+import pytest
+from cells import CELLS, core_cell, every_cell
 from hypothesis import given, settings
 
 from jaxrnn import (
@@ -29,7 +30,7 @@ from jaxrnn.testing import (
     random_problem,
     run,
 )
-from jaxrnn.testing.problem import quick_jit
+from jaxrnn.testing.problem import quick_jit, results
 from jaxrnn.unroll import zeros
 
 
@@ -93,6 +94,24 @@ def test_an_argument_left_out_is_its_trivial_value_in_explicit_bptt(cell):
 @core_cell
 def test_explicit_bptt_is_the_finite_difference(cell):
     law_derivatives_are_finite_differences(cell, unroll=unroll_bptt, order=1, modes=("rev",))
+
+
+OPTIMIZED = {
+    "xla_backend_optimization_level": 3,
+    "xla_llvm_disable_expensive_passes": False,
+    "xla_cpu_use_fusion_emitters": True,
+}
+
+
+@pytest.mark.parametrize("cell", [CELLS[name] for name in ("lstm", "gru_reset_before")], ids=("lstm", "gru"))
+@pytest.mark.parametrize("member", [unroll, unroll_bptt, unroll_newton], ids=lambda member: member.__name__)
+def test_the_program_that_a_user_runs_has_the_same_gradients(cell, member):
+    """All else here is compiled without LLVM's optimizations.  Three rows: of four, jaxlib 0.10 may get the third
+    wrong (`docs/design.md`)."""
+    problem = random_problem(cell, batch=(3,))
+    optimized = jax.jit(partial(results, cell, unroll=member, reverse=False), compiler_options=OPTIMIZED)(problem)
+    want = run(cell, problem, unroll=unroll, reverse=False)
+    must_agree(cell, f"{member.__name__}, optimized = unroll, not optimized", optimized, want)
 
 
 @every_cell
