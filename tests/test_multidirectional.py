@@ -198,7 +198,7 @@ def test_bad_arguments_are_named(without_beartype):
     params, xs = random_params(cell), image(3, 4)
     with pytest.raises(TypeError, match="`cell` must have init, initial_carry, project and step_2d"):
         unroll_2d(Elman(INPUT, HIDDEN), params, xs)
-    with pytest.raises(TypeError, match="`cell` must have init, initial_carry, project and step"):
+    with pytest.raises(TypeError, match="`cell` must be a cell, with init, initial_carry, project and step"):
         unroll(cell, params, xs[0])
     with pytest.raises(ValueError, match="`params` must have the structure"):
         unroll_2d(cell, params[:2], xs)
