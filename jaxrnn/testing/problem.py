@@ -126,8 +126,8 @@ def random_problem(
         params=_noisy(rng, params, 0.3),
         xs=_noisy(rng, xs, 1.0, ints=True),
         carry=_noisy(rng, carry, 0.5, ints=True),
-        mask=jnp.asarray(mask),
-        reset=jnp.asarray(reset),
+        mask=jax.device_put(mask),
+        reset=jax.device_put(reset),
         dcarry=_noisy(rng, zeros(carry), 1.0),
         dys=_noisy(rng, ys, 1.0),
     )
@@ -179,14 +179,14 @@ def _noisy(rng, tree: PyTree, scale: float, *, ints: bool = False) -> PyTree:
 
     def leaf(a):
         if jnp.issubdtype(a.dtype, jnp.floating):
-            return jnp.asarray(np.asarray(a, np.float64) + scale * rng.standard_normal(a.shape), a.dtype)
+            return (np.asarray(a, np.float64) + scale * rng.standard_normal(a.shape)).astype(a.dtype)
         if ints and jnp.issubdtype(a.dtype, jnp.integer):
-            return jnp.asarray(np.asarray(a) + rng.integers(0, 3, a.shape), a.dtype)
+            return (np.asarray(a) + rng.integers(0, 3, a.shape)).astype(a.dtype)
         if ints and a.dtype == bool:
-            return jnp.asarray(rng.random(a.shape) < 0.7)
+            return rng.random(a.shape) < 0.7
         return a
 
-    return jax.tree.map(leaf, tree)
+    return jax.device_put(jax.tree.map(leaf, tree))
 
 
 def results(cell: Cell, problem: Problem, unroll: Callable, reverse: bool) -> Results:
