@@ -79,7 +79,7 @@ def _explain(error: Exception) -> str | None:
         where = f"{error.filename}: " if error.filename is not None else ""
         return f"{where}{error.strerror or error}."
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-        return "out of memory; take smaller sizes (--hidden, --batch, --length, --layers)."
+        return "out of memory; take smaller sizes (--hidden, --batch, --length)."
     return None
 
 

@@ -44,5 +44,5 @@ def refuse(needed: float | int) -> None:
     if jax.default_backend() == "cpu" and needed > available:
         raise InputError(
             f"the model and its batches need {needed / 2**30:,.0f} GiB, and this computer has "
-            f"{available / 2**30:,.0f}; take smaller sizes (--hidden, --batch, --length, --layers)."
+            f"{available / 2**30:,.0f}; take smaller sizes (--hidden, --batch, --length)."
         )
