@@ -173,7 +173,7 @@ def test_anything_that_gives_logits_is_a_generator():
     probabilities = np.array([[0.2, 0.8, 0.0], [0.0, 0.1, 0.9], [0.6, 0.4, 0.0]])
     with np.errstate(divide="ignore"):
         table = jax.device_put(np.log(probabilities))
-    made = sample(KEYS, Bigrams(3), table, (), start=0, stop=EndSymbol(0), bound=60)
+    made = sample(KEYS, Bigrams(3), table, (), start=0, stop=EndSymbol(0), bound=50)
     made, mask = host((made, made.mask))
     before = np.concatenate([np.zeros((1, 20), int), made.symbols])[:-1]
     p = np.where(mask, probabilities[before, made.symbols], 1)

@@ -46,7 +46,7 @@ def likelihood(model: SymbolModel, params: Any, symbols, lengths, stopped) -> ja
 
 @functools.cache
 def make(rule: str, seed: int = 0, bound: int = BOUND) -> Case:
-    """Weights twice as large as `init` makes them, so that no two sequences are about as likely."""
+    """Weights and biases spread by 0.8, so that no two sequences are about as likely."""
     cell = {"end symbol": Elman(4, 5), "stop unit": LSTM(4, 5), "predicted length": GRU(4, 5)}[rule]
     longest = bound if rule == "predicted length" else None
     model = SymbolModel(cell, VOCABULARY, 4, 5, stop_unit=rule == "stop unit", longest=longest)
