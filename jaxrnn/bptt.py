@@ -31,6 +31,7 @@ from jaxtyping import Array, Bool, PyTree, Shaped
 from jaxrnn.blocks import block_length, projection, scan_blocks, shared, turns, unchanged
 from jaxrnn.cells.autodiff_rules import local_rules, storable, tangent
 from jaxrnn.checks import check_tree, check_unroll, leading_axes
+from jaxrnn.precision import turned
 from jaxrnn.types import Carry, Cell, Inputs, LocalRules, Params
 from jaxrnn.unroll import gated, prepare, select, unroll, zeros
 
@@ -247,7 +248,7 @@ def backward(cell, saved, dcarry, dys, reverse, every_t=False):
         xs, residuals, *_ = at_ts
         carries, (dzs, locals_) = given[0], given[1].whole()
         at_every_t = _at_every_t(carry, xs)
-        zs, project_vjp = jax.vjp(cell.project, params, xs)
+        zs, project_vjp = jax.vjp(cell.project, params, _turned(xs))
         dparams, dxs = project_vjp(tangent(zs, dzs))
         dparams = jax.tree.map(jnp.add, dparams, rules.weight_bwd(params, residuals.whole(at_every_t), locals_))
         return dparams, (storable(xs, dxs), carries)
@@ -264,6 +265,11 @@ def backward(cell, saved, dcarry, dys, reverse, every_t=False):
     if mask is not None:
         dxs = select(mask, dxs, zeros(dxs))
     return Gradients(dparams, dxs, dcarry, carries)
+
+
+def _turned(xs: Inputs) -> Inputs:
+    """`turned` for every leaf that `project` may multiply by a weight, whose gradient is then the quicker product."""
+    return jax.tree.map(lambda x: turned(x) if x.size and jnp.issubdtype(x.dtype, jnp.floating) else x, xs)
 
 
 def _at_every_t(carry: Carry, xs: Inputs) -> list[Array]:

@@ -12,11 +12,12 @@ that is rounded to 8 bits at every one of 10⁴ steps loses what it was meant to
 | float64 | float64 | float64 |
 """
 
-import math
-
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
+
+LARGE = 2**20
+"""Numbers in a weight from which on it does not stay in the cache of a core."""
 
 
 def accumulator(dtype) -> jnp.dtype:
@@ -30,28 +31,35 @@ def accumulator(dtype) -> jnp.dtype:
 
 def matmul(x: Array, w: Array) -> Array:
     """x @ w with operands in w's dtype and the sum in `accumulator(w.dtype)`."""
-    rows = x.reshape(-1, x.shape[-1]).astype(w.dtype)
-    return _dot(rows, w, 1, 0).reshape(*x.shape[:-1], w.shape[1])
+    return _dot(_rows(x, w), w, 1, 0).reshape(*x.shape[:-1], w.shape[1])
 
 
 def matmul_in_loop(x: Array, w: Array) -> Array:
-    """`matmul` for an explicit rule: quicker in a loop over t, but not made to be differentiated.
+    """`matmul` for an explicit rule: as quick as may be in a loop over t, but not made to be differentiated.
 
-    `jax.grad` would turn the gradient of the transposed weight round in every step.
+    XLA's CPU products rearrange an operand that does not stay in the cache on every call.  Where a large weight
+    meets few rows, that is most of the work if it is the weight, and little if it is the rows, turned.
     """
-    if not _few(x):
-        return matmul(x, w)
-    # what does not depend on t stays behind a barrier, so that XLA makes it once, before the loop
-    return _weight_first(x, lax.optimization_barrier(w.T))
+    w, rows = _fixed(w), _rows(x, w)
+    if 8 <= len(rows) <= 16 and w.size >= LARGE:
+        return _dot(lax.optimization_barrier(rows.T), w, 0, 0).reshape(*x.shape[:-1], w.shape[1])
+    return _dot(rows, w, 1, 0).reshape(*x.shape[:-1], w.shape[1])
 
 
 def matmul_transposed(x: Array, w: Array) -> Array:
-    """x @ wᵀ for an explicit rule: what ∇(h @ w) sends back to h."""
-    w = lax.optimization_barrier(w)  # it may be a slice
-    if _few(x):
-        return _weight_first(x, w)
-    rows = x.reshape(-1, x.shape[-1]).astype(w.dtype)
-    return _dot(rows, w, 1, 1).reshape(*x.shape[:-1], w.shape[0])
+    """x @ wᵀ for an explicit rule: what ∇(h @ w) sends back to h.
+
+    A small weight is turned once, before the loop; a large one comes first, as (w @ xᵀ)ᵀ, and the small result is
+    turned.  The barrier keeps XLA from swapping the operands back.
+    """
+    rows = _rows(x, w)
+    if not 4 <= len(rows) <= 256:
+        product = _dot(rows, _fixed(w), 1, 1)
+    elif w.size >= LARGE and w.size >= 2**14 * len(rows):
+        product = lax.optimization_barrier(_dot(_fixed(w), rows, 1, 1)).T
+    else:
+        product = _dot(rows, _fixed(w.T), 1, 0)
+    return product.reshape(*x.shape[:-1], w.shape[0])
 
 
 def outer_sum(x: Array, dz: Array, w: Array) -> Array:
@@ -59,7 +67,7 @@ def outer_sum(x: Array, dz: Array, w: Array) -> Array:
 
     x: `[..., in]`, dz: `[..., out]`.  One contraction for however many steps and rows there are.
     """
-    x, dz = (a.reshape(-1, a.shape[-1]).astype(w.dtype) for a in (x, dz))
+    x, dz = _rows(x, w), _rows(dz, w)
     return _dot(lax.optimization_barrier(x.T), dz, 1, 0).astype(w.dtype)
 
 
@@ -74,21 +82,14 @@ def row_sum(dz: Array, b: Array) -> Array:
     return jnp.sum(dz, axis=tuple(range(dz.ndim - b.ndim)), dtype=accumulator(dz.dtype)).astype(b.dtype)
 
 
-def _few(x: Array) -> bool:
-    """A batch for which the weight is the larger operand, and yet more than a vector."""
-    return 4 <= math.prod(x.shape[:-1]) <= 256
+def _rows(x: Array, w: Array) -> Array:
+    """`[..., features]` → `[rows, features]`, in w's dtype."""
+    return x.reshape(-1, x.shape[-1]).astype(w.dtype)
 
 
-def _weight_first(x: Array, w_t: Array) -> Array:
-    """x @ w_tᵀ as (w_t @ xᵀ)ᵀ.
-
-    XLA's CPU products rearrange their right operand on every call.  With few rows that is most of the work
-    if the right operand is the weight, and next to nothing if it is the rows.  The barrier keeps XLA from
-    swapping the operands back.
-    """
-    rows = x.reshape(-1, x.shape[-1]).astype(w_t.dtype)
-    out = lax.optimization_barrier(_dot(w_t, rows, 1, 1)).T
-    return out.reshape(*x.shape[:-1], w_t.shape[0])
+def _fixed(w: Array) -> Array:
+    """w, of which XLA need not know what it is made of: a slice, or turned, it is then made once, before the loop."""
+    return lax.optimization_barrier(w)
 
 
 def _dot(a: Array, b: Array, i: int, j: int) -> Array:

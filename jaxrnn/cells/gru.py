@@ -98,7 +98,7 @@ class GRU:
         return out
 
     def step_fwd(self, params: GRUParams, carry: Array, z: Array):
-        """The step, and (h⁽ᵗ⁻¹⁾, (r, z), n, W h + bₙ where it is wanted) for its backward."""
+        """The step, and (h⁽ᵗ⁻¹⁾, r, z, n, W h + bₙ where it is wanted) for its backward."""
         return self._step(matmul_in_loop, params, carry, z)
 
     def _step(self, matmul: Callable, params: GRUParams, carry: Array, z: Array):
@@ -115,13 +115,12 @@ class GRU:
             hidden = None
             n = jnp.tanh(z[..., n2:] + matmul(r * carry, params.w[:, n2:]))
         h = keep * carry + (1 - keep) * n
-        return (h, h), (carry, gates, n, hidden)
+        return (h, h), (carry, r, keep, n, hidden)
 
     def step_bwd(self, params: GRUParams, residual, dcarry: Array, dy: Array):
         """2.2.2 for the three gates: ∇h⁽ᵗ⁾ → ∇h⁽ᵗ⁻¹⁾ and ∇ of the pre-activations."""
         n2 = 2 * self.hidden_size
-        h, gates, n, hidden = residual
-        r, keep = jnp.split(gates, 2, axis=-1)
+        h, r, keep, n, hidden = residual
         dh = dcarry + dy
         dan = dh * (1 - keep) * (1 - n**2)
         dak = dh * (h - n) * keep * (1 - keep)
@@ -136,8 +135,8 @@ class GRU:
     def weight_bwd(self, params: GRUParams, residuals, locals) -> GRUParams:
         """2.2.3: Σₜ over the steps for W, and for bₙ.  U and b belong to `project`."""
         n2 = 2 * self.hidden_size
-        hs, gates, _, _ = residuals
-        r, db_n = gates[..., : self.hidden_size], None
+        hs, r, *_ = residuals
+        db_n = None
         if params.b_n is not None:
             dhidden = self._hidden(locals, r)
             dw, db_n = outer_sum(hs, dhidden, params.w), row_sum(dhidden[..., n2:], params.b_n)

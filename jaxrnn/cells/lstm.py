@@ -113,7 +113,7 @@ class LSTM:
         return out
 
     def step_fwd(self, params: LSTMParams, carry: LSTMCarry, z: Array):
-        """The step, and (h⁽ᵗ⁻¹⁾, C⁽ᵗ⁻¹⁾, the activated gates, tanh C⁽ᵗ⁾) for its backward."""
+        """The step, and (h⁽ᵗ⁻¹⁾, C⁽ᵗ⁻¹⁾, (i, f, g, o)) for its backward."""
         return self._step(matmul_in_loop, params, carry, z)
 
     def _step(self, matmul: Callable, params: LSTMParams, carry: LSTMCarry, z: Array):
@@ -125,16 +125,15 @@ class LSTM:
         c = f * carry.c + i * g
         if p is not None and self.peephole == "current":  # the one gate that has to wait for C⁽ᵗ⁾
             o = jax.nn.sigmoid(jnp.split(a, 4, axis=-1)[3] + p[2] * c)
-            gates = jnp.concatenate([i, f, g, o], axis=-1)
         tanh_c = jnp.tanh(c)
         h = o * tanh_c
-        return (LSTMCarry(h, c), h), (carry.h, carry.c, gates, tanh_c)
+        return (LSTMCarry(h, c), h), (carry.h, carry.c, (i, f, g, o))
 
     def step_bwd(self, params: LSTMParams, residual, dcarry: LSTMCarry, dy: Array):
         """2.2.2 for the four gates: (∇h⁽ᵗ⁾, ∇C⁽ᵗ⁾) → (∇h⁽ᵗ⁻¹⁾, ∇C⁽ᵗ⁻¹⁾), ∇ of the pre-activations."""
         p = params.peephole
-        _, c, gates, tanh_c = residual
-        i, f, g, o = jnp.split(gates, 4, axis=-1)
+        _, c, (i, f, g, o) = residual
+        tanh_c = jnp.tanh(f * c + i * g)
         dh = dcarry.h + dy
         dao = dh * tanh_c * o * (1 - o)
         dc = dcarry.c + dh * o * (1 - tanh_c**2)
@@ -152,11 +151,10 @@ class LSTM:
     def weight_bwd(self, params: LSTMParams, residuals, locals) -> LSTMParams:
         """2.2.3: Σₜ over the steps for W and the peepholes.  U and b belong to `project`."""
         p = params.peephole
-        hs, cs, gates, _ = residuals
+        hs, cs, (i, f, g, _) = residuals
         dpeephole = None
         if p is not None:
             dai, daf, _, dao = jnp.split(locals, 4, axis=-1)
-            i, f, g, _ = jnp.split(gates, 4, axis=-1)
             read_by_o = cs if self.peephole == "previous" else f * cs + i * g
             dpeephole = jnp.stack([row_sum(dai * cs, p[0]), row_sum(daf * cs, p[1]), row_sum(dao * read_by_o, p[2])])
         dw = outer_sum(hs, locals, params.w)

@@ -40,12 +40,12 @@ class Gates(NamedTuple):
 
     count: int
     """How many gates z has."""
-    recorded: tuple[int, ...]
-    """For each leaf of the cell's residual, how many blocks lie side by side in it."""
+    recorded: int
+    """How many blocks the record has: one for each leaf of the cell's residual."""
     vectors: Callable
     """params → the vectors that `step` reads, `[k, hidden]`; None where there are none."""
     step: Callable
-    """(Weights, carry, z) → (carry, record): tuples of blocks, the record a tuple of them; y is carry[0]."""
+    """(Weights, carry, z) → (carry, record): tuples of blocks; y is carry[0]."""
     step_bwd: Callable
     """(Weights, record, dcarry, dy) → (dcarry, dz)."""
 

@@ -80,7 +80,7 @@ def forward(
       record: whether the record is kept; else it is ().
 
     Returns:
-      carry as it came, ys `[time · batch, hidden]`, and the leaves of the record `[time · batch, k · hidden]`.
+      carry as it came, ys `[time · batch, hidden]`, and the leaves of the record `[time · batch, hidden]`.
     """
     (batch, _), (hidden, _), steps = carry.shape, weights[0].shape, zs.shape[0]
 
@@ -96,17 +96,15 @@ def forward(
             carry = _where(goes_on, carry, _zeros(carry))
             after, recorded = run.gates.step(weights, carry, z)
             tile.write(ys, _where(happens, after[:1], _zeros(after[:1])), t)
-            for ref, blocks in zip(records, recorded, strict=False):  # no refs where it is not kept
-                tile.write(ref, blocks, t)
+            for ref, block in zip(records, recorded, strict=False):  # no refs where it is not kept
+                tile.write(ref, (block,), t)
             return _where(happens, after, carry)
 
         tile.write(last, _loop(read, step, tile.read(carry), steps // batch, run.reverse))
 
-    def over_t(blocks):
-        return jax.ShapeDtypeStruct((steps, blocks * hidden), carry.dtype)
-
-    records = tuple(over_t(k) for k in run.gates.recorded if record)
-    out = jax.ShapeDtypeStruct(carry.shape, carry.dtype), over_t(1), records
+    over_t = jax.ShapeDtypeStruct((steps, hidden), carry.dtype)
+    records = (over_t,) * (run.gates.recorded if record else 0)
+    out = jax.ShapeDtypeStruct(carry.shape, carry.dtype), over_t, records
     return _call(run, kernel, "rnn_forward", batch, out)(weights, zs, carry, switches)
 
 
@@ -129,7 +127,7 @@ def backward(
         weights = tile.weights(weights)
 
         def read(t):
-            return tuple(tile.read(ref, t) for ref in records), tile.read(dys, t), tile.switches(switches, t)
+            return tuple(tile.read(ref, t)[0] for ref in records), tile.read(dys, t), tile.switches(switches, t)
 
         def step(dcarry, at_t, t):
             record, dy, (happens, goes_on) = at_t

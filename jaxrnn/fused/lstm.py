@@ -7,7 +7,7 @@ from jaxrnn.fused.gates import Blocks, Gates, Weights, product, product_transpos
 
 
 def lstm_gates(cell: LSTM) -> Gates:
-    """i, f, g, o; the record is (h⁽ᵗ⁻¹⁾, C⁽ᵗ⁻¹⁾, the activated gates, tanh C⁽ᵗ⁾)."""
+    """i, f, g, o; the record is (h⁽ᵗ⁻¹⁾, C⁽ᵗ⁻¹⁾, i, f, g, o)."""
     previous, current = (cell.peephole == kind for kind in ("previous", "current"))
 
     def step(weights: Weights, carry: Blocks, z: Blocks):
@@ -21,11 +21,12 @@ def lstm_gates(cell: LSTM) -> Gates:
         new_c = f * c + i * g
         if current:
             o = o + weights.v[2] * new_c
-        o, tanh_c = sigmoid(o), jnp.tanh(new_c)
-        return (o * tanh_c, new_c), ((h,), (c,), (i, f, g, o), (tanh_c,))
+        o = sigmoid(o)
+        return (o * jnp.tanh(new_c), new_c), (h, c, i, f, g, o)
 
     def step_bwd(weights: Weights, record, dcarry: Blocks, dy):
-        _, (c,), (i, f, g, o), (tanh_c,) = record
+        _, c, i, f, g, o = record
+        tanh_c = jnp.tanh(f * c + i * g)
         dh, dc = dcarry
         dh = dh + dy
         dao = dh * tanh_c * o * (1 - o)
@@ -41,4 +42,4 @@ def lstm_gates(cell: LSTM) -> Gates:
         dh = sum(product_transposed(da, w) for da, w in zip(dz, weights.w, strict=True))
         return (dh, dc), dz
 
-    return Gates(4, (1, 1, 4, 1), lambda params: params.peephole, step, step_bwd)
+    return Gates(4, 6, lambda params: params.peephole, step, step_bwd)

@@ -67,8 +67,8 @@ class CutProducts:
         fixed = lax.stop_gradient(carry)
         h, _ = self.cell.step(params, fixed, z)
         if isinstance(self.cell, GRU):  # z⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾ is no product with W
-            _, (_, gates, *_) = self.cell.step_fwd(lax.stop_gradient(params), fixed, lax.stop_gradient(z))
-            h = h + gates[..., self.cell.hidden_size :] * (carry - fixed)
+            _, (_, _, keep, *_) = self.cell.step_fwd(lax.stop_gradient(params), fixed, lax.stop_gradient(z))
+            h = h + keep * (carry - fixed)
         return h, h
 
 
