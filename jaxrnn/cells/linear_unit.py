@@ -75,20 +75,20 @@ class LinearUnit:
         """C⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
 
-    def project(self, params: LinearUnitParams, xs: Array) -> Array:
-        """b + U x⁽ᵗ⁾ of the three gates: `[..., input]` → `[..., 3·hidden]`."""
+    def project(self, params: LinearUnitParams, xs: Array) -> tuple[Array, ...]:
+        """b + U x⁽ᵗ⁾ of the three gates, apart: `[..., input]` → `[..., hidden]` each."""
         check_features("xs", xs, input_size=self.input_size)
-        return matmul(xs, params.u) + params.b
+        return tuple(jnp.split(matmul(xs, params.u) + params.b, 3, axis=-1))
 
-    def coefficients(self, params: LinearUnitParams, z: Array) -> tuple[Array, Array]:
+    def coefficients(self, params: LinearUnitParams, z: tuple[Array, ...]) -> tuple[Array, Array]:
         """a = f, b = (1 − f) ⊙ g."""
-        f, g, _ = jnp.split(z, 3, axis=-1)
+        f, g, _ = z
         return jax.nn.sigmoid(f), jax.nn.sigmoid(-f) * jnp.tanh(g)
 
-    def read(self, params: LinearUnitParams, carry: Array, z: Array) -> Array:
+    def read(self, params: LinearUnitParams, carry: Array, z: tuple[Array, ...]) -> Array:
         """y⁽ᵗ⁾ = o⁽ᵗ⁾ ⊙ C⁽ᵗ⁾."""
-        return jax.nn.sigmoid(z[..., 2 * self.hidden_size :]) * carry
+        return jax.nn.sigmoid(z[2]) * carry
 
-    def step(self, params: LinearUnitParams, carry: Array, z: Array) -> tuple[Array, Array]:
+    def step(self, params: LinearUnitParams, carry: Array, z: tuple[Array, ...]) -> tuple[Array, Array]:
         """One step: the new C, and y."""
         return linear_step(self, params, carry, z)

@@ -81,20 +81,20 @@ class MinGRU:
         """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
 
-    def project(self, params: MinGRUParams, xs: Array) -> Array:
-        """b + U x⁽ᵗ⁾ of gate and candidate: `[..., input]` → `[..., 2·hidden]`."""
+    def project(self, params: MinGRUParams, xs: Array) -> tuple[Array, ...]:
+        """b + U x⁽ᵗ⁾ of gate and candidate, apart: `[..., input]` → `[..., hidden]` each."""
         check_features("xs", xs, input_size=self.input_size)
-        return matmul(xs, params.u) + params.b
+        return tuple(jnp.split(matmul(xs, params.u) + params.b, 2, axis=-1))
 
-    def coefficients(self, params: MinGRUParams, z: Array) -> tuple[Array, Array]:
+    def coefficients(self, params: MinGRUParams, z: tuple[Array, ...]) -> tuple[Array, Array]:
         """a = 1 − σ(zᶻ) = σ(−zᶻ), b = σ(zᶻ) ⊙ g(zⁿ)."""
-        update, n = jnp.split(z, 2, axis=-1)
+        update, n = z
         return jax.nn.sigmoid(-update), jax.nn.sigmoid(update) * CANDIDATES[self.candidate](n)
 
-    def read(self, params: MinGRUParams, carry: Array, z: Array) -> Array:
+    def read(self, params: MinGRUParams, carry: Array, z: tuple[Array, ...]) -> Array:
         """y⁽ᵗ⁾ = h⁽ᵗ⁾."""
         return carry
 
-    def step(self, params: MinGRUParams, carry: Array, z: Array) -> tuple[Array, Array]:
+    def step(self, params: MinGRUParams, carry: Array, z: tuple[Array, ...]) -> tuple[Array, Array]:
         """One step: the new h, twice: it is the carry and the output."""
         return linear_step(self, params, carry, z)

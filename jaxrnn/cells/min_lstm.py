@@ -76,21 +76,21 @@ class MinLSTM:
         """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
 
-    def project(self, params: MinLSTMParams, xs: Array) -> Array:
-        """b + U x⁽ᵗ⁾ of the gates and the candidate: `[..., input]` → `[..., 3·hidden]`."""
+    def project(self, params: MinLSTMParams, xs: Array) -> tuple[Array, ...]:
+        """b + U x⁽ᵗ⁾ of the gates and the candidate, apart: `[..., input]` → `[..., hidden]` each."""
         check_features("xs", xs, input_size=self.input_size)
-        return matmul(xs, params.u) + params.b
+        return tuple(jnp.split(matmul(xs, params.u) + params.b, 3, axis=-1))
 
-    def coefficients(self, params: MinLSTMParams, z: Array) -> tuple[Array, Array]:
+    def coefficients(self, params: MinLSTMParams, z: tuple[Array, ...]) -> tuple[Array, Array]:
         """a = f/(f + i), b = i/(f + i) ⊙ g."""
-        i, f, g = jnp.split(z, 3, axis=-1)
+        i, f, g = z
         balance = jax.nn.log_sigmoid(f) - jax.nn.log_sigmoid(i)
         return jax.nn.sigmoid(balance), jax.nn.sigmoid(-balance) * CANDIDATES[self.candidate](g)
 
-    def read(self, params: MinLSTMParams, carry: Array, z: Array) -> Array:
+    def read(self, params: MinLSTMParams, carry: Array, z: tuple[Array, ...]) -> Array:
         """y⁽ᵗ⁾ = h⁽ᵗ⁾."""
         return carry
 
-    def step(self, params: MinLSTMParams, carry: Array, z: Array) -> tuple[Array, Array]:
+    def step(self, params: MinLSTMParams, carry: Array, z: tuple[Array, ...]) -> tuple[Array, Array]:
         """One step: the new h, twice: it is the carry and the output."""
         return linear_step(self, params, carry, z)
