@@ -34,7 +34,7 @@ def unroll_tree_bpts(
     """`unroll_tree` whose gradient is back-propagation through structure, written out: the fast training path.
 
     Arguments, results and errors are those of `unroll_tree`.  The cell's own local rules are used where it states
-    them, `TreeAutodiffRules` where it does not.  Reverse mode works once; for `jvp` and Hessians take `unroll_tree`.
+    them, `TreeAutodiffRules` where it does not.  Reverse mode works to any order; for `jvp` take `unroll_tree`.
 
     >>> from jaxrnn import TreeElman, balanced_tree, pack, unroll_tree
     >>> cell, forest, xs = TreeElman(3, 5), pack([balanced_tree(8)]), jnp.ones((8, 1, 3))

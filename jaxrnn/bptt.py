@@ -62,8 +62,9 @@ def unroll_bptt(
     """`unroll` whose gradient is the explicit reverse scan: the fast training path.
 
     Arguments, results and errors are those of `unroll`.  The cell's own local rules are used where it
-    states them, `AutodiffRules` where it does not.  As with any `jax.custom_vjp`, reverse mode works once:
-    for `jvp`, Hessians and the like take `unroll`.
+    states them, `AutodiffRules` where it does not.  Reverse mode works to any order, and so do
+    `jax.jvp` of the gradient and `jax.hessian`.  `jax.jvp` of the run itself is a TypeError, as with any
+    `jax.custom_vjp`: for that take `unroll`.
 
     >>> from jaxrnn import LSTM, unroll
     >>> cell = LSTM(input_size=3, hidden_size=5)

@@ -115,6 +115,15 @@ def sample_scan(
     Arguments, results and errors are those of `sample`.  ∇ of `log_probability` is the score of the
     sequences that were drawn, ∂ log P(y)/∂θ; the choice of a symbol itself has no gradient.
 
+    >>> from jaxrnn import GRU, EndSymbol, SymbolModel
+    >>> model = SymbolModel(GRU(4, 8), vocabulary=5, features=4, hidden_size=8)
+    >>> params, keys = model.init(jax.random.key(0)), jax.random.split(jax.random.key(1), 3)
+    >>> def log_p(params):
+    ...     carry = model.initial_carry(params, (3,))
+    ...     return sample_scan(keys, model, params, carry, start=0, stop=EndSymbol(0), bound=20).log_probability.sum()
+    >>> bool(log_p(params) < 0), jax.grad(log_p)(params).cell.w.shape
+    (True, (8, 24))
+
     References: Williams 1992, §4.
     """
     return _sample(_scan, sampling, keys, generator, params, carry, start, stop, bound)
@@ -133,6 +142,15 @@ def greedy(
 
     Arguments, results and errors are those of `sample`, without keys; `start` is one symbol a row and says
     how many rows there are.  The sequence is not the likeliest of all: see `beam_search`.
+
+    >>> from jaxrnn import GRU, EndSymbol, SymbolModel
+    >>> model = SymbolModel(GRU(4, 8), vocabulary=5, features=4, hidden_size=8)
+    >>> params, start = model.init(jax.random.key(0)), jnp.array([1, 2, 1])
+    >>> made = greedy(model, params, model.initial_carry(params, (3,)), start=start, stop=EndSymbol(0), bound=20)
+    >>> made.symbols.shape, bool((made.symbols[:, 0] == made.symbols[:, 2]).all())  # nothing is drawn
+    ((20, 3), True)
+
+    References: chapter, section 2.5.1.
     """
     keys = jax.random.split(jax.random.key(0), jnp.shape(start))  # not looked at
     return _sample(_until_stopped, Greedy(), keys, generator, params, carry, start, stop, bound)

@@ -60,8 +60,21 @@ def forced_outputs(
       symbols: y⁽ᵗ⁾; what stands beyond a row's length is not looked at.
       lengths: τ; under `PredictedLength` the generator is told of it.
 
+    Returns:
+      o⁽ᵗ⁾, `[time, *batch, vocabulary + stop.units]`; beyond a row's length they are of no use.
+
     Raises:
       TypeError, ValueError: as `sample`; a length or a symbol out of range, where the values are known.
+
+    >>> from jaxrnn import GRU, EndSymbol, SymbolModel
+    >>> model = SymbolModel(GRU(4, 8), vocabulary=5, features=4, hidden_size=8)
+    >>> params, symbols, lengths = model.init(jax.random.key(0)), jnp.array([[3, 1], [2, 4]]), jnp.array([2, 2])
+    >>> carry, start = model.initial_carry(params, (2,)), jnp.array([1, 2])
+    >>> os = forced_outputs(model, params, carry, symbols, lengths, start=start, stop=EndSymbol(0))
+    >>> bool(jnp.allclose(os, model.apply(params, symbols, lengths, start=start), atol=1e-6))
+    True
+
+    References: chapter, sections 2.3 and 2.5.
     """
     batch = jnp.shape(lengths)
     check_shape("symbols", symbols, (len(symbols), *batch), "[time, *batch], the batch of `lengths`")

@@ -49,8 +49,21 @@ class Tracker(NamedTuple):
 def tracker(hidden_size: int, output_size: int, penalty: float) -> Tracker:
     """Before the first step: V = 0, P = I/β.
 
+    Args:
+      hidden_size, output_size: of `hs` and of `targets`.
+      penalty: β > 0; the bias has 10⁻⁶ of it.
+
+    Returns:
+      The state for `track`.
+
     Raises:
-      ValueError: a size below 1, or a penalty that is not above 0.
+      ValueError: a size below 1, or a penalty that is not above 0 and finite.
+
+    >>> state = tracker(3, 2, penalty=0.5)
+    >>> state.readout.v.shape, jnp.diag(state.p.high)[1:].tolist()
+    ((3, 2), [2.0, 2.0, 2.0])
+
+    References: Haykin 2002, table 9.1.
     """
     check_positive(hidden_size=hidden_size, output_size=output_size)
     if not 0 < penalty < np.inf:

@@ -113,7 +113,21 @@ def omega_terms(
     mask: Bool[Array, "..."] | None = None,
     reset: Bool[Array, "..."] | None = None,
 ) -> Float[Array, "..."]:
-    """The terms of `omega`, `[time, *batch]`: Ω is their sum over t.  Arguments and errors are those of `omega`."""
+    """The terms of `omega`, (‖(∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾)ᵀ δ⁽ᵗ⁾‖ / ‖δ⁽ᵗ⁾‖ − 1)²: Ω is their sum over t.
+
+    Arguments and errors are those of `omega`.
+
+    Returns:
+      `[time, *batch]`; 0 where no term counts.
+
+    >>> from jaxrnn import Elman, ElmanParams
+    >>> cell, xs = Elman(1, 3, "identity"), jnp.zeros((4, 1))
+    >>> params = ElmanParams(jnp.zeros((1, 3)), 0.5 * jnp.eye(3), jnp.zeros(3))
+    >>> omega_terms(cell, params, xs, lambda carry, ys: jnp.sum(ys[1])).tolist()  # a loss that ends at t = 1
+    [0.25, 0.25, 0.0, 0.0]
+
+    References: chapter, section 3.4; Pascanu et al. 2013, eq. 9.
+    """
     rules = AutodiffRules(cell)
     xs, carry, mask, reset = _checked(cell, params, xs, carry, mask, reset)
     back = one_pass(rules, params, xs, loss, carry, mask, reset)
@@ -130,7 +144,21 @@ def pascanu_omega_terms(
     mask: Bool[Array, "..."] | None = None,
     reset: Bool[Array, "..."] | None = None,
 ) -> Float[Array, "..."]:
-    """The terms of `pascanu_omega`, `[time, *batch]`.  Arguments and errors are those of `omega`."""
+    """The terms of `pascanu_omega`: those of `omega`, with Pascanu's gradient.
+
+    Arguments and errors are those of `omega`.
+
+    Returns:
+      `[time, *batch]`; 0 where no term counts.
+
+    >>> from jaxrnn import Elman, ElmanParams
+    >>> cell, xs, mask = Elman(1, 3, "identity"), jnp.zeros((4, 1)), jnp.array([True, True, False, True])
+    >>> params = ElmanParams(jnp.zeros((1, 3)), 0.5 * jnp.eye(3), jnp.zeros(3))
+    >>> pascanu_omega_terms(cell, params, xs, lambda carry, ys: jnp.sum(carry), mask=mask).tolist()
+    [0.25, 0.25, 0.0, 0.25]
+
+    References: chapter, section 3.4; Pascanu et al. 2013, eq. 10.
+    """
     return (loss_and_flow(cell, params, xs, loss, carry, mask=mask, reset=reset).ratios - 1) ** 2
 
 

@@ -1,8 +1,11 @@
 """Hessian-vector products, forward mode and a gradient for each row, beside what defines them."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.flatten_util import ravel_pytree
 
 from jaxrnn import Elman, unroll, unroll_bptt
@@ -32,6 +35,24 @@ def test_a_hessian_vector_product_is_the_hessian_times_the_vector_whichever_mode
     np.testing.assert_allclose(first, product, atol=1e-12)
     np.testing.assert_allclose(second, product, atol=1e-12)
     assert np.abs(product).max() > 0.1
+
+
+def test_the_explicit_pass_has_every_derivative_of_the_scan_but_its_own_forward_mode():
+    v = jnp.linspace(-1, 1, THETA.size)
+
+    def three(theta, run):
+        def slope(function):
+            return lambda t: jnp.vdot(jax.grad(function)(t), v)
+
+        of = partial(loss, run=run)
+        return jax.grad(slope(of))(theta), jax.grad(slope(slope(of)))(theta), jax.jvp(jax.grad(of), (theta,), (v,))[1]
+
+    got, want = (quick_jit(partial(three, run=run))(THETA) for run in (unroll_bptt, unroll))
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+        assert np.abs(b).max() > 0.1
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(partial(loss, run=unroll_bptt), (THETA,), (v,))
 
 
 def test_forward_mode_gives_the_slope_along_any_direction():

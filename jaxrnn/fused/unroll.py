@@ -49,7 +49,7 @@ def unroll_fused(
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
     """`unroll_bptt`, by one kernel a direction where it runs on a CUDA GPU that holds the weights on chip.
 
-    Arguments, results and errors are those of `unroll`; as with `unroll_bptt`, reverse mode works once.  The same
+    Arguments, results and errors are those of `unroll`; unlike `unroll_bptt`'s, reverse mode works once.  The same
     call is right on every platform.  The kernels are for `LSTM` and `GRU`, each in all its forms, with parameters of
     32 or 16 bits, up to 64 or 128 hidden units (`jaxrnn.fused.fit`).  Their products are TF32 for float32 parameters
     unless `jax.default_matmul_precision` asks for more.  The layers of a `Stack` take them one by one:
