@@ -26,7 +26,7 @@ from jax import lax
 from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.cells.linear import LinearCell, conjugate, ones, times
-from jaxrnn.checks import check_unroll, leading_axes
+from jaxrnn.checks import check_tree, check_unroll, leading_axes
 from jaxrnn.time_axis import WHOLE, Time
 from jaxrnn.types import Carry, Inputs, Params
 from jaxrnn.unroll import prepare, select, unroll, zeros
@@ -73,7 +73,7 @@ def unroll_associative(
 
     References: Martin & Cundy 2018; `jax.lax.associative_scan`.
     """
-    arguments = check_unroll(cell, params, xs, carry, mask, reset)
+    arguments = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     check_linear(cell)
     if leading_axes(arguments[0])[0] == 0:
         return unroll(cell, params, *arguments[:2])
@@ -127,12 +127,16 @@ def linear_recurrence(
     Returns:
       h⁽¹⁾ … h⁽τ⁾, as b.
 
+    Raises:
+      ValueError: no common axis of time; a `start` that is not as one step of b; an `a` that does not fit b.
+
     >>> linear_recurrence(jnp.full(4, 2.0), jnp.ones(4), jnp.array(0.0)).tolist()
     [1.0, 3.0, 7.0, 15.0]
 
     References: Blelloch 1990, §1.4.1.
     """
     a, b = jax.tree.map(jnp.asarray, (a, b))
+    check_recurrence(a, b, start, algebra)
     if not len(jax.tree.leaves(b)[0]):
         return b
     first, b_first = jax.tree.map(lambda leaf: leaf[-1 if reverse else 0], (a, b))
@@ -150,6 +154,19 @@ def linear_recurrence(
         lambda _, b: solve(a, b, reverse),
         lambda _, dhs: solve(shift(algebra.adjoint(a), not reverse), dhs, not reverse),
     )
+
+
+def check_recurrence(a: PyTree, b: PyTree, start: PyTree, algebra: Algebra) -> None:
+    """Raises ValueError unless `a` and `b` have one axis of time, and `start` and a b are as b is."""
+    shapes, wanted = ([jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (a, b))
+    if not wanted or () in shapes + wanted or len({time for time, *_ in shapes + wanted}) > 1:
+        raise ValueError(f"`a` and `b` must be arrays [time, ...] of one time, got shapes {shapes} and {wanted}.")
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf)[1:], jnp.result_type(leaf)), b)
+    check_tree("start", start, one, "one step of `b`")
+    try:
+        check_tree("a b", jax.eval_shape(algebra.apply, a, b), b, "`b`")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`a` must multiply `b`, of shapes {wanted}, by `algebra`, got shapes {shapes}.") from error
 
 
 def join(algebra: Algebra, first: tuple[PyTree, PyTree], second: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:

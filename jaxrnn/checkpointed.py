@@ -71,7 +71,7 @@ def unroll_checkpointed(
 
     References: Chen et al. 2016, §4; Gruslys et al. 2016.
     """
-    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     lengths = segment_lengths(leading_axes(xs)[0], memory)
     return _unroll_checkpointed(cell, params, xs, carry, mask, reset, reverse, lengths, run)
 

@@ -7,6 +7,7 @@ and `grad` and leave nothing in the compiled program.
 
 import functools
 import numbers
+import reprlib
 from typing import Any
 
 import jax
@@ -88,11 +89,31 @@ def check_square(name: str, matrices: Array) -> None:
         raise ValueError(f"`{name}` must be square, `[*batch, n, n]`, got shape {shape}.")
 
 
+def check_rows(name: str, array: Array, axes: str, of: str, like: Array, like_axes: str) -> None:
+    """Raises ValueError unless both end in these axes, the last of one size, and the rows before them broadcast."""
+    got, other = jnp.shape(array), jnp.shape(like)
+    n, m = (1 + letters.count(",") for letters in (axes, like_axes))
+    rows = zip(reversed(got[:-n]), reversed(other[:-m]), strict=False)
+    if len(got) < n or len(other) < m or got[-1] != other[-1] or any(a != b and 1 not in (a, b) for a, b in rows):
+        raise ValueError(
+            f"`{name}` must have shape [*rows, {axes}], with the rows and the last size of `{of}`, "
+            f"[*rows, {like_axes}] = {other}, got {got}."
+        )
+
+
+def as_array(name: str, array, what: str) -> Array:
+    """The array; TypeError of what JAX has no array of, such as text."""
+    try:
+        return jnp.asarray(array)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`{name}` must be an array of {what}, got {reprlib.repr(array)}.") from error
+
+
 def check_steps(name: str, array, leading: tuple[int, ...], of: str = "xs") -> Array | None:
     """A `mask` or `reset` as a boolean array `[time, *batch]`, the leading axes `of` an argument, or None."""
     if array is None:
         return None
-    array = jnp.asarray(array)
+    array = as_array(name, array, "booleans, as a comparison gives it")
     if array.dtype != bool:
         raise TypeError(f"`{name}` must be boolean, got {array.dtype}. Write `{name} != 0` if that is meant.")
     check_shape(name, array, leading, f"[time, *batch], the leading axes of `{of}`")
@@ -145,17 +166,19 @@ def _as_carry(path, leaf, want) -> Array:
     return jnp.asarray(leaf, want.dtype)
 
 
-def check_unroll(cell: Cell, params: Params, xs: Inputs, carry: Carry | None, mask, reset):
+def check_unroll(cell: Cell, params: Params, xs: Inputs, carry: Carry | None, mask, reset, *, reverse: bool = False):
     """What every member of the unroll family checks: `(xs, carry, mask, reset)`, as arrays.
 
     Raises:
-      TypeError: `cell` is not a cell; `xs` is not floating where the cell wants that; `mask` or `reset`
-        is not boolean; `carry` is complex where the cell's is real, or floating where it is integer.
+      TypeError: `cell` is not a cell; `xs` is no array, or not floating where the cell wants that; `mask`, `reset`
+        or `reverse` is not boolean; `carry` is complex where the cell's is real, or floating where it is integer.
       ValueError: `params` are another cell's; a shape is not the expected one.
     """
     check_is_cell(cell=cell)
     check_params(params, cell)
-    xs = jax.tree.map(jnp.asarray, xs)
+    if not isinstance(reverse, bool | np.bool_):
+        raise TypeError(f"`reverse` must be True or False, not an array or a traced value, got {reverse!r}.")
+    xs = jax.tree.map(lambda x: as_array("xs", x, "numbers (of text: jax.nn.one_hot of its token ids)"), xs)
     leading = leading_axes(xs)
     mask, reset = check_steps("mask", mask, leading), check_steps("reset", reset, leading)
     if carry is not None:

@@ -127,8 +127,8 @@ def diagnose(
       A `Diagnosis`: verdict, advice and the numbers behind them; `.figure()` draws it.
 
     Raises:
-      TypeError, ValueError: as `unroll`; a cell without a derivative; fewer than 2 steps; a loss that does not depend
-        on the last valid step of any row.
+      TypeError, ValueError: as `unroll`; a cell without a derivative; fewer than 2 steps; a `clip` that is not above 0;
+        a loss that does not depend on the last valid step of any row.
 
     >>> from jaxrnn import Elman, ElmanParams
     >>> params = ElmanParams(jnp.ones((1, 2)), 0.5 * jnp.eye(2), jnp.zeros(2))
@@ -142,6 +142,8 @@ def diagnose(
     xs, carry, mask, _ = check_unroll(cell, params, xs, carry, mask, None)
     if leading_axes(xs)[0] < 2:
         raise ValueError(f"`xs` must have at least 2 steps to tell how a gradient flows, got {leading_axes(xs)[0]}.")
+    if not clip > 0:
+        raise ValueError(f"`clip` must be above 0, the largest size that a gradient may have, got {clip!r}.")
     check_differentiable(cell, params, xs)
     run = trajectory(cell, params, xs, carry, mask=mask)
     profile, flow, row_norms = (np.asarray(a) for a in _gradients(cell, params, xs, loss, carry, mask, run))

@@ -99,7 +99,7 @@ def newton(
 
     References: Gonzalez et al. 2024.
     """
-    arguments = check_unroll(cell, params, xs, carry, mask, reset)
+    arguments = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     check_solver(solver)
     if leading_axes(arguments[0])[0] == 0:
         rows = leading_axes(arguments[0])[1:]

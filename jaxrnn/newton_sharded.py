@@ -103,7 +103,7 @@ def newton_sharded(
 
     References: Gonzalez et al. 2024.
     """
-    arguments = check_unroll(cell, params, xs, carry, mask, reset)
+    arguments = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     check_solver(solver)
     check_mesh(mesh, axis, leading_axes(arguments[0])[0])
     carries, ys, convergence = run_in_stretches(_stretch, (cell, solver, reverse), mesh, axis, params, *arguments)

@@ -122,6 +122,7 @@ def add_equations(
       hs, targets, mask: as for `ridge`.
 
     Raises:
+      TypeError: `equations` are none.
       TypeError, ValueError: as `ridge`; or sizes that are not those of `equations`.
 
     >>> hs = jax.random.normal(jax.random.key(0), (60, 3))
@@ -132,6 +133,7 @@ def add_equations(
     >>> bool(jnp.allclose(params.v[:, 0], jnp.array([1.0, 0.0, 0.0]), atol=1e-5)), round(params.c.item(), 4)
     (True, -2.0)
     """
+    _check_equations(equations)
     hs, targets, mask = check_regression(hs, targets, mask)
     rows = 1 + hs.shape[-1] + targets.shape[-1]
     check_shape("equations.moments.high", equations.moments.high, (rows, 1 + hs.shape[-1]), "for these sizes")
@@ -149,6 +151,7 @@ def solve(equations: Equations, penalty: float | Float[Array, ""]) -> ReadoutPar
       penalty: β ≥ 0.  Many of them under `vmap` cost one pass over the data.
 
     Raises:
+      TypeError: `equations` are none.
       ValueError: a negative penalty; no solution, as for `ridge`.
 
     >>> hs = jax.random.normal(jax.random.key(0), (60, 3))
@@ -157,6 +160,7 @@ def solve(equations: Equations, penalty: float | Float[Array, ""]) -> ReadoutPar
     >>> [round(x, 2) for x in params.v[:, 0, 0].tolist()]
     [1.0, 0.82, 0.04]
     """
+    _check_equations(equations)
     return _solved(_solve(equations, _check_penalty(penalty)), "`equations`")
 
 
@@ -261,6 +265,11 @@ def check_regression(hs, targets, mask):
     check_shape("targets", targets, (*hs.shape[:-1], targets.shape[-1]), "[time, *batch, output], the axes of `hs`")
     mask = check_steps("mask", mask, hs.shape[:-1], "hs")
     return hs, targets, jnp.ones(hs.shape[:-1], bool) if mask is None else mask
+
+
+def _check_equations(equations: Equations) -> None:
+    if not isinstance(equations, Equations):
+        raise TypeError(f"`equations` must be those of no_equations and add_equations, got {equations!r}.")
 
 
 def _check_penalty(penalty) -> Array:

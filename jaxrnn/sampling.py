@@ -35,6 +35,7 @@ def with_temperature(logits: Float[Array, "... n"], temperature: float | Float[A
         gives whose value is not known (under `jit`).
 
     Raises:
+      TypeError: T is text.
       ValueError: T ≤ 0 or not a number, where the value is known.
 
     >>> p = jax.nn.softmax(with_temperature(jnp.log(jnp.array([0.8, 0.2])), 0.5))  # ∝ p²
@@ -67,6 +68,7 @@ def keep_top_p(logits: Float[Array, "... n"], p: float | Float[Array, ""]) -> Fl
     The likeliest symbol is always kept; p = 1 keeps all.
 
     Raises:
+      TypeError: p is text.
       ValueError: p outside (0, 1], where the value is known.
 
     >>> jnp.exp(keep_top_p(jnp.log(jnp.array([0.5, 0.125, 0.25])), 0.6)).round(3)
@@ -95,6 +97,7 @@ class Sampling:
       top_p: p in (0, 1]; None is 1.
 
     Raises:
+      TypeError: text in the place of a number.
       ValueError: a value out of its range.
 
     >>> int(Sampling(top_k=1).symbol(jax.random.key(0), jnp.array([0.0, 3.0, 1.0])))
@@ -151,20 +154,22 @@ class Greedy:
         return jnp.argmax(logits).astype(jnp.int32) + 1
 
 
-def _known(value) -> float | None:
-    """A number, where it is one: a pytree's leaf may be a tracer, or anything that stands for a leaf."""
+def _known(name: str, value) -> float | None:
+    """A number, where it is one: a pytree's leaf may be a tracer, or anything that stands for a leaf, but no text."""
+    if isinstance(value, str):
+        raise TypeError(f"`{name}` must be a number, got {value!r}. Turn it into one: float(text).")
     if isinstance(value, jax.core.Tracer) or not isinstance(value, numbers.Real | np.ndarray | jax.Array):
         return None
     return float(value)
 
 
 def _check_temperature(temperature) -> None:
-    known = _known(temperature)
+    known = _known("temperature", temperature)
     if known is not None and not known > 0:
         raise ValueError(f"`temperature` must be above 0, got {known}. For the likeliest symbol at every step: greedy.")
 
 
 def _check_top_p(top_p) -> None:
-    known = _known(top_p)
+    known = _known("top_p", top_p)
     if known is not None and not 0 < known <= 1:
         raise ValueError(f"`top_p` must lie in (0, 1], got {known}.")

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxrnn.checks import check_positive
+from jaxrnn.checks import check_positive, check_rows
 
 SCORES = ("additive", "location", "dot", "general", "scaled")
 
@@ -54,11 +54,15 @@ def dot_score(
 ) -> Float[Array, "*rows source"]:
     """qᵀ k_j; with keys W h_j it is Luong's "general".
 
+    Raises:
+      ValueError: keys of another size, or of rows that do not broadcast with the query's.
+
     >>> dot_score(jnp.array([1.0, 2.0]), jnp.eye(2))
     Array([1., 2.], dtype=float32)
 
     References: Luong, Pham & Manning 2015, §3.1.
     """
+    check_rows("keys", keys, "source, size", "query", query, "size")
     return _products(keys, query)
 
 
@@ -78,10 +82,17 @@ def scaled_dot_score(
 def masked_softmax(scores: Float[Array, "*rows source"], mask: Bool[Array, "*#rows source"]) -> Float[Array, "..."]:
     """α: softmax over the positions where `mask` is True, 0 elsewhere; all 0 where there is none.
 
+    Raises:
+      TypeError: `mask` is not boolean.
+      ValueError: a mask of another number of positions, or of rows that do not broadcast with those of `scores`.
+
     >>> masked_softmax(jnp.array([[0.0, 0.0, 9.0], [1.0, 2.0, jnp.nan]]), jnp.array([[1, 1, 0], [0, 0, 0]], bool))
     Array([[0.5, 0.5, 0. ],
            [0. , 0. , 0. ]], dtype=float32)
     """
+    if not jnp.issubdtype(jnp.result_type(mask), jnp.bool_):
+        raise TypeError(f"`mask` must be boolean, got {jnp.result_type(mask)}. Write `mask != 0` if that is meant.")
+    check_rows("mask", mask, "source", "scores", scores, "source")
     return jax.nn.softmax(jnp.where(mask, scores, 0), axis=-1, where=mask)
 
 

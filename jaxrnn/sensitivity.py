@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.bptt import one_pass
 from jaxrnn.cells.autodiff_rules import local_rules
-from jaxrnn.checks import check_square, check_unroll, leading_axes
+from jaxrnn.checks import check_range, check_square, check_unroll, leading_axes
 from jaxrnn.trajectory import as_vectors, from_vector, trajectory
 from jaxrnn.types import Carry, Cell, Params
 
@@ -135,14 +135,18 @@ def memory_length(norms: Float[Array, "time *batch"], fraction: float = 0.3679) 
 
     Args:
       norms: ‖∇_{h⁽ᵗ⁾}L‖ for a loss at the last step alone, `[time, *batch]`.
-      fraction: 1/e, unless given.
+      fraction: from 0 to 1; 1/e, unless given.
 
     Returns:
       The least n with ‖∇_{h⁽τ⁻ⁿ⁾}L‖ < fraction · ‖∇_{h⁽τ⁾}L‖; the number of steps if there is none.
 
+    Raises:
+      ValueError: a fraction below 0 or above 1, where the value is known.
+
     >>> float(memory_length(0.9 ** jnp.arange(50.0)[::-1]))  # 0.9ⁿ < 1/e
     10.0
     """
+    check_range("fraction", fraction, 0, 1)
     short = norms[::-1] < fraction * norms[-1]
     return jnp.where(jnp.any(short, axis=0), jnp.argmax(short, axis=0), norms.shape[0]).astype(norms.dtype)
 

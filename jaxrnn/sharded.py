@@ -13,17 +13,15 @@ So a sequence that one device cannot hold is had by many, for two carries' worth
 References: Blelloch 1990, §1.3 (a scan over blocks); Martin & Cundy 2018, §2.2.
 """
 
-from functools import partial
-
 import jax
-from jax.sharding import Mesh, PartitionSpec
+import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, PyTree, Shaped
 
-from jaxrnn.associative import DIAGONAL, Algebra, check_linear, gated_coefficients, linear_recurrence
+from jaxrnn.associative import DIAGONAL, Algebra, check_linear, check_recurrence, gated_coefficients, linear_recurrence
 from jaxrnn.cells.linear import LinearCell
 from jaxrnn.checks import check_unroll, leading_axes
 from jaxrnn.stretches import check_mesh, prepare_stretch, run_in_stretches
-from jaxrnn.time_axis import Cut
 from jaxrnn.types import Carry, Params
 from jaxrnn.unroll import select, zeros
 
@@ -53,7 +51,6 @@ def unroll_sharded(
       TypeError: `cell` is not linear in its carry.
       ValueError: the mesh has no such axis, or time is not a multiple of its size.
 
-    >>> from jax import numpy as jnp
     >>> from jaxrnn import MinGRU, unroll
     >>> cell = MinGRU(input_size=3, hidden_size=5)
     >>> params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (8, 2, 3))
@@ -64,7 +61,7 @@ def unroll_sharded(
 
     References: Martin & Cundy 2018; `jax.shard_map`.
     """
-    arguments = check_unroll(cell, params, xs, carry, mask, reset)
+    arguments = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     check_linear(cell)
     check_mesh(mesh, axis, leading_axes(arguments[0])[0])
     carries, ys, _ = run_in_stretches(_stretch, (cell, reverse), mesh, axis, params, *arguments)
@@ -90,9 +87,26 @@ def linear_recurrence_sharded(
     Args:
       a, b, start, reverse, algebra: as for `linear_recurrence`; time is a multiple of the number of devices.
       mesh, axis: as for `unroll_sharded`.
+
+    Returns:
+      h⁽¹⁾ … h⁽τ⁾, as b, shared out in the same way.
+
+    Raises:
+      ValueError: as `linear_recurrence`; the mesh has no such axis, or time is not a multiple of its size.
+
+    >>> mesh = jax.make_mesh((jax.device_count(),), ("time",))
+    >>> linear_recurrence_sharded(jnp.full(8, 2.0), jnp.ones(8), jnp.array(0.0), mesh=mesh, axis="time").tolist()
+    [1.0, 3.0, 7.0, 15.0, 31.0, 63.0, 127.0, 255.0]
+
+    References: Blelloch 1990, §1.3.
     """
-    over, whole = PartitionSpec(axis), PartitionSpec()
-    stretch = partial(linear_recurrence, reverse=reverse, algebra=algebra, time=Cut(axis))
-    return jax.shard_map(
-        stretch, mesh=mesh, in_specs=(over, over, whole), out_specs=over, axis_names={axis}, check_vma=False
-    )(a, b, start)
+    a, b, start = jax.tree.map(jnp.asarray, (a, b, start))
+    check_recurrence(a, b, start, algebra)
+    check_mesh(mesh, axis, len(jax.tree.leaves(b)[0]), "b")
+    return run_in_stretches(_recurrence, (algebra, reverse), mesh, axis, None, (b, a), start, None, None)[1]
+
+
+def _recurrence(algebra, reverse, time, _, steps, start, *__):
+    """What one device does: no carry by itself, as it is the last of the results."""
+    b, a = steps
+    return (), linear_recurrence(a, b, start, reverse=reverse, algebra=algebra, time=time), ()

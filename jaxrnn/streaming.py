@@ -69,7 +69,7 @@ def unroll_loss(
     >>> bool(jnp.allclose(mean, whole, atol=1e-5))
     True
     """
-    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     leading = leading_axes(xs)
     targets = jax.tree.map(jnp.asarray, targets)
     for path, leaf in jax.tree_util.tree_leaves_with_path(targets):

@@ -12,19 +12,18 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, reshard, use_abstract_mesh
 from jaxtyping import PyTree
 
-from jaxrnn.checks import leading_axes
 from jaxrnn.time_axis import Cut
 from jaxrnn.unroll import prepare
 
 
-def check_mesh(mesh: Mesh, axis: str, time: int) -> None:
+def check_mesh(mesh: Mesh, axis: str, time: int, of: str = "xs") -> None:
     """Raises ValueError if the mesh has no such axis, or `time` is not a multiple of its size."""
     if axis not in mesh.shape:
         raise ValueError(f"`axis` must be one of the mesh's axes {tuple(mesh.shape)}, got {axis!r}.")
     if time == 0 or time % mesh.shape[axis]:
         raise ValueError(
-            f"`xs` must have a number of steps that is a multiple of the {mesh.shape[axis]} devices along {axis!r}, "
-            f"got {time}. Pad it, with `mask` False on the padding."
+            f"`{of}` must have a number of steps that is a multiple of the {mesh.shape[axis]} devices along {axis!r}, "
+            f"got {time}. Pad it{', with `mask` False on the padding' if of == 'xs' else ''}."
         )
 
 
@@ -52,7 +51,7 @@ def run_in_stretches(stretch: Callable, how: tuple, mesh: Mesh, axis: str, *argu
         return _run(stretch, how, auto, axis, *arguments)
     with use_abstract_mesh(auto.abstract_mesh):
         results = _run(stretch, how, auto, axis, *reshard(arguments, NamedSharding(auto, PartitionSpec())))
-    rows = given.spec[1 : len(leading_axes(xs))]
+    rows = given.spec[1 : jax.tree.leaves(xs)[0].ndim - 1]
     layout = PartitionSpec(None, *rows), PartitionSpec(axis, *rows), PartitionSpec(*rows)
     return reshard(results, tuple(NamedSharding(mesh, spec) for spec in layout))
 

@@ -95,7 +95,7 @@ def teacher_forced(
 
     References: chapter, section 2.3; Williams & Zipser 1989.
     """
-    xs, targets, carry, mask, reset = _check(cell, params, xs, targets, carry, mask, reset)
+    xs, targets, carry, mask, reset = _check(cell, params, xs, targets, carry, mask, reset, reverse)
     return _teacher_forced(cell, params, xs, targets, carry, mask, reset, reverse=reverse)
 
 
@@ -149,7 +149,7 @@ def scheduled_sampling(
 
     References: Bengio, Vinyals, Jaitly & Shazeer 2015, §2.4.
     """
-    xs, targets, carry, mask, reset = _check(cell, params, xs, targets, carry, mask, reset)
+    xs, targets, carry, mask, reset = _check(cell, params, xs, targets, carry, mask, reset, reverse)
     leading = leading_axes(xs)
     coins = jax.random.bernoulli(key, _check_probability(probability, leading), leading)
     inputs = (xs, targets, coins[..., None])
@@ -240,11 +240,11 @@ def _backwards(targets: Array, mask, reset):
     return targets[::-1], None if mask is None else mask[::-1], reset
 
 
-def _check(cell, params, xs, targets, carry, mask, reset):
+def _check(cell, params, xs, targets, carry, mask, reset, reverse):
     """The arguments as arrays, the targets as vectors, 0 on padding."""
     if not isinstance(cell, FeedbackCell):
         raise TypeError(f"`cell` must feed its output back (Jordan, Feedback, a FeedbackCell), got {cell!r}.")
-    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     vectors = _vectors(targets, leading_axes(xs), cell.output_size, mask)
     return xs, vectors if mask is None else select(mask, vectors, zeros(vectors)), carry, mask, reset
 

@@ -12,6 +12,7 @@ References: Socher, Lin, Ng & Manning 2011; Marcus, Santorini & Marcinkiewicz 19
 """
 
 import ast
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -92,12 +93,13 @@ def tree_from_parents(parents: Sequence[int], labels: Sequence[Any] | None = Non
       labels: what stands at node i; the default is i, so that the labels of the tree say where each node was.
 
     Raises:
+      TypeError: a parent that is not an integer.
       TreeError: no root, or two; a parent that is not there; a cycle; labels of another number.
 
     >>> tree_from_parents([2, 2, 4, 4, -1], "ABCDE")
     Tree(children=((0, 1), (3, 2)), leaves=('A', 'B', 'D'), inner=('C', 'E'))
     """
-    parents = [int(parent) for parent in parents]
+    parents = [_as_integer(node, parent) for node, parent in enumerate(parents)]
     size = len(parents)
     labels = range(size) if labels is None else labels
     if len(labels) != size:
@@ -115,6 +117,15 @@ def tree_from_parents(parents: Sequence[int], labels: Sequence[Any] | None = Non
     if tree is None or tree.size < size:
         raise TreeError(_cycle(parents, roots) if parents else "there must be one root, got no node.")
     return tree
+
+
+def _as_integer(node: int, parent: Any) -> int:
+    """Which node it is; nothing is rounded."""
+    try:
+        return operator.index(parent)
+    except TypeError as error:
+        message = f"`parents[{node}]` must be an integer, the number of a node or -1 at the root, got {parent!r}."
+        raise TypeError(message) from error
 
 
 def _cycle(parents: list[int], roots: list[int]) -> str:

@@ -71,7 +71,7 @@ def unroll_truncated(
     References: Williams & Peng 1990, §3.
     """
     _check_cuts(k1, k2)
-    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     carry = cell.initial_carry(params, leading_axes(xs)[1:]) if carry is None else carry
     if leading_axes(xs)[0] == 0:
         return run(cell, params, xs, carry, mask=mask, reset=reset)

@@ -71,7 +71,7 @@ def unroll(
 
     References: chapter, sections 1 and 2.2; `jax.lax.scan`.
     """
-    return _unroll(cell, params, *check_unroll(cell, params, xs, carry, mask, reset), reverse=reverse)
+    return _unroll(cell, params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse), reverse=reverse)
 
 
 @partial(jax.jit, static_argnames="reverse")
@@ -114,7 +114,7 @@ def unroll_python(
 
     References: chapter, section 1.
     """
-    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     time, *batch = leading_axes(xs)
     initial = cell.initial_carry(params, tuple(batch))
     carry = initial if carry is None else carry

@@ -53,7 +53,7 @@ def unroll_layers(
     """
     if not isinstance(cell, Stack):
         raise TypeError(f"`cell` must be a Stack, got {cell!r}; a single cell needs no order of layers: take `unroll`.")
-    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     noise = xs if isinstance(xs, Noisy) else None
     ys, ends = xs.x if isinstance(xs, Noisy) else xs, []
     starts = (None,) * len(cell.cells) if carry is None else carry

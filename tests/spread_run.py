@@ -20,6 +20,8 @@ from jaxrnn import (
     Newton,
     Readout,
     cross_entropy,
+    linear_recurrence,
+    linear_recurrence_sharded,
     newton,
     newton_sharded,
     unroll,
@@ -106,6 +108,23 @@ def with_nan() -> dict:
     return {"converged": report.converged.tolist(), "nan": jnp.isnan(ys).all(-1).T.tolist()}
 
 
+def recurrence() -> list[float]:
+    """How far `linear_recurrence_sharded` over four devices is from `linear_recurrence`, gradients too, both ways."""
+    mesh, keys = jax.make_mesh((4,), ("time",)), jax.random.split(jax.random.key(0), 3)
+    arguments = tuple(jax.random.normal(key, shape) for key, shape in zip(keys, ((8, 3), (8, 3), (3,)), strict=True))
+
+    def loss(solve, reverse, *arguments):
+        return jnp.sum(jnp.sin(solve(*arguments, reverse=reverse)))
+
+    def difference(reverse: bool) -> float:
+        over_four = partial(linear_recurrence_sharded, mesh=mesh, axis="time")
+        runs = (partial(loss, solve, reverse) for solve in (over_four, linear_recurrence))
+        got, want = (jax.tree.leaves(jax.value_and_grad(run, (0, 1, 2))(*arguments)) for run in runs)
+        return max(float(jnp.abs(a - b).max()) for a, b in zip(got, want, strict=True))
+
+    return [difference(reverse) for reverse in (False, True)]
+
+
 def sharded_time() -> dict:
     """The forms that are parallel in time, over four devices."""
     turns = Newton(iterations=1, gradient="scan")  # too few updates, and integers in the carry
@@ -130,7 +149,7 @@ def main(process: int, processes: int, port: str) -> None:
         jax.distributed.initialize(f"localhost:{port}", processes, process, heartbeat_timeout_seconds=10)
     result = {"devices": len(usable_devices(ROWS)), "spread": learnt(usable_devices(ROWS))}
     if processes == 1:
-        result |= {"alone": learnt(None), "time": sharded_time(), "with_nan": with_nan()}
+        result |= {"alone": learnt(None), "time": sharded_time(), "with_nan": with_nan(), "recurrence": recurrence()}
     print(json.dumps(result), flush=True)
 
 

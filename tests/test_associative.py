@@ -19,6 +19,7 @@ from jaxrnn import (
     MinGRU,
     MinLSTM,
     linear_recurrence,
+    linear_recurrence_sharded,
     unroll,
     unroll_associative,
 )
@@ -153,6 +154,41 @@ def test_in_float32_a_thousand_steps_round_no_worse_than_the_loop_does():
     parallel, loop = (np.asarray(run(cell, *jax.device_put(single))[1]) for run in (unroll_associative, unroll))
     assert parallel.dtype == np.float32
     assert np.abs(parallel - exact).max() < 2 * np.abs(loop - exact).max() < 1e-2
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "start", "message"),
+    [
+        ((3, 2), (4, 2), (2,), "`a` and `b` must be arrays .*of one time"),
+        ((), (), (), "`a` and `b` must be arrays"),
+        ((4, 3), (4, 2), (2,), r"`a` must multiply `b`, of shapes \[\(4, 2\)\], .*got shapes \[\(4, 3\)\]"),
+        ((4, 2, 2), (4, 2), (2,), "`a` must multiply `b`"),
+        ((4, 2), (4, 2), (3,), r"`start` must have shape \(2,\), .*got \(3,\)"),
+        ((4, 2), (4, 2), (), r"`start` must have shape \(2,\)"),
+    ],
+)
+def test_a_recurrence_names_shapes_that_do_not_go_together(a, b, start, message, without_beartype):
+    a, b, start = (np.ones(shape) for shape in (a, b, start))
+    sharded = partial(linear_recurrence_sharded, mesh=jax.make_mesh((1,), ("time",)), axis="time")
+    for solve in (linear_recurrence, sharded):
+        with pytest.raises(ValueError, match=message):
+            solve(a, b, start)
+    with pytest.raises(ValueError, match="`start` must have the structure"):
+        linear_recurrence(np.ones(4), np.ones(4), (0.0,))
+    with pytest.raises(ValueError, match="`a` and `b` must be arrays"):
+        linear_recurrence(None, None, None)
+
+
+@pytest.mark.parametrize("of_mesh", [jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit], ids=str)
+def test_a_recurrence_on_a_mesh_is_the_recurrence_wherever_its_arrays_lie(of_mesh):
+    mesh = jax.make_mesh((1,), ("time",), axis_types=(of_mesh,))
+    a, b = np.random.default_rng(0).normal(size=(2, 6, 2))
+    spread = jax.device_put((a, b), jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("time")))
+    for steps in (jax.device_put((a, b)), spread):
+        for reverse in (False, True):
+            got = linear_recurrence_sharded(*steps, b[0], mesh=mesh, axis="time", reverse=reverse)
+            want = linear_recurrence(a, b, b[0], reverse=reverse)
+            np.testing.assert_allclose(np.asarray(got), want, rtol=0, atol=1e-12)
 
 
 def test_bad_arguments_are_named(without_beartype):

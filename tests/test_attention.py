@@ -310,11 +310,23 @@ def test_missing_noise_and_what_cannot_stand_around_an_attending_cell_are_named(
         (lambda: read(KINDS["dot"], random_params(KINDS["dot"]), STATES, QUERIES[:, :2], MASK), "`query` must have"),
         (lambda: read(KINDS["dot"], random_params(KINDS["dot"]), STATES, QUERIES[:1], MASK), "`query` must have shape"),
         (lambda: read(KINDS["dot"], random_params(KINDS["dot"]), STATES, QUERIES, THERE[:2]), "`mask` must have shape"),
+        (lambda: dot_score(np.ones(3), np.ones((2, 4))), r"`keys` .* \[\*rows, size\] = \(3,\), got \(2, 4\)"),
+        (lambda: dot_score(np.ones(3), np.ones(3)), r"`keys` must have shape \[\*rows, source, size\]"),
+        (lambda: scaled_dot_score(np.ones((5, 3)), np.ones((2, 4, 3))), "`keys` must have shape"),
+        (lambda: masked_softmax(np.ones((2, 3)), np.ones((2, 4), bool)), r"`mask` .*= \(2, 3\), got \(2, 4\)"),
+        (lambda: masked_softmax(np.ones((2, 3)), np.ones((2, 1), bool)), "`mask` must have shape"),
+        (lambda: masked_softmax(np.ones((2, 3)), np.ones((4, 3), bool)), "`mask` must have shape"),
+        (lambda: masked_softmax(np.ones(()), np.ones((), bool)), "`mask` must have shape"),
     ],
 )
 def test_bad_input_is_named(call, message, without_beartype):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_mask_of_numbers_is_refused(without_beartype):
+    with pytest.raises(TypeError, match=r"`mask` must be boolean, got int.*`mask != 0`"):
+        masked_softmax(np.ones(3), np.ones(3, int))
 
 
 def test_a_memory_of_another_length_is_named(without_beartype):

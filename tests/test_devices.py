@@ -75,6 +75,10 @@ def test_nan_over_four_devices_comes_out_where_the_scan_has_it_and_is_said(one_p
     assert one_process["with_nan"] == {"converged": [True, False], "nan": [[False] * 8, [False] * 3 + [True] * 5]}
 
 
+def test_a_linear_recurrence_over_four_devices_is_that_of_one_with_its_gradients(one_process):
+    assert max(one_process["recurrence"]) < 1e-12
+
+
 def test_the_report_over_four_devices_is_that_of_one(one_process):
     (over_four, on_one), (few,), (damped,) = (one_process["time"][f][0]["reports"] for f in FORMS[1:])
     assert over_four == on_one

@@ -101,6 +101,9 @@ def test_memory_length_is_the_step_at_which_1_over_e_is_left():
         norms = jax.device_put(c ** np.arange(100.0)[::-1])
         assert int(memory_length(norms)) == np.ceil(1 / np.log(1 / c))
     assert memory_length(jax.device_put(np.ones((7, 2)))).tolist() == [7, 7]
+    for fraction in (-1.0, 1.5, float("nan")):
+        with pytest.raises(ValueError, match=f"`fraction` must lie in 0 … 1, got {fraction}"):
+            memory_length(jax.device_put(np.ones(7)), fraction)
 
 
 def test_a_state_read_through_a_step_function_has_no_derivative_and_is_named():
@@ -345,6 +348,13 @@ def test_padding_does_not_change_the_report():
     clean = diagnose(cell, params, XS, lambda c, ys: jnp.mean(c**2), mask=mask)
     dirty = diagnose(cell, params, spoilt, lambda c, ys: jnp.mean(c**2), mask=mask)
     jax.tree.map(np.testing.assert_array_equal, dirty, clean)
+
+
+@pytest.mark.parametrize("clip", [-1.0, 0.0, float("nan")])
+def test_a_size_that_no_gradient_can_be_clipped_at_is_named(clip):
+    cell, params = plain(orthogonal(N))
+    with pytest.raises(ValueError, match=f"`clip` must be above 0, .* got {clip}"):
+        diagnose(cell, params, jax.device_put(INPUTS), at_the_end, clip=clip)
 
 
 def test_one_step_tells_nothing_and_is_named():

@@ -17,10 +17,12 @@ from jaxrnn import (
     CutProducts,
     Elman,
     EProp,
+    Leaky,
     SnAp,
     Stack,
     Zoneout,
     run_online,
+    squared_error,
     unroll,
 )
 from jaxrnn.online.snap import pattern
@@ -154,3 +156,6 @@ def test_bad_algorithms_are_named(without_beartype):
     params = random_params(algorithm.cell)
     with pytest.raises(ValueError, match=r"`carry` must have shape \(4, 3\)"):
         algorithm.step(params, algorithm.init(params, np.ones(2)), np.ones((4, 2)), jnp.sum)
+    for wrong in (None, "rtrl", RTRL, algorithm.cell, Leaky(algorithm.cell, 0.5)):
+        with pytest.raises(TypeError, match=r"`algorithm` must be an online algorithm, such as RTRL\(cell\), got"):
+            run_online(wrong, params, None, np.ones((4, 2)), np.ones((4, 3)), squared_error)

@@ -248,6 +248,11 @@ def test_arguments_of_a_regression_are_checked(without_beartype):
         ridge(HS, TARGETS, 0.0, mask=VALID.astype(int))
     with pytest.raises(ValueError, match=r"`equations.moments.high` must have shape \(7, 5\)"):
         add_equations(no_equations(3, 2), HS, TARGETS)
+    for equations in (None, (1.0, np.ones((7, 5)))):
+        with pytest.raises(TypeError, match="`equations` must be those of no_equations and add_equations, got"):
+            solve(equations, 0.0)
+        with pytest.raises(TypeError, match="`equations` must be"):
+            add_equations(equations, HS, TARGETS)
     with pytest.raises(ValueError, match="`penalty` must be above 0"):
         tracker(4, 2, 0.0)
     for forgetting in (0.0, 1.1):

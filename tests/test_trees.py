@@ -125,6 +125,13 @@ def test_what_is_not_a_tree_is_named(make, message):
         make()
 
 
+@pytest.mark.parametrize("parents", [[-1, 0.5], [-1, 0.0], [-1, None], "ab"])
+def test_a_parent_that_is_no_integer_is_named_and_not_rounded(parents, without_beartype):
+    with pytest.raises(TypeError, match=r"`parents\[[01]\]` must be an integer, the number of a node or -1"):
+        tree_from_parents(parents)
+    assert tree_from_parents(np.array([-1, 0])).size == 2
+
+
 def test_a_cycle_of_objects_is_found_before_memory_ends():
     loop = ["a"]
     loop.append(["b", loop])

@@ -66,7 +66,7 @@ def unroll_fused(
 
     References: Diamos et al. 2016; Pöppel et al. 2024.
     """
-    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     if not (_has_steps(xs) and has_kernels(cell) and fits(cell, params.w.dtype, shared_memory())):
         return unroll_bptt(cell, params, xs, carry, mask=mask, reset=reset, reverse=reverse)
     return _unroll_fused(cell, params, xs, _start(cell, params, xs, carry), mask, reset, reverse, False)
@@ -93,7 +93,7 @@ def unroll_interpreted(
     >>> bool(jnp.allclose(unroll_interpreted(cell, params, xs)[1], unroll_bptt(cell, params, xs)[1], atol=1e-6))
     True
     """
-    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     if not (_has_steps(xs) and has_kernels(cell)):
         return unroll_bptt(cell, params, xs, carry, mask=mask, reset=reset, reverse=reverse)
     return _unroll_fused(cell, params, xs, _start(cell, params, xs, carry), mask, reset, reverse, True)

@@ -186,6 +186,7 @@ def run_online(
       xs, targets, loss, mask, reset: as for `unroll_loss`: ℓ is of one step of one row.
 
     Raises:
+      TypeError: `algorithm` is no online algorithm.
       TypeError, ValueError: as `unroll`.
 
     >>> from jaxrnn import RTRL, Elman, squared_error, unroll_loss
@@ -197,6 +198,8 @@ def run_online(
     >>> bool(jnp.allclose(forwards.gradient.w, backwards.w, atol=1e-6))
     True
     """
+    if not isinstance(algorithm, Online) or isinstance(algorithm, Cell):  # what is put around a cell has `cell` as well
+        raise TypeError(f"`algorithm` must be an online algorithm, such as RTRL(cell), got {algorithm!r}.")
     xs, _, mask, reset = check_unroll(algorithm.cell, params, xs, None, mask, reset)
     leading = leading_axes(xs)
     count = max(math.prod(leading), 1) if mask is None else jnp.maximum(jnp.sum(mask), 1)

@@ -131,7 +131,7 @@ def law_wrong_arguments_are_named(cell: Cell, problem: Problem, *, unroll: Calla
         {"params": (params,)},
         {"params": jax.tree.map(lambda a: a[..., None], params)},
         {"xs": jax.tree.map(lambda a: a[0, 0], xs)},
-        {"cell": "LSTM"},
+        *({name: "text"} for name in ("cell", "xs", "mask", "reset")),
     ]
     for bad in wrong:
         ((name, value),) = bad.items()

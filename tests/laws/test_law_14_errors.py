@@ -18,6 +18,7 @@ from jaxrnn import (
     Leaky,
     ManyToMany,
     ManyToOne,
+    MinGRU,
     Readout,
     SnAp,
     Stack,
@@ -35,7 +36,10 @@ from jaxrnn import (
     sample_products,
     symmetric_power,
     unroll,
+    unroll_associative,
     unroll_bptt,
+    unroll_checkpointed,
+    unroll_newton,
     unroll_python,
 )
 from jaxrnn.scores import location_windows
@@ -99,6 +103,15 @@ def test_a_list_of_numbers_is_told_from_an_array():
     p = random_problem(cell)
     with pytest.raises(ValueError, match=r"`xs` must have shape .* got \(\); `jnp.asarray\(xs\)` makes one array"):
         unroll(cell, p.params, p.xs.tolist())
+
+
+@pytest.mark.parametrize("reverse", ["yes", 1, None, jnp.array(True)], ids=repr)
+def test_a_direction_that_is_neither_true_nor_false_is_named_by_every_member(reverse):
+    cell = MinGRU(2, 3)
+    p = random_problem(cell)
+    for member in (unroll, unroll_python, unroll_associative, unroll_checkpointed, unroll_newton):
+        with pytest.raises(TypeError, match="`reverse` must be True or False, not an array or a traced value, got"):
+            member(cell, p.params, p.xs, reverse=reverse)
 
 
 @pytest.mark.parametrize("params", [Readout(4, 2).init(jax.random.key(0)), (jnp.ones((3, 2)), jnp.ones(2))])
