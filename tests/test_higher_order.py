@@ -7,8 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
+from random_params import random_params
 
-from jaxrnn import Elman, unroll, unroll_bptt
+from jaxrnn import (
+    Elman,
+    TreeElman,
+    balanced_tree,
+    pack,
+    right_comb,
+    unroll,
+    unroll_bptt,
+    unroll_tree,
+    unroll_tree_bpts,
+)
 from jaxrnn.testing import random_problem
 from jaxrnn.testing.problem import quick_jit
 
@@ -70,3 +81,21 @@ def test_vmap_gives_the_gradient_of_each_row_through_the_explicit_rules_too():
     for b, row in enumerate(rows):
         np.testing.assert_allclose(row, one(THETA, P.xs[:, b], P.mask[:, b], P.dys[:, b]), atol=1e-12)
     np.testing.assert_allclose(rows.sum(0), quick_jit(jax.grad(loss))(THETA), atol=1e-12)
+
+
+def test_so_has_the_explicit_pass_through_trees():
+    cell, forest = TreeElman(2, 3), pack([balanced_tree(4), right_comb(3)])
+    theta, unravel = ravel_pytree(random_params(cell))
+    xs, v = jax.device_put(np.random.default_rng(0).normal(size=(4, 2, 2))), jnp.linspace(-1, 1, theta.size)
+
+    def of(theta, run):
+        return jnp.sum(run(cell, unravel(theta), forest, xs)[0] ** 2)
+
+    def twice(theta, run):
+        return jax.grad(lambda t: jnp.vdot(jax.grad(of)(t, run), v))(theta)
+
+    got, want = (quick_jit(partial(twice, run=run))(theta) for run in (unroll_tree_bpts, unroll_tree))
+    np.testing.assert_allclose(got, want, atol=1e-12)
+    assert np.abs(want).max() > 0.1
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(partial(of, run=unroll_tree_bpts), (theta,), (v,))
