@@ -53,8 +53,7 @@ def main(
         updates: another number of updates.
         cells: which networks; all of them if none is named.
         problems: which problems.
-        jobs: how many runs at a time.  Two may wait for one another for ever: each draws its gates by a batched QR,
-            and jaxlib 0.10 lets two of them block all threads of its pool.
+        jobs: how many runs at a time. Two have not been tried since each gate is drawn by a QR of its own.
     """
     lengths = lengths or ((100, 200, 400) if full else (100,))
     seeds, updates = seeds or (5 if full else 2), updates or (20_000 if full else 2_000)
