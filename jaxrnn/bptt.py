@@ -76,7 +76,7 @@ def unroll_bptt(
 
     References: chapter, section 2.2.
     """
-    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     if carry is None:
         carry = cell.initial_carry(params, leading_axes(xs)[1:])
     return _unroll_bptt(cell, params, xs, carry, mask, reset, reverse)
@@ -125,7 +125,7 @@ def bptt(
 
     References: chapter, sections 2.2.2 and 2.2.3; Werbos 1990.
     """
-    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     after, ys = jax.eval_shape(partial(unroll, cell), params, xs, carry, mask=mask, reset=reset)
     dcarry = zeros(after) if dcarry is None else dcarry
     check_tree("dcarry", dcarry, after, "`unroll`, as its carry,")

@@ -1,5 +1,7 @@
 """Law 14: a wrong argument is an error that begins with the argument's name."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -109,7 +111,8 @@ def test_a_list_of_numbers_is_told_from_an_array():
 def test_a_direction_that_is_neither_true_nor_false_is_named_by_every_member(reverse):
     cell = MinGRU(2, 3)
     p = random_problem(cell)
-    for member in (unroll, unroll_python, unroll_associative, unroll_checkpointed, unroll_newton):
+    every = partial(bptt, carry=None, dcarry=None, dys=None)
+    for member in (unroll, unroll_python, unroll_bptt, every, unroll_associative, unroll_checkpointed, unroll_newton):
         with pytest.raises(TypeError, match="`reverse` must be True or False, not an array or a traced value, got"):
             member(cell, p.params, p.xs, reverse=reverse)
 
