@@ -18,6 +18,8 @@ Correction to the chapter: its 2.2 says that L⁽ᵗ⁾ *is* the component of ŷ
 o → `logits` (or `outputs`), y, l → `targets`.  References: Goodfellow, Bengio & Courville 2016, §10.2.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -25,6 +27,9 @@ from jaxtyping import Array, Bool, Float, Shaped
 
 from jaxrnn.checks import check_range, check_shape, check_steps
 from jaxrnn.precision import accumulator
+
+_at_once = partial(jax.jit, inline=True)
+"""One program where the values are known, not one for each operation; nothing in a program around it."""
 
 
 def cross_entropy(
@@ -52,13 +57,24 @@ def cross_entropy(
 
     References: chapter, sections 2.2.1 and 2.4.
     """
-    logits, valid = _prepare("logits", logits, mask, jnp.shape(logits)[:-1])
-    log_probabilities = jax.nn.log_softmax(logits, axis=-1)
+    logits, valid = _check("logits", logits, mask)
     if jnp.issubdtype(jnp.result_type(targets), jnp.integer):
-        return _mean_over_steps(-_at_classes(log_probabilities, targets, mask), valid)
+        _check_classes(logits, targets, mask)
+        return _mean_of_classes(logits, targets, valid)
     check_shape("targets", targets, logits.shape, "that of `logits`; or integers without its last axis")
-    y = _clean(jnp.asarray(targets, logits.dtype), valid)
-    return _mean_over_steps(-jnp.sum(jnp.where(y == 0, 0, y * log_probabilities), axis=-1), valid)
+    return _mean_of_distributions(logits, targets, valid)
+
+
+@_at_once
+def _mean_of_classes(logits, targets, mask):
+    return _mean_over_steps(-_at_classes(logits, targets, mask), mask)
+
+
+@_at_once
+def _mean_of_distributions(logits, targets, mask):
+    logits, y = _prepare(logits, targets, mask)
+    products = jnp.where(y == 0, 0, y * jax.nn.log_softmax(logits, axis=-1))
+    return _mean_over_steps(-jnp.sum(products, axis=-1), mask)
 
 
 def sequence_log_probability(
@@ -85,11 +101,17 @@ def sequence_log_probability(
 
     References: chapter, sections 2.3, item 3, and 2.4, item 3.
     """
-    logits, valid = _prepare("logits", logits, mask, jnp.shape(logits)[:-1])
+    logits, valid = _check("logits", logits, mask)
     if not jnp.issubdtype(jnp.result_type(targets), jnp.integer):
         raise TypeError(f"`targets` must be integers, the true classes, got {jnp.result_type(targets)}.")
-    log_p = _at_classes(jax.nn.log_softmax(logits, axis=-1), targets, mask)
-    return jnp.sum(log_p if valid is None else jnp.where(valid, log_p, 0), axis=0)
+    _check_classes(logits, targets, mask)
+    return _sum_of_classes(logits, targets, valid)
+
+
+@_at_once
+def _sum_of_classes(logits, targets, mask):
+    log_p = _at_classes(logits, targets, mask)
+    return jnp.sum(log_p if mask is None else jnp.where(mask, log_p, 0), axis=0)
 
 
 def squared_error(
@@ -114,9 +136,14 @@ def squared_error(
 
     References: chapter, section 2.4, item 2.
     """
-    outputs, mask = _prepare("outputs", outputs, mask, jnp.shape(outputs)[:-1])
+    outputs, valid = _check("outputs", outputs, mask)
     check_shape("targets", targets, outputs.shape, "that of `outputs`")
-    targets = _clean(jnp.asarray(targets, outputs.dtype), mask)
+    return _squared_error(outputs, jnp.asarray(targets), valid)
+
+
+@_at_once
+def _squared_error(outputs, targets, mask):
+    outputs, targets = _prepare(outputs, targets, mask)
     return _mean_over_steps(jnp.mean((outputs - targets) ** 2, axis=-1), mask)
 
 
@@ -142,11 +169,16 @@ def bernoulli(
 
     References: chapter, section 2.6 (the stop unit); Boulanger-Lewandowski, Bengio & Vincent 2012, §2.
     """
-    logits, valid = _prepare("logits", logits, mask, jnp.shape(logits)[:-1])
+    logits, valid = _check("logits", logits, mask)
     check_shape("targets", targets, logits.shape, "that of `logits`")
     check_range("targets", targets, 0, 1, mask)
-    y = _clean(jnp.asarray(targets, logits.dtype), valid)
-    return _mean_over_steps(jnp.sum(optax.sigmoid_binary_cross_entropy(logits, y), axis=-1), valid)
+    return _bernoulli(logits, jnp.asarray(targets), valid)
+
+
+@_at_once
+def _bernoulli(logits, targets, mask):
+    logits, y = _prepare(logits, targets, mask)
+    return _mean_over_steps(jnp.sum(optax.sigmoid_binary_cross_entropy(logits, y), axis=-1), mask)
 
 
 def perplexity(nats: Float[Array, ""]) -> Float[Array, ""]:
@@ -167,25 +199,34 @@ def bits_per_character(nats: Float[Array, ""]) -> Float[Array, ""]:
     return nats / jnp.log(2)
 
 
-def _prepare(name: str, outputs: Array, mask, steps: tuple[int, ...]):
-    """`outputs` in the accumulating dtype with padding set to 0, and the checked mask."""
+def _check(name: str, outputs: Array, mask) -> tuple[Array, Array | None]:
+    """The outputs, known to be floating, and their mask, as arrays."""
     outputs = jnp.asarray(outputs)
     if not jnp.issubdtype(outputs.dtype, jnp.floating) or outputs.ndim < 1:
         raise TypeError(f"`{name}` must be floating, [time, *batch, size], got {outputs.dtype}{outputs.shape}.")
-    mask = check_steps("mask", mask, steps, of=name)
-    return _clean(outputs.astype(accumulator(outputs.dtype)), mask), mask
+    return outputs, check_steps("mask", mask, outputs.shape[:-1], of=name)
+
+
+def _check_classes(logits: Array, targets: Array, mask) -> None:
+    *steps, size = logits.shape
+    check_shape("targets", targets, tuple(steps), "[time, *batch], the leading axes of `logits`")
+    check_range("targets", targets, 0, size - 1, mask)
+
+
+def _prepare(outputs: Array, targets: Array, mask: Array | None) -> tuple[Array, Array]:
+    """Both in the accumulating dtype with padding set to 0."""
+    dtype = accumulator(outputs.dtype)
+    return _clean(outputs.astype(dtype), mask), _clean(targets.astype(dtype), mask)
 
 
 def _clean(array: Array, mask: Array | None) -> Array:
     return array if mask is None else jnp.where(mask[..., None], array, 0)
 
 
-def _at_classes(log_probabilities: Array, targets: Array, mask: Array | None) -> Array:
-    """log ŷ_l, `[time, *batch]`; a class out of range is an error, or NaN where the values are not known."""
-    *steps, size = log_probabilities.shape
-    check_shape("targets", targets, tuple(steps), "[time, *batch], the leading axes of `logits`")
-    check_range("targets", targets, 0, size - 1, mask)
-    classes = jnp.where(jnp.asarray(targets) < 0, size, targets)  # −1 is no class, not the last one
+def _at_classes(logits: Array, targets: Array, mask: Array | None) -> Array:
+    """log ŷ_l, `[time, *batch]`; NaN for a class out of range."""
+    log_probabilities = jax.nn.log_softmax(_clean(logits.astype(accumulator(logits.dtype)), mask), axis=-1)
+    classes = jnp.where(targets < 0, logits.shape[-1], targets)  # −1 is no class, not the last one
     return jnp.take_along_axis(log_probabilities, classes[..., None], axis=-1, mode="fill", fill_value=jnp.nan)[..., 0]
 
 

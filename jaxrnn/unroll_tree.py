@@ -22,7 +22,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxrnn.cells.tree_rules import TreeCell
-from jaxrnn.checks import check_tree, known_values
+from jaxrnn.checks import check_params, known_values
 from jaxrnn.forest import Forest, Nodes
 from jaxrnn.trees import Tree, TreeError
 from jaxrnn.types import Carry, Params
@@ -79,7 +79,12 @@ def root_outputs(forest: Forest, ys: Nodes) -> Float[Array, "batch features"]:
     Array([[12.],
            [ 1.]], dtype=float32)
     """
-    forest, first, none = jax.tree.map(jnp.asarray, forest), forest.leaf.size, forest.edge.shape[0]
+    return _root_outputs(forest, ys)
+
+
+@jax.jit
+def _root_outputs(forest, ys):
+    first, none = forest.leaf.size, forest.edge.shape[0]
     place = jnp.clip(forest.root - first, 0, forest.node.size - 1)
     at = jnp.where(forest.root < first, forest.root, first + forest.node.reshape(-1)[place])
     at = jnp.where(forest.root < none, at, first + forest.place.size)
@@ -200,8 +205,7 @@ def check_unroll_tree(cell: TreeCell, params: Params, forest: Forest, xs) -> tup
     """What `unroll_tree` and `unroll_tree_bpts` check: `(forest, xs)`, as arrays."""
     if not isinstance(cell, TreeCell) or isinstance(cell, type):
         raise TypeError(f"`cell` must have arity, init, initial_carry, project, leaf and step_tree, got {cell!r}.")
-    expected = jax.eval_shape(cell.init, jax.eval_shape(lambda: jax.random.key(0)))
-    check_tree("params", params, expected, f"{cell}.init(key)")
+    check_params(params, cell)
     if not isinstance(forest, Forest):
         raise TypeError(f"`forest` must be a Forest, got {type(forest).__name__}; write `pack(trees)`.")
     _check_arity(cell, forest)
@@ -213,7 +217,7 @@ def check_unroll_tree(cell: TreeCell, params: Params, forest: Forest, xs) -> tup
                 f"`xs` must have shape [{name}, batch, features], here [{size}, {shape.batch}, …], got {x.shape}. "
                 f"Pad it with zeros, or give the size to `pack`, as in pack(trees, {name}={(*x.shape, 1)[0]})."
             )
-    return jax.tree.map(jnp.asarray, forest), xs
+    return jax.device_put(forest), xs  # `jnp.asarray` is a program for each shape
 
 
 def _check_arity(cell: TreeCell, forest: Forest) -> None:

@@ -6,6 +6,7 @@ and the read-out is fitted without these steps.
 References: Jaeger 2001 (GMD report 148), §3.1; Lukoševičius 2012, §4.5.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -39,6 +40,11 @@ def washout_mask(
     if jnp.shape(washout):
         check_shape("washout", jnp.asarray(washout), jnp.shape(mask)[1:], "one for each row")
     _check_length(known_values(mask), known_values(washout))
+    return _late(mask, washout, reset)
+
+
+@jax.jit
+def _late(mask, washout, reset):
     count = jnp.cumsum(mask, axis=0)  # of valid steps in the row, this one included
     if reset is not None:
         count = count - lax.cummax(jnp.where(reset, count - mask, 0), axis=0)

@@ -55,6 +55,7 @@ class Solved:
         return self.esn.fit(unsolved, xs, targets, penalty=self.penalty, washout=washout)
 
 
+@jax.jit
 def nrmse(os: ArrayLike, truth: ArrayLike, deviation: ArrayLike) -> Array:
     """√(mean of (y − o)²) / σ."""
     return jnp.sqrt(jnp.mean((jnp.asarray(os) - jnp.asarray(truth)) ** 2)) / deviation
