@@ -131,10 +131,8 @@ class Chorales:
 
     def evaluate(self, model: ManyToMany, params: PatternParams, data: dict[str, Rolls]) -> dict[str, float]:
         """The loss, and the accuracy of the likeliest keys: true positives / (those, false ones and missed ones)."""
-        inputs, targets, mask = next_step(data["held_out"])
-        said, true = model.predict(params, inputs, mask=mask), targets & mask[..., None]
-        accuracy = float((said & true).sum() / (said | true).sum())
-        return {"nats": float(model.loss(params, inputs, targets, mask=mask)), "accuracy": accuracy}
+        nats, accuracy = _scores(model, params, data["held_out"])
+        return {"nats": float(nats), "accuracy": float(accuracy)}
 
     def illustrate(
         self, model: ManyToMany, params: PatternParams, data: dict[str, Rolls], folder: Path
@@ -178,6 +176,13 @@ def next_step(rolls: Rolls) -> tuple[Array, Array, Array]:
     mask = mask_from_lengths(jnp.maximum(jnp.asarray(rolls.lengths) - 1, 0), len(rolls.keys) - 1)
     keys = jnp.asarray(rolls.keys)
     return keys[:-1].astype(float), keys[1:], mask
+
+
+@jax.jit
+def _scores(model, params, rolls):
+    inputs, targets, mask = next_step(rolls)
+    said, true = model.predict(params, inputs, mask=mask), targets & mask[..., None]
+    return model.loss(params, inputs, targets, mask=mask), (said & true).sum() / (said | true).sum()
 
 
 @partial(jax.jit, static_argnames=("model", "length"))
