@@ -31,7 +31,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from jaxrnn.bidirectional import MERGES, merged
-from jaxrnn.checks import check_choice, check_steps, check_tree
+from jaxrnn.checks import check_choice, check_params, check_steps
 from jaxrnn.types import Carry, Inputs, Key, Params
 from jaxrnn.unroll import select, zeros
 
@@ -195,8 +195,7 @@ def unroll_2d_python(
 def _check(cell: Cell2D, params: Params, xs, mask) -> tuple[Array, Array | None]:
     if not isinstance(cell, Cell2D) or isinstance(cell, type):
         raise TypeError(f"`cell` must have init, initial_carry, project and step_2d, got {cell!r}.")
-    expected = jax.eval_shape(cell.init, jax.eval_shape(lambda: jax.random.key(0)))
-    check_tree("params", params, expected, f"{cell}.init(key)")
+    check_params(params, cell)
     xs = jnp.asarray(xs)
     if xs.ndim < 3:
         raise ValueError(f"`xs` must have shape [height, width, *batch, features], got {xs.shape}.")
