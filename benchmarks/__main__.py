@@ -18,7 +18,19 @@ import jax.numpy as jnp
 import tyro
 from tqdm import tqdm
 
-from benchmarks import attention, compile, long, ntm, parallel, report, reservoirs, sampling, trees, wirings
+from benchmarks import (
+    attention,
+    compile,
+    in_loop,
+    long,
+    ntm,
+    parallel,
+    report,
+    reservoirs,
+    sampling,
+    trees,
+    wirings,
+)
 from benchmarks.contenders import CellName, Configuration, present
 from benchmarks.timing import compiled, interleaved
 
@@ -90,6 +102,7 @@ def gemm_gflops(size: int = 2048) -> float:
 if __name__ == "__main__":
     jax.config.update("jax_platforms", "cpu")
     tyro.cli(main, description=__doc__)
+    in_loop.main()
     sampling.main()
     trees.main()
     long.main()

@@ -17,10 +17,14 @@ import jax.numpy as jnp
 from jax import lax
 
 import jaxrnn
+from benchmarks.products import Products
 from benchmarks.timing import Program, compiled
 
 CellName = Literal["elman", "lstm", "gru", "gru-after"]
 Programs = dict[str, Program]
+
+GATES: dict[CellName, int] = {"elman": 1, "lstm": 4, "gru": 3, "gru-after": 3}
+"""How many blocks of `hidden` a step's products have."""
 
 
 class Configuration(NamedTuple):
@@ -33,8 +37,7 @@ class Configuration(NamedTuple):
 
     def flops(self, cell: CellName, what: str) -> int:
         """Multiplications and additions in the matrix products: forward, or three times that to train."""
-        gates = {"elman": 1, "lstm": 4, "gru": 3, "gru-after": 3}[cell]
-        forward = 2 * self.time * self.batch * gates * self.hidden * (self.input + self.hidden)
+        forward = 2 * self.time * self.batch * GATES[cell] * self.hidden * (self.input + self.hidden)
         return forward if what == "forward" else 3 * forward
 
 
@@ -57,6 +60,11 @@ def unroll(cell: CellName, sizes: Configuration) -> Programs:
 def unroll_bptt(cell: CellName, sizes: Configuration) -> Programs:
     """This library, explicit backward pass."""
     return ours(jaxrnn.unroll_bptt, cell, sizes)
+
+
+def products(cell: CellName, sizes: Configuration) -> Programs:
+    """The matrix products alone, as this library runs them."""
+    return ours(jaxrnn.unroll_bptt, cell, sizes, layer=Products(sizes.input, sizes.hidden, GATES[cell]))
 
 
 def flax(cell: CellName, sizes: Configuration, dtype=jnp.float32) -> Programs:
@@ -137,7 +145,11 @@ def pytorch(cell: CellName, sizes: Configuration, dtype=jnp.float32, device: str
     return {"forward": Program(forward), "train": Program(train)}
 
 
-OURS: dict[str, Callable[[CellName, Configuration], Programs]] = {"unroll": unroll, "unroll_bptt": unroll_bptt}
+OURS: dict[str, Callable[[CellName, Configuration], Programs]] = {
+    "unroll": unroll,
+    "unroll_bptt": unroll_bptt,
+    "products": products,
+}
 PEERS: dict[str, tuple[str, Callable[[CellName, Configuration], Programs]]] = {
     "flax": ("flax", flax),
     "haiku": ("haiku", haiku),
@@ -153,9 +165,9 @@ def present() -> tuple[dict[str, Callable[[CellName, Configuration], Programs]],
     return OURS | {name: make for name, (_, make) in PEERS.items() if name not in missing}, missing
 
 
-def ours(unroll: Callable, cell: CellName, sizes: Configuration, dtype=jnp.float32) -> Programs:
-    """This library, by a member of the unroll family."""
-    layer = jaxrnn_cell(cell, sizes)
+def ours(unroll: Callable, cell: CellName, sizes: Configuration, dtype=jnp.float32, layer=None) -> Programs:
+    """This library, by a member of the unroll family; the cell is `layer`, if it is not the one with the name."""
+    layer = jaxrnn_cell(cell, sizes) if layer is None else layer
     params = jax.tree.map(lambda leaf: leaf.astype(dtype), layer.init(jax.random.key(0)))
     return programs(lambda params, xs: unroll(layer, params, xs)[1], params, inputs(sizes, dtype))
 

@@ -64,6 +64,9 @@ def summary(rows: list[Row], peers: list[str]) -> list[str]:
                 continue
             out.append(f"\n{what}: {ours} against {against}")
             out += _speed_ups(measured, ours, names)
+            if names == ["pytorch"] and "products" in {row.name for row in measured}:
+                out.append(f"\n{what}: the matrix products alone against {against}")
+                out += _speed_ups(measured, "products", names)
     return out
 
 
