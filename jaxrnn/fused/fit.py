@@ -15,9 +15,9 @@ which must not be above what a program instance can have.  So, at the most:
 
 16 rows are the fewest that a tensor core multiplies; more would leave multiprocessors without work at the batches
 that people train with.  There is a warp for every 8 units, 4 to 16 of them.  Compiled by Triton 3.7.1 for 8.0 and 9.0,
-both kernels of every size above take no more shared memory than that, and of a step's blocks at most 52 bytes a thread
-do not find room in registers; at `jax.default_matmul_precision("highest")`, where float32 leaves the tensor cores, it
-can be kilobytes.  Which sizes are *faster* than a scan has not been measured.
+when the LSTM's record still held tanh C, both kernels of every size above took no more shared memory than that, and of
+a step's blocks at most 52 bytes a thread did not find room in registers; at `jax.default_matmul_precision("highest")`,
+where float32 leaves the tensor cores, it could be kilobytes.  Which sizes are *faster* than a scan has not been measured.
 
 References: NVIDIA, CUDA C++ Programming Guide, "Compute Capabilities" (shared memory per thread block).
 """
