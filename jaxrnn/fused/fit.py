@@ -17,7 +17,8 @@ which must not be above what a program instance can have.  So, at the most:
 that people train with.  There is a warp for every 8 units, 4 to 16 of them.  Compiled by Triton 3.7.1 for 8.0 and 9.0,
 when the LSTM's record still held tanh C, both kernels of every size above took no more shared memory than that, and of
 a step's blocks at most 52 bytes a thread did not find room in registers; at `jax.default_matmul_precision("highest")`,
-where float32 leaves the tensor cores, it could be kilobytes.  Which sizes are *faster* than a scan has not been measured.
+where float32 leaves the tensor cores, it could be kilobytes.  Which sizes are *faster* than a scan has not been
+measured.
 
 References: NVIDIA, CUDA C++ Programming Guide, "Compute Capabilities" (shared memory per thread block).
 """
