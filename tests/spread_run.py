@@ -120,7 +120,7 @@ def recurrence() -> list[float]:
         over_four = partial(linear_recurrence_sharded, mesh=mesh, axis="time")
         runs = (partial(loss, solve, reverse) for solve in (over_four, linear_recurrence))
         got, want = (jax.tree.leaves(jax.value_and_grad(run, (0, 1, 2))(*arguments)) for run in runs)
-        return float(jnp.max(jnp.array([jnp.abs(a - b).max() for a, b in zip(got, want, strict=True)])))  # NaN, if one is
+        return float(jnp.max(jnp.array([jnp.abs(a - b).max() for a, b in zip(got, want, strict=True)])))
 
     return [difference(reverse) for reverse in (False, True)]
 
