@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup train test processes conformance check doctest notebooks bench reproduce chaos clean
+.PHONY: help setup train test processes conformance check doctest notebooks bench reproduce chaos dist clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -19,7 +19,7 @@ $(BIN)/python:
 
 $(VENV)/.core: pyproject.toml | $(BIN)/python
 	$(PIP) --upgrade "pip>=25.1"
-	$(PIP) --editable .
+	$(PIP) --editable '.[cli]'
 	@touch $@
 
 $(VENV)/.%: pyproject.toml $(VENV)/.core
@@ -63,6 +63,12 @@ reproduce: $(VENV)/.dev  ## results of papers on long-term dependencies and rese
 
 chaos: $(VENV)/.dev  ## kill a training run at 100 random moments and resume it each time
 	JAXRNN_KILLS=100 $(BIN)/python -m pytest -m process tests/test_chaos.py -n 0 $(ARGS)
+
+dist: $(VENV)/.dist  ## build the sdist and the wheel, check both, and try the wheel in an empty environment
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python .ci/try_wheel.py
 
 clean:  ## remove the virtual environment and every cache
 	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache dist build

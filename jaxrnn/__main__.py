@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "the held-out metrics of a trained model",
     "gradients": "every way to the gradient, side by side",
 }
+CLI = ("tyro", "tqdm", "orbax", "safetensors", "matplotlib")  # packages of the extra `cli`
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,6 +39,10 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader (head, less) has seen enough
         _discard_output()
         return 141
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in CLI:
+            raise
+        return _fail(f"this command needs {error.name}: pip install 'jaxrnn[cli]'", 2)
     except (ValueError, OSError, MemoryError, RuntimeError) as error:
         message = _explain(error)
         if message is None:

@@ -22,7 +22,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
-from tqdm import tqdm
 
 from jaxrnn.bptt import unroll_bptt
 from jaxrnn.data import InputError, check_count, digest, epoch_rows, optional
@@ -85,6 +84,8 @@ class Chorales:
         Raises:
           InputError: music21 is not installed.
         """
+        from tqdm import tqdm  # of the extra `cli`
+
         corpus = optional("music21", "music21").corpus
         names = list(corpus.chorales.Iterator(1, self.chorales, returnType="filename"))
         shown = tqdm(names, desc="reading chorales", unit="", leave=False, disable=None)
