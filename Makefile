@@ -62,7 +62,7 @@ reproduce: $(VENV)/.dev  ## results of papers on long-term dependencies and rese
 	$(BIN)/python -m benchmarks.reproduce $(ARGS)
 
 chaos: $(VENV)/.dev  ## kill a training run at 100 random moments and resume it each time
-	JAXRNN_KILLS=100 $(BIN)/python -m pytest -m process tests/test_chaos.py -n 0 $(ARGS)
+	JAXRNN_KILLS=100 $(BIN)/python -m pytest -m process tests/commands/test_chaos.py -n 0 $(ARGS)
 
 dist: $(VENV)/.dist  ## build the sdist and the wheel, check both, and try the wheel in an empty environment
 	rm -rf dist

@@ -34,8 +34,8 @@ import jaxrnn
 from benchmarks import contenders, report
 from benchmarks.contenders import CellName, Configuration, Programs
 from benchmarks.timing import Program, interleaved
-from jaxrnn.fused.unroll import unroll_interpreted
 from jaxrnn.testing.problem import random_problem, results
+from jaxrnn.unrolling.fused.dispatch import unroll_interpreted
 
 CELLS: tuple[CellName, ...] = ("lstm", "gru-after")
 DTYPES = ("float32", "bfloat16")
@@ -79,7 +79,11 @@ def main(tiny: bool = False, seconds: float = 1.0, least: int = 3, json_path: Pa
         sys.exit(2)
     machine = report.machine() | versions()
     print(f"{machine}\n")
-    right = agreement(CHECKED, jaxrnn.unroll_fused) if gpu else agreement((jaxrnn.GRU(8, 3),), unroll_interpreted)
+    right = (
+        agreement(CHECKED, jaxrnn.unrolling.fused.unroll_fused)
+        if gpu
+        else agreement((jaxrnn.GRU(8, 3),), unroll_interpreted)
+    )
     lines = table(layers(((8, 2, 3, 4),) if tiny else CONFIGURATIONS, seconds, least, gpu))
     lines += table(long_sequences((16,) if tiny else STEPS, seconds, least))
     json_path.write_text(
@@ -184,11 +188,11 @@ def cudnn(sizes: Configuration) -> Programs:
 
 def long_sequences(steps: tuple[int, ...], seconds: float, least: int) -> Iterator[Line]:
     """One row: the loop against what is parallel over time."""
-    diagonal = partial(jaxrnn.unroll_newton, solver=jaxrnn.Newton("diagonal"))
+    diagonal = partial(jaxrnn.unroll_newton, solver=jaxrnn.unrolling.parallel.Newton("diagonal"))
     ways = {
         jaxrnn.GRU(8, 16): {
             "unroll_bptt": jaxrnn.unroll_bptt,
-            "unroll_fused": jaxrnn.unroll_fused,
+            "unroll_fused": jaxrnn.unrolling.fused.unroll_fused,
             "unroll_newton": jaxrnn.unroll_newton,
             "unroll_newton, diagonal": diagonal,
         },

@@ -21,7 +21,7 @@ import tyro
 import jaxrnn
 from benchmarks import report
 from benchmarks.timing import Program, compiled, interleaved
-from jaxrnn.precision import outer_sum
+from jaxrnn.core.precision import outer_sum
 
 
 class Sizes(NamedTuple):
@@ -77,10 +77,10 @@ def main(
         print(f"{row}{programs['ours'].compile_seconds:>11.2f}")
 
 
-def model(sizes: Sizes) -> tuple[jaxrnn.SymbolModel, jaxrnn.Attending]:
+def model(sizes: Sizes) -> tuple[jaxrnn.SymbolModel, jaxrnn.seq2seq.Attending]:
     """The decoder, and its cell."""
     attention = jaxrnn.Attention(sizes.hidden, sizes.hidden, "additive")
-    cell = jaxrnn.Attending(jaxrnn.LSTM(sizes.features + sizes.hidden, sizes.hidden), attention, sizes.source)
+    cell = jaxrnn.seq2seq.Attending(jaxrnn.LSTM(sizes.features + sizes.hidden, sizes.hidden), attention, sizes.source)
     return jaxrnn.SymbolModel(cell, sizes.vocabulary, sizes.features, cell.output_size), cell
 
 

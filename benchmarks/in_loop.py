@@ -1,4 +1,4 @@
-"""A product in each turn of a loop, by every way to write it, and by the one that `jaxrnn.precision` takes.
+"""A product in each turn of a loop, by every way to write it, and by the one that `jaxrnn.core.precision` takes.
 
     h @ w:    as it stands ("plain"), or with the rows turned, (hᵀ)ᵀ @ w ("turned")
     dz @ wᵀ:  as it stands ("plain"), with w turned before the loop ("before"), or as (w @ dzᵀ)ᵀ ("first")
@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from benchmarks import report
 from benchmarks.timing import Program, compiled, interleaved
-from jaxrnn.precision import matmul_in_loop, matmul_transposed
+from jaxrnn.core.precision import matmul_in_loop, matmul_transposed
 
 STEPS = 50
 

@@ -20,7 +20,7 @@ import tyro
 import jaxrnn
 from benchmarks import report
 from benchmarks.timing import Program, compiled, interleaved
-from jaxrnn.train import init_state, update
+from jaxrnn.training.train_state import init_state, update
 
 BITS, STEPS, HIDDEN, SLOTS, WIDTH = 8, 41, 100, 128, 20
 
@@ -54,8 +54,8 @@ def main(batches: tuple[int, ...] = (1, 16), seconds: float = 5.0) -> None:
 
 
 def ours(batch: int, unroll) -> Program:
-    """`jaxrnn.NTM` through `update`, the function that every run trains with."""
-    cell = jaxrnn.NTM(jaxrnn.LSTM(BITS + 1 + WIDTH, HIDDEN), BITS + 1, SLOTS, WIDTH)
+    """`jaxrnn.memory.NTM` through `update`, the function that every run trains with."""
+    cell = jaxrnn.memory.NTM(jaxrnn.LSTM(BITS + 1 + WIDTH, HIDDEN), BITS + 1, SLOTS, WIDTH)
     readout = jaxrnn.Readout(cell.output_size, BITS)
     first, second, third = jax.random.split(jax.random.key(0), 3)
     xs = jax.random.bernoulli(third, shape=(STEPS, batch, BITS + 1)).astype(jnp.float32)

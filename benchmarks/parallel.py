@@ -17,14 +17,14 @@ from benchmarks import report
 from benchmarks.timing import compiled, interleaved
 
 CELLS = {"elman": jaxrnn.Elman, "gru": jaxrnn.GRU, "lstm": jaxrnn.LSTM}
-LINEAR = {"min_gru": jaxrnn.MinGRU, "linear_unit": jaxrnn.LinearUnit}
+LINEAR = {"min_gru": jaxrnn.MinGRU, "linear_unit": jaxrnn.linear.LinearUnit}
 INPUT, ROWS = 2, 4
 
 
 class Swept(NamedTuple):
     """One line of the first table."""
 
-    advice: jaxrnn.Advice
+    advice: jaxrnn.dynamics.Advice
     updates: int
     """The most of any row."""
     converged: bool
@@ -80,7 +80,9 @@ def problem(cell, time: int, gain: float):
 def sweep(cell, time: int, gain: float, most: int) -> Swept:
     """The advice, and what Newton's method then does."""
     params, xs = problem(cell, time, gain)
-    solved = jaxrnn.newton(cell, params, xs, solver=jaxrnn.Newton(iterations=most))[2]
+    solved = jaxrnn.unrolling.parallel.newton(
+        cell, params, xs, solver=jaxrnn.unrolling.parallel.Newton(iterations=most)
+    )[2]
     advice = jaxrnn.choose_method(cell, params, xs)
     return Swept(advice, int(solved.iterations.max()), bool(solved.converged.all()))
 

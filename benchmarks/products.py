@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxrnn.precision import matmul, matmul_in_loop, matmul_transposed, outer_sum
+from jaxrnn.core.precision import matmul, matmul_in_loop, matmul_transposed, outer_sum
 
 
 class ProductsParams(NamedTuple):

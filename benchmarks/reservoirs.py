@@ -19,7 +19,8 @@ import tyro
 
 from benchmarks import report
 from benchmarks.timing import Program, compiled, interleaved
-from jaxrnn import ESN, Readout, Reservoir, no_equations, recurrent_matrix, solve, unroll
+from jaxrnn import ESN, Readout, unroll
+from jaxrnn.reservoirs import Reservoir, no_equations, recurrent_matrix, solve
 
 PENALTY, WASHOUT = 1e-4, 100
 

@@ -30,7 +30,7 @@ def main(symbols: int = 1000, vocabulary: int = 100, hidden: int = 256, seconds:
     """
     programs = {
         "sample": ours(jaxrnn.sample, symbols, vocabulary, hidden),
-        "sample_scan": ours(jaxrnn.sample_scan, symbols, vocabulary, hidden),
+        "sample_scan": ours(jaxrnn.generation.sample_scan, symbols, vocabulary, hidden),
     }
     if importlib.util.find_spec("torch") is None:
         print("pytorch: not installed, left out", file=sys.stderr)

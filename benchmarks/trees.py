@@ -34,7 +34,7 @@ def main(trees: int = 16, leaves: int = 128, hidden: int = 128, seconds: float =
     """
     rng = random.Random(0)
     batches = {
-        f"balanced, {leaves} leaves": [jaxrnn.balanced_tree(leaves)] * trees,
+        f"balanced, {leaves} leaves": [jaxrnn.trees.balanced_tree(leaves)] * trees,
         f"ragged, 2 to {leaves} leaves": [ragged(rng, rng.randint(2, leaves)) for _ in range(trees)],
     }
     print(report.machine())
@@ -42,14 +42,14 @@ def main(trees: int = 16, leaves: int = 128, hidden: int = 128, seconds: float =
         compare(name, batch, hidden, seconds)
 
 
-def compare(name: str, trees: list[jaxrnn.Tree], hidden: int, seconds: float) -> None:
+def compare(name: str, trees: list[jaxrnn.trees.Tree], hidden: int, seconds: float) -> None:
     """One batch of trees, every program in turns."""
-    forest = jaxrnn.pack(trees)
+    forest = jaxrnn.trees.pack(trees)
     xs = np.random.default_rng(0).normal(size=(*forest.leaf.shape, hidden)).astype(np.float32)
     programs = {
-        "unroll_tree_bpts": ours(jaxrnn.unroll_tree_bpts, forest, xs),
+        "unroll_tree_bpts": ours(jaxrnn.trees.unroll_tree_bpts, forest, xs),
         "with packing": packed(trees, xs),
-        "unroll_tree": ours(jaxrnn.unroll_tree, forest, xs),
+        "unroll_tree": ours(jaxrnn.trees.unroll_tree, forest, xs),
     }
     if importlib.util.find_spec("torch") is None:
         print("pytorch: not installed, left out", file=sys.stderr)
@@ -70,40 +70,40 @@ def compare(name: str, trees: list[jaxrnn.Tree], hidden: int, seconds: float) ->
         print(f"{program} is {least:.1f} times as fast as the faster pytorch (by minima; {middle:.1f} by medians)")
 
 
-def ragged(rng: random.Random, leaves: int) -> jaxrnn.Tree:
+def ragged(rng: random.Random, leaves: int) -> jaxrnn.trees.Tree:
     """Random neighbours are joined until one is left."""
     items: list = list(range(leaves))
     while len(items) > 1:
         at = rng.randrange(len(items) - 1)
         items[at : at + 2] = [tuple(items[at : at + 2])]
-    return jaxrnn.tree_from_nested(items[0])
+    return jaxrnn.trees.from_nested(items[0])
 
 
 def step(unroll, hidden: int, params, forest, xs):
     """The loss and its gradients."""
 
     def loss(params, xs):
-        return jnp.mean(unroll(jaxrnn.NaryTreeLSTM(hidden, hidden), params, forest, xs)[0].h ** 2)
+        return jnp.mean(unroll(jaxrnn.trees.NaryTreeLSTM(hidden, hidden), params, forest, xs)[0].h ** 2)
 
     return jax.value_and_grad(loss, argnums=(0, 1))(params, xs)
 
 
-def ours(unroll, forest: jaxrnn.Forest, xs: np.ndarray) -> Program:
+def ours(unroll, forest: jaxrnn.trees.Forest, xs: np.ndarray) -> Program:
     """The step over trees that are packed already."""
     hidden = xs.shape[-1]
-    params = jaxrnn.NaryTreeLSTM(hidden, hidden).init(jax.random.key(0))
+    params = jaxrnn.trees.NaryTreeLSTM(hidden, hidden).init(jax.random.key(0))
     return compiled(partial(step, unroll, hidden), params, jax.tree.map(jnp.asarray, forest), jnp.asarray(xs))
 
 
-def packed(trees: list[jaxrnn.Tree], xs: np.ndarray) -> Program:
+def packed(trees: list[jaxrnn.trees.Tree], xs: np.ndarray) -> Program:
     """The step over trees that are values in Python."""
     hidden = xs.shape[-1]
-    params = jaxrnn.NaryTreeLSTM(hidden, hidden).init(jax.random.key(0))
-    run, xs = jax.jit(partial(step, jaxrnn.unroll_tree_bpts, hidden)), jnp.asarray(xs)
-    return Program(lambda: jax.block_until_ready(run(params, jaxrnn.pack(trees), xs)))
+    params = jaxrnn.trees.NaryTreeLSTM(hidden, hidden).init(jax.random.key(0))
+    run, xs = jax.jit(partial(step, jaxrnn.trees.unroll_tree_bpts, hidden)), jnp.asarray(xs)
+    return Program(lambda: jax.block_until_ready(run(params, jaxrnn.trees.pack(trees), xs)))
 
 
-def pytorch(trees: list[jaxrnn.Tree], xs: np.ndarray, threads: int | None) -> Program:
+def pytorch(trees: list[jaxrnn.trees.Tree], xs: np.ndarray, threads: int | None) -> Program:
     """The recursion as one writes it in PyTorch; None is as many threads as it likes."""
     import torch
 

@@ -58,13 +58,13 @@ def table(what: str, rows: dict[int, dict[str, Program]], seconds: float) -> Non
 
 def jordan(time: int, batch: int, hidden: int) -> dict[str, Program]:
     """Teacher forcing at once, the same numbers by a scan, and free running."""
-    cell = jaxrnn.Jordan(hidden, hidden, hidden // 2)
+    cell = jaxrnn.cells.Jordan(hidden, hidden, hidden // 2)
     keys = jax.random.split(jax.random.key(0), 3)
     params, xs = cell.init(keys[0]), jax.random.normal(keys[1], (time, batch, hidden))
     symbols = jax.random.randint(keys[2], (time, batch), 0, cell.output_size)
 
     def forced(params, xs):
-        return jaxrnn.teacher_forced(cell, params, xs, symbols)[1]
+        return jaxrnn.patterns.teacher_forced(cell, params, xs, symbols)[1]
 
     def scanned(params, xs):
         def step(before, at_t):
@@ -84,7 +84,7 @@ def jordan(time: int, batch: int, hidden: int) -> dict[str, Program]:
 
 def images(side: int, hidden: int) -> dict[str, Program]:
     """The wavefront, and a scan over rows of scans over pixels, which is what one writes first."""
-    cell = jaxrnn.LSTM2D(1, hidden)
+    cell = jaxrnn.directions.LSTM2D(1, hidden)
     params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (side, side, 1, 1))
 
     def nested(params, xs):
@@ -100,7 +100,7 @@ def images(side: int, hidden: int) -> dict[str, Program]:
         return lax.scan(row, start, cell.project(params, xs))[1]
 
     def wavefront(params, xs):
-        return jaxrnn.unroll_2d(cell, params, xs)
+        return jaxrnn.directions.unroll_2d(cell, params, xs)
 
     return {"unroll_2d": training(wavefront, params, xs), "nested scans": training(nested, params, xs)}
 

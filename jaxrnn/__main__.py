@@ -75,8 +75,8 @@ def _usage() -> str:
 
 def _explain(error: Exception) -> str | None:
     """What the user can do about it; None where it is not the user's doing."""
-    from jaxrnn.checkpoint import CheckpointError
-    from jaxrnn.data import InputError
+    from jaxrnn.tasks.data import InputError
+    from jaxrnn.training.saving.checkpoint import CheckpointError
 
     if isinstance(error, (InputError, CheckpointError)):
         return str(error)

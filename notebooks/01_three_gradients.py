@@ -103,7 +103,7 @@ def by_hand(params, out, xs, labels):
         db += delta.sum(0)  # item 4
         dh = delta @ params.w.T
     dv = np.einsum("tbh,tbo->ho", np.stack(hs[1:]), do)  # item 5
-    return (jaxrnn.ElmanParams(du, dw, db), jaxrnn.ReadoutParams(dv, do.sum((0, 1)))), np.stack(dhs)
+    return (jaxrnn.cells.ElmanParams(du, dw, db), jaxrnn.objectives.ReadoutParams(dv, do.sum((0, 1)))), np.stack(dhs)
 
 
 numpy_params, numpy_out = jax.tree.map(np.asarray, (params, out))

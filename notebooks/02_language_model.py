@@ -28,9 +28,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import jaxrnn
-from jaxrnn.data import builtin_text, corpus, decode, encode, stream_batch
-from jaxrnn.models.language import LanguageModel, generate
-from jaxrnn.train import cosine_adam, init_state, updates
+from jaxrnn.generation.language_model import LanguageModel, generate
+from jaxrnn.tasks.data import builtin_text, corpus, decode, encode, stream_batch
+from jaxrnn.training.train_state import cosine_adam, init_state, updates
 
 BATCH, LENGTH, EMBEDDING, HIDDEN, STEPS = 32, 64, 32, 128, 300
 
@@ -84,7 +84,7 @@ def held_out_bits(model, params, rows=16):
     size = len(text.held_out) // rows
     tokens = text.held_out[: rows * size].reshape(rows, size).T
     _, logits = jax.jit(model.apply)(params, tokens[:-1])
-    return float(jaxrnn.bits_per_character(jaxrnn.cross_entropy(logits, tokens[1:])))
+    return float(jaxrnn.objectives.bits_per_character(jaxrnn.cross_entropy(logits, tokens[1:])))
 
 
 runs = {}

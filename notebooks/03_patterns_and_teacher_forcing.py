@@ -32,21 +32,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import optax
 
-from jaxrnn import (
-    GRU,
-    Elman,
-    Feedback,
-    Jordan,
-    ManyToMany,
-    ManyToOne,
-    OutputToHidden,
-    Readout,
-    cross_entropy,
-    mask_from_lengths,
-    scheduled_sampling,
-    sequence_log_probability,
-    teacher_forced,
-)
+from jaxrnn import GRU, Elman, ManyToMany, ManyToOne, Readout, cross_entropy, mask_from_lengths
+from jaxrnn.cells import Jordan
+from jaxrnn.objectives import sequence_log_probability
+from jaxrnn.patterns import Feedback, OutputToHidden, scheduled_sampling, teacher_forced
 
 
 @partial(jax.jit, static_argnums=(0, 2))

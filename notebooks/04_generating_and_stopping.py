@@ -26,7 +26,7 @@ import numpy as np
 import optax
 
 import jaxrnn
-from jaxrnn.tasks.captions import LETTERS, LONGEST, NAMES, CaptionDigits, caption, names_of
+from jaxrnn.tasks.sequences.captions import LETTERS, LONGEST, NAMES, CaptionDigits, caption, names_of
 
 WORDS = NAMES["English"]
 
@@ -70,14 +70,14 @@ def model_of(rule):
 def rule_of(rule, model, params, batch):
     if rule == "predicted length":
         return model.predicted_length(params, batch)
-    return jaxrnn.StopUnit() if rule == "stop unit" else jaxrnn.EndSymbol(0)
+    return jaxrnn.generation.StopUnit() if rule == "stop unit" else jaxrnn.EndSymbol(0)
 
 
 def log_p(rule, model, params):
     """Of each of the ten words."""
     tau = lengths + (rule == "end symbol")
     outputs = model.apply(params, symbols, tau, start=0)
-    return jaxrnn.log_likelihood(rule_of(rule, model, params, tau.shape), outputs, symbols, tau)
+    return jaxrnn.generation.log_likelihood(rule_of(rule, model, params, tau.shape), outputs, symbols, tau)
 
 
 trained, curves = {}, {}
@@ -112,7 +112,7 @@ for i, rule in enumerate(RULES):
     keys, carry = jax.random.split(jax.random.key(2), ROWS), model.initial_carry(params, (ROWS,))
     options = {"start": 0, "stop": rule_of(rule, model, params, (ROWS,)), "bound": BOUND}
     made = jaxrnn.sample(keys, model, params, carry, **options)
-    scanned = jaxrnn.sample_scan(keys, model, params, carry, **options)
+    scanned = jaxrnn.generation.sample_scan(keys, model, params, carry, **options)
     words = [spelled(s, n) for s, n in zip(made.symbols.T, made.lengths, strict=True)]
     letters = np.array([len(word) for word in words])
     same = all(bool((a == b).all()) for a, b in zip(made[:3], scanned[:3], strict=True))
@@ -152,10 +152,10 @@ model, params = trained["end symbol"]
 _, first = model.next_logits(params, model.initial_carry(params), jnp.array(0))
 ways = {
     "T = 1": first,
-    "T = ½": jaxrnn.with_temperature(first, 0.5),
-    "T = 2": jaxrnn.with_temperature(first, 2.0),
-    "top-k, k = 3": jaxrnn.keep_top_k(first, 3),
-    "top-p, p = 0.7": jaxrnn.keep_top_p(first, 0.7),
+    "T = ½": jaxrnn.generation.with_temperature(first, 0.5),
+    "T = 2": jaxrnn.generation.with_temperature(first, 2.0),
+    "top-k, k = 3": jaxrnn.generation.keep_top_k(first, 3),
+    "top-p, p = 0.7": jaxrnn.generation.keep_top_p(first, 0.7),
 }
 fig, axes = plt.subplots(1, len(ways), figsize=(14, 2.6), sharey=True, layout="constrained")
 for ax, (title, logits) in zip(axes, ways.items(), strict=True):

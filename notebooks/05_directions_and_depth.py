@@ -132,8 +132,8 @@ plt.show()
 # %%
 HEIGHT, WIDTH, PIXEL = 8, 12, (3, 7)
 images = jax.random.normal(jax.random.key(5), (HEIGHT, WIDTH, 1))
-grid_cell = jaxrnn.LSTM2D(1, 6)
-four = jaxrnn.Multidirectional((grid_cell,) * 4)
+grid_cell = jaxrnn.directions.LSTM2D(1, 6)
+four = jaxrnn.directions.Multidirectional((grid_cell,) * 4)
 four_params = four.init(jax.random.key(6))
 
 
@@ -147,7 +147,7 @@ axes[0].imshow(steps, cmap="plasma")
 for i, j in np.ndindex(HEIGHT, WIDTH):
     axes[0].text(j, i, steps[i, j], ha="center", va="center", fontsize=7, color="w" if steps[i, j] < 12 else "k")
 axes[0].set(title="the wavefront: the step of each pixel", xlabel="j", ylabel="i")
-heat(axes[1], sees(lambda x: jaxrnn.unroll_2d(grid_cell, four_params[0], x)), "one direction", "j", "i")
+heat(axes[1], sees(lambda x: jaxrnn.directions.unroll_2d(grid_cell, four_params[0], x)), "one direction", "j", "i")
 heat(axes[2], sees(lambda x: four.apply(four_params, x)), "four directions", "j", "i")
 for ax in axes[1:]:
     ax.plot(PIXEL[1], PIXEL[0], "r+", markersize=12)
@@ -174,8 +174,8 @@ def nested_scans(params, xs):
 
 
 p = four_params[0]
-loops = jaxrnn.unroll_2d_python(grid_cell, p, images)
-print("wavefront − Python loops:", float(abs(jaxrnn.unroll_2d(grid_cell, p, images) - loops).max()))
+loops = jaxrnn.directions.unroll_2d_python(grid_cell, p, images)
+print("wavefront − Python loops:", float(abs(jaxrnn.directions.unroll_2d(grid_cell, p, images) - loops).max()))
 print("nested scans − Python loops:", float(abs(nested_scans(p, images) - loops).max()))
 
 
@@ -193,7 +193,7 @@ def milliseconds(run, x):
 print(f"{'size':>8}{'wavefront, ms':>16}{'nested scans, ms':>18}{'ratio':>8}")
 for size in (8, 16, 32, 64):
     square = jax.random.normal(jax.random.key(7), (size, size, 1))
-    fast = milliseconds(lambda p, x: jaxrnn.unroll_2d(grid_cell, p, x), square)
+    fast = milliseconds(lambda p, x: jaxrnn.directions.unroll_2d(grid_cell, p, x), square)
     slow = milliseconds(nested_scans, square)
     print(f"{size:4} × {size:2}{fast:15.2f}{slow:18.2f}{slow / fast:8.1f}")
 
@@ -223,8 +223,8 @@ noise = 0.1 * jax.random.normal(jax.random.key(9), (LONG, INPUT))
 plain = jaxrnn.Elman(INPUT, N)
 transitions = {
     "plain": plain,
-    "three layers more": jaxrnn.DeepTransition(plain, sizes=(N, N)),
-    "three layers more, skip": jaxrnn.DeepTransition(plain, sizes=(N, N), skip=True),
+    "three layers more": jaxrnn.cells.wrappers.DeepTransition(plain, sizes=(N, N)),
+    "three layers more, skip": jaxrnn.cells.wrappers.DeepTransition(plain, sizes=(N, N), skip=True),
 }
 fig, ax = plt.subplots(figsize=(6, 3.4))
 for label, deep in transitions.items():
@@ -255,14 +255,14 @@ plt.show()
 # %%
 UNITS, RATE = 24, 0.4
 copy = jaxrnn.Elman(UNITS, UNITS, "identity")
-copy_params = jaxrnn.ElmanParams(jnp.eye(UNITS), jnp.zeros((UNITS, UNITS)), jnp.zeros(UNITS))
+copy_params = jaxrnn.cells.ElmanParams(jnp.eye(UNITS), jnp.zeros((UNITS, UNITS)), jnp.zeros(UNITS))
 noisy = jaxrnn.with_noise(jax.random.key(11), jnp.ones((30, UNITS)))
 pictures = {
     "Dropout, per sequence": jaxrnn.unroll(jaxrnn.Dropout(copy, RATE), copy_params, noisy)[1],
     "Dropout, per step": jaxrnn.unroll(jaxrnn.Dropout(copy, RATE, per="step"), copy_params, noisy)[1],
 }
 ramp = noisy._replace(x=noisy.x * jnp.arange(1.0, 31)[:, None])
-zoned = jaxrnn.unroll(jaxrnn.Zoneout(copy, RATE), copy_params, ramp)[1]
+zoned = jaxrnn.unroll(jaxrnn.cells.wrappers.Zoneout(copy, RATE), copy_params, ramp)[1]
 fig, axes = plt.subplots(1, 3, figsize=(13, 3.4), layout="constrained")
 for ax, (title, values) in zip(axes, pictures.items(), strict=False):
     shown = ax.imshow(values.T, cmap="Greys", vmin=0)
@@ -281,7 +281,7 @@ plt.show()
 many = jaxrnn.with_noise(jax.random.key(12), jnp.ones((1, 20_000, UNITS)))
 mean = jaxrnn.unroll(jaxrnn.Dropout(copy, RATE), copy_params, many)[1].mean()
 print(f"mean of dropped-out ones over 20,000 rows of {UNITS} units: {mean:.4f}")
-network = jaxrnn.Stack((jaxrnn.LSTM(3, 8), jaxrnn.Dropout(jaxrnn.Zoneout(jaxrnn.GRU(8, 5), 0.1), 0.5)))
+network = jaxrnn.Stack((jaxrnn.LSTM(3, 8), jaxrnn.Dropout(jaxrnn.cells.wrappers.Zoneout(jaxrnn.GRU(8, 5), 0.1), 0.5)))
 print(network)
 print(jaxrnn.quiet(network))
 

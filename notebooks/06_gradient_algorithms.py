@@ -70,12 +70,12 @@ algorithms = {
 def forwards(algorithm, params, *key, steps=TIME):
     state = algorithm.init(*key, params, xs[0])
     read = (a[:steps] for a in (xs, targets))
-    return jaxrnn.run_online(
+    return jaxrnn.online.run_online(
         algorithm, params, state, *read, jaxrnn.squared_error, mask=mask[:steps], reset=reset[:steps]
     ).gradient
 
 
-algorithms["RTRL"] = partial(forwards, jaxrnn.RTRL(cell))
+algorithms["RTRL"] = partial(forwards, jaxrnn.online.RTRL(cell))
 for name, gradient in algorithms.items():
     difference = jnp.abs(vector(jax.jit(gradient)(params)) - exact).max() / jnp.abs(exact).max()
     print(f"{name:28}{float(difference):.1e}")
@@ -153,7 +153,7 @@ plt.show()
 
 # %%
 few = 16  # steps
-short_exact = vector(forwards(jaxrnn.RTRL(cell), params, steps=few))
+short_exact = vector(forwards(jaxrnn.online.RTRL(cell), params, steps=few))
 
 
 def error(g):
@@ -161,9 +161,9 @@ def error(g):
 
 
 local = {
-    "e-prop": jaxrnn.EProp(cell),
-    "SnAp-1": jaxrnn.SnAp(cell, 1),
-    "SnAp-2": jaxrnn.SnAp(cell, 2),
+    "e-prop": jaxrnn.online.EProp(cell),
+    "SnAp-1": jaxrnn.online.SnAp(cell, 1),
+    "SnAp-2": jaxrnn.online.SnAp(cell, 2),
 }
 errors = {name: error(vector(jax.jit(partial(forwards, a, steps=few))(params))) for name, a in local.items()}
 for name, value in errors.items():
@@ -173,9 +173,9 @@ for name, value in errors.items():
 @jax.jit
 def guesses(keys):
     def one(key):
-        state = jaxrnn.UORO(cell).init(key, params, xs[0])
-        run = jaxrnn.run_online(
-            jaxrnn.UORO(cell),
+        state = jaxrnn.online.UORO(cell).init(key, params, xs[0])
+        run = jaxrnn.online.run_online(
+            jaxrnn.online.UORO(cell),
             params,
             state,
             xs[:few],
@@ -235,10 +235,10 @@ def learn(algorithm, *key):
 
 fig, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 learners = {
-    "RTRL": (jaxrnn.RTRL(small),),
-    "SnAp-1": (jaxrnn.SnAp(small),),
-    "e-prop": (jaxrnn.EProp(small),),
-    "UORO": (jaxrnn.UORO(small), jax.random.key(3)),
+    "RTRL": (jaxrnn.online.RTRL(small),),
+    "SnAp-1": (jaxrnn.online.SnAp(small),),
+    "e-prop": (jaxrnn.online.EProp(small),),
+    "UORO": (jaxrnn.online.UORO(small), jax.random.key(3)),
 }
 for name, (algorithm, *key) in learners.items():
     losses = np.asarray(jax.jit(partial(learn, algorithm))(*key))

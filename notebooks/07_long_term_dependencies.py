@@ -50,12 +50,14 @@ skew = jnp.array([[0.9, 6.0], [0.0, 0.9]])
 v = jnp.array([0.0, 1.0])
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.4), sharey=True, layout="constrained")
 for ax, w, name in zip(axes, (normal, skew), ("normal: 0.9 Q", "not normal: [[0.9, 6], [0, 0.9]]"), strict=True):
-    g = jaxrnn.growth(w, v, 40)
+    g = jaxrnn.dynamics.growth(w, v, 40)
     ax.semilogy(g.forward, label="forwards ‖Wᵗ v‖")
     ax.semilogy(g.backward, "--", label="backwards ‖(Wᵀ)ᵗ v‖")
     ax.semilogy(g.singular_values[:, 0], ":", color="gray", label="largest singular value of Wᵗ")
     ax.semilogy(g.eigenvalues[:, 0], color="black", linewidth=0.8, label="|λ|ᵗ")
-    ax.set(xlabel="t", title=f"{name}\ndeparture from normality {float(jaxrnn.departure_from_normality(w)):.2f}")
+    ax.set(
+        xlabel="t", title=f"{name}\ndeparture from normality {float(jaxrnn.dynamics.departure_from_normality(w)):.2f}"
+    )
     ax.grid(alpha=0.3)
 axes[0].legend(fontsize=8)
 plt.show()
@@ -68,10 +70,12 @@ plt.show()
 # %%
 depth = 30
 fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
-for v_weight in (0.7, 1.0, float(jaxrnn.weight_variance(1e3, depth))):
-    products = jaxrnn.sample_products(key, v_weight, depth, 200_000)
+for v_weight in (0.7, 1.0, float(jaxrnn.dynamics.weight_variance(1e3, depth))):
+    products = jaxrnn.dynamics.sample_products(key, v_weight, depth, 200_000)
     n = np.arange(1, depth + 1)
-    (line,) = ax.semilogy(n, jaxrnn.product_variance(v_weight, jnp.asarray(n)), label=f"vⁿ, v = {v_weight:.2f}")
+    (line,) = ax.semilogy(
+        n, jaxrnn.dynamics.product_variance(v_weight, jnp.asarray(n)), label=f"vⁿ, v = {v_weight:.2f}"
+    )
     few = n <= 8  # beyond, the variance comes from draws that 200,000 samples do not contain
     ax.semilogy(n[few], jnp.var(products, axis=0)[few], "o", markersize=4, color=line.get_color())
 ax.set(xlabel="n", ylabel="variance of the product", title="Lines: vⁿ; dots: sampled")
@@ -93,15 +97,15 @@ scales = np.linspace(0.2, 4, 11)
 
 
 def dynamics(scale):
-    params = jaxrnn.ElmanParams(0.5 * jnp.ones((3, HIDDEN)), scale * base, jnp.zeros(HIDDEN))
-    top = jaxrnn.lyapunov_spectrum(cell, params, xs, count=1, skip=50)[0]
-    last = jaxrnn.hidden_gradients(cell, params, xs, lambda carry, ys: carry.sum())
+    params = jaxrnn.cells.ElmanParams(0.5 * jnp.ones((3, HIDDEN)), scale * base, jnp.zeros(HIDDEN))
+    top = jaxrnn.dynamics.lyapunov_spectrum(cell, params, xs, count=1, skip=50)[0]
+    last = jaxrnn.dynamics.hidden_gradients(cell, params, xs, lambda carry, ys: carry.sum())
     return top, jnp.abs(jaxrnn.unroll(cell, params, xs)[1]).max(), jnp.linalg.norm(last, axis=-1)
 
 
 tops, largest, norms = jax.jit(lambda s: jax.lax.map(dynamics, s))(jnp.asarray(scales))
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
-radius = float(jaxrnn.spectral_radius(base))
+radius = float(jaxrnn.reservoirs.spectral_radius(base))
 axes[0].plot(scales * radius, tops, "o-", label="top Lyapunov exponent")
 axes[0].plot(scales * radius, largest, "--", label="largest |h|")
 axes[0].axhline(0, color="black", linewidth=0.8)
@@ -124,9 +128,9 @@ plt.show()
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
 for ax, scale in zip(axes, (0.5, 1.5), strict=True):
     for d in (1, 2, 5, 10):
-        delayed = jaxrnn.Delays(1, 4, (d,), "identity")
-        params = jaxrnn.DelaysParams(jnp.zeros((1, 4)), scale * orthogonal(4)[None], jnp.zeros(4))
-        back = jaxrnn.hidden_gradients(delayed, params, jnp.zeros((61, 1)), lambda carry, ys: ys[-1].sum())
+        delayed = jaxrnn.cells.Delays(1, 4, (d,), "identity")
+        params = jaxrnn.cells.DelaysParams(jnp.zeros((1, 4)), scale * orthogonal(4)[None], jnp.zeros(4))
+        back = jaxrnn.dynamics.hidden_gradients(delayed, params, jnp.zeros((61, 1)), lambda carry, ys: ys[-1].sum())
         # h(t) hands on through the first array of the carry
         measured = jnp.linalg.norm(back[::-1, :4], axis=-1) / 2
         taus = np.arange(61)
@@ -147,13 +151,13 @@ kinds = {
     "tanh": jaxrnn.Elman(3, n),
     "LSTM": jaxrnn.LSTM(3, n),
     "leaky, α = 0 … 0.99": jaxrnn.Leaky(jaxrnn.Elman(3, n), (0.0, 0.9, 0.99)),
-    "clockwork, T = 1 … 32": jaxrnn.Clockwork(3, n, (1, 2, 4, 8, 16, 32)),
-    "delays 1, 5, 25": jaxrnn.Delays(3, n, (1, 5, 25)),
+    "clockwork, T = 1 … 32": jaxrnn.cells.Clockwork(3, n, (1, 2, 4, 8, 16, 32)),
+    "delays 1, 5, 25": jaxrnn.cells.Delays(3, n, (1, 5, 25)),
 }
 noise = jax.random.normal(jax.random.key(2), (150, 8, 3))
 fig, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
 for name, kind in kinds.items():
-    ds = jaxrnn.hidden_gradients(kind, kind.init(key), noise, lambda carry, ys: ys[-1].sum())
+    ds = jaxrnn.dynamics.hidden_gradients(kind, kind.init(key), noise, lambda carry, ys: ys[-1].sum())
     norms = np.median(jnp.linalg.norm(ds, axis=-1)[::-1], axis=1)
     ax.semilogy(norms / norms[0], label=name)
 ax.set(xlabel="steps back", ylabel="‖∇h‖, relative", title="How far a gradient reaches")
@@ -169,8 +173,8 @@ leaky = jaxrnn.Leaky(jaxrnn.Elman(3, n), (0.0, 0.9, 0.99))
 params = leaky.init(key)
 gradient = jax.grad(lambda p: jnp.mean(jaxrnn.unroll_bptt(leaky, p, noise[:20])[1] ** 2))(params)
 for name, optimizer in {
-    "learned": optax.chain(optax.sgd(0.1), jaxrnn.bound_alphas()),
-    "fixed": optax.chain(optax.sgd(0.1), optax.masked(optax.set_to_zero(), jaxrnn.alphas)),
+    "learned": optax.chain(optax.sgd(0.1), jaxrnn.training.bound_alphas()),
+    "fixed": optax.chain(optax.sgd(0.1), optax.masked(optax.set_to_zero(), jaxrnn.training.alphas)),
 }.items():
     updates, _ = optimizer.update(gradient, optimizer.init(params), params)
     print(f"{name:8} α =", np.round(optax.apply_updates(params, updates).alpha, 3))
@@ -186,7 +190,7 @@ one = jaxrnn.Elman(1, 1)
 
 def cliff(point):
     w, b = point
-    params = jaxrnn.ElmanParams(jnp.zeros((1, 1)), w.reshape(1, 1), b.reshape(1))
+    params = jaxrnn.cells.ElmanParams(jnp.zeros((1, 1)), w.reshape(1, 1), b.reshape(1))
     h, _ = jaxrnn.unroll(one, params, jnp.zeros((50, 1)), jnp.array([0.5]))
     return (h[0] - 0.7) ** 2
 
@@ -204,12 +208,12 @@ steep = jnp.unravel_index(jnp.argmax(slope), slope.shape)
 g = jnp.stack(jax.grad(cliff)((ws[steep[0]], bs[steep[1]])))
 for name, clip in {
     "as it is": optax.identity(),
-    "clip_by_norm(1)": jaxrnn.clip_by_norm(1.0),
-    "clip_by_value(1)": jaxrnn.clip_by_value(1.0),
-    "random_step(1)": jaxrnn.random_step(1.0, key),
+    "clip_by_norm(1)": jaxrnn.training.clip_by_norm(1.0),
+    "clip_by_value(1)": jaxrnn.training.clip_by_value(1.0),
+    "random_step(1)": jaxrnn.training.random_step(1.0, key),
 }.items():
     print(f"{name:18}", np.round(clip.update(g, clip.init(g))[0], 3))
-clip, bad = jaxrnn.clip_by_norm(1.0), jnp.array([jnp.inf, 1.0])
+clip, bad = jaxrnn.training.clip_by_norm(1.0), jnp.array([jnp.inf, 1.0])
 print("a gradient of [inf, 1] becomes", clip.update(bad, clip.init(bad))[0], "and is skipped by optax.apply_if_finite")
 
 # %% [markdown]
@@ -219,7 +223,7 @@ print("a gradient of [inf, 1] becomes", clip.update(bad, clip.init(bad))[0], "an
 # %%
 minibatches = jnp.array([1.0, 0.3]) + jax.random.t(jax.random.key(4), 2.0, (400, 2)) * jnp.array([2.0, 0.2])
 for v_clip in (30.0, 3.0, 1.0, 0.3):
-    bias = jaxrnn.clipping_bias(minibatches, v_clip)
+    bias = jaxrnn.training.clipping_bias(minibatches, v_clip)
     angle = np.degrees(np.arccos(np.clip(bias.cosine, -1, 1)))
     print(
         f"v = {v_clip:4}: mean of clipped {np.round(bias.mean_of_clipped, 3)}, "
@@ -244,26 +248,28 @@ def loss(carry, ys):
 
 exact, approximate = (
     jax.jit(jax.value_and_grad(lambda p, f=f: f(cell, p, inputs, loss)))(params)
-    for f in (jaxrnn.omega, jaxrnn.pascanu_omega)
+    for f in (jaxrnn.dynamics.omega, jaxrnn.dynamics.pascanu_omega)
 )
 cosine = jnp.vdot(exact[1].w, approximate[1].w) / jnp.linalg.norm(exact[1].w) / jnp.linalg.norm(approximate[1].w)
 print(f"Ω = {exact[0]:.4f} and {approximate[0]:.4f}; cosine between the two gradients in W: {cosine:.3f}")
 print("closed forms: W = cI gives (c − 1)² a term:")
 for c in (0.5, 1.0, 2.0):
-    line = jaxrnn.ElmanParams(jnp.zeros((1, 3)), c * jnp.eye(3), jnp.zeros(3))
-    total = jaxrnn.omega(jaxrnn.Elman(1, 3, "identity"), line, jnp.zeros((10, 1)), lambda carry, ys: carry.sum())
+    line = jaxrnn.cells.ElmanParams(jnp.zeros((1, 3)), c * jnp.eye(3), jnp.zeros(3))
+    total = jaxrnn.dynamics.omega(
+        jaxrnn.Elman(1, 3, "identity"), line, jnp.zeros((10, 1)), lambda carry, ys: carry.sum()
+    )
     print(f"  c = {c}: Ω/τ = {total / 10:.2f}")
 
 # %% [markdown]
 # It works. Descend Ω alone for a few steps, and the gradient that had faded reaches the first step:
 
 # %%
-descend = jax.jit(jax.grad(lambda p: jaxrnn.pascanu_omega(cell, p, inputs, loss)))
+descend = jax.jit(jax.grad(lambda p: jaxrnn.dynamics.pascanu_omega(cell, p, inputs, loss)))
 fig, ax = plt.subplots(figsize=(6.5, 3.2), layout="constrained")
 moved = params
 for step in range(21):
     if step in (0, 2, 5, 20):
-        norms = jnp.linalg.norm(jaxrnn.hidden_gradients(cell, moved, inputs, loss), axis=-1).mean(1)
+        norms = jnp.linalg.norm(jaxrnn.dynamics.hidden_gradients(cell, moved, inputs, loss), axis=-1).mean(1)
         ax.semilogy(np.arange(19, -1, -1), norms / norms[-1], label=f"after {step} steps on Ω")
     moved = jax.tree.map(lambda p, g: p - 0.05 * g, moved, descend(moved))
 ax.set(xlabel="steps back", ylabel="‖∇h‖, relative", title="What Ω does to the flow")

@@ -30,10 +30,10 @@ import numpy as np
 import optax
 
 import jaxrnn
-from jaxrnn.pairs import END, bucket, pairs
-from jaxrnn.tasks.reverse import LETTERS, Reverse, backwards
-from jaxrnn.tasks.translation import exact, translate
-from jaxrnn.train import init_state, updates
+from jaxrnn.tasks.translation.reverse import LETTERS, Reverse, backwards
+from jaxrnn.tasks.translation.sequence_pairs import END, bucket, pairs
+from jaxrnn.tasks.translation.translation import exact, translate
+from jaxrnn.training.train_state import init_state, updates
 
 # %% [markdown]
 # ## Three ways in
@@ -50,7 +50,7 @@ for enters in ("every step", "initial state", "both"):
     params = model.init(jax.random.key(0))
     encoded = model.encode(params, source, source_lengths)
     outputs = model.apply(params, encoded, target, lengths, start=END)
-    log_p = jaxrnn.log_likelihood(jaxrnn.EndSymbol(END), outputs, target, lengths)
+    log_p = jaxrnn.generation.log_likelihood(jaxrnn.EndSymbol(END), outputs, target, lengths)
     print(f"{enters:14} C {encoded.context.shape}   log P(y | x) = {np.round(log_p, 2)}")
 
 # %% [markdown]
@@ -63,7 +63,7 @@ options = {"start": jnp.full(3, END), "stop": jaxrnn.EndSymbol(END), "bound": 6}
 beams = jaxrnn.beam_search(model, params, carry, width=3, **options)
 best = beams.symbols[..., 0], beams.lengths[..., 0]
 outputs = model.apply(params, encoded, *best, start=END)
-again = jaxrnn.log_likelihood(options["stop"], outputs, *best, stopped=beams.stopped[..., 0])
+again = jaxrnn.generation.log_likelihood(options["stop"], outputs, *best, stopped=beams.stopped[..., 0])
 print("best of the beam:", np.round(beams.log_probability[:, 0], 4), " by teacher forcing:", np.round(again, 4))
 
 # %% [markdown]
@@ -148,7 +148,7 @@ def loss(run, cell, params, states):
 
 
 for score in ("additive", "location", "dot", "general", "scaled"):
-    cell = jaxrnn.Attending(jaxrnn.LSTM(3 + 6, 6), jaxrnn.Attention(6, 6, score), source=9)
+    cell = jaxrnn.seq2seq.Attending(jaxrnn.LSTM(3 + 6, 6), jaxrnn.Attention(6, 6, score), source=9)
     params = cell.init(jax.random.key(5))
     by_scan, by_bptt = (
         jax.jit(jax.grad(partial(loss, run, cell), argnums=(0, 1)))(params, states)
@@ -164,7 +164,7 @@ for score in ("additive", "location", "dot", "general", "scaled"):
 # memory of a gradient over 100 steps that attend to 100 positions, 32 rows, 128 units:
 
 # %%
-big = jaxrnn.Attending(jaxrnn.LSTM(32 + 128, 128), jaxrnn.Attention(128, 128), source=100)
+big = jaxrnn.seq2seq.Attending(jaxrnn.LSTM(32 + 128, 128), jaxrnn.Attention(128, 128), source=100)
 shapes = jax.eval_shape(big.init, jax.random.key(0))
 inputs = jax.ShapeDtypeStruct((100, 32, 32), jnp.float32), jax.ShapeDtypeStruct((100, 32, 128), jnp.float32)
 for run in (jaxrnn.unroll, jaxrnn.unroll_bptt):

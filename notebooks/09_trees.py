@@ -26,8 +26,8 @@ import numpy as np
 import optax
 
 import jaxrnn
-from jaxrnn.tasks.listops import SYMBOLS, ListOps, held_out, read
-from jaxrnn.train import init_state, updates
+from jaxrnn.tasks.trees.listops import SYMBOLS, ListOps, held_out, read
+from jaxrnn.training.train_state import init_state, updates
 
 # %% [markdown]
 # ## A tree is a value
@@ -35,18 +35,18 @@ from jaxrnn.train import init_state, updates
 
 # %%
 for tree in (
-    jaxrnn.balanced_tree("abcde"),
-    jaxrnn.tree_from_nested((("the", "cat"), "sleeps")),
-    jaxrnn.tree_from_bracketed("(S (NP the cat) (VP sleeps))"),
-    jaxrnn.tree_from_ast(
+    jaxrnn.trees.balanced_tree("abcde"),
+    jaxrnn.trees.from_nested((("the", "cat"), "sleeps")),
+    jaxrnn.trees.from_bracketed("(S (NP the cat) (VP sleeps))"),
+    jaxrnn.trees.from_ast(
         ast.parse("a * (b + 1)", mode="eval").body, label=lambda n: getattr(n, "id", type(n).__name__)
     ),
-    jaxrnn.tree_from_parents([2, 2, 4, 4, -1]),
+    jaxrnn.trees.from_parents([2, 2, 4, 4, -1]),
 ):
     print(f"height {tree.height}  {tree}")
 try:
-    jaxrnn.pack([[-1, 0, 0], [1, 2, 0]], jaxrnn.tree_from_parents)
-except jaxrnn.TreeError as error:
+    jaxrnn.trees.pack([[-1, 0, 0], [1, 2, 0]], jaxrnn.trees.from_parents)
+except jaxrnn.trees.TreeError as error:
     print("\n" + str(error))
 
 # %% [markdown]
@@ -56,16 +56,16 @@ except jaxrnn.TreeError as error:
 
 # %%
 TAU, N = 64, 32
-cell = jaxrnn.TreeElman(N, N)
+cell = jaxrnn.trees.TreeElman(N, N)
 params = cell.init(jax.random.key(0))
 xs = jax.random.normal(jax.random.key(1), (TAU, 1, N))
-shapes = {"right comb": jaxrnn.right_comb, "balanced tree": jaxrnn.balanced_tree}
+shapes = {"right comb": jaxrnn.trees.right_comb, "balanced tree": jaxrnn.trees.balanced_tree}
 fig, axes = plt.subplots(1, 2, figsize=(11, 3.4), layout="constrained")
 lengths = 2 ** np.arange(1, 11)
 for (name, make), style in zip(shapes.items(), ("o-", "s-"), strict=True):
     axes[0].loglog(lengths, [max(make(int(n)).height, 1) for n in lengths], style, label=name)
-    forest = jaxrnn.pack([make(TAU)], width="level", leaves=TAU)
-    jacobian = jax.jacobian(lambda x, f=forest: jaxrnn.unroll_tree(cell, params, f, x)[0][0])(xs)
+    forest = jaxrnn.trees.pack([make(TAU)], width="level", leaves=TAU)
+    jacobian = jax.jacobian(lambda x, f=forest: jaxrnn.trees.unroll_tree(cell, params, f, x)[0][0])(xs)
     size = jnp.linalg.norm(jacobian[:, :, 0], axis=(0, 2))
     axes[1].semilogy(range(1, TAU + 1), size, style, markersize=3, label=name)
     print(f"{name:14} {forest.shape.steps:3} steps, ‖∂h_root/∂x‖ from {size.min():.1e} to {size.max():.1e}")
@@ -101,13 +101,13 @@ def draw(ax, tree, b, forest, x0):
 
 
 batch = [
-    jaxrnn.balanced_tree(8),
-    jaxrnn.right_comb(5),
-    jaxrnn.tree_from_nested(((1, 2, 3), (4, (5, 6)), 7)),
+    jaxrnn.trees.balanced_tree(8),
+    jaxrnn.trees.right_comb(5),
+    jaxrnn.trees.from_nested(((1, 2, 3), (4, (5, 6)), 7)),
 ]
 fig, axes = plt.subplots(1, 2, figsize=(13, 3.2), layout="constrained")
 for ax, width in zip(axes, ("level", 3), strict=True):
-    forest, x0 = jaxrnn.pack(batch, width=width), 0
+    forest, x0 = jaxrnn.trees.pack(batch, width=width), 0
     for b, tree in enumerate(batch):
         x0 += draw(ax, tree, b, forest, x0)
     used = int((forest.node < forest.place.size).any(axis=1).sum())
@@ -119,13 +119,13 @@ plt.show()
 # The loop against the definition, a recursion in Python over each tree: values, and gradients of both passes.
 
 # %%
-lstm = jaxrnn.NaryTreeLSTM(4, 6, arity=3)
-lstm_params, forest = lstm.init(jax.random.key(2)), jaxrnn.pack(batch)
+lstm = jaxrnn.trees.NaryTreeLSTM(4, 6, arity=3)
+lstm_params, forest = lstm.init(jax.random.key(2)), jaxrnn.trees.pack(batch)
 leaves = jax.random.normal(jax.random.key(3), (*forest.leaf.shape, 4))
 runs = {
-    "recursion": lambda p: jaxrnn.unroll_tree_python(lstm, p, batch, leaves)[0].h,
-    "unroll_tree": lambda p: jaxrnn.unroll_tree(lstm, p, forest, leaves)[0].h,
-    "unroll_tree_bpts": lambda p: jaxrnn.unroll_tree_bpts(lstm, p, forest, leaves)[0].h,
+    "recursion": lambda p: jaxrnn.trees.unroll_tree_python(lstm, p, batch, leaves)[0].h,
+    "unroll_tree": lambda p: jaxrnn.trees.unroll_tree(lstm, p, forest, leaves)[0].h,
+    "unroll_tree_bpts": lambda p: jaxrnn.trees.unroll_tree_bpts(lstm, p, forest, leaves)[0].h,
 }
 gradients = {name: jax.grad(lambda p, run=run: (run(p) ** 2).sum())(lstm_params) for name, run in runs.items()}
 for name, run in runs.items():
@@ -211,6 +211,6 @@ class Largest:
 
 own = Largest(4)
 own_params = own.init(jax.random.key(4))
-clean = jaxrnn.Nodes(leaves, jnp.zeros((*forest.place.shape, 4)))
-fast = jaxrnn.unroll_tree(own, own_params, forest, clean)[0]
-print("less the recursion:", float(abs(fast - jaxrnn.unroll_tree_python(own, own_params, batch, clean)[0]).max()))
+clean = jaxrnn.trees.Nodes(leaves, jnp.zeros((*forest.place.shape, 4)))
+fast = jaxrnn.trees.unroll_tree(own, own_params, forest, clean)[0]
+print("less the recursion:", float(abs(fast - jaxrnn.trees.unroll_tree_python(own, own_params, batch, clean)[0]).max()))

@@ -23,7 +23,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import jaxrnn
-from jaxrnn.tasks.mackey_glass import mackey_glass
+from jaxrnn.tasks.reservoirs.mackey_glass import mackey_glass_series
 
 jax.config.update("jax_enable_x64", True)
 N = 200
@@ -36,9 +36,9 @@ xs = jax.random.uniform(jax.random.key(0), (300, 1), minval=-1, maxval=1)
 # gradient grows alike.
 
 # %%
-linear = jaxrnn.Reservoir(1, N, connections=5, activation="identity")
+linear = jaxrnn.reservoirs.Reservoir(1, N, connections=5, activation="identity")
 params = linear.init(jax.random.key(1))
-eigenvalues, eigenvectors = np.linalg.eig(np.asarray(jaxrnn.recurrent_matrix(linear, params)).T)
+eigenvalues, eigenvectors = np.linalg.eig(np.asarray(jaxrnn.reservoirs.recurrent_matrix(linear, params)).T)
 leading = np.argmax(abs(eigenvalues))
 v = jnp.asarray(np.stack([eigenvectors[:, leading].real, eigenvectors[:, leading].imag]))
 DELTA, STEPS = 1e-6, 60
@@ -62,7 +62,7 @@ for radius in (0.8, 1.0, 1.2):
     print(f"radius {radius}: largest relative distance from δ|λ|ⁿ {abs(grown / (DELTA * radius**n) - 1).max():.1e}")
 axes[0].set(title="linear: as the formula says", xlabel="n", ylabel="size of the perturbation")
 axes[0].legend()
-tanh = jaxrnn.Reservoir(1, N, connections=5)
+tanh = jaxrnn.reservoirs.Reservoir(1, N, connections=5)
 for radius in (0.8, 1.2, 3.0):
     axes[1].semilogy(n, perturbed(tanh, params._replace(radius=jnp.asarray(radius))), label=f"ρ = {radius}")
 axes[1].set(title="tanh: growth ends where the units saturate", xlabel="n")
@@ -109,7 +109,7 @@ radii, strengths = jnp.linspace(0.2, 4, 20), (0.1, 1.0, 5.0, 20.0)
 rates = jax.jit(
     jax.vmap(
         jax.vmap(
-            lambda radius, strength: jaxrnn.forgetting_rate(
+            lambda radius, strength: jaxrnn.reservoirs.forgetting_rate(
                 tanh, params._replace(radius=radius), strength * xs[:150], jnp.zeros(N), jnp.full(N, 1e-9)
             ),
             (0, None),
@@ -138,7 +138,7 @@ print("rate at ρ = 3:", {f"input × {s:g}": round(float(r), 2) for s, r in at_t
 fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
 for label, cell, radius in (("linear", linear, 0.95), ("tanh", tanh, 0.95), ("tanh", tanh, 0.5)):
     weights = params._replace(radius=jnp.asarray(radius), scaling=jnp.full(1, 0.1 if label == "linear" else 0.5))
-    capacity = jaxrnn.memory_capacity(jax.random.key(3), cell, weights, delays=100, steps=1500)
+    capacity = jaxrnn.reservoirs.memory_capacity(jax.random.key(3), cell, weights, delays=100, steps=1500)
     ax.plot(range(1, 101), capacity, label=f"{label}, ρ = {radius}: {capacity.sum():.1f} in all")
 ax.set(xlabel="k", ylabel="r² of the input k steps ago", title=f"Short-term memory of {N} units")
 ax.legend()
@@ -150,9 +150,11 @@ plt.show()
 # runs free. One regression, no gradient.
 
 # %%
-series = jnp.tanh(mackey_glass(3500, 1) - 1)[:, :, None]
+series = jnp.tanh(mackey_glass_series(3500, 1) - 1)[:, :, None]
 esn = jaxrnn.ESN(
-    jaxrnn.Reservoir(1, 400, 5, radius=0.79, input_scaling=0.56, bias_scaling=0.028, retention=0.604, gain=0.44),
+    jaxrnn.reservoirs.Reservoir(
+        1, 400, 5, radius=0.79, input_scaling=0.56, bias_scaling=0.028, retention=0.604, gain=0.44
+    ),
     jaxrnn.Readout(400, 1),
     feedback=True,
 )
@@ -178,7 +180,9 @@ print(f"|error| after 84 steps: {float(abs(os - series[3000:])[83, 0, 0]):.1e}")
 # %%
 SEARCHED = 60
 small = jaxrnn.ESN(
-    jaxrnn.Reservoir(1, SEARCHED, 5, input_scaling=0.56, bias_scaling=0.028), jaxrnn.Readout(SEARCHED, 1), feedback=True
+    jaxrnn.reservoirs.Reservoir(1, SEARCHED, 5, input_scaling=0.56, bias_scaling=0.028),
+    jaxrnn.Readout(SEARCHED, 1),
+    feedback=True,
 )
 drawn = small.init(jax.random.key(5))
 
@@ -228,7 +232,7 @@ plt.show()
 # jittered versions that it has not seen.
 
 # %%
-liquid = jaxrnn.LIF(input_size=4)
+liquid = jaxrnn.reservoirs.LIF(input_size=4)
 wired = liquid.init(jax.random.key(6))
 TIME, VERSIONS = 200, 60
 template = jax.random.bernoulli(jax.random.key(7), 0.04, (TIME, 4))
@@ -249,9 +253,9 @@ trains = jax.vmap(jitter)(jax.random.split(jax.random.key(8), VERSIONS), templat
 carry, traces = jaxrnn.unroll(liquid, wired, trains.swapaxes(0, 1))
 targets = 2.0 * labels[:, None] - 1
 late, half = traces[-1], VERSIONS // 2
-readout = jaxrnn.ridge(late[None, :half], targets[None, :half], 10.0)
+readout = jaxrnn.reservoirs.ridge(late[None, :half], targets[None, :half], 10.0)
 right = jnp.sign(late[half:] @ readout.v + readout.c) == targets[half:]
-raw = jaxrnn.ridge(trains[None, :half].mean(2), targets[None, :half], 1e-3)
+raw = jaxrnn.reservoirs.ridge(trains[None, :half].mean(2), targets[None, :half], 1e-3)
 right_raw = jnp.sign(trains[half:].mean(1) @ raw.v + raw.c) == targets[half:]
 print(f"told apart by the liquid at the last step: {float(right.mean()):.0%}")
 print(f"told apart by the rates of the trains: {float(right_raw.mean()):.0%}")

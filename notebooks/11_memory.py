@@ -26,12 +26,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Image
 
-from jaxrnn import addressing
-from jaxrnn.commands.experiment import Training, experiment
-from jaxrnn.memory_plots import draw_heads
-from jaxrnn.tasks.copy import Copy
-from jaxrnn.tasks.stories import Stories
-from jaxrnn.train import updates
+from jaxrnn.commands.runs.experiments import Training, experiment
+from jaxrnn.memory import addressing
+from jaxrnn.tasks.memory.copy import Copy
+from jaxrnn.tasks.memory.figures import draw_heads
+from jaxrnn.tasks.memory.stories import Stories
+from jaxrnn.training.train_state import updates
 
 folder = Path(tempfile.mkdtemp())
 

@@ -31,7 +31,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import jaxrnn
-from jaxrnn import Newton
+from jaxrnn.unrolling.parallel import Newton
 
 jax.config.update("jax_enable_x64", True)
 
@@ -53,8 +53,8 @@ reset = jnp.zeros((TIME, BATCH), bool).at[50].set(True)
 
 for cell in (
     jaxrnn.MinGRU(INPUT, HIDDEN),
-    jaxrnn.MinLSTM(INPUT, HIDDEN),
-    jaxrnn.LinearUnit(INPUT, HIDDEN),
+    jaxrnn.linear.MinLSTM(INPUT, HIDDEN),
+    jaxrnn.linear.LinearUnit(INPUT, HIDDEN),
     jaxrnn.LRU(INPUT, HIDDEN, HIDDEN),
 ):
     params = cell.init(jax.random.key(0))
@@ -92,7 +92,9 @@ cell = jaxrnn.GRU(INPUT, 12)
 params = cell.init(jax.random.key(0))
 params = params._replace(w=1.5 * params.w)
 zs = cell.project(params, normal(2, 200, INPUT))
-matrices = jaxrnn.Algebra(lambda a, h: jnp.einsum("...ij,...j->...i", a, h), jnp.matmul, lambda a: a.mT)
+matrices = jaxrnn.unrolling.parallel.Algebra(
+    lambda a, h: jnp.einsum("...ij,...j->...i", a, h), jnp.matmul, lambda a: a.mT
+)
 
 
 def step(h, z):
@@ -107,7 +109,7 @@ def updates(keep):
         before = jnp.concatenate([jnp.zeros((1, 12)), hs[:-1]])
         residual = jax.vmap(step)(before, zs) - hs
         jacobians = keep * jax.vmap(jax.jacfwd(step))(before, zs)
-        delta = jaxrnn.linear_recurrence(jacobians, residual, jnp.zeros(12), algebra=matrices)
+        delta = jaxrnn.unrolling.parallel.linear_recurrence(jacobians, residual, jnp.zeros(12), algebra=matrices)
         return hs + delta, jnp.abs(residual).max(-1)
 
     return jax.lax.scan(update, jnp.zeros((200, 12)), None, length=41)[1]
@@ -142,7 +144,7 @@ plt.show()
 # %%
 xs_long = normal(2, 200, 1, INPUT)
 for solver in (Newton(), Newton("diagonal")):
-    report = jaxrnn.newton(cell, params, xs_long, solver=solver)[2]
+    report = jaxrnn.unrolling.parallel.newton(cell, params, xs_long, solver=solver)[2]
     print(f"{int(report.iterations[0]):3} updates, residual {float(report.residual[0]):.0e}  {solver}")
 
 # %% [markdown]
@@ -175,7 +177,7 @@ def biased(params):
 
     factors = jax.vmap(lambda h, z: jnp.diag(jax.jacfwd(lambda h: cell.step(params, h, z)[0])(h)))(before, zs)
     later = jnp.concatenate([factors[1:], jnp.zeros((1, 12))])
-    dhs = jaxrnn.linear_recurrence(later, 2 * hs, jnp.zeros(12), reverse=True)
+    dhs = jaxrnn.unrolling.parallel.linear_recurrence(later, 2 * hs, jnp.zeros(12), reverse=True)
     return jax.vjp(steps, params)[1](dhs)[0]
 
 
@@ -203,7 +205,7 @@ exponents, first_exponents, counts, advised = [], [], [], []
 for gain in gains:
     at_gain = base._replace(w=gain * weights)
     advice = jaxrnn.choose_method(plain, at_gain, drive)
-    report = jaxrnn.newton(plain, at_gain, drive, solver=solver)[2]
+    report = jaxrnn.unrolling.parallel.newton(plain, at_gain, drive, solver=solver)[2]
     assert bool(report.converged[0]), gain
     exponents.append(advice.exponent)
     first_exponents.append(advice.first_exponent)

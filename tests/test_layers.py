@@ -1,65 +1,113 @@
-"""Imports go downward only: the layers of docs/design.md, read from the source."""
+"""The house: imports go strictly downward through one ordered list of folders, and a name means one thing."""
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent / "jaxrnn"
-LAYERS = [
-    ("L0 words", "types checks precision initializers trees trees_from forest float64"),
-    ("L1 one step", "cells addressing"),
-    (
-        "L2 all steps",
-        "unroll blocks bptt bidirectional multidirectional unroll_layers checkpointed streaming truncated online"
-        " unroll_tree bpts"
-        " time_axis associative jacobians elk equations updates fixed_point newton"
-        " stretches sharded newton_sharded fused",
-    ),
-    (
-        "L3 objectives",
-        "readout losses ridge washout least_squares echo"
-        " sampling stopping timescales trajectory regularizers clipping scores attention attention_rules"
-        " sensitivity linear lyapunov choose diagnostics diagnosis_figure",
-    ),
-    ("L4 models", "models generator decode beam teacher_forcing"),
-    (
-        "L5 use",
-        "train devices checkpoint manifest durable leaves weights data pairs tasks plots memory_plots testing commands "
-        "__main__",
-    ),
+FOLDERS = [
+    "core",
+    "objectives",
+    "cells",
+    "cells.wrappers",
+    "linear",
+    "unrolling",
+    "unrolling.parallel",
+    "unrolling.fused",
+    "online",
+    "directions",
+    "patterns",
+    "generation",
+    "seq2seq",
+    "dynamics",
+    "trees",
+    "reservoirs",
+    "memory",
+    "training",
+    "training.saving",
+    "convert",
+    "tasks",
+    "tasks.sequences",
+    "tasks.translation",
+    "tasks.trees",
+    "tasks.reservoirs",
+    "tasks.memory",
+    "testing",
+    "commands.runs",
+    "commands",
 ]
-LEVEL = {name: level for level, (_, names) in enumerate(LAYERS) for name in names.split()}
-MODULES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")
+"""A module imports from its own folder and from those before it; `__init__.py` stands above its folder's modules."""
+EXISTING = [name for name in FOLDERS if (ROOT / name.replace(".", "/")).is_dir()]
+MODULES = sorted(p for p in ROOT.rglob("*.py") if p.name != "__init__.py" and p.parent != ROOT)
+MOST_FILES = 13
 
 
-def imported(path: Path) -> set[str]:
-    """The jaxrnn modules that a file names at its top level: `jaxrnn.cells.lstm` → `cells`."""
+def folder_of(path: Path) -> str:
+    return ".".join(path.parent.relative_to(ROOT).parts)
+
+
+def imported_folders(path: Path) -> set[str]:
+    """The folders of jaxrnn from which a file imports at its top level."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "jaxrnn":
-            parts = node.module.split(".")[1:]
-            found |= {parts[0]} if parts else {alias.name for alias in node.names}
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
-            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("jaxrnn.")}
+            names = [alias.name for alias in node.names if alias.name.split(".")[0] == "jaxrnn"]
+        else:
+            continue
+        found |= {_folder_of_name(name) for name in names}
     return found
 
 
-def home(path: Path) -> str:
-    return path.relative_to(ROOT).with_suffix("").parts[0]
+def _folder_of_name(name: str) -> str:
+    """`jaxrnn.cells.lstm.LSTM` → `cells`; the package itself is ``."""
+    parts = name.split(".")[1:]
+    while parts and not ROOT.joinpath(*parts).is_dir():
+        parts.pop()
+    return ".".join(parts)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_no_module_imports_from_a_layer_above_its_own(path):
-    above = {name for name in imported(path) if name in LEVEL and LEVEL[name] > LEVEL[home(path)]}
+def test_no_module_imports_from_a_folder_above_its_own(path):
+    home = FOLDERS.index(folder_of(path))
+    above = {name for name in imported_folders(path) if name == "" or FOLDERS.index(name) > home}
     assert not above
 
 
-def test_every_module_has_a_layer():
-    assert {home(path) for path in MODULES} == set(LEVEL)
+def test_every_folder_is_in_the_list():
+    assert {folder_of(path) for path in MODULES} == set(EXISTING)
 
 
-def test_the_package_itself_holds_the_public_names_and_nothing_else():
-    body = ast.parse((ROOT / "__init__.py").read_text()).body
-    kinds = {type(node) for node in body[1:]}  # the docstring is the first
-    assert kinds == {ast.ImportFrom, ast.Assign}
+@pytest.mark.parametrize("name", EXISTING)
+def test_no_folder_has_more_files_than_one_can_overlook(name):
+    assert len(list((ROOT / name.replace(".", "/")).glob("*.py"))) <= MOST_FILES
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_module_bears_the_name_of_what_it_defines(path):
+    defined = {n.name for n in ast.parse(path.read_text()).body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+    assert path.stem not in defined
+
+
+def test_the_root_holds_the_public_names_the_command_and_nothing_else():
+    files = {path.name for path in ROOT.iterdir() if path.is_file()}
+    assert files == {"__init__.py", "__main__.py", "py.typed"}
+
+
+def test_at_most_fifty_names_are_on_top():
+    import jaxrnn
+
+    names = [name for name in jaxrnn.__all__ if not (ROOT / name).is_dir()]
+    assert len(names) <= 50
+
+
+@pytest.mark.parametrize("name", EXISTING)
+def test_a_namespace_holds_what_it_names(name):
+    if name.startswith("commands"):
+        return
+    module = importlib.import_module(f"jaxrnn.{name}")
+    assert module.__doc__
+    assert all(hasattr(module, public) for public in module.__all__)

@@ -33,7 +33,7 @@ def main(time: int = 200, file: Path = Path("gradient_distance.png"), seed: int 
     shown = [n for n in (1, 5, 25, 50, 100, 150, 199) if n < time]
     print(f"{'network':<15}" + "".join(f"{f'n = {n}':>12}" for n in shown) + f"{'1/e after':>12}")
     for name, norms in flows.items():
-        reach = float(jaxrnn.memory_length(jnp.asarray(norms[::-1])))
+        reach = float(jaxrnn.dynamics.memory_length(jnp.asarray(norms[::-1])))
         print(f"{name:<15}" + "".join(f"{norms[n]:>12.2e}" for n in shown) + f"{reach:>12.0f}")
     draw(flows).savefig(file)
     print(f"\n{file}")
@@ -46,7 +46,7 @@ def flow(name: str, time: int, seed: int):
     keys = jax.random.split(jax.random.key(seed), 3)
     params, xs = init(keys[0]), jax.random.normal(keys[1], (time, ROWS, INPUT))
     direction = jax.random.normal(keys[2], (HIDDEN,))
-    gradients = jaxrnn.hidden_gradients(cell, params, xs, lambda carry, ys: jnp.sum(ys[-1] @ direction))
+    gradients = jaxrnn.dynamics.hidden_gradients(cell, params, xs, lambda carry, ys: jnp.sum(ys[-1] @ direction))
     norms = jnp.linalg.norm(gradients, axis=-1)[::-1]
     return jnp.median(norms / norms[0], axis=1)
 

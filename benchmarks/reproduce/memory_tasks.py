@@ -32,7 +32,7 @@ PROBLEMS = {
     "adding": (adding, 2, 1, lambda length: 1 / 6),
     "copy": (copy, SYMBOLS + 2, SYMBOLS + 1, copy_baseline),
 }
-OPTIMIZER = optax.apply_if_finite(optax.chain(jaxrnn.clip_by_norm(1.0), optax.adam(1e-3)), 2**31 - 1)
+OPTIMIZER = optax.apply_if_finite(optax.chain(jaxrnn.training.clip_by_norm(1.0), optax.adam(1e-3)), 2**31 - 1)
 
 
 def main(

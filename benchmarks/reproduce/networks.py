@@ -5,7 +5,8 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn import GRU, LSTM, Cell, Clockwork, Delays, Elman, Leaky
+from jaxrnn import GRU, LSTM, Cell, Elman, Leaky
+from jaxrnn.cells import Clockwork, Delays
 
 
 def networks(input_size: int, hidden: int) -> dict[str, tuple[Cell, Callable]]:

@@ -39,10 +39,11 @@ import tyro
 from jax import lax
 
 from benchmarks import report
-from jaxrnn import ESN, Readout, Reservoir, no_equations, ridge, solve
-from jaxrnn.models.feedback import FeedbackParams
-from jaxrnn.tasks.laser import intensities
-from jaxrnn.tasks.mackey_glass import HORIZON, mackey_glass
+from jaxrnn import ESN, Readout
+from jaxrnn.patterns.feedback import FeedbackParams
+from jaxrnn.reservoirs import Reservoir, no_equations, ridge, solve
+from jaxrnn.tasks.reservoirs.laser import intensities
+from jaxrnn.tasks.reservoirs.mackey_glass import HORIZON, mackey_glass_series
 
 WASHOUT, CONTINUED, WARM = 1000, 100, 1000
 FITTED, PENALTIES = (3000, 21_000), (1e-18, 1e-17, 1e-16, 1e-15, 1e-14, 1e-13)
@@ -86,8 +87,10 @@ def mackey_glass_table(runs: int, units: int, connections: int) -> None:
     cell = Reservoir(
         1, units, connections, radius=0.79, input_scaling=0.56, bias_scaling=0.028, retention=1 - 0.44 * 0.9, gain=0.44
     )
-    train = jnp.tanh(mackey_glass(max(FITTED), 1, seed=0) - 1)[..., None]
-    others = jnp.stack([jnp.tanh(mackey_glass(WARM + HORIZON, CONTINUED, seed=s) - 1)[..., None] for s in (1, 2)])
+    train = jnp.tanh(mackey_glass_series(max(FITTED), 1, seed=0) - 1)[..., None]
+    others = jnp.stack(
+        [jnp.tanh(mackey_glass_series(WARM + HORIZON, CONTINUED, seed=s) - 1)[..., None] for s in (1, 2)]
+    )
     errors = np.stack([mackey_glass_errors(cell, key, train, others) for key in keys(runs)], axis=-1)
     for (steps, way), (chosen_by, reported) in zip(product(FITTED, ("h", "h and h²")), errors, strict=True):
         best = chosen_by.argmin(axis=0)

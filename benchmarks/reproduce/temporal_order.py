@@ -93,16 +93,16 @@ def init(key):
     normal = [0.01 * jax.random.normal(k, s) for k, s in ((u, (6, HIDDEN)), (w, (HIDDEN, HIDDEN)), (v, (HIDDEN, 4)))]
     kept = jax.vmap(lambda k: jax.random.permutation(k, HIDDEN) < 15)(jax.random.split(zeros, HIDDEN))
     w = jnp.where(kept, normal[1], 0)
-    w = jaxrnn.with_spectral_radius(w, 0.95)
-    cell = jaxrnn.ElmanParams(normal[0], w, jnp.zeros(HIDDEN))
-    return cell, jaxrnn.ReadoutParams(normal[2], jnp.zeros(4))
+    w = jaxrnn.reservoirs.with_spectral_radius(w, 0.95)
+    cell = jaxrnn.cells.ElmanParams(normal[0], w, jnp.zeros(HIDDEN))
+    return cell, jaxrnn.objectives.ReadoutParams(normal[2], jnp.zeros(4))
 
 
 def make_optimizer(clip: float) -> optax.GradientTransformation:
     """SGD at 0.01, behind clipping with the program's guard; without clipping a step that is not finite is skipped."""
     if clip == float("inf"):
         return optax.apply_if_finite(optax.sgd(0.01), 2**31 - 1)
-    return optax.chain(optax.stateless(guard), jaxrnn.clip_by_norm(clip), optax.sgd(0.01))
+    return optax.chain(optax.stateless(guard), jaxrnn.training.clip_by_norm(clip), optax.sgd(0.01))
 
 
 def guard(gradient, params):
@@ -120,7 +120,7 @@ def objective(params, xs, classes, weight, power):
         return jaxrnn.cross_entropy(READOUT.apply(out, h[None]), classes[None])
 
     if weight:
-        flow = jaxrnn.loss_and_flow(CELL, cell, xs, loss)
+        flow = jaxrnn.dynamics.loss_and_flow(CELL, cell, xs, loss)
         return flow.loss + weight * mean_omega(flow, power)
     return loss(*jaxrnn.unroll_bptt(CELL, cell, xs))
 

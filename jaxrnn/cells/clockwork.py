@@ -24,10 +24,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxrnn.cells.elman import ACTIVATIONS, Elman, ElmanParams
-from jaxrnn.cells.groups import check_groups, spread
-from jaxrnn.checks import check_positive
-from jaxrnn.precision import matmul, matmul_in_loop, matmul_transposed, outer_sum
-from jaxrnn.types import Key
+from jaxrnn.core.checks import check_positive
+from jaxrnn.core.precision import matmul, matmul_in_loop, matmul_transposed, outer_sum
+from jaxrnn.core.types import Key
+from jaxrnn.core.unit_groups import check_groups, spread
 
 
 class ClockworkCarry(NamedTuple):

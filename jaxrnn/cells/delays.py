@@ -27,10 +27,10 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxrnn.cells.elman import ACTIVATIONS
-from jaxrnn.checks import check_choice, check_features, check_positive
-from jaxrnn.initializers import input_weights, recurrent_weights
-from jaxrnn.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum
-from jaxrnn.types import Key
+from jaxrnn.core.checks import check_choice, check_features, check_positive
+from jaxrnn.core.initializers import input_weights, recurrent_weights
+from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum
+from jaxrnn.core.types import Key
 
 
 class DelaysParams(NamedTuple):

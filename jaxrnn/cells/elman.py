@@ -24,10 +24,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrnn.checks import check_choice, check_features, check_positive
-from jaxrnn.initializers import input_weights, recurrent_weights
-from jaxrnn.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum
-from jaxrnn.types import Key
+from jaxrnn.core.checks import check_choice, check_features, check_positive
+from jaxrnn.core.initializers import input_weights, recurrent_weights
+from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum
+from jaxrnn.core.types import Key
 
 ACTIVATIONS = {
     # name: (f, f′ as a function of h = f(a))

@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrnn.checks import check_features, check_positive
-from jaxrnn.initializers import input_weights
-from jaxrnn.precision import accumulator, matmul
-from jaxrnn.types import Key
+from jaxrnn.core.checks import check_features, check_positive
+from jaxrnn.core.initializers import input_weights
+from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.types import Key
 
 
 class FeedForwardParams(NamedTuple):

@@ -26,10 +26,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrnn.checks import check_choice, check_features, check_positive
-from jaxrnn.initializers import input_weights, per_gate, recurrent_weights
-from jaxrnn.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
-from jaxrnn.types import Key
+from jaxrnn.core.checks import check_choice, check_features, check_positive
+from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
+from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
+from jaxrnn.core.types import Key
 
 
 class GRUParams(NamedTuple):

@@ -35,10 +35,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree, Shaped
 
-from jaxrnn.checks import check_choice, check_features, check_positive
-from jaxrnn.initializers import input_weights
-from jaxrnn.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum
-from jaxrnn.types import Key
+from jaxrnn.core.checks import check_choice, check_features, check_positive
+from jaxrnn.core.initializers import input_weights
+from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum
+from jaxrnn.core.types import Key
 
 FEEDBACKS = ("logits", "probabilities", "symbol", "sample")
 """What may be fed back."""
@@ -151,7 +151,7 @@ class Jordan:
             c=row_sum(dos, params.c),
         )
 
-    # What teacher forcing asks for: `jaxrnn.teacher_forcing.FeedbackCell`.
+    # What teacher forcing asks for: `jaxrnn.patterns.teacher_forcing.FeedbackCell`.
 
     def fed(self, carry: Array) -> Array:
         """What the next step will read of the outputs: the carry itself."""

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from jaxrnn.commands import runs
-from jaxrnn.commands.experiment import restore
-from jaxrnn.commands.parse import parse
-from jaxrnn.data import InputError
+from jaxrnn.commands.runs import run_folder
+from jaxrnn.commands.runs.command_line import parse
+from jaxrnn.commands.runs.experiments import restore
+from jaxrnn.tasks.data import InputError
 
 HELP = """Measure a trained model on the data that was held out.
 
@@ -25,7 +25,7 @@ class Evaluation:
 def run(argv: list[str]) -> int:
     """Print the metrics, one a line."""
     options = parse(Evaluation, argv, prog="jaxrnn evaluate", description=HELP)
-    path = runs.find(options.run)
+    path = run_folder.find(options.run)
     begun, state = restore(path)
     data, facts = begun.task.load()
     if facts != begun.facts:

@@ -16,11 +16,11 @@ from tqdm import tqdm
 from jaxrnn.cells.elman import Elman
 from jaxrnn.cells.gru import GRU
 from jaxrnn.cells.lstm import LSTM
-from jaxrnn.commands.memory import refuse
-from jaxrnn.commands.parse import check_seed, parse
-from jaxrnn.commands.ways import LeftOut, Way, ways
-from jaxrnn.data import check_count
-from jaxrnn.types import Cell
+from jaxrnn.commands.runs.command_line import check_seed, parse
+from jaxrnn.commands.runs.gradient_algorithms import LeftOut, Way, ways
+from jaxrnn.commands.runs.memory_limit import refuse
+from jaxrnn.core.types import Cell
+from jaxrnn.tasks.data import check_count
 
 HELP = """Compare every algorithm for the gradient of section 2.2.
 

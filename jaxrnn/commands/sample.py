@@ -1,19 +1,12 @@
 """jaxrnn sample: let a trained model continue a prompt."""
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
 
-import jax
-
-from jaxrnn.commands import runs
-from jaxrnn.commands.experiment import Experiment, restore
-from jaxrnn.commands.parse import check_real, check_seed, parse
-from jaxrnn.data import InputError, check_count
-from jaxrnn.train import TrainState
-from jaxrnn.types import Key, Params
+from jaxrnn.commands.runs import run_folder
+from jaxrnn.commands.runs.command_line import parse
+from jaxrnn.commands.runs.experiments import restore
+from jaxrnn.commands.runs.samples import Samples, Sampling, draw
+from jaxrnn.tasks.data import InputError
 
 HELP = """Continue a prompt with a trained model.
 
@@ -23,81 +16,17 @@ examples:
   jaxrnn sample --run runs/text-2 --temperature 0.5 --top-k 10"""
 
 
-@runtime_checkable
-class Samples(Protocol):
-    """A task whose model can draw: `sample(facts, params, key, prompt, …)` gives the text in pieces."""
-
-    def sample(
-        self,
-        facts: dict,
-        params: Params,
-        key: Key,
-        prompt: str,
-        *,
-        length: int,
-        temperature: float,
-        top_k: int | None,
-    ) -> Iterator[str]:
-        """The continuation of the prompt; raises InputError at once where the prompt cannot be read."""
-        ...
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """What is drawn."""
-
-    run: str | None = None
-    """The run's folder; None is the newest of runs/."""
-    prompt: str = ""
-    """The text to continue."""
-    length: int = 500
-    """Characters to draw."""
-    temperature: float = 0.8
-    """Below 1 safer, above 1 wilder; 0 is always the likeliest character."""
-    top_k: int | None = None
-    """Draw among the k likeliest only; None is all."""
-    seed: int = 0
-    """Another seed, another text."""
-
-    def __post_init__(self):
-        check_count(length=self.length)
-        check_real(temperature=self.temperature, above_zero=False)
-        check_seed(self.seed)
-        if self.top_k is not None:
-            check_count(top_k=self.top_k)
-
-
 def run(argv: list[str]) -> int:
     """Print the prompt and its continuation, as it is drawn."""
     options = parse(Sampling, argv, prog="jaxrnn sample", description=HELP)
-    path = runs.find(options.run)
+    path = run_folder.find(options.run)
     begun, state = restore(path)
     if not isinstance(begun.task, Samples):
         raise InputError(f"{path}: a run of the task {begun.config()['task']}, which has nothing to sample.")
-    pieces = _draw(begun, state, options)
+    pieces = draw(begun, state, options)
     sys.stdout.write(options.prompt)
     for piece in pieces:
         sys.stdout.write(piece)
         sys.stdout.flush()
     print()
     return 0
-
-
-def write_sample(begun: Experiment, state: TrainState, path: Path) -> None:
-    """At the end of a run: a text into sample.txt and onto the terminal, where the task draws one."""
-    if isinstance(begun.task, Samples):
-        text = "".join(_draw(begun, state, Sampling(length=400)))
-        (path / "sample.txt").write_text(text + "\n", encoding="utf-8")
-        print(f"sample:   {path / 'sample.txt'}, more by: jaxrnn sample --run {path} --prompt TEXT\n\n{text}")
-
-
-def _draw(begun: Experiment, state: TrainState, options: Sampling) -> Iterator[str]:
-    return cast(Samples, begun.task).sample(
-        begun.facts,
-        state.params,
-        jax.random.key(options.seed),
-        options.prompt,
-        length=options.length,
-        temperature=options.temperature,
-        top_k=options.top_k,
-    )

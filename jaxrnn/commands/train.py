@@ -6,15 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jaxrnn import checkpoint
-from jaxrnn.commands import runs
-from jaxrnn.commands.cluster import Cluster, joined
-from jaxrnn.commands.experiment import Training, experiment, restore, saved_options
-from jaxrnn.commands.fit import fit
-from jaxrnn.commands.memory import check_memory
-from jaxrnn.commands.parse import parse
-from jaxrnn.data import InputError
+from jaxrnn.commands.runs import run_folder
+from jaxrnn.commands.runs.cluster import Cluster, joined
+from jaxrnn.commands.runs.command_line import parse
+from jaxrnn.commands.runs.experiments import Training, experiment, restore, saved_options
+from jaxrnn.commands.runs.memory_limit import check_memory
+from jaxrnn.commands.runs.training_loop import fit
 from jaxrnn.tasks import TASKS
+from jaxrnn.tasks.data import InputError
+from jaxrnn.training.saving import checkpoint
 
 HELP = """Learn a task; without one, a character language model.
 
@@ -41,8 +41,8 @@ class Folder:
 def run(argv: list[str]) -> int:
     """Train; 0, or 128 + the signal that ended it early."""
     first, argv = _first_words(argv)
-    path = runs.find(first.run) if first.resume else None
-    config = None if path is None else checkpoint.read_config(runs.checkpoints(path))
+    path = run_folder.find(first.run) if first.resume else None
+    config = None if path is None else checkpoint.read_config(run_folder.checkpoints(path))
     name = _task_name(first.task, config)
     kinds = {"task": TASKS[name], "training": Training, "folder": Folder, "cluster": Cluster}
     parts = kinds | {"training": partial(Training, **TASKS[name].training)}
@@ -113,7 +113,7 @@ def _begin(given: Any, elsewhere: Path | None) -> int:
     data, facts = given.task.load()
     begun = experiment(given.task, given.training, facts)
     check_memory(begun, data)
-    path = runs.create(given.folder.run if elsewhere is None else str(elsewhere), begun.config()["task"])
+    path = run_folder.create(given.folder.run if elsewhere is None else str(elsewhere), begun.config()["task"])
     return fit(begun, begun.init(), data, path)
 
 
@@ -123,8 +123,8 @@ def _resume(path: Path, elsewhere: Path | None) -> int:
     data, facts = begun.task.load()
     if facts != begun.facts:
         raise InputError(f"{path}: the data has changed since this run began; begin a new one.")
-    path = path if elsewhere is None else runs.create(str(elsewhere), begun.config()["task"])
-    runs.rewind_metrics(path, int(state.step))
+    path = path if elsewhere is None else run_folder.create(str(elsewhere), begun.config()["task"])
+    run_folder.rewind_metrics(path, int(state.step))
     if state.step >= begun.training.steps:
         print(f"{path}: is finished, all {state.step} updates are made.")
         return 0

@@ -7,12 +7,12 @@ from typing import Annotated, Protocol, runtime_checkable
 import numpy as np
 import tyro
 
-from jaxrnn.commands import runs
-from jaxrnn.commands.experiment import restore
-from jaxrnn.commands.parse import parse
-from jaxrnn.data import InputError
-from jaxrnn.tasks.translation import Translation, draw_alignments
-from jaxrnn.types import Params
+from jaxrnn.commands.runs import run_folder
+from jaxrnn.commands.runs.command_line import parse
+from jaxrnn.commands.runs.experiments import restore
+from jaxrnn.core.types import Params
+from jaxrnn.tasks.data import InputError
+from jaxrnn.tasks.translation.translation import Translation, draw_alignments
 
 HELP = """Translate a text with a trained model.
 
@@ -48,7 +48,7 @@ class Question:
 def run(argv: list[str]) -> int:
     """Print the answer, and the alignment where it is asked for."""
     options = parse(Question, argv, prog="jaxrnn translate", description=HELP)
-    path = runs.find(options.run)
+    path = run_folder.find(options.run)
     begun, state = restore(path)
     if not isinstance(begun.task, Translates):
         raise InputError(f"{path}: a run of the task {begun.config()['task']}, which translates nothing.")

@@ -25,9 +25,9 @@ from jax import lax
 from jaxrnn.cells.elman import Elman
 from jaxrnn.cells.gru import GRU
 from jaxrnn.cells.lstm import LSTM
+from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
 from jaxrnn.online.influence import OnlineState, OnlineStep
 from jaxrnn.online.snap import SnAp
-from jaxrnn.types import Carry, Cell, Inputs, Key, Params
 
 
 @jax.tree_util.register_static

@@ -29,9 +29,9 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
-from jaxrnn.checks import check_unroll, leading_axes
-from jaxrnn.types import Carry, Cell, Inputs, Params
-from jaxrnn.unroll import gated, select, zeros
+from jaxrnn.core.checks import check_unroll, leading_axes
+from jaxrnn.core.types import Carry, Cell, Inputs, Params
+from jaxrnn.unrolling.scan import gated, select, zeros
 
 
 class OnlineState(NamedTuple):
@@ -189,7 +189,8 @@ def run_online(
       TypeError: `algorithm` is no online algorithm.
       TypeError, ValueError: as `unroll`.
 
-    >>> from jaxrnn import RTRL, Elman, squared_error, unroll_loss
+    >>> from jaxrnn.online import RTRL
+    >>> from jaxrnn import Elman, squared_error, unroll_loss
     >>> algorithm = RTRL(Elman(input_size=2, hidden_size=3))
     >>> params, xs = algorithm.cell.init(jax.random.key(0)), jnp.ones((5, 2))
     >>> targets = jnp.zeros((5, 3))

@@ -17,9 +17,9 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.checks import check_is_cell
+from jaxrnn.core.checks import check_is_cell
+from jaxrnn.core.types import Carry, Cell, Inputs, Params
 from jaxrnn.online.influence import OnlineState, OnlineStep, Row, begin, initial_influence, learn, row_step
-from jaxrnn.types import Carry, Cell, Inputs, Params
 
 
 @jax.tree_util.register_static

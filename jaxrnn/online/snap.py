@@ -25,9 +25,9 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from jaxrnn.checks import check_is_cell, check_positive
+from jaxrnn.core.checks import check_is_cell, check_positive
+from jaxrnn.core.types import Carry, Cell, Inputs, Params
 from jaxrnn.online.influence import OnlineState, OnlineStep, Row, begin, initial_influence, learn, row_step
-from jaxrnn.types import Carry, Cell, Inputs, Params
 
 POINTS = 32
 """Random points at which derivatives are looked at: a relu is asleep at all of them once in 2³²."""

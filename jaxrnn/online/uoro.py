@@ -21,10 +21,10 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from jaxrnn.checks import check_is_cell
+from jaxrnn.core.checks import check_is_cell
+from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
 from jaxrnn.online.influence import OnlineState, OnlineStep, Row, begin, learn, row_step, vector_of
-from jaxrnn.types import Carry, Cell, Inputs, Key, Params
-from jaxrnn.unroll import select
+from jaxrnn.unrolling.scan import select
 
 TINY = 1e-7
 """Added to norms that may be 0."""

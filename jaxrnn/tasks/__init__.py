@@ -4,88 +4,23 @@ A task is to training what a cell is to a step: a value that holds options, with
 methods, and no base class.  `TASKS` is the one place that names them; docs/tasks.md says how to add one.
 """
 
-from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
-
-from jaxrnn.tasks.captions import CaptionDigits
-from jaxrnn.tasks.chorales import Chorales
-from jaxrnn.tasks.copy import Copy
-from jaxrnn.tasks.dates import Dates
-from jaxrnn.tasks.digits import Digits
-from jaxrnn.tasks.expressions import Expressions
-from jaxrnn.tasks.laser import Laser
-from jaxrnn.tasks.listops import ListOps
-from jaxrnn.tasks.mackey_glass import MackeyGlass
-from jaxrnn.tasks.numbers import Numbers
-from jaxrnn.tasks.reverse import Reverse
-from jaxrnn.tasks.stories import Stories
-from jaxrnn.tasks.text import Text
-from jaxrnn.tasks.vowels import Vowels
-from jaxrnn.train import Batch
-from jaxrnn.types import Carry, Key, Params
-
-
-@runtime_checkable
-class Task(Protocol):
-    """A frozen dataclass of options, hashable, each an option of `jaxrnn train` with its docstring as help.
-
-    `data` is whatever `load` gives; `facts` is a JSON dict of what must be known of the data to build the
-    model (an alphabet, a number of classes) and to know the data again (a digest); it is stored with the
-    weights.
-    """
-
-    unit: ClassVar[str]
-    """What is counted when speed is shown: "characters", "images"."""
-    score: ClassVar[str]
-    """The metric that is drawn and shown, a key of both `metrics` and `evaluate`."""
-    training: ClassVar[dict[str, Any]]
-    """What of `jaxrnn.commands.experiment.Training` has another default here: {"steps": 300}."""
-
-    def load(self) -> tuple[Any, dict]:
-        """(data, facts).  Raises InputError where the data cannot be used."""
-        ...
-
-    def describe(self, facts: dict) -> str:
-        """The data in one line."""
-        ...
-
-    def model(self, facts: dict) -> Any:
-        """A hashable value with `init(key) -> params`."""
-        ...
-
-    def carry(self, model: Any, params: Params) -> Carry:
-        """h⁽⁰⁾ of the stream; None where each batch stands alone."""
-        ...
-
-    def units(self) -> int:
-        """How many `unit`s one batch holds."""
-        ...
-
-    def batch_at(self, data: Any, seed: int, step: int) -> Batch:
-        """Batch number `step`, a function of its arguments only: numpy arrays of shapes that never change."""
-        ...
-
-    def loss(self, model: Any, params: Params, carry: Carry, batch: Batch, key: Key) -> tuple[Any, Carry]:
-        """L and the carry to hand on; traced."""
-        ...
-
-    def metrics(self, loss: float) -> dict[str, float]:
-        """What L means: shown while training."""
-        ...
-
-    def evaluate(self, model: Any, params: Params, data: Any) -> dict[str, float]:
-        """Metrics on data that `batch_at` never gives."""
-        ...
-
-
-@runtime_checkable
-class Illustrates(Protocol):
-    """A task that leaves something to look at, or to listen to, when a run ends."""
-
-    def illustrate(self, model: Any, params: Params, data: Any, folder: Path) -> dict[str, Path]:
-        """Writes files into `folder`; what each shows → the file."""
-        ...
-
+from jaxrnn.tasks.data import Corpus, InputError, builtin_text, corpus, decode, encode, stream_batch
+from jaxrnn.tasks.memory.copy import Copy
+from jaxrnn.tasks.memory.stories import Stories
+from jaxrnn.tasks.plots import learning_curve
+from jaxrnn.tasks.reservoirs.laser import Laser
+from jaxrnn.tasks.reservoirs.mackey_glass import MackeyGlass
+from jaxrnn.tasks.sequences.captions import CaptionDigits
+from jaxrnn.tasks.sequences.chorales import Chorales
+from jaxrnn.tasks.sequences.digits import Digits
+from jaxrnn.tasks.sequences.text import Text
+from jaxrnn.tasks.sequences.vowels import Vowels
+from jaxrnn.tasks.task import Illustrates, Task
+from jaxrnn.tasks.translation.dates import Dates
+from jaxrnn.tasks.translation.numbers import Numbers
+from jaxrnn.tasks.translation.reverse import Reverse
+from jaxrnn.tasks.trees.expressions import Expressions
+from jaxrnn.tasks.trees.listops import ListOps
 
 TASKS: dict[str, type[Task]] = {
     "text": Text,
@@ -103,3 +38,17 @@ TASKS: dict[str, type[Task]] = {
     "mackey-glass": MackeyGlass,
     "laser": Laser,
 }
+
+__all__ = [
+    "TASKS",
+    "Corpus",
+    "Illustrates",
+    "InputError",
+    "Task",
+    "builtin_text",
+    "corpus",
+    "decode",
+    "encode",
+    "learning_curve",
+    "stream_batch",
+]

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxrnn.testing.host import add, host, select, zeros
+from jaxrnn.core.types import Cell
+from jaxrnn.testing.host_trees import add, host, select, zeros
 from jaxrnn.testing.problem import Problem, Results, law, must_agree, quick_jit, results, run
-from jaxrnn.types import Cell
-from jaxrnn.unroll import unroll as reference
+from jaxrnn.unrolling.scan import unroll as reference
 
 _ROWS = Problem(params=None, xs=1, carry=0, mask=1, reset=1, dcarry=0, dys=1)
 """Where the batch axis of a problem lies."""

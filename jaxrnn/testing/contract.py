@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from jaxrnn.bptt import unroll_bptt
-from jaxrnn.checks import check_is_cell
+from jaxrnn.core.checks import check_is_cell
+from jaxrnn.core.types import Cell
 from jaxrnn.testing import batch, gradients, padding, programs, time
 from jaxrnn.testing.problem import Problem, law, must_agree, random_problem
-from jaxrnn.types import Cell
-from jaxrnn.unroll import unroll_python
+from jaxrnn.unrolling.backpropagation import unroll_bptt
+from jaxrnn.unrolling.scan import unroll_python
 
 
 @law

@@ -11,10 +11,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import PyTree
 
-from jaxrnn.bptt import bptt, unroll_bptt
-from jaxrnn.cells.autodiff_rules import AutodiffRules, local_rules, storable, tangent
-from jaxrnn.testing import host
-from jaxrnn.testing.host import add
+from jaxrnn.core.local_rules import AutodiffRules, rules_of, storable, tangent
+from jaxrnn.core.types import Cell
+from jaxrnn.testing import host_trees
+from jaxrnn.testing.host_trees import add
 from jaxrnn.testing.problem import (
     Problem,
     initial_carry,
@@ -25,9 +25,9 @@ from jaxrnn.testing.problem import (
     results,
     run,
 )
-from jaxrnn.types import Cell
-from jaxrnn.unroll import select, zeros
-from jaxrnn.unroll import unroll as reference
+from jaxrnn.unrolling.backpropagation import bptt, unroll_bptt
+from jaxrnn.unrolling.scan import select, zeros
+from jaxrnn.unrolling.scan import unroll as reference
 
 DIRECTIONS = (False, True)
 """Of `reverse`."""
@@ -35,7 +35,7 @@ DIRECTIONS = (False, True)
 
 @law
 def law_members_agree(cell: Cell, problem: Problem, *, unroll: Callable = unroll_bptt) -> None:
-    """A member of the unroll family gives the results and the gradients of `jaxrnn.unroll`."""
+    """A member of the unroll family gives the results and the gradients of `jaxrnn.unrolling.scan`."""
     for reverse in DIRECTIONS:
         got = run(cell, problem, unroll=unroll, reverse=reverse)
         want = run(cell, problem, unroll=reference, reverse=reverse)
@@ -45,7 +45,7 @@ def law_members_agree(cell: Cell, problem: Problem, *, unroll: Callable = unroll
 @law
 def law_hand_rules_agree_with_autodiff(cell: Cell, problem: Problem) -> None:
     """The cell's own `step_fwd`, `step_bwd` and `weight_bwd` are what `jax.vjp` of its step gives."""
-    if local_rules(cell) is not cell:
+    if rules_of(cell) is not cell:
         return
     for reverse in DIRECTIONS:
         got = run(cell, problem, unroll=unroll_bptt, reverse=reverse)
@@ -62,7 +62,7 @@ def law_defaults_are_trivial_arguments(cell: Cell, problem: Problem, *, unroll: 
     for reverse in DIRECTIONS:
         got = run(cell, problem._replace(carry=None, mask=None, reset=None), unroll=unroll, reverse=reverse)
         want = run(cell, explicit, unroll=unroll, reverse=reverse)
-        through_start = host.host(initial_carry_gradient(cell, problem.params, rows, want.dcarry))
+        through_start = host_trees.host(initial_carry_gradient(cell, problem.params, rows, want.dcarry))
         want = want._replace(dparams=add(want.dparams, through_start), dcarry=None)
         must_agree(cell, f"an argument left out = its trivial value in {_name(unroll)}, reverse={reverse}", got, want)
 
@@ -137,8 +137,8 @@ def law_bptt_is_the_gradient(cell: Cell, problem: Problem) -> None:
         got = _bptt(cell, problem, reverse=reverse)
         want = run(cell, problem, unroll=reference, reverse=reverse)
         must_agree(cell, f"bptt = jax.vjp of unroll, reverse={reverse}", got[:3], want[2:])
-        pushed = host.host(_push_gradient(cell, problem, reverse=reverse))
-        seen = host.select(problem.mask, host.host(problem.dys), host.zeros(problem.dys))
+        pushed = host_trees.host(_push_gradient(cell, problem, reverse=reverse))
+        seen = host_trees.select(problem.mask, host_trees.host(problem.dys), host_trees.zeros(problem.dys))
         leaves = [
             want + jax.tree.leaves(seen)[0] if is_output else want
             for want, is_output in zip(jax.tree.leaves(pushed), _is_output(cell, problem), strict=True)
@@ -161,7 +161,7 @@ def _is_output(cell: Cell, problem: Problem) -> list[bool]:
         carry, y = cell.step(params, carry, cell.project(params, x))
         found.extend(leaf is y for leaf in jax.tree.leaves(carry))
 
-    x = jax.tree.map(lambda x: x[0], host.host(problem.xs))
+    x = jax.tree.map(lambda x: x[0], host_trees.host(problem.xs))
     with jax.disable_jit():  # so that "y is h" can be asked of Python, of a jitted step too
         jax.eval_shape(step, problem.params, problem.carry, x)
     return [is_output and not any(found[:i]) for i, is_output in enumerate(found)]

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxrnn.core.types import Cell
 from jaxrnn.testing.gradients import DIRECTIONS
-from jaxrnn.testing.host import add, host, select, steps_like, zeros
+from jaxrnn.testing.host_trees import add, host, select, steps_like, zeros
 from jaxrnn.testing.problem import Problem, Results, initial_carry, initial_carry_gradient, law, must_agree, run
 from jaxrnn.testing.time import replace_floating
-from jaxrnn.types import Cell
-from jaxrnn.unroll import unroll as reference
+from jaxrnn.unrolling.scan import unroll as reference
 
 
 @law

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxrnn.cells.autodiff_rules import storable, tangent
-from jaxrnn.cells.noise import Noisy, takes_noise
-from jaxrnn.testing.host import host, zeros
-from jaxrnn.types import Cell
-from jaxrnn.unroll import unroll
+from jaxrnn.core.local_rules import storable, tangent
+from jaxrnn.core.noise import Noisy, takes_noise
+from jaxrnn.core.types import Cell
+from jaxrnn.testing.host_trees import host, zeros
+from jaxrnn.unrolling.scan import unroll
 
 TIME, BATCH = 6, (4,)
 """The one shape that the laws are tried at."""

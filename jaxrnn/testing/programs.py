@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from jax.interpreters import partial_eval
 
-from jaxrnn.bptt import unroll_bptt
+from jaxrnn.core.types import Cell
 from jaxrnn.testing.problem import Problem, law, random_problem, results
-from jaxrnn.types import Cell
-from jaxrnn.unroll import unroll as reference
+from jaxrnn.unrolling.backpropagation import unroll_bptt
+from jaxrnn.unrolling.scan import unroll as reference
 
 
 class Loop(NamedTuple):

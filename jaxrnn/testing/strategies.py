@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxrnn.cells.autodiff_rules import AutodiffRules
 from jaxrnn.cells.elman import Elman
 from jaxrnn.cells.gru import GRU
 from jaxrnn.cells.lstm import LSTM
-from jaxrnn.cells.stack import Stack
+from jaxrnn.cells.wrappers.stack import Stack
+from jaxrnn.core.local_rules import AutodiffRules
+from jaxrnn.core.types import Cell
 from jaxrnn.testing.problem import BATCH, TIME
-from jaxrnn.types import Cell
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy

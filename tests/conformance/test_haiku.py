@@ -12,12 +12,13 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 import pytest
-from random_cases import BATCH, HIDDEN, INPUT, TIME, assert_both_unrolls_agree, normal, random_like
 
-from jaxrnn import GRU, LSTM, Elman, LSTMCarry
+from jaxrnn import GRU, LSTM, Elman
+from jaxrnn.cells import LSTMCarry
 from jaxrnn.cells.elman import ElmanParams
 from jaxrnn.cells.gru import GRUParams
 from jaxrnn.cells.lstm import LSTMParams
+from tests.conformance.random_cases import BATCH, HIDDEN, INPUT, TIME, assert_both_unrolls_agree, normal, random_like
 
 TOLERANCE = 1e-10
 

@@ -13,7 +13,13 @@ import jax
 import jax.numpy as jnp
 import keras
 import pytest
-from random_cases import (
+
+from jaxrnn import GRU, LSTM, Elman, mask_from_lengths, unroll, unroll_bptt
+from jaxrnn.cells import LSTMCarry
+from jaxrnn.cells.elman import ElmanParams
+from jaxrnn.cells.gru import GRUParams
+from jaxrnn.cells.lstm import LSTMParams
+from tests.conformance.random_cases import (
     BATCH,
     HIDDEN,
     INPUT,
@@ -27,11 +33,6 @@ from random_cases import (
     results_and_gradients,
     with_padding,
 )
-
-from jaxrnn import GRU, LSTM, Elman, LSTMCarry, mask_from_lengths, unroll, unroll_bptt
-from jaxrnn.cells.elman import ElmanParams
-from jaxrnn.cells.gru import GRUParams
-from jaxrnn.cells.lstm import LSTMParams
 
 TOLERANCE = 1e-6
 

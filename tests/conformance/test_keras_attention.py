@@ -9,10 +9,10 @@ from functools import partial
 import jax.numpy as jnp
 import keras
 import pytest
-from random_cases import any_nan, assert_close, normal, results_and_gradients
 
 from jaxrnn import Attention, mask_from_lengths
-from jaxrnn.attention import AttentionParams, ScoreParams
+from jaxrnn.seq2seq.attention import AttentionParams, ScoreParams
+from tests.conformance.random_cases import any_nan, assert_close, normal, results_and_gradients
 
 TIME, BATCH, SOURCE, SIZE = 3, 4, 6, 5
 LENGTHS = jnp.array([6, 1, 4, 3])

@@ -14,12 +14,13 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
-from random_cases import BATCH, HIDDEN, INPUT, LENGTHS, TIME, assert_close, normal, with_padding
 
-from jaxrnn import GRU, LSTM, Elman, LSTMCarry, mask_from_lengths, unroll, unroll_bptt
+from jaxrnn import GRU, LSTM, Elman, mask_from_lengths, unroll, unroll_bptt
+from jaxrnn.cells import LSTMCarry
 from jaxrnn.cells.elman import ElmanParams
 from jaxrnn.cells.gru import GRUParams
 from jaxrnn.cells.lstm import LSTMParams
+from tests.conformance.random_cases import BATCH, HIDDEN, INPUT, LENGTHS, TIME, assert_close, normal, with_padding
 
 TOLERANCE = 5e-6
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}

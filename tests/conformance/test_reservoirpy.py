@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from reservoirpy import nodes
 
-from jaxrnn import ESN, Readout, Reservoir, add_equations, no_equations, recurrent_matrix, ridge, solve, unroll
+from jaxrnn import ESN, Readout, unroll
+from jaxrnn.reservoirs import Reservoir, add_equations, no_equations, recurrent_matrix, ridge, solve
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)

@@ -15,7 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from random_cases import (
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from jaxrnn import GRU, LSTM, Elman, bptt, mask_from_lengths, unroll, unroll_bptt
+from jaxrnn.cells import LSTMCarry
+from jaxrnn.cells.elman import ElmanParams
+from jaxrnn.cells.gru import GRUParams
+from jaxrnn.cells.lstm import LSTMParams
+from jaxrnn.cells.wrappers.stack import Stack
+from tests.conformance.random_cases import (
     BATCH,
     HIDDEN,
     INPUT,
@@ -27,13 +35,6 @@ from random_cases import (
     results_and_gradients,
     with_padding,
 )
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-
-from jaxrnn import GRU, LSTM, Elman, LSTMCarry, bptt, mask_from_lengths, unroll, unroll_bptt
-from jaxrnn.cells.elman import ElmanParams
-from jaxrnn.cells.gru import GRUParams
-from jaxrnn.cells.lstm import LSTMParams
-from jaxrnn.cells.stack import Stack
 
 TOLERANCE = 1e-10
 

@@ -8,39 +8,23 @@ import jax.numpy as jnp
 import pytest
 from jaxtyping import Array
 
-from jaxrnn import (
-    GRU,
-    LIF,
-    LRU,
-    LSTM,
-    NTM,
-    Attending,
-    Attention,
-    AutodiffRules,
-    Clockwork,
+from jaxrnn import GRU, LRU, LSTM, Attention, AutodiffRules, Dropout, Elman, LayerNorm, Leaky, MinGRU, Readout, Stack
+from jaxrnn.cells import Clockwork, Delays, FeedForward, Jordan
+from jaxrnn.cells.wrappers import (
     DeepInput,
     DeepOutput,
     DeepTransition,
-    Delays,
-    Dropout,
-    Elman,
     EveryLayer,
     ExpectedZoneout,
-    Feedback,
-    FeedForward,
-    Jordan,
-    LayerNorm,
-    Leaky,
-    LinearUnit,
-    MinGRU,
-    MinLSTM,
-    Readout,
-    Reservoir,
-    Stack,
     StateNoise,
     Zoneout,
 )
-from jaxrnn.precision import accumulator, matmul
+from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.linear import LinearUnit, MinLSTM
+from jaxrnn.memory import NTM
+from jaxrnn.patterns import Feedback
+from jaxrnn.reservoirs import LIF, Reservoir
+from jaxrnn.seq2seq import Attending
 
 INPUT, HIDDEN = 3, 5
 
@@ -127,7 +111,7 @@ LIBRARY = {
     "autodiff_rules_gru": AutodiffRules(GRU(INPUT, HIDDEN)),
     "autodiff_rules_lstm": AutodiffRules(LSTM(INPUT, HIDDEN, "previous")),
 }
-"""Cells that follow the table of `jaxrnn.precision`."""
+"""Cells that follow the table of `jaxrnn.core.precision`."""
 
 CELLS = {**LIBRARY, "own": Own(INPUT, HIDDEN)}
 

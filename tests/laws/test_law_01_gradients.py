@@ -5,20 +5,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import pytest
-from cells import CELLS, core_cell, every_cell
 from hypothesis import given, settings
 
-from jaxrnn import (
-    RTRL,
-    bptt,
-    run_online,
-    unroll,
-    unroll_bptt,
-    unroll_checkpointed,
-    unroll_newton,
-    unroll_python,
-)
-from jaxrnn.cells.autodiff_rules import tangent
+from jaxrnn import bptt, unroll, unroll_bptt, unroll_checkpointed, unroll_newton, unroll_python
+from jaxrnn.core.local_rules import tangent
+from jaxrnn.online import RTRL, run_online
 from jaxrnn.testing import (
     draws,
     law_bptt_is_the_gradient,
@@ -31,7 +22,8 @@ from jaxrnn.testing import (
     run,
 )
 from jaxrnn.testing.problem import quick_jit, results
-from jaxrnn.unroll import zeros
+from jaxrnn.unrolling.scan import zeros
+from tests.laws.cells import CELLS, core_cell, every_cell
 
 
 @every_cell

@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cells import CELLS, LIBRARY, core_cell
 from jax import lax
 
-from jaxrnn import TruncatedBPTT, unroll, unroll_truncated
+from jaxrnn import unroll, unroll_truncated
 from jaxrnn.testing import law_length_zero_is_the_identity, law_members_agree, must_agree, random_problem, run
 from jaxrnn.testing.problem import quick_jit
+from jaxrnn.unrolling import TruncatedBPTT
+from tests.laws.cells import CELLS, LIBRARY, core_cell
 
 GRU = LIBRARY["gru_reset_before"]
 FULL = partial(unroll_truncated, k1=4, k2=100)

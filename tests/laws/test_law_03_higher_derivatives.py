@@ -1,11 +1,11 @@
 """Law 3: `unroll` has forward mode, reverse mode and second derivatives, and they are finite differences."""
 
 import jax
-from cells import LIBRARY, every_cell
 from jax.test_util import check_grads
 
 from jaxrnn import unroll
 from jaxrnn.testing import law_derivatives_are_finite_differences, random_problem
+from tests.laws.cells import LIBRARY, every_cell
 
 
 @every_cell

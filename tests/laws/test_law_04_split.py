@@ -1,11 +1,11 @@
 """Law 4: a sequence may be cut anywhere; backwards is forwards on the flip."""
 
 import pytest
-from cells import LIBRARY, every_cell
 from hypothesis import given
 
 from jaxrnn import unroll_bptt
 from jaxrnn.testing import draws, law_reverse_is_forward_on_the_flip, law_split_anywhere, random_problem
+from tests.laws.cells import LIBRARY, every_cell
 
 
 @every_cell

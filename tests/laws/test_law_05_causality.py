@@ -1,10 +1,10 @@
 """Law 5: nothing looks ahead."""
 
-from cells import core_cell, every_cell
 from hypothesis import given, settings
 
 from jaxrnn import unroll_bptt
 from jaxrnn.testing import draws, law_causality, random_problem
+from tests.laws.cells import core_cell, every_cell
 
 
 @every_cell

@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from cells import LIBRARY, core_cell, every_cell
 from hypothesis import given
 
 from jaxrnn import mask_from_lengths, unroll, unroll_bptt, unroll_checkpointed, unroll_newton
 from jaxrnn.testing import draws, law_padding_is_invisible, random_problem
+from tests.laws.cells import LIBRARY, core_cell, every_cell
 
 
 @every_cell

@@ -1,9 +1,8 @@
 """Law 7: no steps, no change."""
 
-from cells import CELLS, core_cell, every_cell
-
 from jaxrnn import unroll_bptt, unroll_python
 from jaxrnn.testing import law_length_zero_is_the_identity
+from tests.laws.cells import CELLS, core_cell, every_cell
 
 
 @every_cell

@@ -1,12 +1,12 @@
 """Law 8: with padding, every row is read backwards from its own end."""
 
 import jax.numpy as jnp
-from cells import every_cell
 from hypothesis import given
 
 from jaxrnn import unroll_bptt
 from jaxrnn.testing import draws, law_reverse_starts_at_each_row_s_end, random_problem
 from jaxrnn.testing.strategies import lengths
+from tests.laws.cells import every_cell
 
 
 @every_cell

@@ -2,11 +2,11 @@
 
 import jax.numpy as jnp
 import numpy as np
-from cells import LIBRARY, every_cell
 from hypothesis import given
 
 from jaxrnn import unroll, unroll_bptt
 from jaxrnn.testing import draws, law_episodes_are_independent, random_problem
+from tests.laws.cells import LIBRARY, every_cell
 
 
 @every_cell

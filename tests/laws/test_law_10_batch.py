@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cells import LIBRARY, core_cell, every_cell
 from hypothesis import given, settings
 
 from jaxrnn import bptt, unroll, unroll_bptt, unroll_checkpointed, unroll_newton
 from jaxrnn.testing import draws, law_batch_axes_are_rows, law_rows_are_independent, random_problem
 from jaxrnn.testing.problem import results
+from tests.laws.cells import LIBRARY, core_cell, every_cell
 
 
 @every_cell

@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from cells import every_cell
 
 from jaxrnn import Elman, bptt, unroll, unroll_bptt
 from jaxrnn.testing import compilations, law_equal_cells_compile_once, random_problem
+from tests.laws.cells import every_cell
 
 every_scan = pytest.mark.parametrize("member", [unroll, unroll_bptt], ids=lambda member: member.__name__)
 

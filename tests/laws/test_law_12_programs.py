@@ -4,11 +4,11 @@ from functools import partial
 
 import jax
 import pytest
-from cells import LIBRARY, every_cell
 
 from jaxrnn import unroll, unroll_bptt
 from jaxrnn.testing import law_explicit_loop_carries_no_weights, loops, random_problem
 from jaxrnn.testing.problem import results
+from tests.laws.cells import LIBRARY, every_cell
 
 PRODUCTS = {
     # cell: products in a step forwards, and in a step of its own backward rule

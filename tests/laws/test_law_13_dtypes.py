@@ -1,16 +1,16 @@
-"""Law 13: every floating dtype, x64 on and off; what comes out is what `jaxrnn.precision` says."""
+"""Law 13: every floating dtype, x64 on and off; what comes out is what `jaxrnn.core.precision` says."""
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import pytest
-from cells import LIBRARY, every_cell
 
 from jaxrnn import unroll, unroll_bptt, unroll_python
-from jaxrnn.precision import accumulator
+from jaxrnn.core.precision import accumulator
 from jaxrnn.testing import law_dtypes, random_problem
 from jaxrnn.testing.problem import results
+from tests.laws.cells import LIBRARY, every_cell
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 

@@ -5,38 +5,23 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import pytest
-from cells import LIBRARY, every_cell
 
 from jaxrnn import (
     ESN,
     LSTM,
-    RTRL,
-    UORO,
     AutodiffRules,
     Bidirectional,
     Dropout,
     Elman,
-    Feedback,
     Leaky,
     ManyToMany,
     ManyToOne,
     MinGRU,
     Readout,
-    SnAp,
     Stack,
-    StateNoise,
     SymbolModel,
-    TruncatedBPTT,
-    Zoneout,
     bptt,
-    departure_from_normality,
-    growth,
-    jacobian_product,
-    lyapunov_spectrum,
     mask_from_lengths,
-    no_equations,
-    sample_products,
-    symmetric_power,
     unroll,
     unroll_associative,
     unroll_bptt,
@@ -44,8 +29,22 @@ from jaxrnn import (
     unroll_newton,
     unroll_python,
 )
-from jaxrnn.scores import location_windows
+from jaxrnn.cells.wrappers import StateNoise, Zoneout
+from jaxrnn.dynamics import (
+    departure_from_normality,
+    growth,
+    jacobian_product,
+    lyapunov_spectrum,
+    sample_products,
+    symmetric_power,
+)
+from jaxrnn.online import RTRL, UORO, SnAp
+from jaxrnn.patterns import Feedback
+from jaxrnn.reservoirs import no_equations
+from jaxrnn.seq2seq.scores import location_windows
 from jaxrnn.testing import law_wrong_arguments_are_named, random_problem
+from jaxrnn.unrolling import TruncatedBPTT
+from tests.laws.cells import LIBRARY, every_cell
 
 pytestmark = pytest.mark.usefixtures("without_beartype")
 

@@ -1,0 +1,228 @@
+"""Depth inside a step: an MLP in each of the three transitions: chapter, section 2.8, the second way to depth.
+
+    MLP(v) = tanh(b_K + V_K … tanh(b₁ + V₁ v))
+
+    DeepInput        h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, MLP(x⁽ᵗ⁾))                  input → hidden; parallel over time
+    DeepTransition   h⁽ᵗ⁾ = f(MLP(h⁽ᵗ⁻¹⁾), x⁽ᵗ⁾)                  hidden → hidden
+      with `skip`    h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾ + MLP(h⁽ᵗ⁻¹⁾), x⁽ᵗ⁾)
+    DeepOutput       y⁽ᵗ⁾ = MLP(y⁽ᵗ⁾)                             hidden → output
+
+Each wraps any cell f, and they nest, so a network may have any of the three.  K more layers between h⁽ᵗ⁻¹⁾
+and h⁽ᵗ⁾ make the shortest path from t − 1 to t by K nonlinearities longer, and gradients fade by as many more
+factors; `skip` is the way around them, as in a ResNet: ∂/∂h (h + MLP(h)) = I + J.
+
+V₁, b₁, … → `params.layers`, a tuple of `(w, b)`; f's parameters → `params.cell`.
+
+References: Pascanu, Gulcehre, Cho & Bengio 2014, "How to construct deep recurrent neural networks", §3.3 (whose
+shortcut has weights; the chapter's is the identity); He, Zhang, Ren & Sun 2016.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrnn.core.checks import check_features, check_is_cell, check_positive
+from jaxrnn.core.initializers import input_weights
+from jaxrnn.core.precision import matmul
+from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
+
+
+class Layer(NamedTuple):
+    """One layer of an MLP, v → tanh(b + V v)."""
+
+    w: Float[Array, "in out"]
+    """Vᵀ."""
+    b: Float[Array, " out"]
+    """b."""
+
+
+class DeepParams(NamedTuple):
+    """A cell's parameters, and those of the MLP beside it."""
+
+    cell: Params
+    """The cell's own."""
+    layers: tuple[Layer, ...]
+    """The MLP's, in the order in which they are passed."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class DeepInput:
+    """`cell` reading MLP(x).
+
+    Args:
+      cell: any cell whose input is an array.
+      sizes: of x, of every hidden layer, and of what the cell reads: `(3, 16, 8)` is one hidden layer of 16 units
+        and one of 8 from x of size 3 to a cell with `input_size=8`.
+
+    Raises:
+      TypeError: `cell` is not a cell.
+      ValueError: fewer than two sizes, or one below 1.
+
+    >>> from jaxrnn import LSTM, unroll
+    >>> cell = DeepInput(LSTM(8, 5), sizes=(3, 16, 8))
+    >>> carry, ys = unroll(cell, cell.init(jax.random.key(0)), jnp.ones((7, 2, 3)))
+    >>> ys.shape
+    (7, 2, 5)
+
+    References: Pascanu et al. 2014, §3.3.1.
+    """
+
+    cell: Cell
+    sizes: tuple[int, ...]
+
+    def __post_init__(self):
+        check_is_cell(cell=self.cell)
+        _check_sizes(self.sizes, at_least=2, meaning="x, hidden layers, and the cell's input")
+
+    def init(self, key: Key) -> DeepParams:
+        """The MLP by Glorot's uniform rule, its biases 0; the cell by its own."""
+        cell_key, key = jax.random.split(key)
+        return DeepParams(self.cell.init(cell_key), _layers(key, self.sizes))
+
+    def initial_carry(self, params: DeepParams, batch_shape: tuple[int, ...] = ()) -> Carry:
+        """The cell's own."""
+        return self.cell.initial_carry(params.cell, batch_shape)
+
+    def project(self, params: DeepParams, xs: Array) -> Inputs:
+        """The cell's projection of MLP(x⁽ᵗ⁾), for every t at once."""
+        check_features("xs", xs, input_size=self.sizes[0])
+        return self.cell.project(params.cell, mlp(params.layers, xs))
+
+    def step(self, params: DeepParams, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
+        """The cell's own."""
+        return self.cell.step(params.cell, carry, z)
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class DeepTransition:
+    """`cell` going on from MLP(h⁽ᵗ⁻¹⁾), or from h⁽ᵗ⁻¹⁾ + MLP(h⁽ᵗ⁻¹⁾).
+
+    h is the first array of the carry: all of it in an Elman network or a GRU, h but not C in an LSTM.
+
+    Args:
+      cell: any cell.
+      sizes: of the MLP's hidden layers, of which there may be none; its last layer has the size of h.
+      skip: the identity beside the MLP.
+
+    Raises:
+      TypeError: `cell` is not a cell.
+      ValueError: a size below 1.
+
+    >>> from jaxrnn import Elman, unroll
+    >>> cell = DeepTransition(Elman(3, 5), sizes=(16,), skip=True)
+    >>> carry, ys = unroll(cell, cell.init(jax.random.key(0)), jnp.ones((7, 2, 3)))
+    >>> ys.shape
+    (7, 2, 5)
+
+    References: Pascanu et al. 2014, §3.3.2.
+    """
+
+    cell: Cell
+    sizes: tuple[int, ...] = ()
+    skip: bool = False
+
+    def __post_init__(self):
+        check_is_cell(cell=self.cell)
+        _check_sizes(self.sizes, at_least=0, meaning="the hidden layers")
+
+    def init(self, key: Key) -> DeepParams:
+        """The MLP by Glorot's uniform rule, its biases 0; the cell by its own."""
+        cell_key, key = jax.random.split(key)
+        params = self.cell.init(cell_key)
+        size = jax.tree.leaves(self.cell.initial_carry(params))[0].shape[-1]
+        return DeepParams(params, _layers(key, (size, *self.sizes, size)))
+
+    def initial_carry(self, params: DeepParams, batch_shape: tuple[int, ...] = ()) -> Carry:
+        """The cell's own."""
+        return self.cell.initial_carry(params.cell, batch_shape)
+
+    def project(self, params: DeepParams, xs: Inputs) -> Inputs:
+        """The cell's own."""
+        return self.cell.project(params.cell, xs)
+
+    def step(self, params: DeepParams, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
+        """The cell's own, from the transformed h⁽ᵗ⁻¹⁾."""
+        (h, *others), structure = jax.tree.flatten(carry)
+        deep = mlp(params.layers, h).astype(h.dtype)
+        carry = jax.tree.unflatten(structure, [h + deep if self.skip else deep, *others])
+        return self.cell.step(params.cell, carry, z)
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class DeepOutput:
+    """`cell` putting out MLP(y).  The last, linear layer is `Readout`'s.
+
+    Args:
+      cell: any cell whose output is an array.
+      sizes: of y and of the MLP's layers: `(5, 16)` is one layer of 16 units above a cell with `hidden_size=5`.
+
+    Raises:
+      TypeError: `cell` is not a cell.
+      ValueError: fewer than two sizes, or one below 1.
+
+    >>> from jaxrnn import GRU, unroll
+    >>> cell = DeepOutput(GRU(3, 5), sizes=(5, 16))
+    >>> carry, ys = unroll(cell, cell.init(jax.random.key(0)), jnp.ones((7, 2, 3)))
+    >>> carry.shape, ys.shape
+    ((2, 5), (7, 2, 16))
+
+    References: Pascanu et al. 2014, §3.3.3.
+    """
+
+    cell: Cell
+    sizes: tuple[int, ...]
+
+    def __post_init__(self):
+        check_is_cell(cell=self.cell)
+        _check_sizes(self.sizes, at_least=2, meaning="y and the layers")
+
+    def init(self, key: Key) -> DeepParams:
+        """The MLP by Glorot's uniform rule, its biases 0; the cell by its own."""
+        cell_key, key = jax.random.split(key)
+        return DeepParams(self.cell.init(cell_key), _layers(key, self.sizes))
+
+    def initial_carry(self, params: DeepParams, batch_shape: tuple[int, ...] = ()) -> Carry:
+        """The cell's own."""
+        return self.cell.initial_carry(params.cell, batch_shape)
+
+    def project(self, params: DeepParams, xs: Inputs) -> Inputs:
+        """The cell's own."""
+        return self.cell.project(params.cell, xs)
+
+    def step(self, params: DeepParams, carry: Carry, z: Inputs) -> tuple[Carry, Array]:
+        """The cell's own, and MLP(y⁽ᵗ⁾)."""
+        carry, y = self.cell.step(params.cell, carry, z)
+        check_features("y", y, size=self.sizes[0])
+        return carry, mlp(params.layers, y)
+
+
+def mlp(layers: tuple[Layer, ...], v: Float[Array, "*leading in"]) -> Float[Array, "*leading out"]:
+    """tanh(b_K + V_K … tanh(b₁ + V₁ v)).
+
+    >>> mlp((Layer(jnp.ones((2, 3)), jnp.zeros(3)),), jnp.zeros((4, 2))).shape
+    (4, 3)
+    """
+    for layer in layers:
+        v = jnp.tanh(matmul(v, layer.w) + layer.b)
+    return v
+
+
+def _layers(key: Key, sizes: tuple[int, ...]) -> tuple[Layer, ...]:
+    keys = jax.random.split(key, len(sizes) - 1)
+    return tuple(
+        Layer(input_weights(k, pair), jnp.zeros(pair[1])) for k, pair in zip(keys, pairwise(sizes), strict=True)
+    )
+
+
+def _check_sizes(sizes: tuple[int, ...], *, at_least: int, meaning: str) -> None:
+    if not isinstance(sizes, tuple) or len(sizes) < at_least:
+        raise ValueError(f"`sizes` must be a tuple of {at_least} or more ({meaning}), got {sizes!r}.")
+    for size in sizes:
+        check_positive(sizes=size)

@@ -1,0 +1,104 @@
+"""Dropout on what a cell reads: chapter, section 2.8; between the layers, where the cell is one of a stack.
+
+    x̃⁽ᵗ⁾ = d⁽ᵗ⁾ ⊙ x⁽ᵗ⁾ / (1 − p),       d ~ Bernoulli(1 − p) for every unit,       h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x̃⁽ᵗ⁾)
+
+`per="sequence"`, Gal & Ghahramani's variational dropout: one d for a whole sequence, as if one network
+with fewer units were drawn and then run.  `per="step"`, Zaremba, Sutskever & Vinyals': another d⁽ᵗ⁾ at every
+t.  Neither touches the way from h⁽ᵗ⁻¹⁾ to h⁽ᵗ⁾; `Zoneout` does.  As E[x̃] = x, evaluation is the cell itself.
+
+p → `rate`; the noise comes with the input, for the reasons in `jaxrnn.core.noise`.
+
+References: Srivastava et al. 2014; Zaremba, Sutskever & Vinyals 2014, §3.2; Gal & Ghahramani 2016, §4.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn.core.checks import check_choice, check_is_cell
+from jaxrnn.core.local_rules import rules_of
+from jaxrnn.core.noise import Noisy, check_rate, keep, part_input, quiet
+from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Dropout:
+    """`cell` reading x with a part `rate` of its units at 0, and the others 1/(1 − rate) times as large.
+
+    Its parameters and its carry are the cell's own.  It takes `with_noise(key, xs)`.
+
+    Args:
+      cell: any cell whose input is an array.
+      rate: p, the probability that a unit is dropped, 0 ≤ p < 1.
+      per: "sequence", one mask for all steps, or "step", another one at each.
+
+    Raises:
+      TypeError: `cell` is not a cell.
+      ValueError: a rate outside [0, 1), or another `per`.
+
+    >>> from jaxrnn import LSTM, Stack, quiet, unroll, with_noise
+    >>> cell = Stack((LSTM(3, 8), Dropout(LSTM(8, 5), rate=0.5)))
+    >>> params, xs = cell.init(jax.random.key(0)), jnp.ones((7, 2, 3))
+    >>> carry, ys = unroll(cell, params, with_noise(jax.random.key(1), xs))     # training
+    >>> carry, ys = unroll(quiet(cell), params, xs)                             # evaluation
+
+    References: Gal & Ghahramani 2016.
+    """
+
+    cell: Cell
+    rate: float
+    per: str = "sequence"
+
+    def __post_init__(self):
+        check_is_cell(cell=self.cell)
+        check_rate(self.rate)
+        check_choice("per", self.per, ("sequence", "step"))
+
+    def quiet(self) -> Cell:
+        """The cell itself."""
+        return quiet(self.cell)
+
+    def init(self, key: Key) -> Params:
+        """The cell's own."""
+        return self.cell.init(key)
+
+    def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
+        """The cell's own."""
+        return self.cell.initial_carry(params, batch_shape)
+
+    def project(self, params: Params, xs: Noisy) -> Inputs:
+        """The cell's projection of x̃⁽ᵗ⁾, for every t at once."""
+        x = drop(part_input(self, xs, 0), self.rate, each_step=self.per == "step")
+        return self.cell.project(params, part_input(self.cell, xs._replace(x=x), 1))
+
+    def step(self, params: Params, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
+        """The cell's own: the noise is in z."""
+        return self.cell.step(params, carry, z)
+
+    def step_fwd(self, params: Params, carry: Carry, z: Inputs):
+        """The cell's own."""
+        return rules_of(self.cell).step_fwd(params, carry, z)
+
+    def step_bwd(self, params: Params, residual, dcarry: Carry, dy):
+        """The cell's own."""
+        return rules_of(self.cell).step_bwd(params, residual, dcarry, dy)
+
+    def weight_bwd(self, params: Params, residuals, locals) -> Params:
+        """The cell's own."""
+        return rules_of(self.cell).weight_bwd(params, residuals, locals)
+
+
+def drop(noisy: Noisy, rate: float, *, each_step: bool) -> jax.Array:
+    """d ⊙ x / (1 − rate).
+
+    Raises:
+      TypeError: x is not one array.
+    """
+    x = noisy.x
+    if not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"`xs.x` must be one floating array to be dropped from, got {jax.tree.map(jnp.shape, x)}.")
+    # `where`, not a product: what is dropped is gone, NaN included
+    return jnp.where(keep(noisy, rate, x.shape[-1], each_step=each_step), x / (1 - rate), 0)

@@ -1,0 +1,66 @@
+"""A stack that puts out what every layer says, not the highest alone; chapter, sections 2.8 and 6.
+
+    y⁽ᵗ⁾ = [y₁⁽ᵗ⁾; y₂⁽ᵗ⁾; …; y_L⁽ᵗ⁾]
+
+A read-out of a deep reservoir sees all layers: what is not learnt cannot be told to hand up what the read-out will
+need, and the higher layers remember longer and smoother.
+
+References: Gallicchio, Micheli & Pedrelli 2017, "Deep reservoir computing: a critical experimental analysis", §2;
+Hermans & Schrauwen 2013; Graves 2013, §2 (connections from all layers to the output).
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from jaxrnn.cells.wrappers.stack import Stack, layers
+from jaxrnn.core.types import Inputs, Key
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class EveryLayer:
+    """`stack`, and the outputs of all its layers side by side, the lowest first.
+
+    Args:
+      stack: the layers.
+
+    Raises:
+      TypeError: not a `Stack`.
+
+    >>> from jaxrnn import ESN, Readout
+    >>> from jaxrnn.reservoirs import Reservoir
+    >>> deep = EveryLayer(Stack((Reservoir(1, 20), Reservoir(20, 30))))
+    >>> esn = ESN(deep, Readout(20 + 30, 1))
+    >>> xs = jnp.sin(0.2 * jnp.arange(301.0))[:, None]
+    >>> carry, params = esn.fit(esn.init(jax.random.key(0)), xs[:-1], xs[1:], penalty=1e-6, washout=50)
+    >>> params.readout.v.shape
+    (50, 1)
+
+    References: Gallicchio, Micheli & Pedrelli 2017, §2.
+    """
+
+    stack: Stack
+
+    def __post_init__(self):
+        if not isinstance(self.stack, Stack):
+            raise TypeError(f"`stack` must be a Stack, got {self.stack!r}: write EveryLayer(Stack((a, b))).")
+
+    def init(self, key: Key) -> tuple:
+        """The stack's."""
+        return self.stack.init(key)
+
+    def initial_carry(self, params: tuple, batch_shape: tuple[int, ...] = ()) -> tuple:
+        """The stack's."""
+        return self.stack.initial_carry(params, batch_shape)
+
+    def project(self, params: tuple, xs: Inputs) -> Inputs:
+        """The stack's."""
+        return self.stack.project(params, xs)
+
+    def step(self, params: tuple, carry: tuple, z: Inputs) -> tuple[tuple, Array]:
+        """One step of every layer, from the lowest up, and all they put out."""
+        carries, ys = zip(*layers(self.stack, params, carry, z), strict=True)
+        return carries, jnp.concatenate(ys, axis=-1)

@@ -1,0 +1,160 @@
+"""Layer normalisation of the summed inputs of a recurrent cell: chapter, section 2.8.
+
+    LN(a; γ) = γ ⊙ (a − μ)/√(σ² + ε),     μ and σ² the mean and the variance over the units of one row at one t
+
+The plain network (the paper's eq. 4), with h⁽ᵗ⁾ = tanh(LN(U x⁽ᵗ⁾ + W h⁽ᵗ⁻¹⁾; γ) + b); and the gated ones (its
+supplementary material), whose two summands are normalised apart:
+
+    LSTM   (i, f, g, o) = LN(W h⁽ᵗ⁻¹⁾; γ_h) + LN(U x⁽ᵗ⁾; γ_x) + b
+           C⁽ᵗ⁾ = σ(f) ⊙ C⁽ᵗ⁻¹⁾ + σ(i) ⊙ tanh(g),         h⁽ᵗ⁾ = σ(o) ⊙ tanh(LN(C⁽ᵗ⁾; γ_c) + b_c)
+    GRU    (r, z) = LN(W h⁽ᵗ⁻¹⁾; γ_h) + LN(U x⁽ᵗ⁾; γ_x) + b
+           n = tanh(LN(Uₙ x⁽ᵗ⁾; γ_x) + b + σ(r) ⊙ (LN(Wₙ h⁽ᵗ⁻¹⁾; γ_h) + bₙ))
+           h⁽ᵗ⁾ = σ(z) ⊙ h⁽ᵗ⁻¹⁾ + (1 − σ(z)) ⊙ n
+
+The statistics of an LSTM run over its four gates together, those of a GRU over (r, z) and over n.  The paper's
+two biases of the summands are one vector, the cell's b, which is added after the normalisation; z in the GRU
+keeps the *old* h, as everywhere here.  Training and evaluation are the same: there is no running mean.
+
+γ → `params.gain_x`, `gain_h`, `gain_c`; b_c → `params.bias_c`; U, W, b → `params.cell`.
+
+References: Ba, Kiros & Hinton 2016, §3.1 and the supplementary material.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from jaxrnn.cells.elman import ACTIVATIONS, Elman
+from jaxrnn.cells.gru import GRU
+from jaxrnn.cells.lstm import LSTM, LSTMCarry
+from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.types import Carry, Key, Params
+
+
+class LayerNormParams(NamedTuple):
+    """The cell's parameters, and the gains."""
+
+    cell: Params
+    """The cell's own."""
+    gain_x: Float[Array, " gates_hidden"]
+    """γ of U x (of the sum, in the plain network)."""
+    gain_h: PyTree[Float[Array, " gates_hidden"]] = None
+    """γ of W h; None in the plain network."""
+    gain_c: PyTree[Float[Array, " hidden"]] = None
+    """γ of C, in the LSTM."""
+    bias_c: PyTree[Float[Array, " hidden"]] = None
+    """b_c, in the LSTM."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class LayerNorm:
+    """`cell` with normalised summed inputs.
+
+    Args:
+      cell: an `Elman`, an `LSTM` without peepholes, or a `GRU(..., reset="after")`.
+
+    Raises:
+      TypeError: another cell.
+      ValueError: peepholes, or a reset before the product: the paper has no equations for them.
+
+    >>> from jaxrnn import unroll
+    >>> cell = LayerNorm(LSTM(input_size=3, hidden_size=5))
+    >>> params = cell.init(jax.random.key(0))
+    >>> carry, ys = unroll(cell, params, jnp.ones((7, 2, 3)))
+    >>> ys.shape
+    (7, 2, 5)
+
+    References: Ba, Kiros & Hinton 2016.
+    """
+
+    cell: Elman | LSTM | GRU
+
+    def __post_init__(self):
+        match self.cell:
+            case Elman() | LSTM(peephole=None) | GRU(reset="after"):
+                return
+            case LSTM():
+                raise ValueError(f"`cell` must be an LSTM without peepholes, got {self.cell}.")
+            case GRU():
+                raise ValueError(f'`cell` must be a GRU with reset="after", the form of the paper, got {self.cell}.')
+        raise TypeError(
+            f"`cell` must be an Elman, an LSTM or a GRU, got {self.cell!r}. Where there is one in it, wrap that one."
+        )
+
+    def init(self, key: Key) -> LayerNormParams:
+        """The cell's own; every γ = 1 and b_c = 0."""
+        params = self.cell.init(key)
+        gain, n = jnp.ones_like(params.b), self.cell.hidden_size
+        match self.cell:
+            case Elman():
+                return LayerNormParams(params, gain)
+            case LSTM():
+                return LayerNormParams(params, gain, jnp.ones_like(gain), jnp.ones(n), jnp.zeros(n))
+        return LayerNormParams(params, gain, jnp.ones_like(gain))
+
+    def initial_carry(self, params: LayerNormParams, batch_shape: tuple[int, ...] = ()) -> Carry:
+        """The cell's own."""
+        return self.cell.initial_carry(params.cell, batch_shape)
+
+    def project(self, params: LayerNormParams, xs: Array) -> Array:
+        """LN(U x⁽ᵗ⁾; γ_x) + b for every t; U x⁽ᵗ⁾ in the plain network, whose sum is normalised in the step."""
+        without_b = params.cell._replace(b=jnp.zeros_like(params.cell.b))
+        z = self.cell.project(without_b, xs)
+        if isinstance(self.cell, Elman):
+            return z
+        return self._normalise(z, params.gain_x) + params.cell.b
+
+    def step(self, params: LayerNormParams, carry: Carry, z: Array) -> tuple[Carry, Array]:
+        """The equations above."""
+        match self.cell:
+            case Elman():
+                return _elman(self.cell, params, carry, z)
+            case LSTM():
+                return _lstm(params, carry, z + self._normalise(matmul(carry.h, params.cell.w), params.gain_h))
+        return _gru(params, carry, z, self._normalise(matmul(carry, params.cell.w), params.gain_h))
+
+    def _normalise(self, a: Array, gain: Array) -> Array:
+        """LN over the units that share their statistics."""
+        if not isinstance(self.cell, GRU):
+            return normalise(a, gain)
+        n2 = 2 * self.cell.hidden_size
+        return jnp.concatenate([normalise(a[..., :n2], gain[:n2]), normalise(a[..., n2:], gain[n2:])], axis=-1)
+
+
+def normalise(a: Float[Array, "*leading n"], gain: Float[Array, " n"]) -> Float[Array, "*leading n"]:
+    """γ ⊙ (a − μ)/√(σ² + ε), ε = 1e-5, over the last axis, at least in float32.
+
+    >>> normalise(jnp.array([1.0, 3.0]), jnp.ones(2)).round(3)
+    Array([-1.,  1.], dtype=float32)
+    """
+    a = a.astype(accumulator(a.dtype))
+    centred = a - jnp.mean(a, axis=-1, keepdims=True)
+    variance = jnp.mean(centred**2, axis=-1, keepdims=True)
+    return gain * (centred * jax.lax.rsqrt(variance + 1e-5))
+
+
+def _elman(cell: Elman, params: LayerNormParams, h: Array, z: Array) -> tuple[Array, Array]:
+    a = normalise(z + matmul(h, params.cell.w), params.gain_x) + params.cell.b
+    f, _ = ACTIVATIONS[cell.activation]
+    h = f(a)
+    return h, h
+
+
+def _lstm(params: LayerNormParams, carry: LSTMCarry, a: Array) -> tuple[LSTMCarry, Array]:
+    i, f, g, o = jnp.split(a, 4, axis=-1)
+    c = jax.nn.sigmoid(f) * carry.c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    h = jax.nn.sigmoid(o) * jnp.tanh(normalise(c, params.gain_c) + params.bias_c)
+    return LSTMCarry(h, c), h
+
+
+def _gru(params: LayerNormParams, h: Array, z: Array, a: Array) -> tuple[Array, Array]:
+    zr, zk, zn = jnp.split(z, 3, axis=-1)
+    ar, ak, an = jnp.split(a, 3, axis=-1)
+    r, keep = jax.nn.sigmoid(zr + ar), jax.nn.sigmoid(zk + ak)
+    n = jnp.tanh(zn + r * (an + params.cell.b_n))
+    h = keep * h + (1 - keep) * n
+    return h, h

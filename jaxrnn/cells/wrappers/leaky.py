@@ -1,0 +1,138 @@
+"""Leaky units, linear self-connections of a cell's units: chapter, section 3.2.3.
+
+    μ⁽ᵗ⁾ = α μ⁽ᵗ⁻¹⁾ + (1 − α) v⁽ᵗ⁾
+
+as a wrapper: μ is h, the first array of the cell's carry and its output, and v is what the cell would have made
+of it, h̃⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾):
+
+    h⁽ᵗ⁾ = α ⊙ h⁽ᵗ⁻¹⁾ + (1 − α) ⊙ h̃⁽ᵗ⁾
+
+α = 0 is the cell itself; α = 1 never moves; in between, h is a running mean over about 1/(1 − α) steps, and
+∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ = diag(α) + diag(1 − α) ∂h̃⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ is near to I where α is near to 1.  Any other array of the carry
+(an LSTM's C) goes on as the cell says.
+
+Backwards, with g⁽ᵗ⁾ = ∇_{h⁽ᵗ⁾}L: the cell gets (1 − α) ⊙ g⁽ᵗ⁾, h⁽ᵗ⁻¹⁾ gets α ⊙ g⁽ᵗ⁾ besides, and
+∇_α L = Σₜ (h⁽ᵗ⁻¹⁾ − h̃⁽ᵗ⁾) ⊙ g⁽ᵗ⁾, summed over the units that share an α.
+
+α → `params.alpha`, a parameter like any other: it is learned, and stays in [0, 1] by `jaxrnn.training.bound_alphas`,
+or it is fixed by an optax mask, `jaxrnn.training.alphas`.
+
+References: Mozer 1992; Jaeger, Lukoševičius, Popovici & Siewert 2007, §2 (whose leaking rate is 1 − α);
+Bengio, Boulanger-Lewandowski & Pascanu 2013, §3.2.
+"""
+
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrnn.core.checks import check_is_cell
+from jaxrnn.core.local_rules import rules_of
+from jaxrnn.core.precision import row_sum
+from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
+from jaxrnn.core.unit_groups import check_groups, spread
+
+
+class LeakyParams(NamedTuple):
+    """The cell's parameters, and α."""
+
+    cell: Params
+    """The cell's own."""
+    alpha: Float[Array, " groups"]
+    """α of every group: one entry for all units, one for each, or anything in between."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Leaky:
+    """`cell` with leaky units, h⁽ᵗ⁾ = α h⁽ᵗ⁻¹⁾ + (1 − α) h̃⁽ᵗ⁾.
+
+    Args:
+      cell: a cell whose output is the first array of its carry, y = h.
+      alpha: α at the start: one number, or a tuple with one for each of as many groups of units of equal size,
+        `(0.0, 0.9)` for a fast half and a slow one.  They are parameters: `params.alpha`.
+
+    Raises:
+      ValueError: an α outside [0, 1]; when it is used, groups that do not divide the number of units.
+      TypeError: when it is used, a cell whose output is not the first array of its carry.
+
+    >>> from jaxrnn import Elman, unroll
+    >>> cell = Leaky(Elman(3, 4), alpha=(0.0, 1.0))
+    >>> carry, ys = unroll(cell, cell.init(jax.random.key(0)), jnp.ones((7, 3)))
+    >>> ys[-1, 2:].tolist()  # α = 1 never moves
+    [0.0, 0.0]
+
+    References: chapter, section 3.2.3; Mozer 1992.
+    """
+
+    cell: Cell
+    alpha: float | tuple[float, ...]
+
+    def __post_init__(self):
+        check_is_cell(cell=self.cell)
+        alphas = self.alpha if isinstance(self.alpha, tuple) else (self.alpha,)
+        if not alphas or any(not isinstance(a, Real) or not 0 <= a <= 1 for a in alphas):
+            raise ValueError(
+                "`alpha` must be a number in [0, 1], 0 the cell itself and 1 a unit that never moves, or a tuple of "
+                f"them, got {self.alpha!r}."
+            )
+
+    def init(self, key: Key) -> LeakyParams:
+        """The cell's own, and α as it was given."""
+        params = self.cell.init(key)
+        alpha = jnp.array(self.alpha if isinstance(self.alpha, tuple) else (self.alpha,), float)
+        size = jax.tree.leaves(jax.eval_shape(self.cell.initial_carry, params))[0].shape[-1]
+        check_groups("alpha", len(alpha), size)
+        return LeakyParams(params, alpha)
+
+    def initial_carry(self, params: LeakyParams, batch_shape: tuple[int, ...] = ()) -> Carry:
+        """The cell's own."""
+        return self.cell.initial_carry(params.cell, batch_shape)
+
+    def project(self, params: LeakyParams, xs: Inputs) -> Inputs:
+        """The cell's own."""
+        return self.cell.project(params.cell, xs)
+
+    def step(self, params: LeakyParams, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
+        """h⁽ᵗ⁾ = α h⁽ᵗ⁻¹⁾ + (1 − α) h̃⁽ᵗ⁾, the carry's first array and the output."""
+        out, _ = self._mixed(params, carry, *self.cell.step(params.cell, carry, z))
+        return out
+
+    def step_fwd(self, params: LeakyParams, carry: Carry, z: Inputs):
+        """The step; the cell's residual, h⁽ᵗ⁻¹⁾ and h̃⁽ᵗ⁾."""
+        out, residual = rules_of(self.cell).step_fwd(params.cell, carry, z)
+        out, pair = self._mixed(params, carry, *out)
+        return out, (residual, pair)
+
+    def step_bwd(self, params: LeakyParams, residual, dcarry: Carry, dy: Array):
+        """g⁽ᵗ⁾: a share of 1 − α to the cell's own rule, a share of α to h⁽ᵗ⁻¹⁾."""
+        inner, (old, new) = residual
+        (dh, *others), structure = jax.tree.flatten(dcarry)
+        g = dh + dy
+        alpha = spread(params.alpha, g.shape[-1])
+        dcarry = structure.unflatten([jnp.zeros_like(dh), *others])
+        dcarry, dz, local = rules_of(self.cell).step_bwd(params.cell, inner, dcarry, (1 - alpha) * g)
+        (dh, *others), structure = jax.tree.flatten(dcarry)
+        return structure.unflatten([dh + alpha * g, *others]), dz, (local, (old - new) * g)
+
+    def weight_bwd(self, params: LeakyParams, residuals, locals) -> LeakyParams:
+        """The cell's own, and ∇_α = Σₜ (h⁽ᵗ⁻¹⁾ − h̃⁽ᵗ⁾) ⊙ g⁽ᵗ⁾ over the units of each group."""
+        (inner, _), (local, dalphas) = residuals, locals
+        n = params.alpha.shape[0]
+        groups = dalphas.reshape(*dalphas.shape[:-1], n, dalphas.shape[-1] // n).sum(-1)
+        return LeakyParams(rules_of(self.cell).weight_bwd(params.cell, inner, local), row_sum(groups, params.alpha))
+
+    def _mixed(self, params: LeakyParams, carry: Carry, after: Carry, y: Any):
+        """The step's results with h leaky, and (h⁽ᵗ⁻¹⁾, h̃⁽ᵗ⁾)."""
+        old, (new, *others) = jax.tree.leaves(carry)[0], jax.tree.leaves(after)
+        if new is not y:
+            raise TypeError(
+                f"`cell` must put out the first array of its carry, y = h, to be leaky; {self.cell} does not. "
+                "Where there is a cell in it that does, wrap that one."
+            )
+        alpha = spread(params.alpha, new.shape[-1])
+        h = alpha * old + (1 - alpha) * new
+        return (jax.tree.structure(after).unflatten([h, *others]), h), (old, new)

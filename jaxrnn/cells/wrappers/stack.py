@@ -1,0 +1,124 @@
+"""Cells on top of one another, as one cell: chapter, section 2.8, the first way to depth.
+
+    h₁⁽ᵗ⁾ = f₁(h₁⁽ᵗ⁻¹⁾, x⁽ᵗ⁾),   h₂⁽ᵗ⁾ = f₂(h₂⁽ᵗ⁻¹⁾, y₁⁽ᵗ⁾),   …,   y⁽ᵗ⁾ = y_L⁽ᵗ⁾
+
+The carry is the tuple of the layers' carries, lowest first.  The lowest layer's projection runs for all t
+at once; the others' inputs are not known before the layer below has made its step.
+
+The second layer's state is the chapter's z⁽ᵗ⁾.
+
+References: Schmidhuber 1992; El Hihi & Bengio 1996; Graves, Mohamed & Hinton 2013, §3.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn.core.checks import check_is_cell
+from jaxrnn.core.local_rules import rules_of, tangent
+from jaxrnn.core.noise import Noisy, check_noisy, part_input, takes_noise
+from jaxrnn.core.types import Cell, Inputs, Key
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Stack:
+    """Layer l reads the output of layer l − 1.
+
+    Args:
+      cells: a tuple of the layers, lowest first.  Each must take what the one below it puts out.
+
+    Raises:
+      ValueError: no layer.
+      TypeError: a layer that is not a cell.
+
+    >>> from jaxrnn import GRU, LSTM
+    >>> cell = Stack((LSTM(3, 8), GRU(8, 5)))
+    >>> params = cell.init(jax.random.key(0))
+    >>> carry, y = cell.step(params, cell.initial_carry(params), cell.project(params, jnp.ones(3)))
+    >>> y.shape
+    (5,)
+    """
+
+    cells: tuple[Cell, ...]
+
+    def __post_init__(self):
+        if not isinstance(self.cells, tuple):
+            raise TypeError(f"`cells` must be a tuple of cells, got {self.cells!r}: write Stack((a, b)).")
+        check_is_cell(**{f"cells[{i}]": cell for i, cell in enumerate(self.cells)})
+        if not self.cells:
+            raise ValueError("`cells` must hold at least one cell, got none.")
+
+    def init(self, key: Key) -> tuple:
+        """A tuple of the layers' parameters, lowest first."""
+        keys = jax.random.split(key, len(self.cells))
+        return tuple(cell.init(k) for cell, k in zip(self.cells, keys, strict=True))
+
+    def initial_carry(self, params: tuple, batch_shape: tuple[int, ...] = ()) -> tuple:
+        """A tuple of the layers' initial carries, lowest first."""
+        return tuple(cell.initial_carry(p, batch_shape) for cell, p in zip(self.cells, params, strict=True))
+
+    def project(self, params: tuple, xs: Inputs) -> Inputs:
+        """The lowest layer's projection; where a layer draws noise, what the layers above it draw from as well."""
+        z = self.cells[0].project(params[0], part_input(self.cells[0], xs, 0))
+        return (z, check_noisy(self, xs)._replace(x=None)) if takes_noise(self) else z
+
+    def step(self, params: tuple, carry: tuple, z: Inputs) -> tuple[tuple, Any]:
+        """One step of every layer, from the lowest up."""
+        carries, ys = zip(*layers(self, params, carry, z), strict=True)
+        return carries, ys[-1]
+
+    def step_fwd(self, params: tuple, carry: tuple, z: Inputs):
+        """The step, and of each layer the residual and the input that it projected."""
+        z, noise = z if takes_noise(self) else (z, None)
+        carries, residuals, y = [], [], None
+        for layer, (cell, p, c) in enumerate(zip(self.cells, params, carry, strict=True)):
+            below = None if layer == 0 else _read(cell, y, noise, layer)
+            z = z if layer == 0 else cell.project(p, below)
+            (c, y), residual = rules_of(cell).step_fwd(p, c, z)
+            carries.append(c)
+            residuals.append((residual, below))
+        return (tuple(carries), y), (tuple(residuals), noise)
+
+    def step_bwd(self, params: tuple, residual: tuple, dcarry: tuple, dy):
+        """2.2.2, from the highest layer down: ∇y of a layer is what the layer above sends to its input."""
+        residuals, noise = residual
+        dcarries, locals_, dz = [], [], None
+        for cell, p, (res, below), dc in reversed(list(zip(self.cells, params, residuals, dcarry, strict=True))):
+            dc, dz, local = rules_of(cell).step_bwd(p, res, dc, dy)
+            dcarries.append(dc)
+            locals_.append((local, dz))
+            if below is not None:
+                z, project_vjp = jax.vjp(lambda x, cell=cell, p=p: cell.project(p, x), below)
+                (dy,) = project_vjp(tangent(z, dz))
+                dy = dy.x if isinstance(dy, Noisy) else dy
+        dz = dz if noise is None else (dz, jax.tree.map(jnp.zeros_like, noise))
+        return tuple(reversed(dcarries)), dz, tuple(reversed(locals_))
+
+    def weight_bwd(self, params: tuple, residuals: tuple, locals: tuple) -> tuple:
+        """2.2.3 for each layer, with the projections of all but the lowest, which `step` runs."""
+        dparams = []
+        for cell, p, (res, below), (local, dz) in zip(self.cells, params, residuals[0], locals, strict=True):
+            dp = rules_of(cell).weight_bwd(p, res, local)
+            if below is not None:
+                z, project_vjp = jax.vjp(lambda p, cell=cell, below=below: cell.project(p, below), p)
+                dp = jax.tree.map(jnp.add, dp, project_vjp(tangent(z, dz))[0])
+            dparams.append(dp)
+        return tuple(dparams)
+
+
+def layers(stack: Stack, params: tuple, carry: tuple, z: Inputs) -> Iterator[tuple[Any, Any]]:
+    """(carry, y) of one step of each layer, from the lowest up."""
+    z, noise = z if takes_noise(stack) else (z, None)
+    y = None
+    for layer, (cell, p, c) in enumerate(zip(stack.cells, params, carry, strict=True)):
+        c, y = cell.step(p, c, z if layer == 0 else cell.project(p, _read(cell, y, noise, layer)))
+        yield c, y
+
+
+def _read(cell: Cell, y: Any, noise: Noisy | None, layer: int) -> Inputs:
+    """What a layer reads of the one below."""
+    return part_input(cell, y if noise is None else noise._replace(x=y), layer)

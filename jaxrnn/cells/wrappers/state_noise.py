@@ -1,0 +1,99 @@
+"""Noise inside the non-linearity: a⁽ᵗ⁾ + v⁽ᵗ⁾.  Chapter, section 6; Jaeger's training by noise.
+
+    h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, z⁽ᵗ⁾ + v⁽ᵗ⁾),      v ~ Uniform[−σ, σ] for every unit and step,      z⁽ᵗ⁾ what the cell projects
+
+A read-out that is fitted to noisy states must not rely on directions in which the reservoir hardly moves; one
+that feeds its own output back is kept stable by that.  Evaluation is the cell itself.
+
+σ → `scale`; the noise comes with the input, for the reasons in `jaxrnn.core.noise`.
+
+References: Jaeger 2001, "The echo state approach" (GMD report 148), §§ 2 and 6; Bishop 1995, "Training with noise
+is equivalent to Tikhonov regularization".
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn.core.checks import check_is_cell
+from jaxrnn.core.local_rules import rules_of
+from jaxrnn.core.noise import Noisy, part_input, quiet, uniform
+from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class StateNoise:
+    """`cell` with uniform noise of size `scale` added to what it projects.
+
+    Its parameters and its carry are the cell's own.  It takes `with_noise(key, xs)`.
+
+    Args:
+      cell: any cell that projects to one floating array: `Elman`, `LSTM`, `GRU`, `Reservoir`.
+      scale: σ.
+
+    Raises:
+      TypeError: `cell` is not a cell.
+      ValueError: a negative scale.
+
+    >>> from jaxrnn import Elman, unroll, with_noise
+    >>> cell = StateNoise(Elman(3, 5), scale=1e-5)
+    >>> params, xs = cell.init(jax.random.key(0)), jnp.ones((7, 2, 3))
+    >>> carry, ys = unroll(cell, params, with_noise(jax.random.key(1), xs))
+    >>> clean = unroll(quiet(cell), params, xs)[1]
+    >>> 1e-6 < abs(ys - clean).max() < 1e-4
+    Array(True, dtype=bool)
+
+    References: Jaeger 2001, §6.
+    """
+
+    cell: Cell
+    scale: float
+
+    def __post_init__(self):
+        check_is_cell(cell=self.cell)
+        if not self.scale >= 0:
+            raise ValueError(f"`scale` must be at least 0, got {self.scale!r}.")
+
+    def quiet(self) -> Cell:
+        """The cell itself."""
+        return quiet(self.cell)
+
+    def init(self, key: Key) -> Params:
+        """The cell's own."""
+        return self.cell.init(key)
+
+    def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
+        """The cell's own."""
+        return self.cell.initial_carry(params, batch_shape)
+
+    def project(self, params: Params, xs: Noisy) -> Inputs:
+        """z⁽ᵗ⁾ + v⁽ᵗ⁾ for every t.
+
+        Raises:
+          TypeError: `xs` without noise; a cell that does not project to one floating array.
+        """
+        noisy = part_input(self, xs, 0)
+        z = self.cell.project(params, part_input(self.cell, xs, 1))
+        if not isinstance(z, jax.Array) or not jnp.issubdtype(z.dtype, jnp.floating):
+            shapes = jax.tree.map(jnp.shape, z)
+            raise TypeError(f"`cell` must project to one floating array, {self.cell} gives {shapes}.")
+        return z + jnp.asarray(self.scale, z.dtype) * uniform(noisy, z.shape[-1]).astype(z.dtype)
+
+    def step(self, params: Params, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
+        """The cell's own: the noise is in z."""
+        return self.cell.step(params, carry, z)
+
+    def step_fwd(self, params: Params, carry: Carry, z: Inputs):
+        """The cell's own."""
+        return rules_of(self.cell).step_fwd(params, carry, z)
+
+    def step_bwd(self, params: Params, residual, dcarry: Carry, dy: Any):
+        """The cell's own."""
+        return rules_of(self.cell).step_bwd(params, residual, dcarry, dy)
+
+    def weight_bwd(self, params: Params, residuals, locals) -> Params:
+        """The cell's own."""
+        return rules_of(self.cell).weight_bwd(params, residuals, locals)

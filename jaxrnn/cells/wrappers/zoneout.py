@@ -1,0 +1,147 @@
+"""Zoneout: units that stay as they were, at random: chapter, section 2.8.
+
+    h⁽ᵗ⁾ = d⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾ + (1 − d⁽ᵗ⁾) ⊙ h̃⁽ᵗ⁾,       h̃⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾),       d ~ Bernoulli(p) for every unit and t
+
+Dropout on h would put a 0 where a unit had a memory; here it keeps the old value, and gradients flow past
+the step unchanged.  For evaluation d is replaced by its expectation:
+
+    h⁽ᵗ⁾ = p h⁽ᵗ⁻¹⁾ + (1 − p) h̃⁽ᵗ⁾
+
+p → `rate`, one for all of the carry or one for each of its arrays (an LSTM's h and C; the paper's best are
+0.05 and 0.5).  Where the output is an array of the carry, y = h, the output is the new h, too.
+
+References: Krueger et al. 2017, "Zoneout: regularizing RNNs by randomly preserving hidden activations", §3.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from jaxrnn.core.checks import check_is_cell
+from jaxrnn.core.noise import Noisy, check_rate, keep, part_input, quiet
+from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Zoneout:
+    """`cell` with a part `rate` of its units held, others at every step.
+
+    Its parameters and its carry are the cell's own.  It takes `with_noise(key, xs)`.
+
+    Args:
+      cell: a cell whose carry is made of floating arrays `[*batch, features]`, one of which is its output.
+      rate: p, the probability that a unit is held, 0 ≤ p < 1; or a tuple, one for each array of the carry.
+
+    Raises:
+      TypeError: `cell` is not a cell.
+      ValueError: a rate outside [0, 1).
+
+    >>> from jaxrnn import LSTM, unroll, with_noise
+    >>> cell = Zoneout(LSTM(3, 5), rate=(0.05, 0.5))
+    >>> params, xs = cell.init(jax.random.key(0)), jnp.ones((7, 2, 3))
+    >>> carry, ys = unroll(cell, params, with_noise(jax.random.key(1), xs))
+    >>> bool(jnp.allclose(ys[-1], carry.h))
+    True
+
+    References: Krueger et al. 2017.
+    """
+
+    cell: Cell
+    rate: float | tuple[float, ...]
+
+    def __post_init__(self):
+        check_is_cell(cell=self.cell)
+        for rate in self.rate if isinstance(self.rate, tuple) else (self.rate,):
+            check_rate(rate)
+
+    def quiet(self) -> "ExpectedZoneout":
+        """The expectation over d."""
+        return ExpectedZoneout(quiet(self.cell), self.rate)
+
+    def init(self, key: Key) -> Params:
+        """The cell's own."""
+        return self.cell.init(key)
+
+    def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
+        """The cell's own."""
+        return self.cell.initial_carry(params, batch_shape)
+
+    def project(self, params: Params, xs: Noisy) -> tuple[Inputs, list[Array]]:
+        """The cell's projection, and d for every t and every array of the carry."""
+        leaves = jax.tree.leaves(jax.eval_shape(self.cell.initial_carry, params))
+        held = [
+            ~keep(part_input(self, xs, i), rate, leaf.shape[-1], each_step=True)
+            for i, (leaf, rate) in enumerate(zip(leaves, _rates(self.rate, len(leaves)), strict=True))
+        ]
+        return self.cell.project(params, part_input(self.cell, xs, len(leaves))), held
+
+    def step(self, params: Params, carry: Carry, z: tuple[Inputs, list[Array]]) -> tuple[Carry, Any]:
+        """h̃⁽ᵗ⁾ where d⁽ᵗ⁾ = 0, h⁽ᵗ⁻¹⁾ where d⁽ᵗ⁾ = 1."""
+        z, held = z
+        return _mixed(self.cell, params, carry, z, lambda i, old, new: jnp.where(held[i], old, new))
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class ExpectedZoneout:
+    """`cell` as a zoned-out one is evaluated, h⁽ᵗ⁾ = p h⁽ᵗ⁻¹⁾ + (1 − p) h̃⁽ᵗ⁾; `quiet(Zoneout(cell, rate))`.
+
+    Args, errors: those of `Zoneout`.  It takes plain xs.
+
+    >>> from jaxrnn import LSTM, quiet
+    >>> quiet(Zoneout(LSTM(3, 5), rate=0.5)).rate
+    0.5
+
+    References: Krueger et al. 2017, §3.
+    """
+
+    cell: Cell
+    rate: float | tuple[float, ...]
+
+    def __post_init__(self):
+        Zoneout(self.cell, self.rate)
+
+    def init(self, key: Key) -> Params:
+        """The cell's own."""
+        return self.cell.init(key)
+
+    def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
+        """The cell's own."""
+        return self.cell.initial_carry(params, batch_shape)
+
+    def project(self, params: Params, xs: Inputs) -> Inputs:
+        """The cell's own."""
+        return self.cell.project(params, xs)
+
+    def step(self, params: Params, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
+        """The expectation over d⁽ᵗ⁾."""
+        rates = _rates(self.rate, len(jax.tree.leaves(carry)))
+        return _mixed(self.cell, params, carry, z, lambda i, old, new: rates[i] * old + (1 - rates[i]) * new)
+
+
+def _rates(rate: float | tuple[float, ...], count: int) -> tuple[float, ...]:
+    """One rate for each array of the carry."""
+    if not isinstance(rate, tuple):
+        return (rate,) * count
+    if len(rate) != count:
+        raise ValueError(f"`rate` must have one entry for each of the {count} arrays of the carry, got {rate}.")
+    return rate
+
+
+def _mixed(cell: Cell, params: Params, carry: Carry, z: Inputs, mix: Callable) -> tuple[Carry, Any]:
+    """One step of `cell`, its new carry mixed with the old one, array by array, and y with it."""
+    after, y = cell.step(params, carry, z)
+    (old, structure), new = jax.tree.flatten(carry), jax.tree.leaves(after)
+    output = [i for i, leaf in enumerate(new) if leaf is y]
+    if not output:
+        raise TypeError(
+            f"`cell` must put out one array of its carry, y = h, to be zoned out; {cell} does not. "
+            "Where there is a cell in it that does, wrap that one."
+        )
+    mixed = [mix(i, a, b) for i, (a, b) in enumerate(zip(old, new, strict=True))]
+    return jax.tree.unflatten(structure, mixed), mixed[output[0]]

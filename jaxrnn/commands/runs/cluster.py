@@ -1,0 +1,119 @@
+"""Several processes that learn together: the same command on each host, with a number of its own.
+
+    host-a$ jaxrnn train --coordinator host-a:7077 --processes 2 --process 0
+    host-b$ jaxrnn train --coordinator host-a:7077 --processes 2 --process 1
+
+Every process makes the same batches and holds the same weights; the rows of a batch are spread over the devices of all
+(`jaxrnn.training.data_parallel`).  Process 0 speaks and writes; what the others write goes into a folder that is thrown away.
+
+A process that is lost takes the others with it, in less than a minute: JAX says so and ends them.  The last checkpoint
+is whole, and the run goes on from there with any number of devices.
+"""
+
+import contextlib
+import dataclasses
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxrnn.tasks.data import InputError
+from jaxrnn.training.data_parallel import usable_devices
+
+HEARTBEAT = 20
+"""Seconds after which a silent process counts as lost."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """Where several processes learn together; the same command for each, but for --process."""
+
+    coordinator: str | None = None
+    """HOST:PORT, a free port of the host where process 0 runs."""
+    processes: int = 1
+    """How many there are."""
+    process: int = 0
+    """Which of them this is, from 0."""
+
+    def __post_init__(self):
+        if not 1 <= self.processes < 2**16:
+            raise InputError(f"--processes must be an integer of at least 1, got {self.processes}.")
+        if not 0 <= self.process < self.processes:
+            raise InputError(f"--process must lie in 0 … {self.processes - 1}, got {self.process}.")
+        if (self.coordinator is None) != (self.processes == 1):
+            raise InputError("--coordinator HOST:PORT and --processes N go together, N above 1.")
+        if self.coordinator is not None and not re.fullmatch(r"\S+:\d{1,5}", self.coordinator):
+            raise InputError(f"--coordinator must be HOST:PORT, got {self.coordinator}.")
+
+
+@contextlib.contextmanager
+def joined(cluster: Cluster) -> Iterator[Path | None]:
+    """Inside, this process is one of the cluster; None, or the folder into which it writes if it is not the first.
+
+    Raises:
+      InputError: the others do not come.
+    """
+    if cluster.processes == 1:
+        yield None
+        return
+    print(f"process {cluster.process} of {cluster.processes}: waiting for the others", file=sys.stderr, flush=True)
+    try:
+        jax.distributed.initialize(
+            cluster.coordinator,
+            cluster.processes,
+            cluster.process,
+            initialization_timeout=120,
+            heartbeat_timeout_seconds=HEARTBEAT,
+            shutdown_timeout_seconds=HEARTBEAT,
+        )
+    except RuntimeError as error:
+        raise InputError(f"--coordinator {cluster.coordinator}: the processes did not meet: {error}") from None
+    with _ended_together(), tempfile.TemporaryDirectory() as elsewhere, open(os.devnull, "w") as nowhere:
+        if cluster.process == 0:
+            yield None
+        else:
+            with contextlib.redirect_stdout(nowhere):
+                yield Path(elsewhere) / "run"
+    jax.distributed.shutdown()
+
+
+@contextlib.contextmanager
+def _ended_together() -> Iterator[None]:
+    """Where a process is missed in the middle of an update, this one says so and ends, and waits for nobody."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        reason = str(error).splitlines()[0]
+        print(f"jaxrnn: the processes lost one another ({reason}); to go on:", file=sys.stderr)
+        print("  jaxrnn train --resume --run RUN, with any number of processes", file=sys.stderr, flush=True)
+        os._exit(1)
+
+
+def shares(task: Any) -> tuple[int, list[jax.Device]]:
+    """The rows of a task's batch, and the devices over which they are spread.
+
+    Raises:
+      InputError: several processes, whose devices cannot all have as many rows.
+    """
+    rows = int(dataclasses.asdict(task).get("batch", 1))
+    try:
+        return rows, usable_devices(rows)
+    except ValueError:
+        count = len(jax.devices())
+        raise InputError(f"--batch must be a multiple of the {count} devices of all processes, got {rows}.") from None
+
+
+def agreed(wishes: list[int]) -> list[int]:
+    """The signal that this process or any other was sent, if one was: all stop after the same update."""
+    if jax.process_count() == 1:
+        return wishes[:1]
+    from jax.experimental import multihost_utils
+
+    signum = int(np.max(multihost_utils.process_allgather(np.array(wishes[0] if wishes else 0))))
+    return [signum] if signum else []

@@ -1,0 +1,110 @@
+"""Where a run lives: runs/text, runs/text-2, … in the folder where the command is given.
+
+    checkpoints/         the state of the run; it can be resumed from there
+    metrics.jsonl        one line a measurement
+    curve.png            the learning curve
+    sample.txt           what the model writes at the end
+    weights.safetensors  the weights alone, for other programs
+
+A new run never writes into the folder of another one.
+"""
+
+import json
+import math
+import os
+from pathlib import Path
+
+from jaxrnn.training.saving import checkpoint
+from jaxrnn.tasks.data import InputError
+
+ROOT = Path("runs")
+
+
+def create(run: str | None, name: str) -> Path:
+    """A new folder: the one that was asked for, or the first of runs/name, runs/name-2, … that is free.
+
+    Raises:
+      InputError: the folder that was asked for is in use.
+    """
+    if run is not None:
+        path = Path(run)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(f"{path}: exists already; --resume goes on with it, another --run begins a new one.")
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+    number = 1
+    while True:
+        path = ROOT / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            if not ROOT.is_dir():
+                raise InputError(f"{ROOT}: is not a folder; give --run FOLDER.") from None
+            number += 1
+
+
+def find(run: str | None) -> Path:
+    """The folder of a run that has a checkpoint: the one that was asked for, or the newest in runs/.
+
+    Raises:
+      InputError: there is none.
+    """
+    if run is not None:
+        path = Path(run)
+        if not path.is_dir():
+            raise InputError(f"{path}: there is no such run; `jaxrnn train --run {path}` begins it.")
+        if _saved(path) is None:
+            raise InputError(f"{path}: holds no complete checkpoint.")
+        return path
+    saved = [path for path in ROOT.iterdir() if _saved(path) is not None] if ROOT.is_dir() else []
+    if not saved:
+        raise InputError("runs/: there is no run with a checkpoint here; `jaxrnn train` begins one, --run names one.")
+    return max(saved, key=lambda path: os.stat(path / "checkpoints").st_mtime)
+
+
+def checkpoints(path: Path) -> Path:
+    """Where the run's checkpoints are."""
+    return path / "checkpoints"
+
+
+def append_metrics(path: Path, record: dict) -> None:
+    """One more line of metrics.jsonl; JSON has no NaN, so a number that is not finite becomes null.
+
+    Raises:
+      InputError: it cannot be written; the checkpoints are as they were.
+    """
+    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+    try:
+        with open(path / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(finite) + "\n")
+    except OSError as error:
+        raise InputError(
+            f"{path / 'metrics.jsonl'}: {error.strerror}; once that is mended: jaxrnn train --resume --run {path}"
+        ) from None
+
+
+def read_metrics(path: Path) -> list[dict]:
+    """The lines of metrics.jsonl; a line that a crash cut short is left out."""
+    records = []
+    file = path / "metrics.jsonl"
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        records.append(record)
+    return records
+
+
+def rewind_metrics(path: Path, step: int) -> None:
+    """Drop what was written after `step`: a run that was killed is resumed from its last checkpoint."""
+    kept = "".join(json.dumps(record) + "\n" for record in read_metrics(path) if record["step"] <= step)
+    draft = path / "metrics.jsonl.draft"
+    draft.write_text(kept, encoding="utf-8")
+    os.replace(draft, path / "metrics.jsonl")
+
+
+def _saved(path: Path) -> int | None:
+    folder = checkpoints(path)
+    return checkpoint.latest_step(folder) if folder.is_dir() else None

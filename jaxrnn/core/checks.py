@@ -1,0 +1,188 @@
+"""What is checked at the public boundary, and what the errors say.
+
+Every message names the argument, what was expected, what came, and, where it is not plain, the remedy.
+Only static facts (shapes, dtypes, tree structure) are looked at, so the checks run under `jit`, `vmap`
+and `grad` and leave nothing in the compiled program.
+"""
+
+import functools
+import numbers
+import reprlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from jaxrnn.core.types import Carry, Cell, Inputs, Params
+
+
+def check_positive(**sizes: int) -> None:
+    """Raises ValueError unless each is an integer of at least 1."""
+    for name, size in sizes.items():
+        if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < 1:
+            raise ValueError(f"`{name}` must be an integer of at least 1, got {size!r}.")
+
+
+def check_choice(name: str, value, choices: tuple) -> None:
+    """Raises ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+
+
+def check_features(name: str, xs: Array, **size: int) -> None:
+    """Raises unless `xs` is floating and its last axis has the size, given as `input_size=3`."""
+    ((what, expected),) = size.items()
+    if not jnp.issubdtype(jnp.result_type(xs), jnp.floating):
+        raise TypeError(
+            f"`{name}` must have a floating dtype, got {jnp.result_type(xs)}. "
+            "Turn token ids into vectors first: jax.nn.one_hot(ids, n), or rows of an embedding."
+        )
+    if jnp.ndim(xs) < 1 or jnp.shape(xs)[-1] != expected:
+        raise ValueError(f"`{name}` must have trailing size {what}={expected}, got shape {jnp.shape(xs)}.")
+
+
+def check_shape(name: str, array: Array, shape: tuple[int, ...], meaning: str) -> None:
+    """Raises ValueError unless `array` has exactly `shape`; nothing is broadcast in silence."""
+    if jnp.shape(array) != tuple(shape):
+        raise ValueError(f"`{name}` must have shape {tuple(shape)} ({meaning}), got {jnp.shape(array)}.")
+
+
+def check_is_cell(**cells: Any) -> None:
+    """Raises TypeError unless each is a cell: a value, so not a class of cells."""
+    for name, cell in cells.items():
+        if not isinstance(cell, Cell) or isinstance(cell, type):
+            raise TypeError(f"`{name}` must be a cell, with init, initial_carry, project and step, got {cell!r}.")
+
+
+def check_params(params: Params, model: Any) -> None:
+    """Raises ValueError unless `params` have the structure and the shapes that `model.init` gives."""
+    check_tree("params", params, _expected_params(model), f"{model}.init(key)")
+
+
+@functools.lru_cache(maxsize=256)
+def _expected_params(model: Any) -> Params:
+    return jax.eval_shape(model.init, jax.eval_shape(lambda: jax.random.key(0)))
+
+
+def check_tree(name: str, tree: PyTree, expected: PyTree, source: str) -> None:
+    """Raises ValueError unless `tree` has the structure and the leaf shapes of `expected`."""
+    if jax.tree.structure(tree) != jax.tree.structure(expected):
+        raise ValueError(
+            f"`{name}` must have the structure that {source} returns, "
+            f"{jax.tree.structure(expected)}, got {jax.tree.structure(tree)}."
+        )
+    wanted = jax.tree_util.tree_leaves_with_path(expected)
+    for (path, want), leaf in zip(wanted, jax.tree.leaves(tree), strict=True):
+        if jnp.shape(leaf) != want.shape:
+            raise ValueError(
+                f"`{name}{jax.tree_util.keystr(path)}` must have shape {want.shape}, "
+                f"as {source} returns it, got {jnp.shape(leaf)}."
+            )
+
+
+def check_square(name: str, matrices: Array) -> None:
+    """Raises ValueError unless it is a square matrix, or several, `[*batch, n, n]`, of at least one unit."""
+    shape = jnp.shape(matrices)
+    if len(shape) < 2 or shape[-1] != shape[-2] or not shape[-1]:
+        raise ValueError(f"`{name}` must be square, `[*batch, n, n]`, got shape {shape}.")
+
+
+def check_rows(name: str, array: Array, axes: str, of: str, like: Array, like_axes: str) -> None:
+    """Raises ValueError unless both end in these axes, the last of one size, and the rows before them broadcast."""
+    got, other = jnp.shape(array), jnp.shape(like)
+    n, m = (1 + letters.count(",") for letters in (axes, like_axes))
+    rows = zip(reversed(got[:-n]), reversed(other[:-m]), strict=False)
+    if len(got) < n or len(other) < m or got[-1] != other[-1] or any(a != b and 1 not in (a, b) for a, b in rows):
+        raise ValueError(
+            f"`{name}` must have shape [*rows, {axes}], with the rows and the last size of `{of}`, "
+            f"[*rows, {like_axes}] = {other}, got {got}."
+        )
+
+
+def as_array(name: str, array, what: str) -> Array:
+    """The array; TypeError of what JAX has no array of, such as text."""
+    try:
+        return jnp.asarray(array)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`{name}` must be an array of {what}, got {reprlib.repr(array)}.") from error
+
+
+def check_steps(name: str, array, leading: tuple[int, ...], of: str = "xs") -> Array | None:
+    """A `mask` or `reset` as a boolean array `[time, *batch]`, the leading axes `of` an argument, or None."""
+    if array is None:
+        return None
+    array = as_array(name, array, "booleans, as a comparison gives it")
+    if array.dtype != bool:
+        raise TypeError(f"`{name}` must be boolean, got {array.dtype}. Write `{name} != 0` if that is meant.")
+    check_shape(name, array, leading, f"[time, *batch], the leading axes of `{of}`")
+    return array
+
+
+def known_values(array) -> np.ndarray | None:
+    """The values as NumPy's, where they are known; None under a transformation.
+
+    NumPy's, because even a known array becomes an unknown one by any `jnp` operation inside `jit`.
+    """
+    return None if isinstance(array, jax.core.Tracer) else np.asarray(array)
+
+
+def check_range(name: str, array, low: int, high: int, mask=None) -> None:
+    """Raises ValueError unless `low ≤ value ≤ high` on every valid step, where the values are known; it says where."""
+    values, valid = known_values(array), None if mask is None else known_values(mask)
+    if values is None or (mask is not None and valid is None):
+        return
+    wrong = ~((values >= low) & (values <= high))
+    if valid is not None:
+        wrong &= valid.reshape(valid.shape + (1,) * (wrong.ndim - valid.ndim))
+    if wrong.any():
+        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        at = f" at {name}[{', '.join(map(str, where))}]" if where else ""
+        raise ValueError(f"`{name}` must lie in {low} … {high}, got {values[where]}{at}.")
+
+
+def leading_axes(xs: Inputs) -> tuple[int, ...]:
+    """(time, *batch) of an input array, or of a pytree of them that agree."""
+    leaves = jax.tree.leaves(xs)
+    if not leaves or any(jnp.ndim(x) < 2 for x in leaves):
+        shapes = [jnp.shape(x) for x in leaves]
+        lists = "; `jnp.asarray(xs)` makes one array of nested lists" if isinstance(xs, (list, tuple)) else ""
+        raise ValueError(
+            f"`xs` must have shape [time, *batch, features], got {shapes[0] if shapes else 'nothing'}{lists}."
+        )
+    leading = {jnp.shape(x)[:-1] for x in leaves}
+    if len(leading) > 1:
+        raise ValueError(f"the arrays in `xs` must share their axes [time, *batch], got {sorted(leading)}.")
+    return leading.pop()
+
+
+def _as_carry(path, leaf, want) -> Array:
+    """The leaf in the dtype of the cell's own carry; what that cannot hold is refused."""
+    got = jnp.asarray(leaf).dtype
+    for kind in (jnp.complexfloating, jnp.inexact):
+        if jnp.issubdtype(got, kind) and not jnp.issubdtype(want.dtype, kind):
+            raise TypeError(f"`carry{jax.tree_util.keystr(path)}` must be {want.dtype}, got {got}.")
+    return jnp.asarray(leaf, want.dtype)
+
+
+def check_unroll(cell: Cell, params: Params, xs: Inputs, carry: Carry | None, mask, reset, *, reverse: bool = False):
+    """What every member of the unroll family checks: `(xs, carry, mask, reset)`, as arrays.
+
+    Raises:
+      TypeError: `cell` is not a cell; `xs` is no array, or not floating where the cell wants that; `mask`, `reset`
+        or `reverse` is not boolean; `carry` is complex where the cell's is real, or floating where it is integer.
+      ValueError: `params` are another cell's; a shape is not the expected one.
+    """
+    check_is_cell(cell=cell)
+    check_params(params, cell)
+    if not isinstance(reverse, bool | np.bool_):
+        raise TypeError(f"`reverse` must be True or False, not an array or a traced value, got {reverse!r}.")
+    xs = jax.tree.map(lambda x: as_array("xs", x, "numbers (of text: jax.nn.one_hot of its token ids)"), xs)
+    leading = leading_axes(xs)
+    mask, reset = check_steps("mask", mask, leading), check_steps("reset", reset, leading)
+    if carry is not None:
+        expected = jax.eval_shape(lambda p: cell.initial_carry(p, leading[1:]), params)
+        check_tree("carry", carry, expected, f"{cell}.initial_carry(params, {leading[1:]})")
+        carry = jax.tree_util.tree_map_with_path(_as_carry, carry, expected)
+    return xs, carry, mask, reset

@@ -1,0 +1,98 @@
+"""Local backward rules for any cell, by automatic differentiation of one step.
+
+With J the Jacobian of (h⁽ᵗ⁾, y⁽ᵗ⁾) = step(θ, h⁽ᵗ⁻¹⁾, z⁽ᵗ⁾),
+
+    step_bwd:    (∇h⁽ᵗ⁻¹⁾, ∇z⁽ᵗ⁾) = J_{(h, z)}ᵀ (∇h⁽ᵗ⁾, ∇y⁽ᵗ⁾)      (2.2.2)
+    weight_bwd:  ∇θ = Σₜ J_θᵀ (∇h⁽ᵗ⁾, ∇y⁽ᵗ⁾)                        (2.2.3)
+
+so a user's own cell gets explicit BPTT for nothing, and hand-written rules have an oracle.  The residual
+is the step's own input; the step is run again in the backward pass.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from jaxrnn.core.checks import check_is_cell
+from jaxrnn.core.types import Carry, Cell, Inputs, Key, LocalRules, Params
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class AutodiffRules:
+    """`cell` with `step_fwd`, `step_bwd` and `weight_bwd` derived by `jax.vjp` of one step.
+
+    Raises:
+      TypeError: `cell` is not a cell.
+
+    >>> from jaxrnn import LSTM
+    >>> AutodiffRules(LSTM(2, 3))
+    AutodiffRules(cell=LSTM(input_size=2, hidden_size=3, peephole=None))
+    """
+
+    cell: Cell
+
+    def __post_init__(self):
+        check_is_cell(cell=self.cell)
+
+    def init(self, key: Key) -> Params:
+        """The cell's own."""
+        return self.cell.init(key)
+
+    def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
+        """The cell's own."""
+        return self.cell.initial_carry(params, batch_shape)
+
+    def project(self, params: Params, xs: Inputs) -> Inputs:
+        """The cell's own."""
+        return self.cell.project(params, xs)
+
+    def step(self, params: Params, carry: Carry, z: Inputs):
+        """The cell's own."""
+        return self.cell.step(params, carry, z)
+
+    def step_fwd(self, params: Params, carry: Carry, z: Inputs):
+        """The step, and its input as the residual."""
+        return self.cell.step(params, carry, z), (carry, z)
+
+    def step_bwd(self, params: Params, residual, dcarry: Carry, dy):
+        """J_{(h, z)}ᵀ (∇h⁽ᵗ⁾, ∇y⁽ᵗ⁾)."""
+        out, vjp = jax.vjp(lambda carry, z: self.cell.step(params, carry, z), *residual)
+        cotangents = (dcarry, dy)
+        dcarry, dz = storable(residual, vjp(tangent(out, cotangents)))
+        return dcarry, dz, cotangents
+
+    def weight_bwd(self, params: Params, residuals, locals) -> Params:
+        """Σₜ J_θᵀ (∇h⁽ᵗ⁾, ∇y⁽ᵗ⁾), the steps side by side."""
+
+        def steps(params):
+            return jax.vmap(lambda carry, z: self.cell.step(params, carry, z))(*residuals)
+
+        out, vjp = jax.vjp(steps, params)
+        return vjp(tangent(out, locals))[0]
+
+
+def rules_of(cell: Cell) -> LocalRules:
+    """The cell itself where it states its own rules, else `AutodiffRules(cell)`."""
+    return cell if isinstance(cell, LocalRules) else AutodiffRules(cell)
+
+
+def tangent(primal: PyTree, cotangent: PyTree) -> PyTree:
+    """`cotangent` as `jax.vjp` wants it: of the type float0 where the primal leaf is not floating."""
+
+    def leaf(x, d):
+        return d if jnp.issubdtype(x.dtype, jnp.inexact) else np.zeros(x.shape, jax.dtypes.float0)
+
+    return jax.tree.map(leaf, primal, cotangent)
+
+
+def storable(primal: PyTree, cotangent: PyTree) -> PyTree:
+    """`cotangent` as a scan can carry it: zeros of the primal's type where `jax.vjp` gives float0."""
+
+    def leaf(x, d):
+        return d if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.zeros_like(x)
+
+    return jax.tree.map(leaf, primal, cotangent)

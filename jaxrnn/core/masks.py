@@ -1,0 +1,36 @@
+"""Masks from the lengths of the rows: mask[t, b] = (t < lengths[b])."""
+
+from typing import SupportsIndex
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+from jaxrnn.core.checks import known_values
+
+
+def mask_from_lengths(lengths: Int[Array, "*batch"], time: int) -> Bool[Array, "time *batch"]:
+    """mask[t, b] = (t < lengths[b]).
+
+    Args:
+      lengths: `[*batch]`, integers from 0 to `time`.
+      time: the number of steps, a Python integer.
+
+    Raises:
+      TypeError: lengths or a time that are not integers.
+      ValueError: a length below 0 or above `time` (checked where the values are known, not under `jit`).
+
+    >>> mask_from_lengths(jnp.array([2, 0, 3]), time=3).astype(int)
+    Array([[1, 0, 1],
+           [1, 0, 1],
+           [0, 0, 1]], dtype=int32)
+    """
+    known, lengths = known_values(lengths), jnp.asarray(lengths)
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise TypeError(f"`lengths` must be integers, got {lengths.dtype}.")
+    if not isinstance(time, SupportsIndex):
+        raise TypeError(f"`time` must be an integer, got {time!r}.")
+    if known is not None and (wrong := (known < 0) | (known > time)).any():
+        row = f" in row {', '.join(map(str, np.argwhere(wrong)[0]))}" if known.ndim else ""
+        raise ValueError(f"`lengths` must lie in 0 … time={time}, got {known[wrong][0]}{row}.")
+    return jnp.arange(time).reshape(-1, *[1] * lengths.ndim) < lengths

@@ -1,0 +1,187 @@
+"""Noise as data: where the random key of a pure recurrent cell lives.
+
+Dropout and zoneout want random numbers inside a step, and a step is a pure function of (θ, h, z).  The key
+could be in three places, and only one of them keeps every law of the unroll family:
+
+* in θ: an integer that `jax.grad` refuses and weight decay would change; and θ has no batch axes, so that
+  under `vmap` all rows would draw alike;
+* in the carry: a reset goes back to the initial carry, hence to the initial key, and every episode would
+  draw the same numbers, in training step after training step;
+* **in the input**: it has `[time, *batch]` in front, so padding, resets, splitting, reversal, `vmap` and the
+  independence of rows treat the noise as they treat x, and recomputing a step draws the same bits again.
+
+So a cell that draws takes `Noisy(x, key, t)` where another takes x, and `with_noise(key, xs)` makes it:
+12 bytes a step and row.  The numbers themselves are counter-based: one key for each row, and t for what
+must change from step to step.  Each part of a network folds its own index into the key, so no two draw alike.
+
+`quiet(cell)` is the cell for evaluation: without noise, on plain xs, with the same parameters.
+
+    carry, ys = unroll(cell, params, with_noise(key, xs))       # training
+    carry, ys = unroll(quiet(cell), params, xs)                 # evaluation
+
+References: Salmon, Moraes, Dror & Shaw 2011 (counter-based random numbers); Gal & Ghahramani 2016.
+"""
+
+import dataclasses
+import math
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jax.extend.random import threefry2x32_p
+from jaxtyping import Array, Bool, Float, PyTree, Shaped, UInt32
+
+from jaxrnn.core.checks import check_steps, leading_axes
+from jaxrnn.core.nesting import map_parts, parts
+from jaxrnn.core.types import Cell, Inputs, Key
+
+Network = TypeVar("Network")
+
+
+class Noisy(NamedTuple):
+    """An input, and what its noise is drawn from.
+
+    The key and t are integers: differentiate with respect to x, as in
+    `jax.grad(lambda x: loss(unroll(cell, params, noisy._replace(x=x))))(noisy.x)`.
+    """
+
+    x: Inputs
+    """`[time, *batch, features]`."""
+    key: UInt32[Array, "*leading 2"]
+    """The row's key: the same for a whole sequence."""
+    t: UInt32[Array, "*leading 1"]
+    """The number of the step."""
+
+
+@runtime_checkable
+class DrawsNoise(Protocol):
+    """A cell that takes `Noisy(x, key, t)`, and knows which cell it is without its noise."""
+
+    def quiet(self) -> Cell:
+        """The cell for evaluation: the same parameters, plain inputs."""
+        ...
+
+
+def with_noise(key: Key, xs: PyTree[Shaped[Array, "..."]], *, reset: Bool[Array, "..."] | None = None) -> Noisy:
+    """`xs` with a key for each row: row b's is the same whatever the number of rows and of steps.
+
+    Args:
+      key: a key.  The same key gives the same bits, in any precision, under `jit` and `vmap` as without.
+      xs: inputs `[time, *batch, features]`.
+      reset: `[time, *batch]`; where given, each episode of a row has a key of its own.
+
+    Returns:
+      `Noisy(xs, key, t)`, an input like any other: slice it, to go on with the same noise in the next block.
+
+    Raises:
+      TypeError, ValueError: `xs` without `[time, *batch, features]`; a `reset` that is not boolean or not of
+        that shape.
+
+    >>> noisy = with_noise(jax.random.key(0), jnp.ones((7, 2, 3)))
+    >>> noisy.x.shape, noisy.key.shape, noisy.t[:, 0, 0].tolist()
+    ((7, 2, 3), (7, 2, 2), [0, 1, 2, 3, 4, 5, 6])
+    """
+    xs = jax.tree.map(jnp.asarray, xs)
+    time, *batch = leading = leading_axes(xs)
+    reset = check_steps("reset", reset, leading)
+    rows = jnp.arange(math.prod(batch), dtype=jnp.uint32).reshape(batch)
+    episodes = jnp.zeros(leading, jnp.uint32) if reset is None else jnp.cumsum(reset, axis=0, dtype=jnp.uint32)
+    words = _hash(*jax.random.bits(key, (2,), jnp.uint32), rows, episodes)
+    steps = jnp.arange(time, dtype=jnp.uint32).reshape(time, *[1] * (len(batch) + 1))
+    return Noisy(xs, jnp.stack(words, axis=-1), jnp.broadcast_to(steps, (*leading, 1)))
+
+
+def quiet(network: Network) -> Network:
+    """The cell or network with every part that draws noise in its form for evaluation; parameters stay.
+
+    Raises:
+      TypeError: not a cell or another dataclass.
+
+    >>> from jaxrnn import Dropout, GRU, LSTM, Stack
+    >>> quiet(Stack((LSTM(3, 8), Dropout(GRU(8, 5), rate=0.5))))
+    Stack(cells=(LSTM(input_size=3, hidden_size=8, peephole=None), GRU(input_size=8, hidden_size=5, reset='before')))
+    """
+    if not dataclasses.is_dataclass(network) or isinstance(network, type):
+        raise TypeError(f"`network` must be a cell or another dataclass of cells, got {network!r}.")
+    return map_parts(lambda part: part.quiet() if _draws(part) else part, network)
+
+
+def takes_noise(network: Any) -> bool:
+    """Whether the cell, or any cell in its fields, draws noise.
+
+    >>> from jaxrnn import Dropout, LSTM, Stack
+    >>> takes_noise(LSTM(3, 8)), takes_noise(Stack((LSTM(3, 8), Dropout(LSTM(8, 8), 0.5))))
+    (False, True)
+    """
+    return _draws(network) or any(map(takes_noise, parts(network)))
+
+
+def _draws(part: Any) -> bool:
+    return isinstance(part, DrawsNoise) and not isinstance(part, type)
+
+
+def drawing(network: Any, key: Key | None, xs: Inputs) -> Inputs:
+    """`xs` as the network takes it: `with_noise(key, xs)` if it draws any.
+
+    Raises:
+      TypeError: it draws, and there is no key.
+    """
+    if not takes_noise(network):
+        return xs
+    if key is None:
+        raise TypeError(f"`key` must be given, as {network} draws noise; quiet(model) is the same without it.")
+    return with_noise(key, xs)
+
+
+def part_input(cell: Cell, xs: Inputs, index: int) -> Inputs:
+    """What the part number `index` of a network reads: x alone if it draws nothing, else x and a key of its own.
+
+    Raises:
+      TypeError: it draws, and `xs` has no noise.
+    """
+    if takes_noise(cell):
+        noisy = check_noisy(cell, xs)
+        # one to one for every index, and apart for every path of indices; threefry does the mixing, in `keep`
+        return noisy._replace(key=noisy.key * jnp.uint32([0x9E3779B1, 1]) + jnp.uint32([index + 1, 0]))
+    return xs.x if isinstance(xs, Noisy) else xs
+
+
+def check_noisy(cell: Cell, xs: Inputs) -> Noisy:
+    """`xs`, if it is Noisy.
+
+    Raises:
+      TypeError: it is not.
+    """
+    if not isinstance(xs, Noisy):
+        raise TypeError(
+            f"`xs` must be with_noise(key, xs), as {cell} draws noise, got {type(xs).__name__}. "
+            "For evaluation use quiet(cell), with the same parameters."
+        )
+    return xs
+
+
+def keep(noisy: Noisy, rate: float, size: int, *, each_step: bool) -> Bool[Array, "*leading size"]:
+    """Booleans, each True with probability 1 − rate: other ones at every t, or the same for a whole sequence."""
+    t = noisy.t if each_step else jnp.uint32(2**32 - 1)  # not the number of a step
+    bits, _ = _hash(noisy.key[..., :1], noisy.key[..., 1:], t, jnp.arange(size, dtype=jnp.uint32))
+    return bits >= jnp.uint32(min(round(rate * 2**32), 2**32 - 1))
+
+
+def uniform(noisy: Noisy, size: int) -> Float[Array, "*leading size"]:
+    """Numbers from [−1, 1), other ones at every t, in steps of 2⁻²³."""
+    bits, _ = _hash(noisy.key[..., :1], noisy.key[..., 1:], noisy.t, jnp.arange(size, dtype=jnp.uint32))
+    return (bits >> 8).astype(jnp.float32) * 2.0**-23 - 1
+
+
+def check_rate(rate: float) -> None:
+    """Raises ValueError unless 0 ≤ rate < 1."""
+    if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 <= rate < 1:
+        raise ValueError(f"`rate` must lie in [0, 1), got {rate!r}.")
+
+
+def _hash(*words: UInt32[Array, "..."]) -> list[Array]:
+    """Threefry: two random words for each (key, key, counter, counter), all four broadcast against one another.
+
+    `jax.random` wants one key for an array; here every row has its own, and they are data.
+    """
+    return threefry2x32_p.bind(*jnp.broadcast_arrays(*words))

@@ -1,0 +1,99 @@
+"""Long short-term memory on a grid: chapter, section 2.7, on images.
+
+    a_ij = b + U x_ij + W₁ h_{i−1,j} + W₂ h_{i,j−1}               for each of the gates i, f₁, f₂, g, o
+    C_ij = σ(f₁) ⊙ C_{i−1,j} + σ(f₂) ⊙ C_{i,j−1} + σ(i) ⊙ tanh(g)
+    h_ij = σ(o) ⊙ tanh(C_ij),             y_ij = h_ij
+
+and h = C = 0 outside of the image.  One forget gate for each dimension, as in the paper; its peepholes are left out.
+
+C_ij is a sum over all paths that lead to (i, j), of which there are exponentially many: with f₁ = f₂ = f it
+grows like (2f)^{i+j}.  The forget biases therefore start at 0, f = 1/2, where the weights of the paths to one
+diagonal sum to 1, and not at 1 as in one dimension.  Nothing keeps f₁ + f₂ ≤ 1 after that: on large images it
+may still grow (h does not: it is bounded by 1), which is what Leifert et al. made other cells for.
+
+U, W₁, W₂, b → `params.u`, `params.w_above`, `params.w_left`, `params.b`, the gates i, f₁, f₂, g, o side by side.
+
+References: Graves, Fernández & Schmidhuber 2007, §3; Leifert, Strauß, Grüning, Wustlich & Labahn 2016 (the growth).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrnn.cells.lstm import LSTMCarry
+from jaxrnn.core.checks import check_features, check_positive
+from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
+from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.types import Key
+
+
+class LSTM2DParams(NamedTuple):
+    """The matrices, transposed, the gates i, f₁, f₂, g, o side by side."""
+
+    u: Float[Array, "input gates_hidden"]
+    """Uᵀ: `[input, 5·hidden]`."""
+    w_above: Float[Array, "hidden gates_hidden"]
+    """W₁ᵀ: from the pixel above."""
+    w_left: Float[Array, "hidden gates_hidden"]
+    """W₂ᵀ: from the pixel to the left."""
+    b: Float[Array, " gates_hidden"]
+    """b: `[5·hidden]`."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class LSTM2D:
+    """C_ij = f₁ ⊙ C_{i−1,j} + f₂ ⊙ C_{i,j−1} + i ⊙ g, h_ij = o ⊙ tanh(C_ij).
+
+    Args:
+      input_size: the size of x.
+      hidden_size: the size of h and of C.
+
+    Raises:
+      ValueError: a size below 1.
+
+    >>> from jaxrnn.directions import unroll_2d
+    >>> cell = LSTM2D(input_size=1, hidden_size=5)
+    >>> unroll_2d(cell, cell.init(jax.random.key(0)), jnp.ones((8, 6, 2, 1))).shape
+    (8, 6, 2, 5)
+
+    References: Graves, Fernández & Schmidhuber 2007, §3.
+    """
+
+    input_size: int
+    hidden_size: int
+
+    def __post_init__(self):
+        check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
+
+    def init(self, key: Key) -> LSTM2DParams:
+        """U by Glorot's uniform rule; W₁ and W₂ orthogonal and halved, gate by gate; b = 0."""
+        n = self.hidden_size
+        u_key, above_key, left_key = jax.random.split(key, 3)
+        return LSTM2DParams(
+            u=per_gate(input_weights, u_key, 5, (self.input_size, n)),
+            w_above=per_gate(recurrent_weights, above_key, 5, (n, n)) / 2,
+            w_left=per_gate(recurrent_weights, left_key, 5, (n, n)) / 2,
+            b=jnp.zeros(5 * n),
+        )
+
+    def initial_carry(self, params: LSTM2DParams, batch_shape: tuple[int, ...] = ()) -> LSTMCarry:
+        """h = C = 0 outside of the image, each `[*batch, hidden]`."""
+        shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.u.dtype)
+        return LSTMCarry(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
+
+    def project(self, params: LSTM2DParams, xs: Array) -> Array:
+        """(b + U x) of the five gates for every pixel: `[..., input]` → `[..., 5·hidden]`."""
+        check_features("xs", xs, input_size=self.input_size)
+        return matmul(xs, params.u) + params.b
+
+    def step_2d(self, params: LSTM2DParams, above: LSTMCarry, left: LSTMCarry, z: Array) -> tuple[LSTMCarry, Array]:
+        """The states above and to the left, and z_ij → (h, C)_ij, and h_ij as the output."""
+        a = z + matmul(above.h, params.w_above) + matmul(left.h, params.w_left)
+        i, f1, f2, g, o = jnp.split(a, 5, axis=-1)
+        c = jax.nn.sigmoid(f1) * above.c + jax.nn.sigmoid(f2) * left.c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return LSTMCarry(h, c), h

@@ -1,0 +1,106 @@
+"""Which member of the unroll family suits a cell: two Lyapunov exponents decide.
+
+    λ  = lim 1/τ log σ₁(J⁽ᵗ⁾ ⋯ J⁽¹⁾),   J⁽ᵗ⁾ at the h⁽ᵗ⁻¹⁾ of the run             (`jaxrnn.dynamics.lyapunov`)
+    λ₀ = the same of Jacobians at Newton's first guess, h⁽ᵗ⁻¹⁾ = h⁽⁰⁾ for all t
+
+λ is the rate at which a small push to h grows, per step.  One wrong h⁽ᵗ⁾ in a guess is e^{λ s} times as wrong s steps
+on: where λ < 0 a guess near the run forgets its errors, where λ > 0 they grow, and Newton's method takes about as many
+updates as there are steps.  λ₀ says how the first update goes, which is a linear recurrence with those Jacobians: where
+it is positive that update explodes, though the run itself be tame (an LSTM whose gates close on the way).
+
+Where both are negative, `benchmarks/parallel.py` has never needed more than `UPDATES`, whatever τ is; where one is not,
+the number grows with τ.  A cell that is linear in its carry needs no updates at all.
+
+References: Gonzalez et al. 2025, "Predictability enables parallelization of nonlinear state space models";
+Engelken, Wolf & Abbott 2023, "Lyapunov spectra of chaotic recurrent neural networks", §II; chapter, section 3.1.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PyTree, Shaped
+
+from jaxrnn.core.checks import check_unroll, leading_axes
+from jaxrnn.core.types import Carry, Cell, Params
+from jaxrnn.dynamics.jacobians import check_differentiable
+from jaxrnn.dynamics.lyapunov import growth_rates
+from jaxrnn.dynamics.states import trajectory
+from jaxrnn.linear.protocol import LinearCell
+from jaxrnn.unrolling.backpropagation import unroll_bptt
+from jaxrnn.unrolling.parallel.associative import unroll_associative
+from jaxrnn.unrolling.parallel.newtons_method import unroll_newton
+
+UPDATES = 6
+"""So many updates Newton's method has taken at most, where both exponents are negative: docs/performance.md."""
+
+
+class Advice(NamedTuple):
+    """What to run, and why."""
+
+    method: Callable
+    """`unroll_associative`, `unroll_newton` or `unroll_bptt`."""
+    exponent: float
+    """λ, per step; −inf where a push is forgotten altogether."""
+    horizon: float
+    """1/|λ|: in so many steps a push shrinks, or grows, e-fold."""
+    first_exponent: float
+    """λ₀."""
+
+
+def choose_method(
+    cell: Cell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+) -> Advice:
+    """Which of the unroll family suits this cell, with these parameters, on inputs like these.
+
+    `unroll_associative` where the cell is linear in its carry; else `unroll_newton` where λ < 0, λ₀ < 0 and UPDATES
+    updates, each an evaluation of all steps and 2⌈log₂ τ⌉ rounds, are fewer than τ steps; else `unroll_bptt`.  It is
+    advice about what must wait for what, and holds where processors are plenty.  A machine whose processors one step
+    keeps busy is faster with the loop, whatever λ is.
+
+    Args:
+      cell, params, xs, carry, mask: as for `unroll`, with values (not under `jit`); time is at least 1.
+
+    Returns:
+      `Advice(method, exponent, horizon, first_exponent)`; exponents are means over the rows.
+
+    Raises:
+      TypeError, ValueError: as `unroll`; if there is no step; and for a cell without a derivative.
+
+    >>> from jaxrnn import GRU
+    >>> cell = GRU(input_size=3, hidden_size=5)
+    >>> params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (200, 2, 3))
+    >>> choose_method(cell, params, xs).method.__name__
+    'unroll_newton'
+
+    References: Gonzalez et al. 2025.
+    """
+    xs, carry, mask, _ = check_unroll(cell, params, xs, carry, mask, None)
+    time = leading_axes(xs)[0]
+    if time == 0 or (mask is not None and not bool(mask.any())):
+        raise ValueError("`xs` must have at least one valid step, got none.")
+    check_differentiable(cell, params, xs)
+    exponent, first = map(float, _exponents(cell, params, xs, carry, mask))
+    depth = UPDATES * (1 + 2 * math.ceil(math.log2(time)))
+    nonlinear = unroll_newton if max(exponent, first) < 0 and depth < time else unroll_bptt
+    method = unroll_associative if isinstance(cell, LinearCell) else nonlinear
+    return Advice(method, exponent, math.inf if exponent == 0 else 1 / abs(exponent), first)
+
+
+@partial(jax.jit, static_argnums=0)
+def _exponents(cell: Cell, params: Params, xs, carry: Carry | None, mask) -> tuple[Float[Array, ""], ...]:
+    """λ and λ₀: means over valid steps, of every row as much as it has."""
+    run = trajectory(cell, params, xs, carry, mask=mask)
+    guess = jax.tree.map(lambda h: jnp.broadcast_to(h[:1], h.shape), run.before)
+    valid = jnp.ones(leading_axes(xs), bool) if mask is None else mask
+    steps = jnp.sum(valid, axis=0)
+    rates = (growth_rates(cell, params, before, run.zs, valid, 1)[..., 0] for before in (run.before, guess))
+    return tuple(jnp.sum(rate * steps) / jnp.sum(steps) for rate in rates)

@@ -1,0 +1,297 @@
+"""What becomes of the gradient in this network, on this data: a report in one call.  Chapter, section 3.1.
+
+    diagnosis = diagnose(cell, params, xs, loss)
+    print(diagnosis.verdict, diagnosis.advice)
+    diagnosis.figure()
+
+The verdict is about how a gradient fares on its way from the last step to the first, through J⁽τ⁾ᵀ, J⁽τ⁻¹⁾ᵀ, …:
+
+    exploding   it becomes more than 100 times as long, or is not finite
+    vanishing   it becomes less than 1/100 as long
+    saturated   the same, and more than half of what the units read does not move them: diag(1 − h²) is the reason
+    healthy     none of these
+
+"What a unit reads" is an entry of z⁽ᵗ⁾, and it does not move the unit where ‖∂h⁽ᵗ⁾/∂z⁽ᵗ⁾ⱼ‖ is below 1/20 of the largest
+value that it has anywhere on the run, or on the run with all states and inputs shrunk to a quarter.  For tanh that is
+|a| > 2.2 or so, |h| > 0.976; a relu that is off does not move either; a linear unit always does.
+
+References: Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013, §2; Glorot & Bengio 2010, §3 (saturation).
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, PyTree, Shaped
+
+from jaxrnn.core.checks import check_unroll, leading_axes
+from jaxrnn.core.local_rules import storable
+from jaxrnn.core.types import Carry, Cell, Params
+from jaxrnn.dynamics.information_flow import Loss
+from jaxrnn.dynamics.jacobians import check_differentiable, memory_length, step_jacobians
+from jaxrnn.dynamics.lyapunov import lyapunov_spectrum
+from jaxrnn.dynamics.states import as_vectors, from_vector, trajectory
+from jaxrnn.unrolling.backpropagation import bptt
+from jaxrnn.unrolling.scan import select, zeros
+
+FACTOR, FLAT, SHRUNK, EXPONENTS = 100.0, 0.05, 0.25, 16
+"""The limits above, and how many Lyapunov exponents are shown."""
+
+ADVICE = {
+    "exploding": (
+        "The gradient grows by a factor of {rate:.3g} a step. Clip it by its norm (clip_by_norm); make the recurrent "
+        "weights smaller: spectral radius below 1, or an orthogonal start; a lower learning rate."
+    ),
+    "not finite": (
+        "The gradient is not finite. Look for NaN and infinities in `xs`, or mask them; if there are none, a number "
+        "has overflowed on the way: make the recurrent weights smaller (spectral radius below 1, or an orthogonal "
+        "start). Clipping cannot mend it: steps with such a gradient have to be skipped."
+    ),
+    "vanishing": (
+        "The gradient shrinks by a factor of {rate:.3g} a step; after {memory:.0f} step(s) 1/e of it is left. Take "
+        "a gated cell with its memory gate open at the start (a larger forget bias), Leaky units with α near 1, or "
+        "Delays; start from an orthogonal or identity W; or hold it up with pascanu_omega and clipping."
+    ),
+    "saturated": (
+        "The gradient shrinks by a factor of {rate:.3g} a step, because {saturation:.0%} of what the units read does "
+        "not move them: they are saturated. Scale the inputs to mean 0 and variance 1, make U, W and b smaller, or "
+        "normalise what the units sum up (LayerNorm)."
+    ),
+    "healthy": (
+        "The gradient reaches the first step within a factor of 100 ({rate:.3g} a step). Nothing needs to be done "
+        "about its flow at {steps} steps."
+    ),
+}
+"""In plain words, by verdict; a gradient that is not finite is called exploding too."""
+
+
+class Diagnosis(NamedTuple):
+    """What `diagnose` found."""
+
+    verdict: str
+    """exploding, vanishing, saturated or healthy."""
+    advice: str
+    """What to do, in plain words."""
+    rate: float
+    """The factor by which the gradient grows or shrinks a step, on its way back."""
+    memory: float
+    """How many steps back 1/e of it is left, the median over rows; the number of steps if more."""
+    saturation: float
+    """The part of all entries of z⁽ᵗ⁾ that do not move the state."""
+    clipping: float
+    """The part of the rows whose own gradient is longer than `clip`."""
+    profile: np.ndarray
+    """‖∇_{h⁽ᵗ⁾}L‖ of the whole loss, over rows: `[time]`."""
+    flow: np.ndarray
+    """‖(∂h⁽τ⁾/∂h⁽τ⁻ⁿ⁾)ᵀ g‖/‖g‖ after n = 0, 1, … steps back, g = ∇_{h⁽τ⁾}L; from the last valid step of each row;
+    the geometric mean over rows: `[distances]`."""
+    lyapunov: np.ndarray
+    """The largest Lyapunov exponents, the mean over rows: `[count]`."""
+    eigenvalues: np.ndarray
+    """|λ| of J⁽ᵗ⁾ of the first row, the largest first: `[time, n]`."""
+    flat: np.ndarray
+    """`saturation` of each entry of z: `[entries]`."""
+    row_norms: np.ndarray
+    """The norm of each row's own gradient, were the loss its alone: `[rows]`."""
+    clip: float
+    """What `row_norms` are compared with."""
+
+    def figure(self) -> Any:
+        """The report as one page, a `matplotlib.figure.Figure`: show it in a notebook, or `.savefig(file)`."""
+        from jaxrnn.dynamics.diagnosis_figure import draw
+
+        return draw(self)
+
+
+def diagnose(
+    cell: Cell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    loss: Loss,
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    clip: float = 1.0,
+) -> Diagnosis:
+    """How gradients flow, where units saturate, what is clipped, and what to do about it.
+
+    Args:
+      cell, params, carry, mask: as for `unroll`.
+      xs: a batch like those that are trained on, `[time, *batch, features]`, of at least 2 steps.
+      loss: L(carry, ys), a mean over rows, of what `unroll` gives; it may close over a read-out and targets.
+      clip: the v of 3.3 that gradients are, or would be, clipped at.
+
+    Returns:
+      A `Diagnosis`: verdict, advice and the numbers behind them; `.figure()` draws it.
+
+    Raises:
+      TypeError, ValueError: as `unroll`; a cell without a derivative; fewer than 2 steps; a `clip` that is not above 0;
+        a loss that does not depend on the last valid step of any row.
+
+    >>> from jaxrnn import Elman
+    >>> from jaxrnn.cells import ElmanParams
+    >>> params = ElmanParams(jnp.ones((1, 2)), 0.5 * jnp.eye(2), jnp.zeros(2))
+    >>> xs = jax.random.normal(jax.random.key(0), (30, 4, 1))
+    >>> diagnosis = diagnose(Elman(1, 2), params, xs, lambda carry, ys: jnp.mean(carry))
+    >>> diagnosis.verdict, diagnosis.rate < 0.5
+    ('vanishing', True)
+
+    References: chapter, section 3.1.
+    """
+    xs, carry, mask, _ = check_unroll(cell, params, xs, carry, mask, None)
+    if leading_axes(xs)[0] < 2:
+        raise ValueError(f"`xs` must have at least 2 steps to tell how a gradient flows, got {leading_axes(xs)[0]}.")
+    if not clip > 0:
+        raise ValueError(f"`clip` must be above 0, the largest size that a gradient may have, got {clip!r}.")
+    check_differentiable(cell, params, xs)
+    run = trajectory(cell, params, xs, carry, mask=mask)
+    profile, flow, row_norms = (np.asarray(a) for a in _gradients(cell, params, xs, loss, carry, mask, run))
+    axes = len(leading_axes(xs))
+    size = as_vectors(run.after, axes).shape[-1]
+    exponents = lyapunov_spectrum(cell, params, xs, carry, mask=mask, count=min(EXPONENTS, size))
+    flat = np.asarray(_flat(cell, params, run.before, run.zs, mask, axes))
+    rows, steps = _rows_that_tell(flow), profile.shape[0]
+    rate, mean_flow = _rate(rows), _geometric_mean(rows)
+    memory = float(np.median(memory_length(jnp.nan_to_num(jnp.asarray(rows[::-1]), nan=1.0, posinf=jnp.inf))))
+    saturation = float(flat.mean())
+    finite = bool(np.isfinite(rate) and np.isfinite(profile).all() and np.isfinite(row_norms).all())
+    verdict = _verdict(rate, len(rows), saturation, finite)
+    return Diagnosis(
+        verdict,
+        ADVICE[verdict if finite else "not finite"].format(
+            rate=rate, memory=memory, saturation=saturation, steps=steps
+        ),
+        rate,
+        memory,
+        saturation,
+        float(np.mean(~np.less_equal(row_norms, clip))),
+        np.sqrt(np.mean(np.square(profile.reshape(steps, -1)), axis=1)),
+        mean_flow,
+        np.asarray(exponents).reshape(-1, exponents.shape[-1]).mean(0),
+        _eigenvalues(cell, params, xs, carry, mask),
+        flat,
+        row_norms,
+        clip,
+    )
+
+
+def _gradients(cell, params, xs, loss, carry, mask, run):
+    """‖∇_{h⁽ᵗ⁾}L‖ `[time, *batch]`, the flow from the last step `[time, *batch]`, each row's ‖∇_θ L‖ `[rows]`."""
+    time, *batch = leading_axes(xs)
+    results = run.carry, run.ys
+    dcarry, dys = storable(results, jax.grad(loss, argnums=(0, 1), allow_int=True)(*results))
+    profile = bptt(cell, params, xs, carry, dcarry, dys, mask=mask).carries
+    t = jnp.arange(time).reshape(-1, *[1] * len(batch))
+    last = jnp.max(jnp.where(jnp.ones_like(t) > 0 if mask is None else mask, t, -1), axis=0) + jnp.zeros(batch, int)
+    share = select(t == last, dys, zeros(dys))
+    back = as_vectors(bptt(cell, params, xs, carry, dcarry, share, mask=mask).carries, len(batch) + 1)
+    row_norms = _row_norms(cell, params, *_rows((xs, mask, dys), 1, batch), *_rows((carry, dcarry), 0, batch))
+    profile = jnp.linalg.norm(as_vectors(profile, len(batch) + 1), axis=-1)
+    return profile, _by_distance(jnp.linalg.norm(back, axis=-1), last), row_norms
+
+
+def _by_distance(norms, last):
+    """‖δ⁽ˡ⁻ⁿ⁾‖/‖δ⁽ˡ⁾‖ for n = 0, 1, …, l a row's last valid step; ∞ if not finite, NaN beyond t = 0 or if δ⁽ˡ⁾ = 0."""
+    n = jnp.arange(norms.shape[0]).reshape(-1, *[1] * last.ndim)
+    back = jnp.take_along_axis(norms, jnp.maximum(last - n, 0), axis=0)
+    start = jnp.where((back[0] > 0) & jnp.isfinite(back[0]), back[0], 1)
+    ratio = jnp.where(jnp.isfinite(back), back, jnp.inf) / start
+    return jnp.where((n <= last) & (back[0] != 0), ratio, jnp.nan)
+
+
+def _rows(trees, axis: int, batch: list[int]):
+    """All batch axes as one."""
+    rows = int(np.prod(batch))
+    return jax.tree.map(lambda a: a.reshape(*a.shape[:axis], rows, *a.shape[axis + len(batch) :]), trees)
+
+
+@partial(jax.jit, static_argnums=0)
+def _row_norms(cell, params, xs, mask, dys, carry, dcarry):
+    """‖∇_θ‖ of each row's share of the loss, times the number of rows."""
+
+    def one(xs, mask, dys, carry, dcarry):
+        gradient = bptt(cell, params, xs, carry, dcarry, dys, mask=mask).params
+        leaves = [g for g in jax.tree.leaves(gradient) if jnp.issubdtype(g.dtype, jnp.inexact)]
+        return jnp.sqrt(sum(jnp.sum(g**2) for g in leaves))
+
+    rows = leading_axes(xs)[1]
+    return rows * jax.vmap(one, in_axes=(1, 1, 1, 0, 0))(xs, mask, dys, carry, dcarry)
+
+
+@partial(jax.jit, static_argnums=(0, 5))
+def _flat(cell, params, before, zs, mask, axes):
+    """The part of steps and rows at which each entry of z does not move the state: `[entries]`."""
+
+    def influence(carry, z):
+        jacobian = jax.jacrev(lambda v: as_vectors(cell.step(params, carry, from_vector(v, z))[0], 0))
+        return jnp.linalg.norm(jacobian(as_vectors(z, 0)), axis=0)
+
+    for _ in range(axes - 1):
+        influence = jax.vmap(influence)
+
+    def all_steps(scale):
+        scaled = jax.tree.map(
+            lambda a: a * jnp.asarray(scale, a.dtype) if jnp.issubdtype(a.dtype, jnp.inexact) else a, (before, zs)
+        )
+        found = jax.lax.map(lambda at_t: influence(*at_t), scaled)
+        return found.reshape(-1, found.shape[-1])
+
+    here, shrunk = all_steps(1.0), all_steps(SHRUNK)
+    valid = jnp.ones(here.shape[0], bool) if mask is None else mask.reshape(-1)
+    largest = jnp.maximum(jnp.max(jnp.where(valid[:, None], here, 0), axis=0), jnp.max(shrunk, axis=0))
+    flat = (here <= FLAT * largest) & valid[:, None]
+    return jnp.sum(flat, axis=0) / jnp.maximum(jnp.sum(valid), 1)
+
+
+def _eigenvalues(cell, params, xs, carry, mask) -> np.ndarray:
+    """|λ| of every step's Jacobian, of the first row alone."""
+
+    def first(tree, axis):
+        batch = len(leading_axes(xs)) - 1
+        return jax.tree.map(lambda a: a[(slice(None),) * axis + (0,) * batch], tree)
+
+    xs_row, mask_row, carry_row = first(xs, 1), first(mask, 1), first(carry, 0)
+    js = step_jacobians(cell, params, xs_row, carry_row, mask=mask_row)
+    js = np.array(js)
+    finite = np.isfinite(js)
+    found = -np.sort(-np.abs(np.linalg.eigvals(np.where(finite, js, 0))), axis=-1)
+    found[~np.all(finite, axis=(1, 2))] = np.nan
+    return found
+
+
+def _rows_that_tell(flow: np.ndarray) -> np.ndarray:
+    """The rows whose loss has a gradient at their last step, `[distance, rows]`, as far as the longest reaches."""
+    flow = flow.reshape(flow.shape[0], -1)
+    flow = flow[:, ~np.isnan(flow[0])]
+    if not flow.shape[1]:
+        raise ValueError(
+            "`loss` must depend on the last valid step of a row, by `ys` or `carry`: nothing flows from there."
+        )
+    return flow[~np.isnan(flow).all(axis=1)]
+
+
+def _geometric_mean(flow: np.ndarray) -> np.ndarray:
+    """Over the rows that reach so far."""
+    with np.errstate(divide="ignore"):
+        return np.exp(np.nanmean(np.log(flow), axis=1))
+
+
+def _rate(rows: np.ndarray) -> float:
+    """The factor a step, from as far back as the numbers reach; the mean over rows."""
+    flow = _geometric_mean(rows)
+    if not np.isfinite(flow).all():
+        return float("inf")
+    reached = max(int(np.flatnonzero(flow > 0)[-1]), 1)
+    return float(flow[min(reached, len(flow) - 1)] ** (1 / reached))
+
+
+def _verdict(rate: float, steps: int, saturation: float, finite: bool) -> str:
+    with np.errstate(over="ignore"):
+        whole_way = np.float64(rate) ** (steps - 1)
+    if not finite or whole_way > FACTOR:
+        return "exploding"
+    if whole_way < 1 / FACTOR:
+        return "saturated" if saturation > 0.5 else "vanishing"
+    return "healthy"

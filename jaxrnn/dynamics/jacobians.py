@@ -1,0 +1,183 @@
+"""How a step moves what a step before it did: chapter, section 3.1.
+
+    J⁽ᵗ⁾ = ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾             diag(1 − (h⁽ᵗ⁾)²) W  in the plain network
+    ∂h⁽ᵗ⁾/∂h⁽ˢ⁾ = J⁽ᵗ⁾ J⁽ᵗ⁻¹⁾ ⋯ J⁽ˢ⁺¹⁾
+    ∇_{h⁽ˢ⁾}L = (∂h⁽ᵗ⁾/∂h⁽ˢ⁾)ᵀ ∇_{h⁽ᵗ⁾}L     for a loss at t alone
+
+of any cell.  h is the whole carry as one vector (`trajectory.as_vectors`); J[i, j] = ∂hᵢ⁽ᵗ⁾/∂hⱼ⁽ᵗ⁻¹⁾ acts on columns,
+as in the chapter, so in the linear network it is W, the transpose of `params.w`.  A masked step has J = I, and
+across a reset J = 0.
+
+Correction to the chapter: its ∇_{h⁽⁰⁾} = Wᵗ ∇_{h⁽ᵗ⁾} lacks a transpose, (Wᵀ)ᵗ.
+
+References: Bengio, Simard & Frasconi 1994, §3; Pascanu, Mikolov & Bengio 2013, §2.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.interpreters import partial_eval
+from jaxtyping import Array, Bool, Float, PyTree, Shaped
+
+from jaxrnn.core.checks import check_range, check_square, check_unroll, leading_axes
+from jaxrnn.core.local_rules import rules_of
+from jaxrnn.core.types import Carry, Cell, Params
+from jaxrnn.dynamics.states import as_vectors, from_vector, trajectory
+from jaxrnn.unrolling.backpropagation import one_pass
+
+
+def step_jacobians(
+    cell: Cell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+) -> Float[Array, "..."]:
+    """∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ for every t.
+
+    Args, errors: those of `unroll`; and TypeError for a cell without a derivative (`check_differentiable`).
+
+    Returns:
+      J, `[time, *batch, n, n]`, n the number of floating entries of the carry.
+
+    >>> from jaxrnn import Elman
+    >>> cell = Elman(3, 5)
+    >>> step_jacobians(cell, cell.init(jax.random.key(0)), jnp.ones((7, 2, 3))).shape
+    (7, 2, 5, 5)
+
+    References: chapter, section 3.1, items 3 and 4.
+    """
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
+    check_differentiable(cell, params, xs)
+    return _step_jacobians(cell, params, xs, carry, mask, reset)
+
+
+@partial(jax.jit, static_argnums=0)
+def _step_jacobians(cell, params, xs, carry, mask, reset):
+    run = trajectory(cell, params, xs, carry, mask=mask, reset=reset)
+    jacobian = partial(_jacobian, cell, params)
+    for _ in leading_axes(xs):
+        jacobian = jax.vmap(jacobian)
+    js = jacobian(run.before, run.zs)
+    if mask is not None:
+        js = jnp.where(mask[..., None, None], js, jnp.eye(js.shape[-1], dtype=js.dtype))
+    return js if reset is None else jnp.where(reset[..., None, None], 0, js)
+
+
+def _jacobian(cell: Cell, params: Params, carry: Carry, z) -> Float[Array, "n n"]:
+    return jax.jacfwd(partial(next_state, cell, params, carry, z))(as_vectors(carry, 0))
+
+
+def next_state(cell: Cell, params: Params, like: Carry, z, h: Float[Array, " n"]) -> Float[Array, " n"]:
+    """h⁽ᵗ⁻¹⁾ → h⁽ᵗ⁾ as vectors, without batch axes; what is not floating in the carry is as in `like`."""
+    return as_vectors(cell.step(params, from_vector(h, like), z)[0], 0)
+
+
+def jacobian_product(jacobians: Float[Array, "time *batch n n"]) -> Float[Array, "*batch n n"]:
+    """∂h⁽ᵗ⁾/∂h⁽ˢ⁾ = J⁽ᵗ⁾ ⋯ J⁽ˢ⁺¹⁾ of the steps that are given, the latest on the left; I of none.
+
+    Raises:
+      ValueError: no square matrices, or without an axis of time.
+
+    >>> from jaxrnn import Elman
+    >>> cell = Elman(3, 5)
+    >>> js = step_jacobians(cell, cell.init(jax.random.key(0)), jnp.ones((7, 3)))
+    >>> jacobian_product(js[2:6]).shape  # from the state before step 2 to the one after step 5
+    (5, 5)
+    """
+    check_square("jacobians", jacobians)
+    if jnp.ndim(jacobians) < 3:
+        raise ValueError(f"`jacobians` must have shape [time, *batch, n, n], got {jnp.shape(jacobians)}.")
+    eye = jnp.broadcast_to(jnp.eye(jacobians.shape[-1], dtype=jacobians.dtype), jacobians.shape[1:])
+    return jax.lax.scan(lambda product, j: (j @ product, None), eye, jacobians)[0]
+
+
+def hidden_gradients(
+    cell: Cell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    loss,
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+) -> Float[Array, "..."]:
+    """∇_{h⁽ᵗ⁾}L for every t, as vectors; their norms over t are the profile of the gradient's flow.
+
+    Args:
+      cell, params, xs, carry, mask, reset: as for `unroll`.
+      loss: L(carry, ys), a scalar of what `unroll` gives.
+
+    Returns:
+      `[time, *batch, n]`: of `bptt`'s `carries`, whatever cell it is.
+
+    Raises:
+      TypeError, ValueError: as `unroll`.
+
+    >>> from jaxrnn import Elman
+    >>> from jaxrnn.cells import ElmanParams
+    >>> cell, xs = Elman(1, 2, "identity"), jnp.zeros((4, 1))
+    >>> params = ElmanParams(jnp.zeros((1, 2)), jnp.eye(2) / 2, jnp.zeros(2))
+    >>> hidden_gradients(cell, params, xs, lambda carry, ys: carry[0])[:, 0].tolist()
+    [0.125, 0.25, 0.5, 1.0]
+
+    References: chapter, sections 2.2.2 and 3.1.
+    """
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
+    carries = one_pass(rules_of(cell), params, xs, loss, carry, mask, reset).gradients.carries
+    return as_vectors(carries, len(leading_axes(xs)))
+
+
+def memory_length(norms: Float[Array, "time *batch"], fraction: float = 0.3679) -> Float[Array, "*batch"]:
+    """How many steps back a gradient reaches before it is shorter than `fraction` of what it was at the end.
+
+    Args:
+      norms: ‖∇_{h⁽ᵗ⁾}L‖ for a loss at the last step alone, `[time, *batch]`.
+      fraction: from 0 to 1; 1/e, unless given.
+
+    Returns:
+      The least n with ‖∇_{h⁽τ⁻ⁿ⁾}L‖ < fraction · ‖∇_{h⁽τ⁾}L‖; the number of steps if there is none.
+
+    Raises:
+      ValueError: a fraction below 0 or above 1, where the value is known.
+
+    >>> float(memory_length(0.9 ** jnp.arange(50.0)[::-1]))  # 0.9ⁿ < 1/e
+    10.0
+    """
+    check_range("fraction", fraction, 0, 1)
+    short = norms[::-1] < fraction * norms[-1]
+    return jnp.where(jnp.any(short, axis=0), jnp.argmax(short, axis=0), norms.shape[0]).astype(norms.dtype)
+
+
+def check_differentiable(cell: Cell, params: Params, xs: PyTree) -> None:
+    """Raises TypeError if h⁽ᵗ⁾ depends on h⁽ᵗ⁻¹⁾ and its derivative is 0 by the way it is computed.
+
+    So it is with sign, rounding, argmax and comparisons; a carry without floating arrays has none either.
+    """
+    carry = jax.eval_shape(cell.initial_carry, params)
+    z = jax.eval_shape(lambda x: jax.tree.map(lambda a: a[(0,) * (a.ndim - 1)], x), jax.eval_shape(lambda: xs))
+    z = jax.eval_shape(cell.project, params, z)
+
+    def step(h, params, carry, z):
+        return next_state(cell, params, carry, z, h)
+
+    def back(d, h, *rest):
+        return jax.vjp(lambda h: step(h, *rest), h)[1](d)
+
+    h = jax.eval_shape(lambda c: as_vectors(c, 0), carry)
+    if _reads_first(step, h, params, carry, z) and not _reads_first(back, h, h, params, carry, z):
+        raise TypeError(
+            f"`cell` must have a derivative from h⁽ᵗ⁻¹⁾ to h⁽ᵗ⁾; in {cell} it is 0 everywhere, as the state is "
+            "read through a sign, a rounding, a comparison or an argmax. Take a smooth activation, or probabilities "
+            "in place of symbols."
+        )
+
+
+def _reads_first(function, *args) -> bool:
+    """Whether any result depends on the first argument, an array."""
+    jaxpr = jax.make_jaxpr(function)(*args).jaxpr
+    _, used = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    return used[0]

@@ -1,0 +1,169 @@
+"""A network as a dynamical system: Lyapunov exponents and fixed points.  Chapter, sections 3.1 and 6.2.
+
+The exponents λ₁ ≥ λ₂ ≥ … are the mean rates at which small differences grow along a run,
+
+    λᵢ = lim (1/t) log σᵢ(J⁽ᵗ⁾ ⋯ J⁽¹⁾),
+
+and gradients, which pass through the same product, grow at the same rates.  λ₁ > 0: differences and gradients explode
+(chaos, where the state is bounded); λ₁ < 0: both fade.  The product itself leaves the range of numbers within
+a few hundred steps, so it is factored as it is made: J⁽ᵗ⁾ Q⁽ᵗ⁻¹⁾ = Q⁽ᵗ⁾ R⁽ᵗ⁾, and λᵢ is the mean of log |Rᵢᵢ⁽ᵗ⁾|.
+
+A fixed point h = f(h, x) under a constant x is stable where every eigenvalue of ∂f/∂h lies inside the unit circle.
+
+References: Benettin, Galgani, Giorgilli & Strelcyn 1980; Eckmann & Ruelle 1985, §V (QR); Engelken, Wolf & Abbott 2023;
+Sussillo & Barak 2013 (fixed points of trained networks).
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Complex, Float, PyTree, Shaped
+
+from jaxrnn.core.checks import check_unroll, leading_axes
+from jaxrnn.core.types import Carry, Cell, Inputs, Params
+from jaxrnn.dynamics.jacobians import check_differentiable, next_state
+from jaxrnn.dynamics.states import as_vectors, trajectory
+
+
+def lyapunov_spectrum(
+    cell: Cell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    count: int | None = None,
+    skip: int = 0,
+) -> Float[Array, "*batch count"]:
+    """The Lyapunov exponents of a run, the largest first.
+
+    Args:
+      cell, params, xs, carry, mask: as for `unroll`; a masked step does not count.
+      count: how many exponents; all of them, unless given.
+      skip: steps at the beginning that do not count, while Q turns to where it belongs.
+
+    Returns:
+      λ, `[*batch, count]`, a step; −∞ for directions that a step wipes out.
+
+    Raises:
+      TypeError, ValueError: as `unroll`; a cell without a derivative; a count above the size of the state, or no
+        step left to count.
+
+    >>> from jaxrnn import Elman
+    >>> from jaxrnn.cells import ElmanParams
+    >>> params = ElmanParams(jnp.zeros((1, 2)), jnp.diag(jnp.array([0.5, 2.0])), jnp.zeros(2))
+    >>> exponents = lyapunov_spectrum(Elman(1, 2, "identity"), params, jnp.zeros((50, 1)), skip=10)
+    >>> [round(rate, 3) for rate in jnp.exp(exponents).tolist()]
+    [2.0, 0.5]
+
+    References: Benettin et al. 1980; Engelken et al. 2023.
+    """
+    xs, carry, mask, _ = check_unroll(cell, params, xs, carry, mask, None)
+    check_differentiable(cell, params, xs)
+    time, *_ = leading_axes(xs)
+    size = jax.eval_shape(lambda p: as_vectors(cell.initial_carry(p), 0), params).size
+    count = size if count is None else count
+    if not 1 <= count <= size or not 0 <= skip < time:
+        raise ValueError(f"`count` must lie in 1 … {size} and `skip` in 0 … {time - 1}, got {count} and {skip}.")
+    return _lyapunov_spectrum(cell, params, xs, carry, mask, count, skip)
+
+
+@partial(jax.jit, static_argnums=(0, 5, 6))
+def _lyapunov_spectrum(cell, params, xs, carry, mask, count, skip):
+    run = trajectory(cell, params, xs, carry, mask=mask)
+    valid = jnp.ones(leading_axes(xs), bool) if mask is None else mask
+    return growth_rates(cell, params, run.before, run.zs, valid, count, skip)
+
+
+def growth_rates(
+    cell: Cell, params: Params, before: Carry, zs: Inputs, valid: Bool[Array, "time *batch"], count: int, skip: int = 0
+) -> Float[Array, "*batch count"]:
+    """The mean rates at which J⁽ᵗ⁾ ⋯ J⁽¹⁾ grows, of Jacobians at h⁽ᵗ⁻¹⁾ = `before`, of a run or not; largest first."""
+
+    def turn(q, at_t):
+        before, z, valid = at_t
+        _, push = jax.linearize(partial(next_state, cell, params, before, z), as_vectors(before, 0))
+        turned, r = jnp.linalg.qr(jax.vmap(push, in_axes=1, out_axes=1)(q))
+        return jnp.where(valid, turned, q), jnp.where(valid, jnp.log(jnp.abs(jnp.diagonal(r))), 0)
+
+    def row(before, zs, valid):
+        h = as_vectors(before, 1)
+        # not the axes of h: where units do not meet, those would stay what they are
+        start = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (h.shape[-1], count), h.dtype))[0]
+        _, logs = jax.lax.scan(turn, start, (before, zs, valid))
+        return jnp.sort(jnp.sum(logs[skip:], axis=0) / jnp.maximum(jnp.sum(valid[skip:]), 1), descending=True)
+
+    for _ in valid.shape[1:]:
+        row = jax.vmap(row, in_axes=1)
+    return row(before, zs, valid)
+
+
+class FixedPoints(NamedTuple):
+    """Where Newton's method came to from each start."""
+
+    points: Float[Array, "starts n"]
+    """h, as vectors."""
+    residuals: Float[Array, " starts"]
+    """‖f(h, x) − h‖; a point is a fixed point where this is 0 up to rounding."""
+    eigenvalues: Complex[Array, "starts n"]
+    """Of ∂f/∂h there."""
+    stable: Bool[Array, " starts"]
+    """Whether all of them lie inside the unit circle."""
+
+
+def fixed_points(
+    cell: Cell, params: Params, x: PyTree[Shaped[Array, "..."]], starts: Carry, *, iterations: int = 50
+) -> FixedPoints:
+    """Solve h = f(h, x) by damped Newton steps from many starts at once.
+
+    Args:
+      cell: any cell.
+      params: its parameters.
+      x: the constant input, one step's, without batch axes.
+      starts: carries with `[starts]` in front, as `cell.initial_carry(params, (starts,))`, moved apart.
+      iterations: how many Newton steps.
+
+    Returns:
+      `FixedPoints(points, residuals, eigenvalues, stable)`; several starts may come to one point.
+
+    Raises:
+      TypeError: a cell without a derivative.
+
+    >>> from jaxrnn import Elman
+    >>> from jaxrnn.cells import ElmanParams
+    >>> params = ElmanParams(jnp.zeros((1, 1)), jnp.array([[2.0]]), jnp.zeros(1))  # h ← tanh 2h
+    >>> found = fixed_points(Elman(1, 1), params, jnp.zeros(1), jnp.array([[-0.5], [0.01], [0.5]]))
+    >>> [round(h, 3) for h in found.points[:, 0].tolist()], found.stable.tolist()
+    ([-0.958, 0.0, 0.958], [True, False, True])
+
+    References: Sussillo & Barak 2013; Yamashita & Fukushima 2001 (the damping ‖F‖²).
+    """
+    check_differentiable(cell, params, jax.tree.map(lambda a: jnp.asarray(a)[None], x))
+    return _fixed_points(cell, params, x, starts, iterations)
+
+
+@partial(jax.jit, static_argnums=(0, 4))
+def _fixed_points(cell, params, x: Inputs, starts, iterations) -> FixedPoints:
+    z = cell.project(params, x)
+
+    def solve(start):
+        step = partial(next_state, cell, params, start, z)
+        h = jax.lax.fori_loop(0, iterations, lambda _, h: _newton_step(lambda h: step(h) - h, h), as_vectors(start, 0))
+        eigenvalues = jnp.linalg.eigvals(jax.jacfwd(step)(h))
+        residual = jnp.linalg.norm(step(h) - h)
+        return FixedPoints(h, residual, eigenvalues, jnp.all(jnp.abs(eigenvalues) < 1))
+
+    return jax.vmap(solve)(starts)
+
+
+def _newton_step(function, h: Float[Array, " n"]) -> Float[Array, " n"]:
+    """h − (AᵀA + ‖F‖² I)⁻¹ Aᵀ F, or the best of its halves, or h where none is better."""
+    f, a = function(h), jax.jacfwd(function)(h)
+    damped = a.T @ a + jnp.sum(f**2) * jnp.eye(h.size, dtype=h.dtype)
+    full = -jnp.linalg.solve(damped, a.T @ f)
+    tried = h + jnp.concatenate([0.5 ** jnp.arange(10), jnp.zeros(1)]).astype(h.dtype)[:, None] * full
+    tried = jnp.where(jnp.isfinite(tried), tried, h)
+    norms = jax.vmap(lambda h: jnp.linalg.norm(function(h)))(tried)
+    return tried[jnp.nanargmin(norms)]

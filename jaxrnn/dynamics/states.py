@@ -1,0 +1,114 @@
+"""Every state of a run, and states as vectors: what chapter section 三 asks of a network.
+
+    h⁽⁰⁾ → h⁽¹⁾ → … → h⁽τ⁾
+
+`unroll` gives the last carry and the outputs; the Jacobians ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ of 3.1 and the regularizer of 3.4 want
+every carry, and z⁽ᵗ⁾, as each step read them.  A carry of several arrays (an LSTM's h and C) is one state: the
+vector of all its floating numbers.
+"""
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, PyTree, Shaped
+
+from jaxrnn.core.checks import check_unroll
+from jaxrnn.core.types import Carry, Cell, Inputs, Params
+from jaxrnn.unrolling.scan import gated, prepare
+
+
+class Trajectory(NamedTuple):
+    """A run with everything that its steps read and gave."""
+
+    carry: Carry
+    """h⁽τ⁾, as `unroll` gives it."""
+    ys: PyTree
+    """y⁽ᵗ⁾, as `unroll` gives them."""
+    before: Carry
+    """h⁽ᵗ⁻¹⁾ as step t read it (the initial carry behind a reset): `[time, *batch, …]`."""
+    zs: Inputs
+    """z⁽ᵗ⁾ as step t read it: of x = 0 where the mask is False."""
+    after: Carry
+    """h⁽ᵗ⁾ as step t handed it on (held where the mask is False): `[time, *batch, …]`."""
+
+
+def trajectory(
+    cell: Cell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+) -> Trajectory:
+    """`unroll`, with every carry kept.
+
+    Args, errors: those of `unroll`.
+
+    Returns:
+      `Trajectory(carry, ys, before, zs, after)`; all of it can be differentiated.
+
+    >>> from jaxrnn import LSTM
+    >>> cell = LSTM(input_size=3, hidden_size=5)
+    >>> run = trajectory(cell, cell.init(jax.random.key(0)), jnp.ones((7, 2, 3)))
+    >>> run.after.c.shape, bool((run.before.h[1:] == run.after.h[:-1]).all())
+    ((7, 2, 5), True)
+    """
+    return _trajectory(cell, params, *check_unroll(cell, params, xs, carry, mask, reset))
+
+
+@partial(jax.jit, static_argnums=0)
+def _trajectory(cell, params, xs, carry, mask, reset) -> Trajectory:
+    xs, carry, initial, reset = prepare(cell, params, xs, carry, mask, reset, False)
+    zs = cell.project(params, xs)
+
+    def body(carry, at_t):
+        z, mask, reset = at_t
+
+        def step(carry, z):
+            return cell.step(params, carry, z), carry
+
+        (after, y), before = gated(step, initial, carry, z, mask, reset)
+        return after, (y, before, after)
+
+    carry, (ys, before, after) = lax.scan(body, carry, (zs, mask, reset))
+    return Trajectory(carry, ys, before, zs, after)
+
+
+def as_vectors(carry: Carry, batch_axes: int) -> Float[Array, "*leading n"]:
+    """A carry as vectors: all floating numbers behind the first `batch_axes` axes, array after array.
+
+    Raises:
+      TypeError: there is no floating array, so nothing to differentiate.
+
+    >>> from jaxrnn.cells import LSTMCarry
+    >>> as_vectors(LSTMCarry(jnp.zeros((2, 3)), jnp.ones((2, 3))), 1).shape
+    (2, 6)
+    """
+    leaves = [a for a in jax.tree.leaves(carry) if jnp.issubdtype(a.dtype, jnp.inexact)]
+    if not leaves:
+        kinds = jax.tree.map(lambda a: a.dtype, carry)
+        raise TypeError(f"`cell` must have a carry with a floating array, to have a derivative; it carries {kinds}.")
+    flat = [a.reshape(*a.shape[:batch_axes], math.prod(a.shape[batch_axes:])) for a in leaves]
+    return jnp.concatenate(flat, axis=-1)
+
+
+def from_vector(vector: Float[Array, " n"], like: Carry) -> Carry:
+    """The carry without batch axes that `vector` is, its integers and booleans as in `like`.
+
+    >>> from_vector(jnp.arange(4.0), (jnp.zeros(3), jnp.array(7), jnp.zeros(1)))
+    (Array([0., 1., 2.], dtype=float32), Array(7, dtype=int32, weak_type=True), Array([3.], dtype=float32))
+    """
+    leaves, structure = jax.tree.flatten(like)
+    parts, start = [], 0
+    for leaf in leaves:
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            parts.append(leaf)
+            continue
+        parts.append(vector[start : start + leaf.size].reshape(leaf.shape).astype(leaf.dtype))
+        start += leaf.size
+    return structure.unflatten(parts)

@@ -1,1 +1,0 @@
-"""LSTM and GRU as one GPU kernel a direction, the loop over time inside it."""

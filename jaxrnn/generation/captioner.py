@@ -1,0 +1,176 @@
+"""An input of length 1: one vector x, described by a sequence of symbols; chapter, section 2.5.2.
+
+    "every step"      x⁽ᵗ⁾ = E[y⁽ᵗ⁻¹⁾] + P x,     h⁽⁰⁾ the cell's own
+    "initial state"   x⁽ᵗ⁾ = E[y⁽ᵗ⁻¹⁾],           h⁽⁰⁾ = d + B x
+    "both"            x⁽ᵗ⁾ = E[y⁽ᵗ⁻¹⁾] + P x,     h⁽⁰⁾ = d + B x
+
+and, in each of the three, h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾) and P(y⁽ᵗ⁾ | y⁽¹⁾ … y⁽ᵗ⁻¹⁾, x) = softmax(c + V h⁽ᵗ⁾).
+
+P → `params.every_step`; B, d → `params.initial_state`, one affine map for all the arrays of the carry.
+Where the length is predicted, P(τ | x) comes from x by `params.length`.
+
+References: chapter, section 2.5.2; Karpathy & Fei-Fei 2015, §3.2; Vinyals et al. 2015, §3 (captions).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jaxrnn.core.checks import check_choice, check_features, check_positive
+from jaxrnn.core.initializers import input_weights
+from jaxrnn.core.precision import matmul
+from jaxrnn.core.types import Carry, Cell, Key
+from jaxrnn.generation.stopping import PredictedLength
+from jaxrnn.generation.symbol_model import SymbolModel, SymbolModelParams
+from jaxrnn.objectives.readout import Readout, ReadoutParams
+
+
+class CaptionerParams(NamedTuple):
+    """What is learnt; None where x does not enter that way."""
+
+    model: SymbolModelParams
+    """Of the model of the symbols."""
+    every_step: Float[Array, "input features"] | None = None
+    """Pᵀ."""
+    initial_state: ReadoutParams | None = None
+    """Bᵀ and d."""
+    length: ReadoutParams | None = None
+    """From x to log P(τ), where the length is predicted."""
+
+
+class CaptionerCarry(NamedTuple):
+    """What goes from one step to the next."""
+
+    cell: Carry
+    """h⁽ᵗ⁾."""
+    context: Float[Array, "*batch features"] | None
+    """P x, the same at every step; None where x enters as the initial state alone."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Captioner:
+    """P(y⁽¹⁾ … y⁽τ⁾ | x) for one vector x.
+
+    Args:
+      model: the model of the symbols.
+      input_size: the size of x.
+      x_enters: "every step", "initial state" or "both".
+
+    Raises:
+      ValueError: a size below 1, or another `x_enters`.
+      TypeError: "initial state" for a cell whose carry is not all of floating dtype.
+
+    >>> from jaxrnn import EndSymbol, GRU, greedy
+    >>> captioner = Captioner(SymbolModel(GRU(4, 8), 5, 4, 8), input_size=64, x_enters="both")
+    >>> params, images = captioner.init(jax.random.key(0)), jnp.ones((3, 64))
+    >>> carry = captioner.initial_carry(params, images)
+    >>> greedy(captioner, params, carry, start=jnp.zeros(3, int), stop=EndSymbol(0), bound=6).symbols.shape
+    (6, 3)
+
+    References: chapter, section 2.5.2.
+    """
+
+    model: SymbolModel
+    input_size: int
+    x_enters: str = "both"
+
+    def __post_init__(self):
+        check_positive(input_size=self.input_size)
+        check_choice("x_enters", self.x_enters, ("every step", "initial state", "both"))
+
+    @property
+    def vocabulary(self) -> int:
+        """The model's."""
+        return self.model.vocabulary
+
+    def init(self, key: Key) -> CaptionerParams:
+        """P, B and the map to P(τ) by Glorot's uniform rule, d = 0; the model by its own."""
+        model_key, p_key, b_key, length_key = jax.random.split(key, 4)
+        params = CaptionerParams(self.model.init(model_key)._replace(length_logits=None))
+        if self.x_enters != "initial state":
+            params = params._replace(every_step=input_weights(p_key, (self.input_size, self.model.features)))
+        if self.x_enters != "every step":
+            size = state_size(self._carry_shapes(params))
+            params = params._replace(initial_state=Readout(self.input_size, size).init(b_key))
+        if self.model.longest is not None:
+            params = params._replace(length=Readout(self.input_size, self.model.longest).init(length_key))
+        return params
+
+    def initial_carry(self, params: CaptionerParams, x: Float[Array, "*batch input"]) -> CaptionerCarry:
+        """h⁽⁰⁾ and P x: all that the generator keeps of x.
+
+        Raises:
+          TypeError, ValueError: `x` is not floating, or its last axis is not `input_size`.
+        """
+        check_features("x", x, input_size=self.input_size)
+        context = None if params.every_step is None else matmul(x, params.every_step)
+        if params.initial_state is None:
+            return CaptionerCarry(self.model.initial_carry(params.model, jnp.shape(x)[:-1]), context)
+        return CaptionerCarry(initial_state(params.initial_state, x, self._carry_shapes(params)), context)
+
+    def next_logits(
+        self, params: CaptionerParams, carry: CaptionerCarry, symbol: Any
+    ) -> tuple[CaptionerCarry, Float[Array, "*batch outputs"]]:
+        """(h⁽ᵗ⁻¹⁾, y⁽ᵗ⁻¹⁾) → (h⁽ᵗ⁾, o⁽ᵗ⁾), x in the carry."""
+        embedded = self.model.embed(params.model, symbol)
+        embedded = embedded if carry.context is None else embedded + carry.context
+        after, logits = self.model.step(params.model, carry.cell, embedded)
+        return CaptionerCarry(after, carry.context), logits
+
+    def apply(
+        self,
+        params: CaptionerParams,
+        x: Float[Array, "*batch input"],
+        symbols: Int[Array, "time *batch"],
+        lengths: Int[Array, "*batch"],
+        *,
+        start: int | Int[Array, "*batch"],
+        key: Key | None = None,
+    ) -> Float[Array, "time *batch outputs"]:
+        """o⁽ᵗ⁾ from x and the true y⁽ᵗ⁻¹⁾, parallel over time where the cell is; for `log_likelihood`.
+
+        Arguments and errors are those of `initial_carry` and of `SymbolModel.apply`.
+        """
+        carry, context = self.initial_carry(params, x)
+        return self.model.apply(params.model, symbols, lengths, start=start, carry=carry, context=context, key=key)
+
+    def predicted_length(self, params: CaptionerParams, x: Float[Array, "*batch input"]) -> PredictedLength:
+        """The stop rule with P(τ | x).
+
+        Raises:
+          ValueError: the model predicts no length.
+        """
+        if params.length is None or self.model.longest is None:
+            raise ValueError(f"`longest` must be given for a model that predicts its length, got {self.model}.")
+        return PredictedLength(Readout(self.input_size, self.model.longest).apply(params.length, x))
+
+    def _carry_shapes(self, params: CaptionerParams) -> Carry:
+        shapes = jax.eval_shape(self.model.initial_carry, params.model)
+        check_state(shapes, self.model.cell)
+        return shapes
+
+
+def initial_state(params: ReadoutParams, x: Float[Array, "*batch input"], shapes: Carry) -> Carry:
+    """d + B x, cut into the arrays of a carry; `shapes` are those of one row."""
+    leaves, structure = jax.tree.flatten(shapes)
+    ends = np.cumsum([math.prod(leaf.shape) for leaf in leaves])
+    parts = jnp.split(matmul(x, params.v) + params.c, ends[:-1], axis=-1)
+    shaped = [p.reshape(*x.shape[:-1], *w.shape).astype(w.dtype) for p, w in zip(parts, leaves, strict=True)]
+    return jax.tree.unflatten(structure, shaped)
+
+
+def state_size(shapes: Carry) -> int:
+    """How many numbers a carry holds."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+
+
+def check_state(shapes: Carry, cell: Cell) -> None:
+    """Raises TypeError unless all of a carry is floating."""
+    if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(shapes)):
+        raise TypeError(f"`cell` must have a floating carry for x to be its initial state, got {cell}.")

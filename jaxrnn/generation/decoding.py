@@ -1,0 +1,229 @@
+"""Networks without an input sequence, running: chapter, sections 2.5.1 and 2.6.
+
+    (h⁽ᵗ⁾, o⁽ᵗ⁾) = f(h⁽ᵗ⁻¹⁾, y⁽ᵗ⁻¹⁾),      y⁽ᵗ⁾ ~ softmax(o⁽ᵗ⁾),      t = 1, 2, … until the rule says stop
+
+y⁽⁰⁾ is a start symbol.  An input of length 1, or a whole encoded sequence, lives in the carry.
+
+One step, two loops over it, which give the same sequences bit for bit:
+
+* `sample`: a `lax.while_loop` that ends when every row has stopped.  Fast; not reverse-differentiable.
+* `sample_scan`: a `lax.scan` of `bound` steps in which stopped rows are held.  Its `log_probability` has a
+  gradient, the score ∇ log P(y) that REINFORCE wants.
+
+Both give each row its own key, so that row b depends on row b alone, whatever else is in the batch.  Step t
+draws its symbol with `fold_in(key, 2t + 1)` and its stop with `fold_in(key, 2t + 2)`; a length is drawn with
+`fold_in(key, 0)`.
+
+y → `symbols`, h → `carry`, τ → `lengths`.
+
+References: chapter, sections 2.5.1 and 2.6; Williams 1992, §4 (the score).
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxrnn.core.checks import check_positive
+from jaxrnn.core.masks import mask_from_lengths
+from jaxrnn.core.types import Carry, Key, Params
+from jaxrnn.generation.generator import Generator, check_decode, entry, fit
+from jaxrnn.generation.sampling import Greedy, Sampling
+from jaxrnn.generation.stopping import StopRule, length_log_probability, step_log_probability
+from jaxrnn.unrolling.scan import select
+
+PADDING = -1
+"""What stands in `symbols` beyond a row's length: no symbol, so that it cannot be taken for one."""
+
+
+class Sequences(NamedTuple):
+    """What a generator made."""
+
+    symbols: Int[Array, "bound *batch"]
+    """y⁽¹⁾ … y⁽τ⁾, then `PADDING`."""
+    lengths: Int[Array, "*batch"]
+    """τ, from 1 to `bound`; an end symbol is counted."""
+    stopped: Bool[Array, "*batch"]
+    """True where the rule ended the row, False where the bound did."""
+    log_probability: Float[Array, "*batch"]
+    """log P under the model itself, whatever temperature, top-k and top-p it was drawn with."""
+
+    @property
+    def mask(self) -> Bool[Array, "bound *batch"]:
+        """True where there is a symbol."""
+        return mask_from_lengths(self.lengths, len(self.symbols))
+
+
+def sample(
+    keys: Key,
+    generator: Generator,
+    params: Params,
+    carry: Carry,
+    *,
+    start: int | Int[Array, "*batch"],
+    stop: StopRule,
+    bound: int,
+    sampling: Sampling = Sampling(),  # noqa: B008 (immutable)
+) -> Sequences:
+    """Draw one sequence a key; ends when all have stopped.
+
+    Args:
+      keys: one key a row, `[*batch]`: `jax.random.split(key, 64)` for 64 rows, one key for no batch axis.
+      generator: anything with `vocabulary` and `next_logits`, registered with JAX as the cells are.
+      params: its parameters.
+      carry: h⁽⁰⁾, leading axes `[*batch]`.
+      start: y⁽⁰⁾, one symbol, or one a row.
+      stop: the rule.
+      bound: the greatest number of steps.
+      sampling: temperature, top-k and top-p.
+
+    Returns:
+      `Sequences`: symbols `[bound, *batch]`, lengths, whether the rule stopped each row, log P.
+
+    Raises:
+      TypeError: no generator, no stop rule, keys that are not from `jax.random.key`.
+      ValueError: a symbol out of range, a bound below 1 or below the longest length that `stop` predicts, a
+        wrong shape, a generator whose outputs are not what the rule needs (a stop unit that is not there).
+
+    >>> from jaxrnn import EndSymbol, GRU, SymbolModel
+    >>> model = SymbolModel(GRU(4, 8), vocabulary=5, features=4, hidden_size=8)
+    >>> params, keys = model.init(jax.random.key(0)), jax.random.split(jax.random.key(1), 3)
+    >>> made = sample(keys, model, params, model.initial_carry(params, (3,)), start=0, stop=EndSymbol(0), bound=20)
+    >>> made.symbols.shape, made.lengths.shape
+    ((20, 3), (3,))
+
+    References: chapter, sections 2.5.1 and 2.6.
+    """
+    return _sample(_until_stopped, sampling, keys, generator, params, carry, start, stop, bound)
+
+
+def sample_scan(
+    keys: Key,
+    generator: Generator,
+    params: Params,
+    carry: Carry,
+    *,
+    start: int | Int[Array, "*batch"],
+    stop: StopRule,
+    bound: int,
+    sampling: Sampling = Sampling(),  # noqa: B008 (immutable)
+) -> Sequences:
+    """`sample` as a scan of exactly `bound` steps: the same sequences, and a gradient.
+
+    Arguments, results and errors are those of `sample`.  ∇ of `log_probability` is the score of the
+    sequences that were drawn, ∂ log P(y)/∂θ; the choice of a symbol itself has no gradient.
+
+    >>> from jaxrnn import EndSymbol, GRU, SymbolModel
+    >>> model = SymbolModel(GRU(4, 8), vocabulary=5, features=4, hidden_size=8)
+    >>> params, keys = model.init(jax.random.key(0)), jax.random.split(jax.random.key(1), 3)
+    >>> def log_p(params):
+    ...     carry = model.initial_carry(params, (3,))
+    ...     return sample_scan(keys, model, params, carry, start=0, stop=EndSymbol(0), bound=20).log_probability.sum()
+    >>> bool(log_p(params) < 0), jax.grad(log_p)(params).cell.w.shape
+    (True, (8, 24))
+
+    References: Williams 1992, §4.
+    """
+    return _sample(_scan, sampling, keys, generator, params, carry, start, stop, bound)
+
+
+def greedy(
+    generator: Generator,
+    params: Params,
+    carry: Carry,
+    *,
+    start: Int[Array, "*batch"],
+    stop: StopRule,
+    bound: int,
+) -> Sequences:
+    """The likeliest symbol at every step (and stop, where σ > ½; and length, the likeliest).
+
+    Arguments, results and errors are those of `sample`, without keys; `start` is one symbol a row and says
+    how many rows there are.  The sequence is not the likeliest of all: see `beam_search`.
+
+    >>> from jaxrnn import EndSymbol, GRU, SymbolModel
+    >>> model = SymbolModel(GRU(4, 8), vocabulary=5, features=4, hidden_size=8)
+    >>> params, start = model.init(jax.random.key(0)), jnp.array([1, 2, 1])
+    >>> made = greedy(model, params, model.initial_carry(params, (3,)), start=start, stop=EndSymbol(0), bound=20)
+    >>> made.symbols.shape, bool((made.symbols[:, 0] == made.symbols[:, 2]).all())  # nothing is drawn
+    ((20, 3), True)
+
+    References: chapter, section 2.5.1.
+    """
+    keys = jax.random.split(jax.random.key(0), jnp.shape(start))  # not looked at
+    return _sample(_until_stopped, Greedy(), keys, generator, params, carry, start, stop, bound)
+
+
+class _State(NamedTuple):
+    """What a loop carries, one row of the batch each; a stopped row's never changes."""
+
+    carry: Carry
+    symbol: Array
+    remaining: Array | None
+    stopped: Array
+    length: Array
+    log_probability: Array
+
+
+def _sample(loop, choice, keys, generator, params, carry, start, stop, bound) -> Sequences:
+    if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):
+        raise TypeError(f"`keys` must come from jax.random.key or split, one a row, got an array of {keys.dtype}.")
+    check_positive(bound=bound)
+    start = check_decode(generator, carry, start, stop, jnp.shape(keys), bound)
+    return _decode(generator, params, carry, start, stop, choice, keys, loop=loop, bound=bound)
+
+
+@partial(jax.jit, static_argnames=("loop", "bound"))
+def _decode(generator, params, carry, start, stop, choice, keys, *, loop, bound):
+    rows, (carry, dtype) = jnp.shape(keys), fit(generator, params, carry, start, stop)
+
+    def step(state: _State, t):
+        after, outputs = generator.next_logits(params, state.carry, entry(state.symbol, state.remaining))
+        outputs = outputs.astype(dtype)
+        symbol = _per_row(choice.symbol, keys, 2 * t + 1, stop.symbol_logits(outputs))
+        stops = _per_row(choice.stops, keys, 2 * t + 2, stop.stop_logit(outputs, symbol, state.remaining))
+        log_p = state.log_probability + step_log_probability(stop, outputs, symbol, state.remaining, stops)
+        remaining = None if state.remaining is None else jnp.maximum(state.remaining - 1, 1)  # 1: a row held
+        after = _State(after, symbol, remaining, stops, state.length + 1, log_p)
+        return select(state.stopped, state, after), jnp.where(state.stopped, PADDING, symbol)
+
+    tau = None if stop.length_logits is None else _per_row(choice.length, keys, 0, stop.length_logits)
+    log_p = jnp.zeros(rows, dtype) if tau is None else length_log_probability(stop, tau).astype(dtype)
+    state = _State(carry, start, tau, jnp.zeros(rows, bool), jnp.zeros(rows, jnp.int32), log_p)
+    state, symbols = loop(step, state, bound)
+    return Sequences(symbols, state.length, state.stopped, state.log_probability)
+
+
+def _scan(step, state: _State, bound: int):
+    """`bound` steps, whoever has stopped."""
+    return lax.scan(step, state, jnp.arange(bound, dtype=jnp.int32))
+
+
+def _until_stopped(step, state: _State, bound: int):
+    """Steps until every row has stopped; never more than `bound`."""
+
+    def go_on(at):
+        t, state, _ = at
+        return (t < bound) & ~jnp.all(state.stopped)
+
+    def body(at):
+        t, state, symbols = at
+        state, symbol = step(state, t)
+        return t + 1, state, symbols.at[t].set(symbol)
+
+    symbols = jnp.full((bound, *state.symbol.shape), PADDING, jnp.int32)
+    return lax.while_loop(go_on, body, (jnp.int32(0), state, symbols))[1:]
+
+
+def _per_row(function, keys: Array, number, *args):
+    """`function(fold_in(key, number), *row)` for every row of the batch."""
+
+    def row(key, *args):
+        return function(jax.random.fold_in(key, number), *args)
+
+    for _ in range(keys.ndim):
+        row = jax.vmap(row)
+    return row(keys, *args)

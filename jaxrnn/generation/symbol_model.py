@@ -1,0 +1,197 @@
+"""An input of length 0: symbols from nothing but a start symbol; chapter, section 2.5.1.
+
+    x⁽ᵗ⁾ = E[y⁽ᵗ⁻¹⁾] (+ R[τ − t + 1]),      h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾),      o⁽ᵗ⁾ = c + V h⁽ᵗ⁾
+    P(y⁽ᵗ⁾ | y⁽¹⁾ … y⁽ᵗ⁻¹⁾) = softmax(o⁽ᵗ⁾)
+
+Every earlier symbol acts on every later one through h alone: that is the chapter's parametrisation of the
+complete graph.  What the three stop rules of section 2.6 need of a model is here: the stop unit is one
+output more; a predicted length has its own logits log P(τ), and R, one row a number of symbols still to
+come, enters every step.
+
+E → `params.embedding`, R → `params.countdown`, log P(τ) → `params.length_logits`, V and c → `params.readout`.
+
+References: chapter, sections 2.5.1 and 2.6; Sutskever, Martens & Hinton 2011.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxrnn.core.checks import check_is_cell, check_positive, check_range, check_shape
+from jaxrnn.core.masks import mask_from_lengths
+from jaxrnn.core.noise import drawing
+from jaxrnn.core.types import Carry, Cell, Key, Params
+from jaxrnn.generation.generator import entry
+from jaxrnn.generation.stopping import Countdown, PredictedLength
+from jaxrnn.objectives.readout import Readout, ReadoutParams
+from jaxrnn.unrolling.backpropagation import unroll_bptt
+
+
+class SymbolModelParams(NamedTuple):
+    """What is learnt."""
+
+    embedding: Float[Array, "vocabulary features"]
+    """E: one row a symbol."""
+    cell: Params
+    """The cell's own."""
+    readout: ReadoutParams
+    """V and c; with a stop unit its output is the last."""
+    countdown: Float[Array, "longest features"] | None = None
+    """R: one row for each of 1, 2, … symbols to come, where the length is predicted."""
+    length_logits: Float[Array, " longest"] | None = None
+    """log P(τ) up to a constant, where the length is predicted."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class SymbolModel:
+    """P(y⁽ᵗ⁾ | y⁽¹⁾ … y⁽ᵗ⁻¹⁾) = softmax(c + V h⁽ᵗ⁾), h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, E[y⁽ᵗ⁻¹⁾]).
+
+    Args:
+      cell: any cell whose input is an array.
+      vocabulary: the number of symbols, those that start and end a sequence among them.
+      features: the size of an embedded symbol, the cell's input size.
+      hidden_size: the size of the cell's output.
+      stop_unit: one output more, for `StopUnit`.
+      longest: the greatest τ, for `PredictedLength`; None for another rule.
+
+    Raises:
+      TypeError: `cell` is not a cell.
+      ValueError: a size below 1, or a stop unit and a predicted length together.
+
+    >>> from jaxrnn import EndSymbol, GRU
+    >>> from jaxrnn.generation import log_likelihood
+    >>> model = SymbolModel(GRU(4, 8), vocabulary=5, features=4, hidden_size=8)
+    >>> params = model.init(jax.random.key(0))
+    >>> symbols, lengths = jnp.array([[1, 2], [0, 3], [-1, 0]]), jnp.array([2, 3])  # 0 ends; −1 is padding
+    >>> outputs = model.apply(params, symbols, lengths, start=0)
+    >>> log_likelihood(EndSymbol(0), outputs, symbols, lengths).shape
+    (2,)
+
+    References: chapter, section 2.5.1.
+    """
+
+    cell: Cell
+    vocabulary: int
+    features: int
+    hidden_size: int
+    stop_unit: bool = False
+    longest: int | None = None
+
+    def __post_init__(self):
+        check_is_cell(cell=self.cell)
+        check_positive(vocabulary=self.vocabulary, features=self.features, hidden_size=self.hidden_size)
+        if self.longest is not None:
+            check_positive(longest=self.longest)
+        if self.stop_unit and self.longest is not None:
+            raise ValueError(f"`stop_unit` and `longest` must not come together, got True and {self.longest}.")
+
+    @property
+    def readout(self) -> Readout:
+        """From the cell's output to one logit a symbol, and the stop unit's."""
+        return Readout(self.hidden_size, self.vocabulary + self.stop_unit)
+
+    def init(self, key: Key) -> SymbolModelParams:
+        """E and R from a normal distribution, every length equally likely, the rest by its own rules."""
+        e_key, cell_key, readout_key, r_key = jax.random.split(key, 4)
+        embedding = jax.random.normal(e_key, (self.vocabulary, self.features))
+        params = SymbolModelParams(embedding, self.cell.init(cell_key), self.readout.init(readout_key))
+        if self.longest is None:
+            return params
+        countdown = jax.random.normal(r_key, (self.longest, self.features))
+        return params._replace(countdown=countdown, length_logits=jnp.zeros(self.longest))
+
+    def initial_carry(self, params: SymbolModelParams, batch_shape: tuple[int, ...] = ()) -> Carry:
+        """The cell's h⁽⁰⁾."""
+        return self.cell.initial_carry(params.cell, batch_shape)
+
+    def next_logits(
+        self, params: SymbolModelParams, carry: Carry, symbol: Int[Array, "*batch"] | Countdown
+    ) -> tuple[Carry, Float[Array, "*batch outputs"]]:
+        """(h⁽ᵗ⁻¹⁾, y⁽ᵗ⁻¹⁾) → (h⁽ᵗ⁾, o⁽ᵗ⁾)."""
+        return self.step(params, carry, self.embed(params, symbol))
+
+    def step(self, params: SymbolModelParams, carry: Carry, x: Float[Array, "*batch features"]):
+        """(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾) → (h⁽ᵗ⁾, o⁽ᵗ⁾)."""
+        carry, y = self.cell.step(params.cell, carry, self.cell.project(params.cell, x))
+        return carry, self.readout.apply(params.readout, y)
+
+    def apply(
+        self,
+        params: SymbolModelParams,
+        symbols: Int[Array, "time *batch"],
+        lengths: Int[Array, "*batch"],
+        *,
+        start: int | Int[Array, "*batch"],
+        carry: Carry | None = None,
+        context: Float[Array, "*batch features"] | None = None,
+        key: Key | None = None,
+    ) -> Float[Array, "time *batch outputs"]:
+        """o⁽ᵗ⁾ from the true y⁽ᵗ⁻¹⁾, embedded and projected for all t at once; for `log_likelihood`.
+
+        Args:
+          params: as from `init`.
+          symbols: y⁽ᵗ⁾; what stands beyond a row's length is not looked at.
+          lengths: τ.
+          start: y⁽⁰⁾.
+          carry: h⁽⁰⁾; None is the cell's initial carry.
+          context: added to x⁽ᵗ⁾ at every step (an input of length 1, see `Captioner`).
+          key: for a cell that draws noise; `quiet(model)` generates without it.
+
+        Raises:
+          TypeError: symbols or lengths that are not integers; no key for a cell that draws noise.
+          ValueError: a wrong shape; a symbol or a length out of range, where the values are known.
+        """
+        symbols, lengths = jnp.asarray(symbols), jnp.asarray(lengths)
+        check_shape("symbols", symbols, (len(symbols), *lengths.shape), "[time, *batch], the batch of `lengths`")
+        mask = mask_from_lengths(lengths, len(symbols))
+        check_range("symbols", symbols, 0, self.vocabulary - 1, mask)
+        check_range("start", start, 0, self.vocabulary - 1)
+        before = jnp.concatenate([jnp.broadcast_to(start, (1, *lengths.shape)), jnp.where(mask, symbols, 0)])[:-1]
+        remaining = lengths - jnp.arange(len(symbols)).reshape(-1, *[1] * lengths.ndim)
+        xs = self.embed(params, entry(before, None if self.longest is None else jnp.maximum(remaining, 1)))
+        xs = xs if context is None else xs + context
+        _, ys = unroll_bptt(self.cell, params.cell, drawing(self.cell, key, xs), carry, mask=mask)
+        return self.readout.apply(params.readout, ys)
+
+    def predicted_length(self, params: SymbolModelParams, batch_shape: tuple[int, ...] = ()) -> PredictedLength:
+        """The stop rule with this model's P(τ), the same for every row.
+
+        Raises:
+          ValueError: the model predicts no length.
+        """
+        if params.length_logits is None:
+            raise ValueError(f"`longest` must be given for a model that predicts its length, got {self}.")
+        return PredictedLength(jnp.broadcast_to(params.length_logits, (*batch_shape, len(params.length_logits))))
+
+    def embed(self, params: SymbolModelParams, symbol: Any) -> Float[Array, "..."]:
+        """E[y], plus R[τ − t + 1] where the length is predicted: `[..., features]`.
+
+        Raises:
+          TypeError: a countdown where none is learnt, or none where one is; symbols that are not integers.
+          ValueError: a symbol or a remaining length out of range (where the values are known; under `jit`
+            its vector is NaN).
+        """
+        if isinstance(symbol, Countdown) != (self.longest is not None):
+            raise TypeError(
+                f"`symbol` must be {'symbols alone' if self.longest is None else 'a Countdown'} for {self}: "
+                "PredictedLength goes with a model that has `longest`, and only with one."
+            )
+        if params.countdown is None or not isinstance(symbol, Countdown):
+            return _rows("symbol", params.embedding, symbol, 0)
+        return _rows("symbol", params.embedding, symbol.symbol, 0) + _rows(
+            "remaining", params.countdown, symbol.remaining, 1
+        )
+
+
+def _rows(name: str, table: Array, index: Array, first: int) -> Array:
+    """table[index − first]; a wrong index is an error where it is known and NaN where it is not."""
+    if not jnp.issubdtype(jnp.result_type(index), jnp.integer):
+        raise TypeError(f"`{name}` must be integers, got {jnp.result_type(index)}.")
+    check_range(name, index, first, first + len(table) - 1)
+    index = jnp.asarray(index) - first
+    index = jnp.where(index < 0, len(table), index)  # a negative index would count from the end
+    return table.at[index].get(mode="fill", fill_value=jnp.nan)

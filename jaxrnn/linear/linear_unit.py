@@ -1,0 +1,94 @@
+"""A gated linear unit: leaky integration (chapter, section 3.2.3) with a leak that the input decides.
+
+    f⁽ᵗ⁾ = σ(bᶠ + Uᶠ x⁽ᵗ⁾)                           forget gate
+    g⁽ᵗ⁾ = tanh(b + U x⁽ᵗ⁾)                          candidate
+    o⁽ᵗ⁾ = σ(bᵒ + Uᵒ x⁽ᵗ⁾)                           output gate
+    C⁽ᵗ⁾ = f⁽ᵗ⁾ ⊙ C⁽ᵗ⁻¹⁾ + (1 − f⁽ᵗ⁾) ⊙ g⁽ᵗ⁾
+    y⁽ᵗ⁾ = o⁽ᵗ⁾ ⊙ C⁽ᵗ⁾
+
+It is an LSTM with coupled gates, i = 1 − f, none of which reads the state, so the state is linear in itself and
+`unroll_associative` runs it in parallel over time.  With o = 1 it is the gated impulse linear recurrence (GILR);
+as it stands it is the fo-pooling of a quasi-recurrent network with filters of width 1.
+
+Gates f, g, o side by side along the last axis → `params.u`, `params.b`; C → `carry`.
+
+References: Martin & Cundy 2018, §3.1 (GILR); Bradbury et al. 2017, §2 (fo-pooling).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrnn.core.checks import check_features, check_positive
+from jaxrnn.core.initializers import input_weights, per_gate
+from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.types import Key
+from jaxrnn.linear.protocol import linear_step
+
+
+class LinearUnitParams(NamedTuple):
+    """The forget gate, the candidate and the output gate side by side."""
+
+    u: Float[Array, "input gates_hidden"]
+    """(Uᶠ, U, Uᵒ)ᵀ: `[input, 3·hidden]`."""
+    b: Float[Array, " gates_hidden"]
+    """(bᶠ, b, bᵒ): `[3·hidden]`."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class LinearUnit:
+    """C⁽ᵗ⁾ = f ⊙ C⁽ᵗ⁻¹⁾ + (1 − f) ⊙ g, y⁽ᵗ⁾ = o ⊙ C⁽ᵗ⁾; the gates read x alone.
+
+    Args:
+      input_size: the size of x.
+      hidden_size: the size of C and of y.
+
+    Raises:
+      ValueError: a size below 1.
+
+    >>> cell = LinearUnit(input_size=3, hidden_size=5)
+    >>> params = cell.init(jax.random.key(0))
+    >>> c, y = cell.step(params, cell.initial_carry(params), cell.project(params, jnp.ones(3)))
+    >>> y.shape
+    (5,)
+
+    References: Martin & Cundy 2018; Bradbury et al. 2017.
+    """
+
+    input_size: int
+    hidden_size: int
+
+    def __post_init__(self):
+        check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
+
+    def init(self, key: Key) -> LinearUnitParams:
+        """U by Glorot's uniform rule, gate by gate; b = 0, but 1 for the forget gate."""
+        n = self.hidden_size
+        u = per_gate(input_weights, key, 3, (self.input_size, n))
+        return LinearUnitParams(u, jnp.zeros(3 * n).at[:n].set(1))
+
+    def initial_carry(self, params: LinearUnitParams, batch_shape: tuple[int, ...] = ()) -> Array:
+        """C⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
+
+    def project(self, params: LinearUnitParams, xs: Array) -> tuple[Array, ...]:
+        """b + U x⁽ᵗ⁾ of the three gates, apart: `[..., input]` → `[..., hidden]` each."""
+        check_features("xs", xs, input_size=self.input_size)
+        return tuple(jnp.split(matmul(xs, params.u) + params.b, 3, axis=-1))
+
+    def coefficients(self, params: LinearUnitParams, z: tuple[Array, ...]) -> tuple[Array, Array]:
+        """a = f, b = (1 − f) ⊙ g."""
+        f, g, _ = z
+        return jax.nn.sigmoid(f), jax.nn.sigmoid(-f) * jnp.tanh(g)
+
+    def read(self, params: LinearUnitParams, carry: Array, z: tuple[Array, ...]) -> Array:
+        """y⁽ᵗ⁾ = o⁽ᵗ⁾ ⊙ C⁽ᵗ⁾."""
+        return jax.nn.sigmoid(z[2]) * carry
+
+    def step(self, params: LinearUnitParams, carry: Array, z: tuple[Array, ...]) -> tuple[Array, Array]:
+        """One step: the new C, and y."""
+        return linear_step(self, params, carry, z)

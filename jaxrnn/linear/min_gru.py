@@ -1,0 +1,100 @@
+"""The minimal GRU: a GRU (chapter, section 7.2) whose gate and candidate do not read h.
+
+    z⁽ᵗ⁾ = σ(bᶻ + Uᶻ x⁽ᵗ⁾)                          update gate
+    n⁽ᵗ⁾ = g(b + U x⁽ᵗ⁾)                            candidate; g is the identity, or positive
+    h⁽ᵗ⁾ = (1 − z⁽ᵗ⁾) ⊙ h⁽ᵗ⁻¹⁾ + z⁽ᵗ⁾ ⊙ n⁽ᵗ⁾,         y⁽ᵗ⁾ = h⁽ᵗ⁾
+
+Without W h the step is linear in h, with a = 1 − z and b = z ⊙ n, so `unroll_associative` runs it in parallel
+over time.  Note that z here lets the *new* value in, as the paper has it; in the chapter's GRU it keeps the old.
+
+z, n side by side along the last axis → `params.u`, `params.b`.
+
+References: Feng et al. 2024, "Were RNNs all we needed?", §3.1 and appendix B (the positive candidate).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrnn.core.checks import check_choice, check_features, check_positive
+from jaxrnn.core.initializers import input_weights, per_gate
+from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.types import Key
+from jaxrnn.linear.protocol import linear_step
+
+CANDIDATES = {
+    "identity": lambda a: a,
+    # a + ½ above 0, σ(a) below: positive and continuous, so that h can never change its sign
+    "positive": lambda a: jnp.where(a >= 0, a + 0.5, jax.nn.sigmoid(a)),
+}
+"""What g may be."""
+
+
+class MinGRUParams(NamedTuple):
+    """The gate z and the candidate n side by side."""
+
+    u: Float[Array, "input gates_hidden"]
+    """(Uᶻ, U)ᵀ: `[input, 2·hidden]`."""
+    b: Float[Array, " gates_hidden"]
+    """(bᶻ, b): `[2·hidden]`."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class MinGRU:
+    """h⁽ᵗ⁾ = (1 − z) ⊙ h⁽ᵗ⁻¹⁾ + z ⊙ n; z and n read x alone.
+
+    Args:
+      input_size: the size of x.
+      hidden_size: the size of h.
+      candidate: g: "identity" or "positive".
+
+    Raises:
+      ValueError: a size below 1, or another candidate.
+
+    >>> cell = MinGRU(input_size=3, hidden_size=5)
+    >>> params = cell.init(jax.random.key(0))
+    >>> h, y = cell.step(params, cell.initial_carry(params), cell.project(params, jnp.ones(3)))
+    >>> h.shape
+    (5,)
+
+    References: Feng et al. 2024, §3.1.
+    """
+
+    input_size: int
+    hidden_size: int
+    candidate: str = "identity"
+
+    def __post_init__(self):
+        check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
+        check_choice("candidate", self.candidate, tuple(CANDIDATES))
+
+    def init(self, key: Key) -> MinGRUParams:
+        """U by Glorot's uniform rule, gate by gate; b = 0."""
+        u = per_gate(input_weights, key, 2, (self.input_size, self.hidden_size))
+        return MinGRUParams(u, jnp.zeros(2 * self.hidden_size))
+
+    def initial_carry(self, params: MinGRUParams, batch_shape: tuple[int, ...] = ()) -> Array:
+        """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
+
+    def project(self, params: MinGRUParams, xs: Array) -> tuple[Array, ...]:
+        """b + U x⁽ᵗ⁾ of gate and candidate, apart: `[..., input]` → `[..., hidden]` each."""
+        check_features("xs", xs, input_size=self.input_size)
+        return tuple(jnp.split(matmul(xs, params.u) + params.b, 2, axis=-1))
+
+    def coefficients(self, params: MinGRUParams, z: tuple[Array, ...]) -> tuple[Array, Array]:
+        """a = 1 − σ(zᶻ) = σ(−zᶻ), b = σ(zᶻ) ⊙ g(zⁿ)."""
+        update, n = z
+        return jax.nn.sigmoid(-update), jax.nn.sigmoid(update) * CANDIDATES[self.candidate](n)
+
+    def read(self, params: MinGRUParams, carry: Array, z: tuple[Array, ...]) -> Array:
+        """y⁽ᵗ⁾ = h⁽ᵗ⁾."""
+        return carry
+
+    def step(self, params: MinGRUParams, carry: Array, z: tuple[Array, ...]) -> tuple[Array, Array]:
+        """One step: the new h, twice: it is the carry and the output."""
+        return linear_step(self, params, carry, z)

@@ -1,0 +1,96 @@
+"""The minimal LSTM: an LSTM (chapter, section 7.1) whose gates do not read h and share what they let through.
+
+    f⁽ᵗ⁾ = σ(bᶠ + Uᶠ x⁽ᵗ⁾),   i⁽ᵗ⁾ = σ(bⁱ + Uⁱ x⁽ᵗ⁾)            forget and input gate
+    g⁽ᵗ⁾ = g(b + U x⁽ᵗ⁾)                                     candidate; g is the identity, or positive
+    h⁽ᵗ⁾ = f/(f + i) ⊙ h⁽ᵗ⁻¹⁾ + i/(f + i) ⊙ g⁽ᵗ⁾,              y⁽ᵗ⁾ = h⁽ᵗ⁾
+
+The two shares add up to 1, so the scale of h does not depend on τ; there is no output gate and no second state.
+f/(f + i) is computed as σ(log f − log i), which is never 0/0.
+
+Gates i, f, g side by side along the last axis → `params.u`, `params.b`.
+
+References: Feng et al. 2024, "Were RNNs all we needed?", §3.2 and appendix B.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrnn.core.checks import check_choice, check_features, check_positive
+from jaxrnn.core.initializers import input_weights, per_gate
+from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.types import Key
+from jaxrnn.linear.min_gru import CANDIDATES
+from jaxrnn.linear.protocol import linear_step
+
+
+class MinLSTMParams(NamedTuple):
+    """The gates i, f and the candidate g side by side."""
+
+    u: Float[Array, "input gates_hidden"]
+    """(Uⁱ, Uᶠ, U)ᵀ: `[input, 3·hidden]`."""
+    b: Float[Array, " gates_hidden"]
+    """(bⁱ, bᶠ, b): `[3·hidden]`."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class MinLSTM:
+    """h⁽ᵗ⁾ = (f ⊙ h⁽ᵗ⁻¹⁾ + i ⊙ g) / (f + i); i, f and g read x alone.
+
+    Args:
+      input_size: the size of x.
+      hidden_size: the size of h.
+      candidate: g: "identity" or "positive".
+
+    Raises:
+      ValueError: a size below 1, or another candidate.
+
+    >>> cell = MinLSTM(input_size=3, hidden_size=5)
+    >>> params = cell.init(jax.random.key(0))
+    >>> h, y = cell.step(params, cell.initial_carry(params), cell.project(params, jnp.ones(3)))
+    >>> h.shape
+    (5,)
+
+    References: Feng et al. 2024, §3.2.
+    """
+
+    input_size: int
+    hidden_size: int
+    candidate: str = "identity"
+
+    def __post_init__(self):
+        check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
+        check_choice("candidate", self.candidate, tuple(CANDIDATES))
+
+    def init(self, key: Key) -> MinLSTMParams:
+        """U by Glorot's uniform rule, gate by gate; b = 0, but 1 for the forget gate."""
+        n = self.hidden_size
+        u = per_gate(input_weights, key, 3, (self.input_size, n))
+        return MinLSTMParams(u, jnp.zeros(3 * n).at[n : 2 * n].set(1))
+
+    def initial_carry(self, params: MinLSTMParams, batch_shape: tuple[int, ...] = ()) -> Array:
+        """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
+
+    def project(self, params: MinLSTMParams, xs: Array) -> tuple[Array, ...]:
+        """b + U x⁽ᵗ⁾ of the gates and the candidate, apart: `[..., input]` → `[..., hidden]` each."""
+        check_features("xs", xs, input_size=self.input_size)
+        return tuple(jnp.split(matmul(xs, params.u) + params.b, 3, axis=-1))
+
+    def coefficients(self, params: MinLSTMParams, z: tuple[Array, ...]) -> tuple[Array, Array]:
+        """a = f/(f + i), b = i/(f + i) ⊙ g."""
+        i, f, g = z
+        balance = jax.nn.log_sigmoid(f) - jax.nn.log_sigmoid(i)
+        return jax.nn.sigmoid(balance), jax.nn.sigmoid(-balance) * CANDIDATES[self.candidate](g)
+
+    def read(self, params: MinLSTMParams, carry: Array, z: tuple[Array, ...]) -> Array:
+        """y⁽ᵗ⁾ = h⁽ᵗ⁾."""
+        return carry
+
+    def step(self, params: MinLSTMParams, carry: Array, z: tuple[Array, ...]) -> tuple[Array, Array]:
+        """One step: the new h, twice: it is the carry and the output."""
+        return linear_step(self, params, carry, z)

@@ -1,0 +1,259 @@
+"""The Neural Turing machine: a cell with a memory beside it; chapter, section 8, item 2.
+
+    h⁽ᵗ⁾, state⁽ᵗ⁾ = controller(state⁽ᵗ⁻¹⁾, [x⁽ᵗ⁾; r⁽ᵗ⁻¹⁾])         any cell
+    k, β, g, s, γ of each head, e, a of each write head = b + W h⁽ᵗ⁾, squashed
+    w⁽ᵗ⁾ = each head's weighting, from M⁽ᵗ⁻¹⁾ and w⁽ᵗ⁻¹⁾             `jaxrnn.memory.addressing`
+    r⁽ᵗ⁾ = Σᵢ w⁽ᵗ⁾(i) M⁽ᵗ⁻¹⁾(i)                                      of each read head
+    M⁽ᵗ⁾ = M⁽ᵗ⁻¹⁾ erased and added to by the write heads
+    y⁽ᵗ⁾ = [h⁽ᵗ⁾; r⁽ᵗ⁾]
+
+with k, a = tanh, β = softplus, g, e = σ, s = softmax, γ = 1 + softplus.  Graves et al. leave the squashing and
+the order within a step open: here every head looks at M⁽ᵗ⁻¹⁾, reads what stands there, and then it is written.
+
+Item 3 of the section is the machine's point: a slot whose weight is 0 is copied, so what it holds goes on in
+time unchanged, and so does its gradient.
+
+The memory begins as a small constant, and the heads at slot 0: of the three beginnings that Collier & Beel
+tried (constant, random, learnt) the constant learns fastest.  W and b are all that the machine itself learns:
+of its memory no parameter is a part, so its slots may be as many as one likes, and others in use than in
+training (`dataclasses.replace(cell, slots=256)`, with the same parameters).
+
+The carry holds log w⁽ᵗ⁾ up to a constant (`address`; w = softmax of it): any real numbers are a weighting.
+
+The backward pass: the memory has no weights of its own, so the sums over t (2.2.3) are W's and the controller's; no
+memory is in them.  The way back through one turn of the memory is written by hand (`jaxrnn.memory.memory_access`).
+
+References: Graves, Wayne & Danihelka 2014, §3; Collier & Beel 2018, §3.1 and §4.
+"""
+
+import itertools
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from jaxrnn.core.checks import check_features, check_is_cell, check_positive
+from jaxrnn.core.initializers import input_weights
+from jaxrnn.core.local_rules import rules_of, tangent
+from jaxrnn.core.noise import takes_noise
+from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
+from jaxrnn.core.types import Carry, Cell, Key, Params
+from jaxrnn.memory.memory_access import Controls, turn, turn_back
+
+EMPTY = 1e-6
+"""What every number of the memory is before anything is written."""
+
+AT_SLOT_0 = 20.0
+"""log w⁽⁰⁾ of slot 0, the others being 0: all but e⁻²⁰ of the weight."""
+
+
+class NTMParams(NamedTuple):
+    """The controller's parameters, and the map from it to the heads, transposed."""
+
+    controller: Params
+    """The controller's own."""
+    w: Float[Array, "hidden controls"]
+    """Wᵀ: to k, β, g, s, γ of every head, then e, a of the write heads, in this order."""
+    b: Float[Array, " controls"]
+    """b."""
+
+
+class NTMCarry(NamedTuple):
+    """What goes from one step to the next."""
+
+    controller: Carry
+    """The controller's state."""
+    memory: Float[Array, "*batch width slots"]
+    """M⁽ᵗ⁾, one slot a column."""
+    address: Float[Array, "*batch heads slots"]
+    """log w⁽ᵗ⁾ up to a constant, of the read heads and then of the write heads; w = softmax of it."""
+    reads: Float[Array, "*batch reads"]
+    """r⁽ᵗ⁾ of all read heads, side by side."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class NTM:
+    """A controller with a memory that it reads and writes by attention: y⁽ᵗ⁾ = [h⁽ᵗ⁾; r⁽ᵗ⁾].
+
+    Args:
+      controller: any cell that reads an array of `input_size + read_heads * width` numbers and draws no noise.
+      input_size: the size of x.
+      slots: N, how many vectors the memory holds.
+      width: the size of each of them.
+      read_heads, write_heads: how many heads.
+      reach: R; a head may move by −R, …, R slots in one step.
+
+    Raises:
+      TypeError: a controller that is not a cell, or that draws noise.
+      ValueError: a size below 1, a reach that passes over a slot twice, a controller of another input size.
+
+    >>> from jaxrnn import LSTM, unroll
+    >>> cell = NTM(LSTM(3 + 4, 8), input_size=3, slots=10, width=4)
+    >>> carry, ys = unroll(cell, cell.init(jax.random.key(0)), jnp.ones((7, 2, 3)))
+    >>> carry.memory.shape, ys.shape, cell.output_size
+    ((2, 4, 10), (7, 2, 12), 12)
+
+    References: Graves, Wayne & Danihelka 2014; chapter, section 8.
+    """
+
+    controller: Cell
+    input_size: int
+    slots: int
+    width: int
+    read_heads: int = 1
+    write_heads: int = 1
+    reach: int = 1
+
+    def __post_init__(self):
+        check_positive(input_size=self.input_size, slots=self.slots, width=self.width)
+        check_positive(read_heads=self.read_heads, write_heads=self.write_heads)
+        if not isinstance(self.reach, int) or not 0 <= 2 * self.reach < self.slots:
+            raise ValueError(
+                f"`reach` must be an integer from 0 with 2·reach + 1 ≤ slots={self.slots}, got {self.reach!r}: "
+                "a head would pass over a slot twice."
+            )
+        _check_controller(self.controller)
+        _output_size(self.controller, self.input_size + self.read_heads * self.width)
+
+    @property
+    def heads(self) -> int:
+        """How many heads in all."""
+        return self.read_heads + self.write_heads
+
+    @property
+    def output_size(self) -> int:
+        """The size of y: the controller's output, and one vector for each read head."""
+        reads = self.read_heads * self.width
+        return _output_size(self.controller, self.input_size + reads) + reads
+
+    def init(self, key: Key) -> NTMParams:
+        """W by Glorot's uniform rule, b = 0; the controller by its own rules."""
+        controller_key, key = jax.random.split(key)
+        controls = sum(self._control_sizes())
+        w = input_weights(key, (self.output_size - self.read_heads * self.width, controls))
+        return NTMParams(self.controller.init(controller_key), w, jnp.zeros(controls))
+
+    def initial_carry(self, params: NTMParams, batch_shape: tuple[int, ...] = ()) -> NTMCarry:
+        """An empty memory, every head at slot 0, nothing read, and the controller's own."""
+        dtype = accumulator(params.w.dtype)
+        return NTMCarry(
+            self.controller.initial_carry(params.controller, batch_shape),
+            memory=jnp.full((*batch_shape, self.width, self.slots), EMPTY, dtype),
+            address=jnp.zeros((*batch_shape, self.heads, self.slots), dtype).at[..., 0].set(AT_SLOT_0),
+            reads=jnp.zeros((*batch_shape, self.read_heads * self.width), dtype),
+        )
+
+    def project(self, params: NTMParams, xs: Array) -> Array:
+        """x itself, in the carry's dtype: the controller has to wait for r⁽ᵗ⁻¹⁾."""
+        check_features("xs", xs, input_size=self.input_size)
+        return jnp.asarray(xs).astype(accumulator(params.w.dtype))
+
+    def step(self, params: NTMParams, carry: NTMCarry, z: Array) -> tuple[NTMCarry, Array]:
+        """The controller's step, one turn of the memory, and [h⁽ᵗ⁾; r⁽ᵗ⁾]."""
+        both = jnp.concatenate([z, carry.reads], axis=-1)
+        seen = self.controller.project(params.controller, both)
+        inner, h = self.controller.step(params.controller, carry.controller, seen)
+        out, _ = self._after(inner, h, matmul(h, params.w) + params.b, carry)
+        return out
+
+    def step_fwd(self, params: NTMParams, carry: NTMCarry, z: Array):
+        """The step, and the controller's residual, its input and output, the controls, and what the turn remembers."""
+        both = jnp.concatenate([z, carry.reads], axis=-1)
+        seen = self.controller.project(params.controller, both)
+        rules = rules_of(self.controller)
+        (inner, h), residual = rules.step_fwd(params.controller, carry.controller, seen)
+        raw = matmul_in_loop(h, params.w) + params.b
+        out, turned = self._after(inner, h, raw, carry)
+        return out, (residual, both, h, raw, turned)
+
+    def step_bwd(self, params: NTMParams, residual, dcarry: NTMCarry, dy: Array):
+        """2.2.2: back through the turn of the memory, then through the controller, to x⁽ᵗ⁾ and r⁽ᵗ⁻¹⁾."""
+        residual, both, h, raw, turned = residual
+        dh, dreads = jnp.split(dy, [h.shape[-1]], axis=-1)
+        controls, controls_vjp = jax.vjp(self.controls, raw)
+        dreads = _per_head(dcarry.reads + dreads, self.read_heads)
+        dcontrols, dmemory, daddress = turn_back(controls, turned, dcarry.memory, dcarry.address, dreads)
+        (draw,) = controls_vjp(dcontrols)
+        dh = dh + matmul_transposed(draw, params.w)
+        rules = rules_of(self.controller)
+        dinner, dz, local = rules.step_bwd(params.controller, residual, dcarry.controller, dh)
+        z, project_vjp = jax.vjp(lambda both: self.controller.project(params.controller, both), both)
+        dx, dreads = jnp.split(project_vjp(tangent(z, dz))[0], [self.input_size], axis=-1)
+        return NTMCarry(dinner, dmemory, daddress, dreads), dx, (local, dz, draw)
+
+    def weight_bwd(self, params: NTMParams, residuals, locals) -> NTMParams:
+        """2.2.3: for W and b, and for the controller, its projection included."""
+        residual, both, h, *_ = residuals
+        local, dz, draw = locals
+        own = rules_of(self.controller).weight_bwd(params.controller, residual, local)
+        z, project_vjp = jax.vjp(lambda p: self.controller.project(p, both), params.controller)
+        own = jax.tree.map(jnp.add, own, project_vjp(tangent(z, dz))[0])
+        return NTMParams(own, outer_sum(h, draw, params.w), row_sum(draw, params.b))
+
+    def controls(self, raw: Float[Array, "*batch controls"]) -> Controls:
+        """b + W h⁽ᵗ⁾, cut into its parts and squashed."""
+        ends = list(itertools.accumulate(self._control_sizes()))[:-1]
+        key, strength, gate, shift, sharpness, erase, add = jnp.split(raw, ends, axis=-1)
+        return Controls(
+            key=jnp.tanh(_per_head(key, self.heads)),
+            strength=jax.nn.softplus(strength),
+            gate=jax.nn.sigmoid(gate),
+            shift=jax.nn.softmax(_per_head(shift, self.heads), axis=-1),
+            sharpness=1 + jax.nn.softplus(sharpness),
+            erase=jax.nn.sigmoid(_per_head(erase, self.write_heads)),
+            add=jnp.tanh(_per_head(add, self.write_heads)),
+        )
+
+    def _control_sizes(self) -> tuple[int, ...]:
+        heads, writes = self.heads, self.write_heads
+        return heads * self.width, heads, heads, heads * (2 * self.reach + 1), heads, *[writes * self.width] * 2
+
+    def _after(self, inner: Carry, h: Array, raw: Array, carry: NTMCarry):
+        """The carry and the output, from the controller's and the controls; and what the turn remembers."""
+        (memory, address, reads), turned = turn(self.controls(raw), carry.memory, carry.address)
+        reads = lax.collapse(reads, -2)
+        return (NTMCarry(inner, memory, address, reads), jnp.concatenate([h, reads], axis=-1)), turned
+
+
+def _per_head(packed: Array, heads: int) -> Array:
+    """`[*batch, heads·size]` → `[*batch, heads, size]`."""
+    return packed.reshape(*packed.shape[:-1], heads, packed.shape[-1] // heads)
+
+
+def _check_controller(controller: Cell) -> None:
+    check_is_cell(controller=controller)
+    if takes_noise(controller):
+        raise TypeError(
+            f"`controller` must not draw noise, got {controller!r}: put it around the machine, Dropout(NTM)."
+        )
+
+
+@lru_cache(maxsize=256)
+def _output_size(controller: Cell, input_size: int) -> int:
+    """The size of the controller's output.
+
+    Raises:
+      ValueError: it does not read `input_size` numbers, or its output is not one array.
+    """
+
+    def one_step(key, x):
+        params = controller.init(key)
+        return controller.step(params, controller.initial_carry(params), controller.project(params, x))[1]
+
+    try:
+        y = jax.eval_shape(
+            one_step, jax.eval_shape(lambda: jax.random.key(0)), jax.ShapeDtypeStruct((input_size,), float)
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`controller` must read an array of input_size + read_heads·width = {input_size} numbers, "
+            f"got {controller!r}: {error}"
+        ) from error
+    if len(jax.tree.leaves(y)) != 1 or y.ndim != 1:
+        raise ValueError(f"`controller` must put out one vector, got {y} from {controller!r}.")
+    return y.shape[0]

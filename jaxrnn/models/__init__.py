@@ -1,1 +1,0 @@
-"""Whole models: a cell, what stands before it and what stands after it."""

@@ -1,0 +1,237 @@
+"""What is minimised: chapter, section 2.4, and the loss of 2.2.
+
+    L = (1/n) Σ_{t valid} L⁽ᵗ⁾,          n the number of valid steps
+
+    cross-entropy   L⁽ᵗ⁾ = −Σᵢ yᵢ⁽ᵗ⁾ log ŷᵢ⁽ᵗ⁾ = −log ŷ⁽ᵗ⁾_{l_t},   ŷ = softmax(o)
+    squared error   L⁽ᵗ⁾ = Σᵢ (oᵢ⁽ᵗ⁾ − yᵢ⁽ᵗ⁾)² / features
+    Bernoulli       L⁽ᵗ⁾ = −Σᵢ [yᵢ log σ(oᵢ) + (1 − yᵢ) log(1 − σ(oᵢ))]
+
+and 2.2.1, ∇_{o⁽ᵗ⁾}L = (ŷ⁽ᵗ⁾ − y⁽ᵗ⁾)/n, which `jax.grad` gives.  The chapter's L is the sum over t; the mean
+over valid steps is the same direction with a step size that does not depend on the lengths.  With no
+valid step at all the loss is 0, and so is its gradient.
+
+Every loss takes logits, and every loss is masked by `where` before and after: what stands on padding,
+NaN included, reaches neither the value nor a gradient.
+
+Correction to the chapter: its 2.2 says that L⁽ᵗ⁾ *is* the component of ŷ; it is −log of it.
+
+o → `logits` (or `outputs`), y, l → `targets`.  References: Goodfellow, Bengio & Courville 2016, §10.2.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Shaped
+
+from jaxrnn.core.checks import check_range, check_shape, check_steps
+from jaxrnn.core.precision import accumulator
+
+_at_once = partial(jax.jit, inline=True)
+"""One program where the values are known, not one for each operation; nothing in a program around it."""
+
+
+def cross_entropy(
+    logits: Float[Array, "..."], targets: Shaped[Array, "..."], *, mask: Bool[Array, "..."] | None = None
+) -> Float[Array, ""]:
+    """−log ŷ_l, or −Σᵢ yᵢ log ŷᵢ, in nats, over the valid steps.
+
+    Args:
+      logits: o, `[time, *batch, classes]`.
+      targets: either the true classes l, integers `[time, *batch]` in 0 … classes − 1, or
+        distributions y, floating `[time, *batch, classes]`.
+      mask: `[time, *batch]`, True on valid steps.
+
+    Returns:
+      The mean over the valid steps, 0 if there is none, in at least float32.
+
+    Raises:
+      TypeError: logits that are not floating, a mask that is not boolean.
+      ValueError: a wrong shape; a class out of range on a valid step (where the values are known; under
+        `jit` such a step makes the loss NaN, it is never clamped).
+
+    >>> logits = jnp.log(jnp.array([[0.25, 0.75], [0.5, 0.5]]))
+    >>> round(float(cross_entropy(logits, jnp.array([1, 0]))), 4)  # −(log 0.75 + log 0.5)/2
+    0.4904
+
+    References: chapter, sections 2.2.1 and 2.4.
+    """
+    logits, valid = _check("logits", logits, mask)
+    if jnp.issubdtype(jnp.result_type(targets), jnp.integer):
+        _check_classes(logits, targets, mask)
+        return _mean_of_classes(logits, targets, valid)
+    check_shape("targets", targets, logits.shape, "that of `logits`; or integers without its last axis")
+    return _mean_of_distributions(logits, targets, valid)
+
+
+@_at_once
+def _mean_of_classes(logits, targets, mask):
+    return _mean_over_steps(-_at_classes(logits, targets, mask), mask)
+
+
+@_at_once
+def _mean_of_distributions(logits, targets, mask):
+    logits, y = _prepare(logits, targets, mask)
+    products = jnp.where(y == 0, 0, y * jax.nn.log_softmax(logits, axis=-1))
+    return _mean_over_steps(-jnp.sum(products, axis=-1), mask)
+
+
+def sequence_log_probability(
+    logits: Float[Array, "..."], targets: Shaped[Array, "..."], *, mask: Bool[Array, "..."] | None = None
+) -> Float[Array, "..."]:
+    """log P(y⁽¹⁾ … y⁽τ⁾ | x) = Σₜ log ŷ⁽ᵗ⁾ at y⁽ᵗ⁾, of each row.
+
+    Whether it is Σ log p(y⁽ᵗ⁾ | x⁽¹⁾ … x⁽ᵗ⁾) or Σ log p(y⁽ᵗ⁾ | x⁽¹⁾ … x⁽ᵗ⁾, y⁽¹⁾ … y⁽ᵗ⁻¹⁾) is for the network to
+    say that gave the logits.
+
+    Args:
+      logits: o, `[time, *batch, classes]`.
+      targets: the true classes y, integers `[time, *batch]`.
+      mask: `[time, *batch]`, True on valid steps.
+
+    Returns:
+      The sum over the valid steps of each row, `[*batch]`, in nats; 0 for a row that has none.
+
+    Raises:
+      TypeError, ValueError: as `cross_entropy`; and for targets that are not integers.
+
+    >>> float(jnp.exp(sequence_log_probability(jnp.zeros((3, 2)), jnp.array([0, 1, 1]))))
+    0.125
+
+    References: chapter, sections 2.3, item 3, and 2.4, item 3.
+    """
+    logits, valid = _check("logits", logits, mask)
+    if not jnp.issubdtype(jnp.result_type(targets), jnp.integer):
+        raise TypeError(f"`targets` must be integers, the true classes, got {jnp.result_type(targets)}.")
+    _check_classes(logits, targets, mask)
+    return _sum_of_classes(logits, targets, valid)
+
+
+@_at_once
+def _sum_of_classes(logits, targets, mask):
+    log_p = _at_classes(logits, targets, mask)
+    return jnp.sum(log_p if mask is None else jnp.where(mask, log_p, 0), axis=0)
+
+
+def squared_error(
+    outputs: Float[Array, "..."], targets: Float[Array, "..."], *, mask: Bool[Array, "..."] | None = None
+) -> Float[Array, ""]:
+    """(o − y)², the mean over features and valid steps: Gaussian log-likelihood of unit variance.
+
+    Args:
+      outputs: o, `[time, *batch, features]`.
+      targets: y, of the same shape.
+      mask: `[time, *batch]`, True on valid steps.
+
+    Returns:
+      The mean over the valid steps and the features, 0 if no step is valid, in at least float32.
+
+    Raises:
+      TypeError: outputs that are not floating, a mask that is not boolean.
+      ValueError: shapes that differ: `[n, 1]` against `[n]` is an error, not an n × n table.
+
+    >>> float(squared_error(jnp.array([[1.0], [3.0]]), jnp.array([[1.0], [1.0]])))
+    2.0
+
+    References: chapter, section 2.4, item 2.
+    """
+    outputs, valid = _check("outputs", outputs, mask)
+    check_shape("targets", targets, outputs.shape, "that of `outputs`")
+    return _squared_error(outputs, jnp.asarray(targets), valid)
+
+
+@_at_once
+def _squared_error(outputs, targets, mask):
+    outputs, targets = _prepare(outputs, targets, mask)
+    return _mean_over_steps(jnp.mean((outputs - targets) ** 2, axis=-1), mask)
+
+
+def bernoulli(
+    logits: Float[Array, "..."], targets: Shaped[Array, "..."], *, mask: Bool[Array, "..."] | None = None
+) -> Float[Array, ""]:
+    """−log p of independent binary features, p = σ(o): the sum over features, the mean over valid steps.
+
+    Args:
+      logits: o, `[time, *batch, features]`.
+      targets: y in [0, 1] (or booleans), of the same shape.
+      mask: `[time, *batch]`, True on valid steps.
+
+    Returns:
+      The mean over the valid steps of the sum over features, in nats, 0 if no step is valid.
+
+    Raises:
+      TypeError: logits that are not floating, a mask that is not boolean.
+      ValueError: shapes that differ; a target outside [0, 1] on a valid step, where the values are known.
+
+    >>> round(float(bernoulli(jnp.zeros((4, 3)), jnp.ones((4, 3)))), 4)  # 3 log 2
+    2.0794
+
+    References: chapter, section 2.6 (the stop unit); Boulanger-Lewandowski, Bengio & Vincent 2012, §2.
+    """
+    logits, valid = _check("logits", logits, mask)
+    check_shape("targets", targets, logits.shape, "that of `logits`")
+    check_range("targets", targets, 0, 1, mask)
+    return _bernoulli(logits, jnp.asarray(targets), valid)
+
+
+@_at_once
+def _bernoulli(logits, targets, mask):
+    logits, y = _prepare(logits, targets, mask)
+    return _mean_over_steps(jnp.sum(optax.sigmoid_binary_cross_entropy(logits, y), axis=-1), mask)
+
+
+def perplexity(nats: Float[Array, ""]) -> Float[Array, ""]:
+    """e^L of a cross-entropy L in nats: as uncertain as a fair choice among so many.
+
+    >>> round(float(perplexity(cross_entropy(jnp.zeros((5, 8)), jnp.arange(5)))), 4)
+    8.0
+    """
+    return jnp.exp(nats)
+
+
+def bits_per_character(nats: Float[Array, ""]) -> Float[Array, ""]:
+    """L / ln 2 of a cross-entropy L in nats.
+
+    >>> round(float(bits_per_character(cross_entropy(jnp.zeros((5, 8)), jnp.arange(5)))), 4)
+    3.0
+    """
+    return nats / jnp.log(2)
+
+
+def _check(name: str, outputs: Array, mask) -> tuple[Array, Array | None]:
+    """The outputs, known to be floating, and their mask, as arrays."""
+    outputs = jnp.asarray(outputs)
+    if not jnp.issubdtype(outputs.dtype, jnp.floating) or outputs.ndim < 1:
+        raise TypeError(f"`{name}` must be floating, [time, *batch, size], got {outputs.dtype}{outputs.shape}.")
+    return outputs, check_steps("mask", mask, outputs.shape[:-1], of=name)
+
+
+def _check_classes(logits: Array, targets: Array, mask) -> None:
+    *steps, size = logits.shape
+    check_shape("targets", targets, tuple(steps), "[time, *batch], the leading axes of `logits`")
+    check_range("targets", targets, 0, size - 1, mask)
+
+
+def _prepare(outputs: Array, targets: Array, mask: Array | None) -> tuple[Array, Array]:
+    """Both in the accumulating dtype with padding set to 0."""
+    dtype = accumulator(outputs.dtype)
+    return _clean(outputs.astype(dtype), mask), _clean(targets.astype(dtype), mask)
+
+
+def _clean(array: Array, mask: Array | None) -> Array:
+    return array if mask is None else jnp.where(mask[..., None], array, 0)
+
+
+def _at_classes(logits: Array, targets: Array, mask: Array | None) -> Array:
+    """log ŷ_l, `[time, *batch]`; NaN for a class out of range."""
+    log_probabilities = jax.nn.log_softmax(_clean(logits.astype(accumulator(logits.dtype)), mask), axis=-1)
+    classes = jnp.where(targets < 0, logits.shape[-1], targets)  # −1 is no class, not the last one
+    return jnp.take_along_axis(log_probabilities, classes[..., None], axis=-1, mode="fill", fill_value=jnp.nan)[..., 0]
+
+
+def _mean_over_steps(losses: Array, mask: Array | None) -> Array:
+    """Σ over valid steps / their number; 0 if there is none."""
+    if mask is None:
+        return jnp.sum(losses) / max(losses.size, 1)
+    return jnp.sum(jnp.where(mask, losses, 0)) / jnp.maximum(jnp.sum(mask), 1)

@@ -1,0 +1,72 @@
+"""From hidden state to output: chapter, section 2.2, item 2, and 2.2.3, items 3 and 5.
+
+    o⁽ᵗ⁾ = c + V h⁽ᵗ⁾
+
+    ∇_c L = Σₜ ∇_{o⁽ᵗ⁾}L,     ∇_V L = Σₜ ∇_{o⁽ᵗ⁾}L h⁽ᵗ⁾ᵀ,     ∇_{h⁽ᵗ⁾}L = Vᵀ ∇_{o⁽ᵗ⁾}L + (from t + 1)
+
+One product for all t at once, so `jax.grad` writes these sums out as they stand here.
+
+V, c → `params.v`, `params.c`; h → `ys`, o → the result, which the losses take as logits.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrnn.core.checks import check_features, check_params, check_positive
+from jaxrnn.core.initializers import input_weights
+from jaxrnn.core.precision import matmul
+from jaxrnn.core.types import Key
+
+
+class ReadoutParams(NamedTuple):
+    """The chapter's matrix, transposed: row vectors multiply from the left."""
+
+    v: Float[Array, "hidden output"]
+    """Vᵀ: hidden to output."""
+    c: Float[Array, " output"]
+    """c."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Readout:
+    """o = c + V h.
+
+    Args:
+      input_size: the size of h.
+      output_size: the size of o: classes, or regression targets.
+
+    Raises:
+      ValueError: a size below 1.
+
+    >>> readout = Readout(input_size=5, output_size=2)
+    >>> params = readout.init(jax.random.key(0))
+    >>> readout.apply(params, jnp.ones((7, 3, 5))).shape
+    (7, 3, 2)
+
+    References: chapter, section 2.2.
+    """
+
+    input_size: int
+    output_size: int
+
+    def __post_init__(self):
+        check_positive(input_size=self.input_size, output_size=self.output_size)
+
+    def init(self, key: Key) -> ReadoutParams:
+        """V by Glorot's uniform rule, c = 0."""
+        return ReadoutParams(input_weights(key, (self.input_size, self.output_size)), jnp.zeros(self.output_size))
+
+    def apply(self, params: ReadoutParams, ys: Float[Array, "..."]) -> Float[Array, "..."]:
+        """o⁽ᵗ⁾ for every t: `[..., input]` → `[..., output]`.
+
+        Raises:
+          TypeError, ValueError: `ys` is not floating, or its last axis is not `input_size`; `params` are another's.
+        """
+        check_params(params, self)
+        check_features("ys", ys, input_size=self.input_size)
+        return matmul(jnp.asarray(ys), params.v) + params.c

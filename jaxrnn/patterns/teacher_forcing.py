@@ -1,0 +1,275 @@
+"""Reading the truth instead of one's own output: chapter, section 2.3.
+
+    free running        step t reads f(o⁽ᵗ⁻¹⁾), what the network put out      `unroll`
+    teacher forcing     step t reads y⁽ᵗ⁻¹⁾, what it should have put out      `teacher_forced`
+    scheduled sampling  step t reads y⁽ᵗ⁻¹⁾ with probability p⁽ᵗ⁻¹⁾, else its own   `scheduled_sampling`
+
+Where the output is the only way from one step to the next (`Jordan`), the truth cuts that way: the steps are
+independent of each other, and `teacher_forced` computes all of them at once, with no loop.  Where there are
+hidden → hidden edges too (`Feedback`), they still need back-propagation through time: both together.
+
+With a mask, y⁽ᵗ⁻¹⁾ is the last *valid* target before t, and with a reset it is the initial output again, just
+as a scan would carry it: the three agree on every mask, in values and in gradients.
+
+A cell that feeds its output back says so by three methods, `FeedbackCell`.
+
+y → `targets`: token ids `[time, *batch]`, or vectors `[time, *batch, output]` in the space of what is fed
+back: one-hot, probabilities, bits, real outputs.
+
+References: Williams & Zipser 1989, §4; Bengio, Vinyals, Jaitly & Shazeer 2015 (scheduled sampling).
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, PyTree, Shaped
+
+from jaxrnn.core.checks import check_range, check_shape, check_unroll, leading_axes
+from jaxrnn.core.local_rules import rules_of
+from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
+from jaxrnn.unrolling.backpropagation import unroll_bptt
+from jaxrnn.unrolling.scan import select, zeros
+
+
+@runtime_checkable
+class FeedbackCell(Cell, Protocol):
+    """A cell that reads its previous output, which a teacher can put a truth in the place of."""
+
+    @property
+    def output_size(self) -> int:
+        """The size of o."""
+        ...
+
+    def fed(self, carry: Carry) -> Array:
+        """What the next step will read of the outputs: `[*batch, output]`."""
+        ...
+
+    def with_fed(self, carry: Carry, fed: Array) -> Carry:
+        """The carry with `fed` in that place."""
+        ...
+
+    def run_forced(
+        self, params: Params, xs: Inputs, feds: Array, carry: Carry, mask, reset, reverse: bool
+    ) -> tuple[Carry, Array]:
+        """All steps, where step t reads `feds[t]`; `(carry, os)`, whatever is fed in the carry left open."""
+        ...
+
+
+def teacher_forced(
+    cell: FeedbackCell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    targets: Shaped[Array, "..."],
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+    reverse: bool = False,
+) -> tuple[Carry, Float[Array, "..."]]:
+    """o⁽ᵗ⁾ given x⁽¹⁾ … x⁽ᵗ⁾ and the true y⁽¹⁾ … y⁽ᵗ⁻¹⁾; for `Jordan`, in parallel over time.
+
+    Args:
+      cell: `Jordan`, `Feedback`, or another that feeds its output back.
+      params, xs, carry, mask, reset, reverse: as for `unroll`.
+      targets: y: token ids `[time, *batch]`, or vectors `[time, *batch, output]`.
+
+    Returns:
+      The carry, in which the last valid y stands as the previous output, so that a sequence can be cut
+      anywhere; and the outputs, `[time, *batch, output]`, 0 where `mask` is False.
+
+    Raises:
+      TypeError: a cell that does not feed back; and as `unroll`.
+      ValueError: targets of a wrong shape, a token out of range on a valid step (where the values are known;
+        under `jit` it makes the outputs NaN); and as `unroll`.
+
+    >>> from jaxrnn.cells import Jordan
+    >>> cell = Jordan(input_size=3, hidden_size=5, output_size=4)
+    >>> params, xs, tokens = cell.init(jax.random.key(0)), jnp.ones((7, 2, 3)), jnp.ones((7, 2), int)
+    >>> fed, os = teacher_forced(cell, params, xs, tokens)
+    >>> os.shape, fed[0]
+    ((7, 2, 4), Array([0., 1., 0., 0.], dtype=float32))
+
+    References: chapter, section 2.3; Williams & Zipser 1989.
+    """
+    xs, targets, carry, mask, reset = _check(cell, params, xs, targets, carry, mask, reset, reverse)
+    return _teacher_forced(cell, params, xs, targets, carry, mask, reset, reverse=reverse)
+
+
+@partial(jax.jit, static_argnames="reverse")
+def _teacher_forced(cell, params, xs, targets, carry, mask, reset, *, reverse):
+    initial = cell.initial_carry(params, leading_axes(xs)[1:])
+    carry = initial if carry is None else carry
+    if mask is not None:
+        xs = select(mask, xs, zeros(xs))
+    feds, last = _previous(targets, cell.fed(carry), cell.fed(initial), mask, reset, reverse)
+    after, os = cell.run_forced(params, xs, feds, carry, mask, reset, reverse)
+    return cell.with_fed(after, last), os if mask is None else select(mask, os, zeros(os))
+
+
+def scheduled_sampling(
+    key: Key,
+    cell: FeedbackCell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    targets: Shaped[Array, "..."],
+    probability: float | int | Float[Array, "..."],
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+    reverse: bool = False,
+) -> tuple[Carry, Float[Array, "..."]]:
+    """A coin at every step and in every row: heads, the truth y⁽ᵗ⁾ is handed on; tails, the network's own f(o⁽ᵗ⁾).
+
+    p = 1 everywhere is `teacher_forced`, p = 0 is `unroll`; training goes from the one to the other.
+    Bengio et al. draw the network's own symbol: that is `feedback="sample"`, whose noise is in `xs`.
+
+    Args:
+      key: for the coins alone.
+      cell, params, xs, targets, carry, mask, reset, reverse: as for `teacher_forced`.
+      probability: p, of the truth: a number, `[time]`, or `[time, *batch]`; p[t] is for what follows step t.
+
+    Returns:
+      The carry and the outputs, as `unroll`.
+
+    Raises:
+      TypeError, ValueError: as `teacher_forced`; a probability of a wrong shape, or outside [0, 1] (where
+        the values are known).
+
+    >>> from jaxrnn.cells import Jordan
+    >>> cell = Jordan(input_size=3, hidden_size=5, output_size=4)
+    >>> params, xs, tokens = cell.init(jax.random.key(0)), jnp.ones((7, 2, 3)), jnp.ones((7, 2), int)
+    >>> _, os = scheduled_sampling(jax.random.key(1), cell, params, xs, tokens, jnp.linspace(1, 0, 7))
+    >>> os.shape
+    (7, 2, 4)
+
+    References: Bengio, Vinyals, Jaitly & Shazeer 2015, §2.4.
+    """
+    xs, targets, carry, mask, reset = _check(cell, params, xs, targets, carry, mask, reset, reverse)
+    leading = leading_axes(xs)
+    coins = jax.random.bernoulli(key, _check_probability(probability, leading), leading)
+    inputs = (xs, targets, coins[..., None])
+    return unroll_bptt(_Scheduled(cell), params, inputs, carry, mask=mask, reset=reset, reverse=reverse)
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class _Scheduled:
+    """`cell` over inputs (x, y, coin): after each step, heads puts y where the output stood.
+
+    After the step, not before the next: so a held carry and a reset are as they are in any run.
+    """
+
+    cell: FeedbackCell
+
+    def init(self, key: Key) -> Params:
+        """The cell's own."""
+        return self.cell.init(key)
+
+    def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
+        """The cell's own."""
+        return self.cell.initial_carry(params, batch_shape)
+
+    def project(self, params: Params, xs: Inputs) -> Inputs:
+        """The cell's own, of x."""
+        xs, targets, coins = xs
+        return self.cell.project(params, xs), targets, coins
+
+    def step(self, params: Params, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
+        """The cell's own step, and the coin."""
+        z, target, coin = z
+        carry, o = self.cell.step(params, carry, z)
+        return self._toss(carry, target, coin), o
+
+    def step_fwd(self, params: Params, carry: Carry, z: Inputs):
+        """The step; the cell's residual, and the coin."""
+        z, target, coin = z
+        (carry, o), residual = rules_of(self.cell).step_fwd(params, carry, z)
+        return (self._toss(carry, target, coin), o), (residual, coin)
+
+    def step_bwd(self, params: Params, residual, dcarry: Carry, dy):
+        """What the next step sends back goes to the truth with heads, to the output with tails."""
+        residual, coin = residual
+        dfed = self.cell.fed(dcarry)
+        dtarget = jnp.where(coin, dfed, 0)
+        dcarry = self.cell.with_fed(dcarry, dfed - dtarget)
+        dcarry, dz, local = rules_of(self.cell).step_bwd(params, residual, dcarry, dy)
+        return dcarry, (dz, dtarget, zeros(coin)), local
+
+    def weight_bwd(self, params: Params, residuals, locals) -> Params:
+        """The cell's own."""
+        return rules_of(self.cell).weight_bwd(params, residuals[0], locals)
+
+    def _toss(self, carry: Carry, target: Array, coin: Array) -> Carry:
+        fed = self.cell.fed(carry)
+        return self.cell.with_fed(carry, jnp.where(coin, target.astype(fed.dtype), fed))
+
+
+def _previous(targets: Array, given: Array, initial: Array, mask, reset, reverse: bool) -> tuple[Array, Array]:
+    """What each step reads, `[time, *batch, output]`, and what is left at the end, `[*batch, output]`.
+
+    A running maximum of step numbers takes the place of the loop: step t reads the newest of the given
+    output (number 0) and the targets of valid steps before it (step s is number s + 1), unless a reset
+    (r + 1 again) is newer still.
+    """
+    if reverse:
+        targets, mask, reset = _backwards(targets, mask, reset)
+    reads = jnp.concatenate([given[None], targets.astype(given.dtype)])
+    if targets.shape[0] and (mask is not None or reset is not None):
+        steps = jnp.arange(1, len(reads)).reshape(-1, *[1] * (targets.ndim - 2))
+        valid = jnp.ones(targets.shape[:-1], bool) if mask is None else mask
+        newest = lax.cummax(jnp.where(valid, steps, 0))
+        newest = jnp.concatenate([jnp.zeros_like(newest[:1]), newest])
+        reads = jnp.take_along_axis(reads, newest[..., None], axis=0)
+        if reset is not None:
+            boundary = lax.cummax(jnp.where(reset, steps, 0))
+            boundary = jnp.concatenate([boundary, boundary[-1:]])
+            reads = select(boundary > newest, jnp.broadcast_to(initial, reads.shape), reads)
+    feds, last = reads[:-1], reads[-1]
+    return feds[::-1] if reverse else feds, last
+
+
+def _backwards(targets: Array, mask, reset):
+    """The three in the order of a reversed run, where step t − 1 is behind the boundary at t."""
+    if reset is not None:
+        reset = jnp.concatenate([reset[1:], jnp.zeros_like(reset[:1])])[::-1]
+    return targets[::-1], None if mask is None else mask[::-1], reset
+
+
+def _check(cell, params, xs, targets, carry, mask, reset, reverse):
+    """The arguments as arrays, the targets as vectors, 0 on padding."""
+    if not isinstance(cell, FeedbackCell):
+        raise TypeError(f"`cell` must feed its output back (Jordan, Feedback, a FeedbackCell), got {cell!r}.")
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    vectors = _vectors(targets, leading_axes(xs), cell.output_size, mask)
+    return xs, vectors if mask is None else select(mask, vectors, zeros(vectors)), carry, mask, reset
+
+
+def _vectors(targets, leading: tuple[int, ...], size: int, mask) -> Array:
+    """Token ids become one-hot vectors, NaN if out of range; vectors (booleans: of bits) stay."""
+    dtype = jnp.result_type(targets)
+    if jnp.issubdtype(dtype, jnp.integer):
+        check_shape("targets", targets, leading, "token ids [time, *batch], the leading axes of `xs`")
+        check_range("targets", targets, 0, size - 1, mask)
+        tokens = jnp.asarray(targets)[..., None]
+        return jnp.where((tokens < 0) | (tokens >= size), jnp.nan, jax.nn.one_hot(tokens[..., 0], size))
+    if not any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.bool_)):
+        raise TypeError(f"`targets` must be integers (token ids), floating or boolean (vectors), got {dtype}.")
+    check_shape("targets", targets, (*leading, size), "[time, *batch, output]; or token ids [time, *batch]")
+    return jnp.asarray(targets, float if jnp.issubdtype(dtype, jnp.bool_) else dtype)
+
+
+def _check_probability(probability, leading: tuple[int, ...]) -> Array:
+    """p with axes `[time, *batch]` or 1 in their places."""
+    check_range("probability", probability, 0, 1)
+    p = jnp.asarray(probability, float)
+    if p.shape not in ((), leading[:1], leading):
+        raise ValueError(
+            f"`probability` must be a number, or have shape {leading[:1]} ([time]) or {leading} ([time, *batch]), "
+            f"got shape {p.shape}."
+        )
+    return p.reshape(p.shape + (1,) * (len(leading) - p.ndim)) if p.ndim else p

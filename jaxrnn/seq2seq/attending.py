@@ -1,0 +1,230 @@
+"""A decoder that attends, as a cell: chapter, section 4.1, item 5.
+
+    h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, [x⁽ᵗ⁾; c⁽ᵗ⁻¹⁾]),                         y⁽ᵗ⁾ = [h⁽ᵗ⁾; c⁽ᵗ⁾]
+    α⁽ᵗ⁾ = softmax over j of score(h⁽ᵗ⁾, k_j),               c⁽ᵗ⁾ = Σ_j α_j⁽ᵗ⁾ v_j
+
+f is any cell, h its output.  As it is a cell, every member of the unroll family runs it, and an output layer on
+y⁽ᵗ⁾ reads the state and what it has just read.  The recurrence is that of Bahdanau et al. and of Chorowski et al.,
+whose c is attended to by the state before the step that takes it in; Bahdanau's output reads the state after
+that step.  Luong et al. feed the output layer's own state back where here it is c.
+
+What is attended to lies in the carry, which hands it on as it is.  `lax.scan` takes an array that no step
+changes out of its loop, and the explicit pass records it once and not at every t, so it costs no memory per
+step; and rows, `vmap`, beams and streams treat it as any other state.  A reset goes back to the initial carry,
+in which there is nothing to attend to.
+
+References: Bahdanau, Cho & Bengio 2015, §3.1; Luong, Pham & Manning 2015, §3.3 (input feeding); Chorowski et
+al. 2015, §2.1.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from jaxrnn.core.checks import check_is_cell, check_positive
+from jaxrnn.core.local_rules import rules_of, tangent
+from jaxrnn.core.noise import Noisy, check_noisy, takes_noise
+from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum, turned
+from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
+from jaxrnn.seq2seq.attention import Attention, AttentionParams, Memory, Reading, ScoreParams
+from jaxrnn.seq2seq.attention_gradient import Compared, compare_bwd, compared
+
+
+class AttendingParams(NamedTuple):
+    """Of the two parts."""
+
+    cell: Params
+    """Of f."""
+    attention: AttentionParams
+    """Of the score."""
+
+
+class AttendingCarry(NamedTuple):
+    """What goes from one step to the next."""
+
+    cell: Carry
+    """h⁽ᵗ⁾."""
+    reading: Reading
+    """c⁽ᵗ⁾ and α⁽ᵗ⁾."""
+    memory: Memory
+    """k and v, the same at every step."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Attending:
+    """`cell` over [x⁽ᵗ⁾; c⁽ᵗ⁻¹⁾], reading a sequence after every step.
+
+    Args:
+      cell: f, any cell; its input size is that of x plus `attention.context_size`, and its output has the size
+        `attention.query_size`.
+      attention: how h⁽ᵗ⁾ reads.
+      source: for how many positions the carry has room; `attend_to` makes one for any number.
+
+    Raises:
+      TypeError: `cell` is not a cell.
+      ValueError: a source below 1.
+
+    >>> from jaxrnn import GRU, unroll
+    >>> cell = Attending(GRU(3 + 4, 5), Attention(query_size=5, memory_size=4), source=7)
+    >>> params = cell.init(jax.random.key(0))
+    >>> carry = cell.attend_to(params, jnp.ones((7, 2, 4)))  # 7 positions, 2 rows
+    >>> carry, ys = unroll(cell, params, jnp.ones((6, 2, 3)), carry)
+    >>> ys.shape, carry.reading.weights.shape
+    ((6, 2, 9), (2, 1, 7))
+
+    References: chapter, section 4.1, item 5.
+    """
+
+    cell: Cell
+    attention: Attention
+    source: int
+
+    def __post_init__(self):
+        check_is_cell(cell=self.cell)
+        check_positive(source=self.source)
+
+    @property
+    def output_size(self) -> int:
+        """The size of y."""
+        return self.attention.query_size + self.attention.context_size
+
+    def init(self, key: Key) -> AttendingParams:
+        """Of the cell and of the attention."""
+        cell_key, attention_key = jax.random.split(key)
+        return AttendingParams(self.cell.init(cell_key), self.attention.init(attention_key))
+
+    def initial_carry(self, params: AttendingParams, batch_shape: tuple[int, ...] = ()) -> AttendingCarry:
+        """The cell's own, and room for `source` positions, none of which exists."""
+        memory = self.attention.no_memory(_dtype(params), self.source, batch_shape)
+        carry = self.cell.initial_carry(params.cell, batch_shape)
+        return AttendingCarry(carry, self.attention.no_reading(memory), memory)
+
+    def attend_to(
+        self,
+        params: AttendingParams,
+        states: Float[Array, "source *batch memory"],
+        carry: Carry | None = None,
+        *,
+        mask: Bool[Array, "source *batch"] | None = None,
+    ) -> AttendingCarry:
+        """The carry from which to decode a sequence of states.
+
+        Args:
+          params: as from `init`.
+          states: h_j, as an encoder gives them.
+          carry: h⁽⁰⁾ of the cell; None is its initial carry.
+          mask: True where there is a position.
+
+        Raises:
+          ValueError: another number of positions than `source`; as `Attention.memory`.
+        """
+        if len(states) != self.source:
+            raise ValueError(f"`states` must have source={self.source} positions, got {len(states)}.")
+        memory = self.attention.memory(params.attention, states, mask=mask)
+        carry = self.cell.initial_carry(params.cell, jnp.shape(states)[1:-1]) if carry is None else carry
+        return AttendingCarry(carry, self.attention.no_reading(memory), memory)
+
+    def project(self, params: AttendingParams, xs: Inputs) -> Inputs:
+        """x itself, and its noise if the cell draws any: the cell's projection has to wait for c⁽ᵗ⁻¹⁾."""
+        x, dtype = check_noisy(self, xs).x if takes_noise(self.cell) else xs, accumulator(_dtype(params))
+        if not isinstance(x, jax.Array | np.ndarray) or not jnp.issubdtype(x.dtype, jnp.floating):
+            raise TypeError(
+                f"`xs` must have a floating dtype, got {jax.tree.map(jnp.result_type, x)}. Turn token ids into vectors "
+                "first: jax.nn.one_hot(ids, n), or rows of an embedding."
+            )
+        return _with_x(xs, jnp.asarray(x, dtype))
+
+    def step(self, params: AttendingParams, carry: AttendingCarry, z: Inputs) -> tuple[AttendingCarry, Array]:
+        """The cell's step, and what its output reads."""
+        both = _with_x(z, jnp.concatenate([_x(z), carry.reading.context], axis=-1))
+        inner, h = self.cell.step(params.cell, carry.cell, self.cell.project(params.cell, both))
+        reading = self.attention.read(params.attention, h, carry.memory, carry.reading)
+        return AttendingCarry(inner, reading, carry.memory), jnp.concatenate([h, reading.context], axis=-1)
+
+    # The local rule: the cell's own, its projection's, and `compare_bwd`.
+
+    def step_fwd(self, params: AttendingParams, carry: AttendingCarry, z: Inputs):
+        """The step; of the memory the residual holds the arrays of the carry itself."""
+        both = _with_x(z, jnp.concatenate([_x(z), carry.reading.context], axis=-1))
+        inner = self.cell.project(params.cell, both)
+        (inner, h), residual = rules_of(self.cell).step_fwd(params.cell, carry.cell, inner)
+        w, before = params.attention.query, carry.reading
+        q = h if w is None else matmul(h, w)
+        reading = self.attention.compare(params.attention.score, q, carry.memory, before.weights, before.coverage)
+        saved = _Saved(residual, both, h, compared(self.attention, q, before, reading), carry.memory)
+        return (AttendingCarry(inner, reading, carry.memory), jnp.concatenate([h, reading.context], axis=-1)), saved
+
+    def step_bwd(self, params: AttendingParams, residual: "_Saved", dcarry: AttendingCarry, dy: Array):
+        """2.2.2: from c⁽ᵗ⁾ to h⁽ᵗ⁾ and to the memory, then through the cell."""
+        size, w, memory = self.attention.query_size, params.attention.query, dcarry.memory
+        dreading = dcarry.reading._replace(context=dcarry.reading.context + dy[..., size:])
+        score = params.attention.score
+        d = compare_bwd(self.attention, score, residual.compared, residual.memory, dreading)
+        dh = dy[..., :size] + (d.q if w is None else matmul_transposed(d.q, w))
+        dcell, dinner, local = rules_of(self.cell).step_bwd(params.cell, residual.cell, dcarry.cell, dh)
+        both = residual.both
+        inner, project_vjp = jax.vjp(lambda x: self.cell.project(params.cell, _with_x(both, x)), _x(both))
+        (dboth,) = project_vjp(tangent(inner, dinner))
+        x_size = dboth.shape[-1] - self.attention.context_size
+        memory = memory._replace(keys=memory.keys + d.keys, values=memory.values + d.values)
+        dcarry = AttendingCarry(dcell, Reading(dboth[..., x_size:], d.before, d.coverage), memory)
+        dx = _with_x(jax.tree.map(jnp.zeros_like, both), dboth[..., :x_size])
+        return dcarry, dx, _Local(local, dinner, d.q, d.score)
+
+    def weight_bwd(self, params: AttendingParams, residuals: "_Saved", locals: "_Local") -> AttendingParams:
+        """2.2.3: of the cell, of its projection, of W, and of the score."""
+        dcell = rules_of(self.cell).weight_bwd(params.cell, residuals.cell, locals.cell)
+        both = _with_x(residuals.both, turned(_x(residuals.both)))
+        inner, project_vjp = jax.vjp(lambda p: self.cell.project(p, both), params.cell)
+        dcell = jax.tree.map(jnp.add, dcell, project_vjp(tangent(inner, locals.inner))[0])
+        dattention = jax.tree.map(jnp.zeros_like, params.attention)  # keys and values are made outside of the step
+        if params.attention.query is not None:
+            dattention = dattention._replace(query=outer_sum(residuals.h, locals.q, params.attention.query))
+        return AttendingParams(
+            dcell, dattention._replace(score=jax.tree.map(row_sum, locals.score, params.attention.score))
+        )
+
+
+class _Saved(NamedTuple):
+    """What the backward step needs."""
+
+    cell: Any
+    """The cell's own residual."""
+    both: Inputs
+    """[x⁽ᵗ⁾; c⁽ᵗ⁻¹⁾], and the noise."""
+    h: Array
+    compared: Compared
+    """W h⁽ᵗ⁾ and α⁽ᵗ⁾."""
+    memory: Memory
+
+
+class _Local(NamedTuple):
+    """What the sums over t need."""
+
+    cell: Any
+    """The cell's own."""
+    inner: Any
+    """∇ of the cell's projection."""
+    q: Array
+    score: ScoreParams
+    """One gradient a row."""
+
+
+def _x(inputs: Inputs) -> Any:
+    """x without its noise."""
+    return inputs.x if isinstance(inputs, Noisy) else inputs
+
+
+def _with_x(inputs: Inputs, x: Array) -> Inputs:
+    """Another x with the same noise."""
+    return inputs._replace(x=x) if isinstance(inputs, Noisy) else x
+
+
+def _dtype(params: AttendingParams):
+    """The parameters' dtype."""
+    return jnp.result_type(*jax.tree.leaves(params.cell))

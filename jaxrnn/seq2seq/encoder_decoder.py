@@ -1,0 +1,296 @@
+"""Encoder and decoder: chapter, section 4.1.
+
+    encoder     h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, E x⁽ᵗ⁾),   t = 1, …, τ_x          C = h⁽τₓ⁾, all arrays of the state side by side
+    decoder     P(y⁽¹⁾ … y⁽τ_y⁾ | x⁽¹⁾ … x⁽τ_x⁾) = ∏ₜ p(y⁽ᵗ⁾ | y⁽¹⁾ … y⁽ᵗ⁻¹⁾, C)
+
+The two have parameters, sizes and lengths of their own, τ_x ≠ τ_y, and are learnt together: the gradient of
+log P(y | x) goes through C into the encoder.  C enters the decoder in one of the chapter's three ways,
+
+    "every step"      x⁽ᵗ⁾ = E′ y⁽ᵗ⁻¹⁾ + P C,     h′⁽⁰⁾ the cell's own
+    "initial state"   x⁽ᵗ⁾ = E′ y⁽ᵗ⁻¹⁾,           h′⁽⁰⁾ = d + B C
+    "both"            x⁽ᵗ⁾ = E′ y⁽ᵗ⁻¹⁾ + P C,     h′⁽⁰⁾ = d + B C
+
+as x enters a `Captioner`, which is what a decoder is once C is known.  Where there is an `Attending` in the decoder's
+cell, it reads the whole sequence h⁽¹⁾ … h⁽τ_x⁾ besides: the way out of a C of fixed size (item 5).
+
+x → `source`, τ_x → `source_lengths`, C → `context`, y → `symbols`, τ_y → `lengths`, E → `params.embedding`.
+
+References: Cho et al. 2014, §2.2 ("both"); Sutskever, Vinyals & Le 2014, §2 ("initial state"); Bahdanau, Cho &
+Bengio 2015 (attention).
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxrnn.core.checks import check_choice, check_positive, check_shape, known_values
+from jaxrnn.core.initializers import input_weights
+from jaxrnn.core.masks import mask_from_lengths
+from jaxrnn.core.noise import drawing
+from jaxrnn.core.precision import matmul
+from jaxrnn.core.types import Carry, Cell, Key, Params
+from jaxrnn.directions.bidirectional import Bidirectional
+from jaxrnn.generation.captioner import CaptionerCarry, CaptionerParams, check_state, initial_state, state_size
+from jaxrnn.generation.generator import entry
+from jaxrnn.generation.stopping import PredictedLength
+from jaxrnn.generation.symbol_model import SymbolModel
+from jaxrnn.objectives.readout import Readout
+from jaxrnn.seq2seq.nested_attention import attend, attending_cells, readings, state_of, with_source
+from jaxrnn.unrolling.backpropagation import unroll_bptt
+
+
+class Seq2SeqParams(NamedTuple):
+    """Of the two halves."""
+
+    embedding: Float[Array, "source_vocabulary source_features"]
+    """E: one row a source symbol."""
+    encoder: Params
+    """Of f."""
+    decoder: CaptionerParams
+    """Of the model of y, and of the ways in which C enters it."""
+
+
+class Encoded(NamedTuple):
+    """A source, read."""
+
+    context: Float[Array, "*batch context"]
+    """C: the encoder's last state."""
+    states: Float[Array, "source *batch memory"]
+    """h⁽ᵗ⁾ for every t, 0 on padding."""
+    mask: Bool[Array, "source *batch"]
+    """True where there is a source symbol."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Seq2Seq:
+    """P(y⁽¹⁾ … y⁽τ_y⁾ | x⁽¹⁾ … x⁽τ_x⁾), symbols in and symbols out.
+
+    Args:
+      encoder: any cell, a `Stack`, or a `Bidirectional`, with input size `source_features`.
+      decoder: the model of y.  An `Attending` in its cell, wherever it stands, attends to the encoder's outputs.
+      source_vocabulary: the number of source symbols.
+      source_features: the size of an embedded source symbol.
+      context_enters: how C enters the decoder: "every step", "initial state" or "both".
+
+    Raises:
+      TypeError: an encoder that is neither a cell nor a `Bidirectional`; a state that is not floating.
+      ValueError: a size below 1; another `context_enters`.
+
+    >>> from jaxrnn import EndSymbol, GRU, LSTM, greedy
+    >>> from jaxrnn.generation import log_likelihood
+    >>> model = Seq2Seq(GRU(3, 8), SymbolModel(LSTM(4, 6), 5, features=4, hidden_size=6), 10, source_features=3)
+    >>> params = model.init(jax.random.key(0))
+    >>> source, source_lengths = jnp.array([[7, 2], [1, 3], [9, 0]]), jnp.array([3, 2])
+    >>> encoded = model.encode(params, source, source_lengths)
+    >>> symbols, lengths = jnp.array([[1, 4], [0, 2], [0, 3], [0, 0]]), jnp.array([2, 4])  # 0 ends
+    >>> outputs = model.apply(params, encoded, symbols, lengths, start=0)
+    >>> log_likelihood(EndSymbol(0), outputs, symbols, lengths).shape
+    (2,)
+    >>> carry = model.initial_carry(params, encoded)
+    >>> greedy(model, params, carry, start=jnp.zeros(2, int), stop=EndSymbol(0), bound=6).symbols.shape
+    (6, 2)
+
+    References: chapter, section 4.1.
+    """
+
+    encoder: Cell | Bidirectional
+    decoder: SymbolModel
+    source_vocabulary: int
+    source_features: int
+    context_enters: str = "both"
+
+    def __post_init__(self):
+        check_positive(source_vocabulary=self.source_vocabulary, source_features=self.source_features)
+        check_choice("context_enters", self.context_enters, ("every step", "initial state", "both"))
+        if not isinstance(self.encoder, (Cell, Bidirectional)):
+            raise TypeError(f"`encoder` must be a cell or a Bidirectional, got {self.encoder!r}.")
+        check_state(self._state_shapes, self.decoder.cell)
+
+    @property
+    def vocabulary(self) -> int:
+        """The number of target symbols."""
+        return self.decoder.vocabulary
+
+    @property
+    def context_size(self) -> int:
+        """The size of C."""
+        return state_size(_floating(_start_shapes(self.encoder)))
+
+    def init(self, key: Key) -> Seq2SeqParams:
+        """E from a normal distribution, P, B and the map to P(τ_y) by Glorot's uniform rule; the rest by its own."""
+        e_key, encoder_key, decoder_key, p_key, b_key, length_key = jax.random.split(key, 6)
+        decoder = CaptionerParams(self.decoder.init(decoder_key)._replace(length_logits=None))
+        size = self.context_size
+        if self.context_enters != "initial state":
+            decoder = decoder._replace(every_step=input_weights(p_key, (size, self.decoder.features)))
+        if self.context_enters != "every step":
+            decoder = decoder._replace(initial_state=Readout(size, state_size(self._state_shapes)).init(b_key))
+        if self.decoder.longest is not None:
+            decoder = decoder._replace(length=Readout(size, self.decoder.longest).init(length_key))
+        embedding = jax.random.normal(e_key, (self.source_vocabulary, self.source_features))
+        return Seq2SeqParams(embedding, self.encoder.init(encoder_key), decoder)
+
+    def encode(
+        self,
+        params: Seq2SeqParams,
+        source: Int[Array, "source *batch"],
+        source_lengths: Int[Array, "*batch"],
+        *,
+        key: Key | None = None,
+    ) -> Encoded:
+        """Read the source: C, and the states for attention.
+
+        Args:
+          params: as from `init`.
+          source: x⁽ᵗ⁾; what stands beyond a row's length is not looked at.
+          source_lengths: τ_x, at least 1.
+          key: for an encoder that draws noise; `quiet(model)` reads without it.
+
+        Raises:
+          TypeError: symbols or lengths that are not integers; no key for an encoder that draws noise.
+          ValueError: a wrong shape; an empty source, a length or a symbol out of range (where the values are
+            known), with the number of its row.
+        """
+        source, source_lengths = jnp.asarray(source), jnp.asarray(source_lengths)
+        check_shape("source", source, (len(source), *source_lengths.shape), "[source, *batch], that of the lengths")
+        mask = mask_from_lengths(source_lengths, len(source))
+        _check_source(source, source_lengths, self.source_vocabulary)
+        known = jnp.where(mask & (source >= 0), source, self.source_vocabulary)
+        xs = drawing(self.encoder, key, params.embedding.at[known].get(mode="fill", fill_value=jnp.nan))
+        if isinstance(self.encoder, Bidirectional):
+            carry, states = self.encoder.apply(params.encoder, xs, mask=mask, run=unroll_bptt)
+        else:
+            carry, states = unroll_bptt(self.encoder, params.encoder, xs, mask=mask)
+        return Encoded(_flat(carry, source_lengths.ndim), states, mask)
+
+    def initial_carry(self, params: Seq2SeqParams, encoded: Encoded) -> CaptionerCarry:
+        """h′⁽⁰⁾, P C and, with attention, keys and values: all that the decoder keeps of the source."""
+        context, decoder = encoded.context, params.decoder
+        every_step = None if decoder.every_step is None else matmul(context, decoder.every_step)
+        cell, own = with_source(self.decoder.cell, len(encoded.states)), decoder.model.cell
+        d = decoder.initial_state
+        state = None if d is None else initial_state(d, context, self._state_shapes)
+        if attending_cells(cell):
+            state = attend(cell, own, encoded.states, state, mask=encoded.mask)
+        return CaptionerCarry(cell.initial_carry(own, context.shape[:-1]) if state is None else state, every_step)
+
+    def next_logits(
+        self, params: Seq2SeqParams, carry: CaptionerCarry, symbol: Any
+    ) -> tuple[CaptionerCarry, Float[Array, "*batch outputs"]]:
+        """(h′⁽ᵗ⁻¹⁾, y⁽ᵗ⁻¹⁾) → (h′⁽ᵗ⁾, o⁽ᵗ⁾), the source in the carry."""
+        embedded = self.decoder.embed(params.decoder.model, symbol)
+        embedded = embedded if carry.context is None else embedded + carry.context
+        after, logits = self.decoder.step(params.decoder.model, carry.cell, embedded)
+        return CaptionerCarry(after, carry.context), logits
+
+    def apply(
+        self,
+        params: Seq2SeqParams,
+        encoded: Encoded,
+        symbols: Int[Array, "time *batch"],
+        lengths: Int[Array, "*batch"],
+        *,
+        start: int | Int[Array, "*batch"],
+        key: Key | None = None,
+    ) -> Float[Array, "time *batch outputs"]:
+        """o⁽ᵗ⁾ from the source and the true y⁽ᵗ⁻¹⁾; for `log_likelihood`.
+
+        Args:
+          params: as from `init`.
+          encoded: the source, as `encode` gives it.
+          symbols, lengths, start, key: as for `SymbolModel.apply`.
+
+        Raises:
+          TypeError, ValueError: as `SymbolModel.apply`.
+        """
+        carry, context = self.initial_carry(params, encoded)
+        decoder, own = with_source(self.decoder, len(encoded.states)), params.decoder.model
+        return decoder.apply(own, symbols, lengths, start=start, carry=carry, context=context, key=key)
+
+    def alignment(
+        self,
+        params: Seq2SeqParams,
+        encoded: Encoded,
+        symbols: Int[Array, "time *batch"],
+        lengths: Int[Array, "*batch"],
+        *,
+        start: int | Int[Array, "*batch"],
+    ) -> Float[Array, "time *batch heads source"]:
+        """α⁽ᵗ⁾ for the true y⁽ᵗ⁻¹⁾: which source positions each symbol has read; 0 beyond a row's length.
+
+        Raises:
+          TypeError: a decoder without attention, or with several of it.
+        """
+        if (count := len(readings(_start_shapes(self.decoder.cell)))) != 1:
+            raise TypeError(f"`decoder` must have an Attending cell for an alignment, and one, got {count} in {self}.")
+        mask, first = mask_from_lengths(lengths, len(symbols)), jnp.broadcast_to(start, (1, *jnp.shape(lengths)))
+        before = jnp.concatenate([first, jnp.where(mask, symbols, 0)])[:-1]
+        remaining = lengths - jnp.arange(len(symbols)).reshape(-1, *[1] * lengths.ndim)
+
+        def step(carry, at_t):
+            carry, _ = self.next_logits(params, carry, entry(*at_t))
+            return carry, readings(carry.cell)[0].weights
+
+        told = None if self.decoder.longest is None else jnp.maximum(remaining, 1)
+        weights = lax.scan(step, self.initial_carry(params, encoded), (before, told))[1]
+        return jnp.where(mask[..., None, None], weights, 0)
+
+    def predicted_length(self, params: Seq2SeqParams, encoded: Encoded) -> PredictedLength:
+        """The stop rule with P(τ_y | C).
+
+        Raises:
+          ValueError: the model predicts no length.
+        """
+        if params.decoder.length is None or self.decoder.longest is None:
+            raise ValueError(f"`longest` must be given for a model that predicts its length, got {self.decoder}.")
+        readout = Readout(self.context_size, self.decoder.longest)
+        return PredictedLength(readout.apply(params.decoder.length, encoded.context))
+
+    @property
+    def _state_shapes(self) -> Carry:
+        """Of the part of the decoder's carry that C can be."""
+        return state_of(_start_shapes(self.decoder.cell))
+
+
+def _start_shapes(cell: Cell | Bidirectional) -> Carry:
+    """The shapes of one row's initial carry."""
+    return jax.eval_shape(lambda key: cell.initial_carry(cell.init(key)), jax.eval_shape(lambda: jax.random.key(0)))
+
+
+def _flat(carry: Carry, batch_axes: int) -> Array:
+    """All floating arrays of a state, side by side: `[*batch, context]`."""
+    return jnp.concatenate([x.reshape(*x.shape[:batch_axes], -1) for x in _floating(carry)], axis=-1)
+
+
+def _floating(tree: Any) -> list:
+    return [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+
+
+def _check_source(source: Array, lengths: Array, vocabulary: int) -> None:
+    """No source is empty and no symbol unknown; the error says in which row."""
+    if not jnp.issubdtype(source.dtype, jnp.integer):
+        raise TypeError(f"`source` must be integer symbols, got {source.dtype}.")
+    known, values = known_values(lengths), known_values(source)
+    if known is None or values is None:
+        return
+    empty = np.argwhere(known < 1)
+    if len(empty):
+        raise ValueError(f"`source_lengths` must be at least 1, got 0 in row {_row(empty[0])}: an empty source.")
+    steps = np.arange(len(values)).reshape(-1, *[1] * known.ndim)
+    unknown = np.argwhere((steps < known) & ((values < 0) | (values >= vocabulary)))
+    if len(unknown):
+        t, *row = unknown[0]
+        raise ValueError(
+            f"`source` must lie in 0 … {vocabulary - 1}, got {values[tuple(unknown[0])]} in row {_row(row)} at {t}."
+        )
+
+
+def _row(index) -> str:
+    """A row's number, or its index where there are several batch axes."""
+    return ", ".join(str(int(i)) for i in index) or "0"

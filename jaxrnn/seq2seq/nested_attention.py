@@ -1,0 +1,101 @@
+"""An `Attending` anywhere in a network: below a layer, under dropout, in a stack, once or several times.
+
+A wrapper keeps the carry and the parameters of its cell as a part of its own, so that every `AttendingCarry` and every
+`AttendingParams` can be found where it stands, in the order of the cells.  To give the network something to attend to
+is then to exchange the memories in its initial carry, whatever is around them.
+"""
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxrnn.core.nesting import map_parts, parts
+from jaxrnn.core.types import Carry, Cell, Params
+from jaxrnn.seq2seq.attending import Attending, AttendingCarry, AttendingParams
+from jaxrnn.seq2seq.attention import Reading
+
+Network = TypeVar("Network")
+
+
+def attending_cells(cell: Any) -> list[Attending]:
+    """Every `Attending` in it that is in no other one, the lower layer before the higher.
+
+    >>> from jaxrnn import Attention, GRU, Stack
+    >>> len(attending_cells(Stack((GRU(3, 5), Attending(GRU(5 + 4, 5), Attention(5, 4), source=7)))))
+    1
+    """
+    return [cell] if isinstance(cell, Attending) else [found for part in parts(cell) for found in attending_cells(part)]
+
+
+def with_source(network: Network, source: int) -> Network:
+    """The network with room for `source` positions; the parameters are the same."""
+    return map_parts(lambda part: replace(part, source=source) if isinstance(part, Attending) else part, network)
+
+
+def attend(
+    cell: Cell,
+    params: Params,
+    states: Float[Array, "source *batch memory"],
+    state: Carry | None = None,
+    *,
+    mask: Bool[Array, "source *batch"] | None = None,
+) -> Carry:
+    """The carry from which a network with an `Attending` in it decodes a sequence of states.
+
+    Args:
+      cell: any cell, with one `Attending` in it, or several, which all read the same states.
+      params: its parameters.
+      states: h_j, as many as each `Attending` has room for; `with_source` makes one for any number.
+      state: the other arrays of the carry, as `state_of` gives them; None is the initial carry's.
+      mask: True where there is a position.
+
+    Raises:
+      TypeError: no `Attending` in it.
+      ValueError: as `Attending.attend_to`.
+
+    >>> from jaxrnn import Attention, GRU, LSTM, Stack, unroll
+    >>> cell = Stack((Attending(GRU(3 + 4, 5), Attention(5, 4, "general"), source=7), LSTM(5 + 4, 6)))
+    >>> params = cell.init(jax.random.key(0))
+    >>> carry = attend(cell, params, jnp.ones((7, 2, 4)))
+    >>> unroll(cell, params, jnp.ones((6, 2, 3)), carry)[1].shape
+    (6, 2, 6)
+    """
+    cells = attending_cells(cell)
+    if not cells:
+        raise TypeError(f"`cell` must have an Attending in it to attend to `states`, got {cell}.")
+    carry = cell.initial_carry(params, jnp.shape(states)[1:-1])
+    state = state_of(carry) if state is None else state
+    owns = [p for p in jax.tree.leaves(params, is_leaf=_is_params) if _is_params(p)]
+    found = iter(zip(cells, owns, strict=True))
+
+    def one(before, state):
+        if not _is_carry(before):
+            return state
+        outer, own = next(found)
+        if attending_cells(outer.cell):
+            state = attend(outer.cell, own.cell, states, state, mask=mask)
+        return outer.attend_to(own, states, state, mask=mask)
+
+    return jax.tree.map(one, carry, state, is_leaf=_is_carry)
+
+
+def state_of(carry: Carry) -> Carry:
+    """The carry without what is attended to and what has been read."""
+    return jax.tree.map(lambda c: state_of(c.cell) if _is_carry(c) else c, carry, is_leaf=_is_carry)
+
+
+def readings(carry: Carry) -> list[Reading]:
+    """What each `Attending` has read last, the outer before the inner, the lower layer before the higher."""
+    found = [c for c in jax.tree.leaves(carry, is_leaf=_is_carry) if _is_carry(c)]
+    return [reading for c in found for reading in (c.reading, *readings(c.cell))]
+
+
+def _is_carry(tree: Any) -> bool:
+    return isinstance(tree, AttendingCarry)
+
+
+def _is_params(tree: Any) -> bool:
+    return isinstance(tree, AttendingParams)

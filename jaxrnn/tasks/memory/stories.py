@@ -1,0 +1,184 @@
+"""Questions about little stories, answered by a memory network: chapter, section 8, item 2.
+
+    L = −log P(answer)                          "soft": the answers alone; where to look is learnt end to end
+    L = −log P(answer) − mean log pᵏ(support)   "supervised": the supporting sentences are told in training
+
+The stories are the project's own, in the manner of bAbI, and not bAbI: `jaxrnn.tasks.memory.story_world` says what they
+are.  `accuracy` is the mean over the kinds of questions; `accuracy_held_out` is on questions about names in
+places, and with things, that training never puts together.
+
+The supervisor also chooses the hop for a sentence.  One that ends with the answer, a place, is for the last hop,
+whose output embedding Eᴷ is the answers' own: the place votes for itself.  Were it for the second hop in "two", whose
+place is not the answer in "three", its vote would be weak, and the names would decide: each votes against the places
+where training never put it.
+
+References: Weston, Chopra & Bordes 2015; Sukhbaatar, Szlam, Weston & Fergus 2015, §4.
+"""
+
+import random
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn.core.types import Carry, Key
+from jaxrnn.memory.memory_network import Answer, MemoryNetwork, MemoryNetworkParams, support_loss
+from jaxrnn.objectives.losses import cross_entropy
+from jaxrnn.tasks.data import InputError
+from jaxrnn.tasks.memory.figures import draw_attention
+from jaxrnn.tasks.memory.story_world import KINDS, PLACES, WORDS, Story, story
+
+LONGEST_SENTENCE, LONGEST_QUESTION = 5, 7
+NUMBER = {word: n for n, word in enumerate(WORDS, 1)}
+"""0 is no word."""
+HELD_OUT = 200
+"""Questions of each kind in a test."""
+
+
+class Questions(NamedTuple):
+    """Stories side by side, as numbers."""
+
+    sentences: np.ndarray
+    """`[rows, slots, words]`."""
+    question: np.ndarray
+    """`[rows, words]`."""
+    answer: np.ndarray
+    """`[rows]`."""
+    supports: np.ndarray
+    """`[rows, hops]`: the slot for each hop; −1 for none."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Stories:
+    """Answer questions about little stories (generated; not bAbI)."""
+
+    kind: Literal["all", "one", "two", "three", "yes-no", "counting"] = "all"
+    """The questions: one, two or three supporting sentences, yes or no, how many; or all of them."""
+    addressing: Literal["soft", "supervised"] = "soft"
+    """Who says which sentences to read: nobody, or the training data."""
+    sentences: int = 12
+    """The most sentences of a story."""
+    hops: int = 3
+    """How often the memory is read."""
+    width: int = 48
+    """Size of an embedded word."""
+    encoding: Literal["position", "bag"] = "position"
+    """Whether word order counts."""
+    response: Literal["sum", "product"] = "product"
+    """What the answer is made from: the question and what was read, or their product too, which compares them."""
+    batch: int = 64
+    """Questions in an update."""
+
+    unit: ClassVar[str] = "questions"
+    score: ClassVar[str] = "nats"
+    training: ClassVar[dict] = {"steps": 4000, "learning_rate": 1e-2, "clip": 10.0, "every": 500, "dispatch": 20}
+
+    def __post_init__(self):
+        for name, least in (("sentences", 6), ("hops", 1), ("width", 1), ("batch", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"--{name} must be an integer of at least {least}, got {getattr(self, name)}.")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of questions."""
+        return tuple(KINDS) if self.kind == "all" else (self.kind,)
+
+    def load(self) -> tuple[None, dict]:
+        """No data: every story is made up."""
+        return None, {"words": len(WORDS)}
+
+    def describe(self, facts: dict) -> str:
+        """What is asked, and of what."""
+        return f"generated stories (not bAbI) of up to {self.sentences} sentences, questions: {', '.join(self.kinds)}"
+
+    def model(self, facts: dict) -> MemoryNetwork:
+        """A memory network over the words."""
+        return MemoryNetwork(facts["words"] + 1, self.width, self.sentences, self.hops, self.encoding, self.response)
+
+    def carry(self, model: MemoryNetwork, params: MemoryNetworkParams) -> Carry:
+        """Each story stands alone."""
+        return None
+
+    def units(self) -> int:
+        """Questions in a batch."""
+        return self.batch
+
+    def batch_at(self, data: None, seed: int, step: int) -> Questions:
+        """Questions of all the kinds, in turn."""
+        return self.questions([self.kinds[i % len(self.kinds)] for i in range(self.batch)], f"{seed} {step}")
+
+    def questions(self, kinds: list[str], seed: str, *, held_out: bool = False) -> Questions:
+        """One question of each of these kinds, the same ones for the same seed."""
+        rng = random.Random(seed)  # a string is hashed the same way everywhere
+        return as_numbers([story(rng, k, self.sentences, held_out=held_out) for k in kinds], self.sentences, self.hops)
+
+    def loss(self, model: MemoryNetwork, params: MemoryNetworkParams, carry: Carry, batch: Questions, key: Key):
+        """−log P(answer), and of the supports where they are told."""
+        supports = jnp.asarray(batch.supports)
+        answer = self.read(model, params, batch, supports)
+        loss = cross_entropy(answer.logits, jnp.asarray(batch.answer))
+        if self.addressing == "supervised":
+            loss = loss + support_loss(answer.scores, supports)
+        return loss, carry
+
+    def read(self, model: MemoryNetwork, params: MemoryNetworkParams, batch: Questions, supports=None) -> Answer:
+        """The network's answers: by soft attention, or by one sentence a hop."""
+        sentences, question = jnp.asarray(batch.sentences), jnp.asarray(batch.question)
+        if self.addressing == "soft":
+            return model.answer(params, sentences, question)
+        return model.answer_by_slot(params, sentences, question, supports)
+
+    def metrics(self, loss: float) -> dict[str, float]:
+        """L."""
+        return {"nats": float(loss)}
+
+    def evaluate(self, model: MemoryNetwork, params: MemoryNetworkParams, data: None) -> dict[str, float]:
+        """L and the share of right answers, by kind and in the mean; and about pairs that were held out."""
+        losses, metrics = [], {}
+        for suffix, held_out in (("", False), ("_held_out", True)):
+            shares = {}
+            for kind in self.kinds:
+                batch = self.questions([kind] * HELD_OUT, f"held out {kind} {held_out}", held_out=held_out)
+                loss, shares[kind] = map(float, _score(self, model, params, batch))
+                losses += [] if held_out else [loss]
+            metrics[f"accuracy{suffix}"] = sum(shares.values()) / len(shares)
+            metrics |= {f"accuracy{suffix}_{kind}": share for kind, share in shares.items()}
+        return {"nats": sum(losses) / len(losses), **metrics}
+
+    def illustrate(
+        self, model: MemoryNetwork, params: MemoryNetworkParams, data: None, folder: Path
+    ) -> dict[str, Path]:
+        """A story of each kind, and how much each hop read of each sentence."""
+        rng = random.Random("picture")
+        stories = [story(rng, kind, self.sentences) for kind in self.kinds]
+        answer = self.read(model, params, as_numbers(stories, self.sentences, self.hops))
+        read = np.asarray(jax.nn.softmax(answer.scores, axis=-1))
+        said = [WORDS[n - 1] for n in np.asarray(answer.logits)[:, 1:].argmax(-1) + 1]
+        draw_attention(folder / "read.png", stories, said, np.moveaxis(read, 0, -1))
+        return {"read": folder / "read.png"}
+
+
+def as_numbers(stories: list[Story], slots: int, hops: int) -> Questions:
+    """Word numbers, padded with 0; the first `hops` supports, padded with −1, in front where they end with a place."""
+    sentences = np.zeros((len(stories), slots, LONGEST_SENTENCE), np.int32)
+    question = np.zeros((len(stories), LONGEST_QUESTION), np.int32)
+    supports = np.full((len(stories), hops), -1, np.int32)
+    for row, (told, asked) in enumerate(stories):
+        for i, words in enumerate(told):
+            sentences[row, i, : len(words)] = [NUMBER[w] for w in words]
+        question[row, : len(asked.words)] = [NUMBER[w] for w in asked.words]
+        first = max(hops - len(asked.supports), 0) if asked.answer in PLACES else 0
+        supports[row, first : first + len(asked.supports)] = asked.supports[:hops]
+    return Questions(sentences, question, np.array([NUMBER[s.question.answer] for s in stories], np.int32), supports)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _score(task: Stories, model: MemoryNetwork, params: MemoryNetworkParams, batch: Questions):
+    """−log P(answer), and the share of right answers."""
+    logits = task.read(model, params, batch).logits
+    return cross_entropy(logits, jnp.asarray(batch.answer)), jnp.mean(logits.argmax(-1) == batch.answer)

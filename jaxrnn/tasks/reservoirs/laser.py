@@ -1,0 +1,150 @@
+"""The next intensity of a chaotic laser: the Santa Fe series A.  Chapter, section 6.
+
+    x⁽ᵗ⁾, the intensity in 0 … 255   →   x⁽ᵗ⁺¹⁾
+
+The series, 10,093 numbers measured at a far-infrared laser, comes with reservoirpy.  A reservoir reads it step by
+step, and its read-out is solved; the score is √(mean of (x − o)² / σ²) over the last fifth, which nothing was
+fitted to.
+
+An update fits the read-out to a piece of the series, scores it on what follows, and moves the reservoir's
+parameters along the gradient of log NRMSE through the solution.
+
+References: Hübner, Abraham & Weiss 1989; Weigend & Gershenfeld 1994 (the Santa Fe competition); Trouvain et al. 2020,
+"ReservoirPy".
+"""
+
+import functools
+import hashlib
+import importlib.resources
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn.core.types import Key
+from jaxrnn.reservoirs.reservoir import Reservoir, ReservoirParams
+from jaxrnn.tasks.data import InputError, optional
+from jaxrnn.tasks.reservoirs.solved import Solved, check_reservoir, draw_series, nrmse
+
+HELD_OUT = 0.2
+WASHOUT = 200
+AHEAD = 200
+"""Steps behind a fitted piece that its read-out is scored on."""
+
+
+class Data(NamedTuple):
+    """The intensities divided by 255, `[time, 1]` in float32."""
+
+    train: np.ndarray
+    held_out: np.ndarray
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Laser:
+    """Learn to foretell a laser's intensity; the read-out is solved, the reservoir trained through the solution."""
+
+    hidden: int = 300
+    """Units of the reservoir."""
+    connections: int = 10
+    """Inputs of each unit from others."""
+    penalty: float = 1e-6
+    """Of the read-out's squared weights."""
+    length: int = 1500
+    """Steps that a read-out is fitted to."""
+    washout: int = 100
+    """The first of them, which are not."""
+
+    unit: ClassVar[str] = "pieces"
+    score: ClassVar[str] = "nrmse"
+    training: ClassVar[dict] = {"steps": 60, "learning_rate": 3e-3, "warmup": 5, "every": 20, "dispatch": 5}
+
+    def __post_init__(self):
+        check_reservoir(
+            hidden=self.hidden,
+            connections=self.connections,
+            washout=self.washout,
+            length=self.length,
+            penalty=self.penalty,
+        )
+
+    def load(self) -> tuple[Data, dict]:
+        """The series, cut where the last fifth begins.
+
+        Raises:
+          InputError: reservoirpy is not installed; the series is shorter than a piece.
+        """
+        series = intensities().astype(np.float32) / 255
+        cut = int(len(series) * (1 - HELD_OUT))
+        if cut <= self.length + AHEAD:
+            raise InputError(f"--length must be below {cut - AHEAD}, got {self.length}.")
+        digest = hashlib.sha256(series.tobytes()).hexdigest()
+        return Data(series[:cut], series[cut:]), {"steps": len(series), "sha256": digest}
+
+    def describe(self, facts: dict) -> str:
+        """Where it is from, and its size."""
+        return f"the Santa Fe laser: {facts['steps']:,} intensities, the last fifth held out"
+
+    def model(self, facts: dict) -> Solved:
+        """A plain reservoir."""
+        return Solved(Reservoir(1, self.hidden, self.connections, radius=0.9, bias_scaling=0.5), self.penalty)
+
+    def carry(self, model: Solved, params: ReservoirParams) -> None:
+        """Each piece stands alone."""
+        return None
+
+    def units(self) -> int:
+        """One piece an update."""
+        return 1
+
+    def batch_at(self, data: Data, seed: int, step: int) -> np.ndarray:
+        """A piece of the series, from anywhere: `[length + 201, 1]`."""
+        size = self.length + AHEAD + 1
+        start = np.random.default_rng([seed, step]).integers(0, len(data.train) - size + 1)
+        return data.train[start : start + size]
+
+    def loss(self, model: Solved, params: ReservoirParams, carry: None, batch, key: Key):
+        """log NRMSE of the 200 steps behind the fitted ones."""
+        n = self.length
+        last, fitted = model.fit(params, batch[:n], batch[1 : n + 1], self.washout)
+        _, os = model.esn.apply(fitted, batch[n:-1], last)
+        return jnp.log(nrmse(os, batch[n + 1 :], jnp.std(batch))), carry
+
+    def metrics(self, loss: float) -> dict[str, float]:
+        """NRMSE itself."""
+        return {"nrmse": float(np.exp(loss))}
+
+    def evaluate(self, model: Solved, params: ReservoirParams, data: Data) -> dict[str, float]:
+        """One step ahead over the last fifth, with a read-out fitted to all before it."""
+        os = foretold(model, params, data)
+        error = nrmse(os, data.held_out[1:], np.std(data.held_out))
+        return {"nrmse": float(error), "spectral_radius": float(params.radius)}
+
+    def illustrate(self, model: Solved, params: ReservoirParams, data: Data, folder: Path) -> dict[str, Path]:
+        """Some hundred held-out steps."""
+        shown, lines = slice(600, 900), {"said": "foretold, one step ahead", "true": "the laser"}
+        os, truth = (255 * np.asarray(a)[shown] for a in (foretold(model, params, data), data.held_out[1:]))
+        draw_series(folder / "foretold.png", os, truth, **lines, xlabel="step", ylabel="intensity")
+        return {"picture": folder / "foretold.png"}
+
+
+def intensities() -> np.ndarray:
+    """The series as it was measured, `[10093, 1]`.
+
+    Raises:
+      InputError: reservoirpy is not installed.
+    """
+    package = optional("reservoirpy.datasets", "reservoirpy")  # whose own function leaves the file open
+    with importlib.resources.files(package).joinpath("santafe_laser.npy").open("rb") as file:
+        return np.load(file)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def foretold(model: Solved, params: ReservoirParams, data: Data) -> jax.Array:
+    """o⁽ᵗ⁾ for every held-out step but the last, going on where the fitted steps end: `[time, 1]`."""
+    whole, held_out = jnp.concatenate([data.train, data.held_out[:1]]), jnp.asarray(data.held_out)
+    last, fitted = model.fit(params, whole[:-1], whole[1:], WASHOUT)
+    return model.esn.apply(fitted, held_out[:-1], last)[1]

@@ -1,0 +1,97 @@
+"""A network whose read-out is solved, as something that can be trained: chapter, section 6.
+
+The read-out is a function of the reservoir and the data, V(θ) = argmin …, so what there is to learn by gradient is
+θ: the leaks, the spectral radius, the scalings, and the weights as well.  The gradient goes through the solution,
+
+    dL/dθ = ∂L/∂θ + (∂V/∂θ)ᵀ ∂L/∂V,
+
+and whoever has θ and the data has the read-out too: it is no parameter, and is not stored.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array
+
+from jaxrnn.core.types import Carry, Key
+from jaxrnn.objectives.readout import Readout, ReadoutParams
+from jaxrnn.patterns.feedback import FeedbackParams
+from jaxrnn.reservoirs.esn import ESN
+from jaxrnn.reservoirs.reservoir import Reservoir, ReservoirParams
+from jaxrnn.tasks.data import InputError
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Solved:
+    """An echo state network, its penalty, and parameters that are the reservoir's alone.
+
+    >>> model = Solved(Reservoir(1, 20), penalty=1e-6, feedback=True)
+    >>> type(model.init(jax.random.key(0))).__name__
+    'ReservoirParams'
+    """
+
+    cell: Reservoir
+    penalty: float
+    feedback: bool = False
+
+    @property
+    def esn(self) -> ESN:
+        """The network, of one output."""
+        return ESN(self.cell, Readout(self.cell.hidden_size, 1), self.feedback)
+
+    def init(self, key: Key) -> ReservoirParams:
+        """The reservoir's."""
+        return self.cell.init(key)
+
+    def fit(self, params: ReservoirParams, xs: Array, targets: Array, washout: int) -> tuple[Carry, FeedbackParams]:
+        """The carry behind the last step, and the network with its read-out: `ESN.fit`."""
+        n, dtype = self.cell.hidden_size, params.w.dtype
+        unsolved = FeedbackParams(params, ReadoutParams(jnp.zeros((n, 1), dtype), jnp.zeros(1, dtype)))
+        return self.esn.fit(unsolved, xs, targets, penalty=self.penalty, washout=washout)
+
+
+@jax.jit
+def nrmse(os: ArrayLike, truth: ArrayLike, deviation: ArrayLike) -> Array:
+    """√(mean of (y − o)²) / σ."""
+    return jnp.sqrt(jnp.mean((jnp.asarray(os) - jnp.asarray(truth)) ** 2)) / deviation
+
+
+def draw_series(file: Path, os: np.ndarray, truth: np.ndarray, *, said: str, true: str, **labels: str) -> None:
+    """A series and what the network says of it, one panel for each column of `[time, panels]`.
+
+    Args:
+      file: a PNG.
+      os, truth: `[time, panels]`.
+      said, true: what the two lines are called.
+      labels: `xlabel`, `ylabel`.
+    """
+    from matplotlib.figure import Figure  # no pyplot: no display is looked for
+
+    panels = truth.shape[1]
+    figure = Figure(figsize=(9, 1.2 + 1.8 * panels), dpi=120, layout="constrained")
+    for k, axes in enumerate(np.atleast_1d(figure.subplots(panels, sharex=True))):
+        axes.plot(truth[:, k], color="0.6", linewidth=3, label=true)
+        axes.plot(os[:, k], color="tab:red", linewidth=1, label=said)
+        axes.spines[["top", "right"]].set_visible(False)
+        if k == 0:
+            axes.legend(frameon=False, ncol=2, loc="upper right")
+        axes.set(**(labels if k == panels - 1 else {}))
+    figure.savefig(file, format="png")
+
+
+def check_reservoir(*, hidden: int, connections: int, washout: int, length: int, penalty: float) -> None:
+    """Raises InputError unless a reservoir of these options can be fitted."""
+    for name, value in (("hidden", hidden), ("connections", connections), ("length", length)):
+        if value < 1:
+            raise InputError(f"--{name} must be an integer of at least 1, got {value}.")
+    if connections > hidden:
+        raise InputError(f"--connections must be at most --hidden {hidden}, got {connections}.")
+    if not 0 <= washout < length:
+        raise InputError(f"--washout must lie in 0 … {length - 1}, below --length, got {washout}.")
+    if not 0 < penalty < float("inf"):
+        raise InputError(f"--penalty must be above 0, got {penalty}.")

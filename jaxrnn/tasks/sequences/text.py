@@ -1,0 +1,205 @@
+"""A character language model: the default task.
+
+    L = −(1/n) Σₜ log P(k_{t+1} | k_1, …, k_t),          bits per character = L / ln 2
+
+The text is the standard library's own English (the language reference behind `help()`), or the user's file.
+Its last tenth is held out.  Truncated back-propagation through time over a stream: section 2.2 and
+`jaxrnn.training.train_state`.
+
+References: Mikolov et al. 2010; Graves 2013, §3; Karpathy 2015, "The unreasonable effectiveness of recurrent
+neural networks".
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn.cells.elman import Elman
+from jaxrnn.cells.gru import GRU
+from jaxrnn.cells.lstm import LSTM
+from jaxrnn.cells.wrappers.stack import Stack
+from jaxrnn.core.types import Carry, Key
+from jaxrnn.generation.language_model import LanguageModel, LanguageModelParams, generate
+from jaxrnn.objectives.losses import bits_per_character, cross_entropy, perplexity
+from jaxrnn.tasks.data import (
+    Corpus,
+    InputError,
+    builtin_text,
+    check_count,
+    corpus,
+    decode,
+    encode,
+    read_text,
+    stream_batch,
+)
+
+CELLS = {"elman": Elman, "gru": GRU, "lstm": LSTM}
+HELD_OUT_ROWS, HELD_OUT_STEPS = 32, 256
+PIECE = 32
+"""Characters that are drawn between two writes."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Text:
+    """Learn to continue a text, character by character."""
+
+    file: str | None = None
+    """Your own UTF-8 text; None is Python's language reference."""
+    cell: Literal["elman", "gru", "lstm"] = "lstm"
+    """The recurrent cell."""
+    layers: int = 1
+    """Cells on top of one another."""
+    hidden: int = 256
+    """Units of each layer."""
+    embedding: int = 64
+    """Size of an embedded character."""
+    batch: int = 32
+    """Rows of text that are read side by side."""
+    length: int = 64
+    """Characters a row goes on in one update."""
+
+    unit: ClassVar[str] = "characters"
+    score: ClassVar[str] = "bits_per_character"
+    training: ClassVar[dict] = {}
+
+    def __post_init__(self):
+        check_count(
+            layers=self.layers, hidden=self.hidden, embedding=self.embedding, batch=self.batch, length=self.length
+        )
+        if self.layers > 100:  # each is traced by itself
+            raise InputError(f"--layers must be at most 100, got {self.layers}.")
+
+    def load(self) -> tuple[Corpus, dict]:
+        """The text as numbers, and its alphabet.
+
+        Raises:
+          InputError: the file cannot be used, or the text is shorter than one sequence.
+        """
+        data = corpus(builtin_text() if self.file is None else read_text(self.file))
+        total = len(data.train) + len(data.held_out)
+        if len(data.train) <= self.length or len(data.held_out) < 2:
+            raise InputError(
+                f"{self.file or 'the text'}: has {total} characters, of which {len(data.train)} are to train on and "
+                f"{len(data.held_out)} are held out; it must have more than --length {self.length} and at least 2."
+            )
+        return data, {"alphabet": data.alphabet, "sha256": data.digest, "characters": total}
+
+    def describe(self, facts: dict) -> str:
+        """Where the text comes from, and its size."""
+        source = "Python's language reference" if self.file is None else self.file
+        return f"{source}: {facts['characters']:,} characters, {len(facts['alphabet'])} distinct, a tenth held out"
+
+    def model(self, facts: dict) -> LanguageModel:
+        """Embedding, cells, readout."""
+        sizes = (self.embedding, *[self.hidden] * self.layers)
+        cells = tuple(CELLS[self.cell](n, self.hidden) for n in sizes[:-1])
+        cell = cells[0] if self.layers == 1 else Stack(cells)
+        return LanguageModel(cell, len(facts["alphabet"]), self.embedding, self.hidden)
+
+    def carry(self, model: LanguageModel, params: LanguageModelParams) -> Carry:
+        """h⁽⁰⁾ = 0 for each row."""
+        return model.initial_carry(params, (self.batch,))
+
+    def units(self) -> int:
+        """Characters in a batch."""
+        return self.batch * self.length
+
+    def batch_at(self, data: Corpus, seed: int, step: int) -> np.ndarray:
+        """Tokens `[length + 1, batch]`: the inputs, and shifted by one the targets."""
+        return stream_batch(data.train, seed, step, batch=self.batch, length=self.length)
+
+    def loss(self, model: LanguageModel, params: LanguageModelParams, carry: Carry, batch, key: Key):
+        """The cross-entropy of the next character in nats."""
+        carry, logits = model.apply(params, batch[:-1], carry)
+        return cross_entropy(logits, batch[1:]), carry
+
+    def metrics(self, loss: float) -> dict[str, float]:
+        """L in bits."""
+        return {"bits_per_character": float(loss / np.log(2))}
+
+    def evaluate(self, model: LanguageModel, params: LanguageModelParams, data: Corpus) -> dict[str, float]:
+        """Cross-entropy of the held-out characters, each counted once, the first excepted."""
+        inputs, targets, mask = held_out_rows(data.held_out)
+        carry, nats = model.initial_carry(params, inputs.shape[1:]), 0.0
+        for t in range(0, len(inputs), HELD_OUT_STEPS):
+            window = slice(t, t + HELD_OUT_STEPS)
+            carry, loss = _nats(model, params, carry, inputs[window], targets[window], mask[window])
+            nats += float(loss)
+        mean = jnp.asarray(nats / mask.sum())
+        return {
+            "bits_per_character": float(bits_per_character(mean)),
+            "perplexity": float(perplexity(mean)),
+            "characters": int(mask.sum()),
+        }
+
+    def sample(
+        self,
+        facts: dict,
+        params: LanguageModelParams,
+        key: Key,
+        prompt: str,
+        *,
+        length: int,
+        temperature: float,
+        top_k: int | None,
+    ) -> Iterator[str]:
+        """The continuation of a prompt, in pieces as they are drawn.
+
+        Raises:
+          InputError: the prompt has characters that are not in the alphabet.
+        """
+        alphabet, model = facts["alphabet"], self.model(facts)
+        tokens = encode(prompt, alphabet) if prompt else np.array([max(alphabet.find("\n"), 0)], np.int32)
+        carry, logits = _read(model, params, *_padded(tokens))
+        draw = partial(generate, model, params, temperature=jnp.asarray(temperature, float), top_k=top_k)
+        return _pieces(draw, carry, logits, key, length, alphabet)
+
+
+def held_out_rows(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inputs, targets and mask `[time, rows]`, time a multiple of `HELD_OUT_STEPS`: one compilation for any text.
+
+    Each row is a run of the text, so that every token but the first is a target once.
+
+    >>> inputs, targets, mask = held_out_rows(np.arange(1000))
+    >>> inputs.shape, int(mask.sum()), sorted(targets[mask].tolist()) == list(range(1, 1000))
+    ((256, 32), 999, True)
+    """
+    count = len(tokens) - 1
+    run = -(-count // HELD_OUT_ROWS)
+    time = np.arange(-(-run // HELD_OUT_STEPS) * HELD_OUT_STEPS)[:, None]
+    position = time + np.arange(HELD_OUT_ROWS) * run
+    mask = (time < run) & (position < count)
+    position = np.where(mask, position, 0)
+    return tokens[position], tokens[position + 1], mask
+
+
+@partial(jax.jit, static_argnums=0)
+def _nats(model: LanguageModel, params, carry, inputs, targets, mask):
+    """The carry after a window, and the sum of −log P over its valid steps."""
+    carry, logits = model.apply(params, inputs, carry, mask=mask)
+    return carry, cross_entropy(logits, targets, mask=mask) * mask.sum()
+
+
+def _padded(tokens: np.ndarray) -> tuple[np.ndarray, int]:
+    """The prompt with room to the next power of two, so that few lengths are ever compiled; and its length."""
+    return np.pad(tokens, (0, (1 << (len(tokens) - 1).bit_length()) - len(tokens))), len(tokens)
+
+
+@partial(jax.jit, static_argnums=0)
+def _read(model: LanguageModel, params, tokens, length):
+    """h and o after `length` tokens."""
+    carry, logits = model.apply(params, tokens, mask=jnp.arange(len(tokens)) < length)
+    return carry, logits[length - 1]
+
+
+def _pieces(draw, carry, logits, key: Key, length: int, alphabet: str) -> Iterator[str]:
+    """`length` characters, a piece at a time; every piece is drawn by the same compiled loop."""
+    for start in range(0, length, PIECE):
+        carry, logits, tokens = draw(carry, logits, key, start, length=PIECE)
+        yield decode(np.asarray(tokens)[: length - start], alphabet)

@@ -1,0 +1,69 @@
+"""The protocol of a task: a frozen dataclass of options whose methods are pure functions; no base class."""
+
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from jaxrnn.core.types import Carry, Key, Params
+from jaxrnn.training.train_state import Batch
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A frozen dataclass of options, hashable, each an option of `jaxrnn train` with its docstring as help.
+
+    `data` is whatever `load` gives; `facts` is a JSON dict of what must be known of the data to build the
+    model (an alphabet, a number of classes) and to know the data again (a digest); it is stored with the
+    weights.
+    """
+
+    unit: ClassVar[str]
+    """What is counted when speed is shown: "characters", "images"."""
+    score: ClassVar[str]
+    """The metric that is drawn and shown, a key of both `metrics` and `evaluate`."""
+    training: ClassVar[dict[str, Any]]
+    """What of `jaxrnn.commands.runs.experiments.Training` has another default here: {"steps": 300}."""
+
+    def load(self) -> tuple[Any, dict]:
+        """(data, facts).  Raises InputError where the data cannot be used."""
+        ...
+
+    def describe(self, facts: dict) -> str:
+        """The data in one line."""
+        ...
+
+    def model(self, facts: dict) -> Any:
+        """A hashable value with `init(key) -> params`."""
+        ...
+
+    def carry(self, model: Any, params: Params) -> Carry:
+        """h⁽⁰⁾ of the stream; None where each batch stands alone."""
+        ...
+
+    def units(self) -> int:
+        """How many `unit`s one batch holds."""
+        ...
+
+    def batch_at(self, data: Any, seed: int, step: int) -> Batch:
+        """Batch number `step`, a function of its arguments only: numpy arrays of shapes that never change."""
+        ...
+
+    def loss(self, model: Any, params: Params, carry: Carry, batch: Batch, key: Key) -> tuple[Any, Carry]:
+        """L and the carry to hand on; traced."""
+        ...
+
+    def metrics(self, loss: float) -> dict[str, float]:
+        """What L means: shown while training."""
+        ...
+
+    def evaluate(self, model: Any, params: Params, data: Any) -> dict[str, float]:
+        """Metrics on data that `batch_at` never gives."""
+        ...
+
+
+@runtime_checkable
+class Illustrates(Protocol):
+    """A task that leaves something to look at, or to listen to, when a run ends."""
+
+    def illustrate(self, model: Any, params: Params, data: Any, folder: Path) -> dict[str, Path]:
+        """Writes files into `folder`; what each shows → the file."""
+        ...

@@ -1,0 +1,170 @@
+"""Dates in five written languages → ISO: chapter, section 4.1.
+
+    "3 février 2019", "Sonntag, 3. Februar 2019", "feb 3, 2019"  →  "2019-02-03"
+
+babel writes the dates, in three forms of each language, in lower case.  The days that are held out are written in
+no language in the training set.
+
+References: Bahdanau, Cho & Bengio 2015; the Unicode CLDR, whose formats babel carries.
+"""
+
+import datetime
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxrnn.core.types import Carry, Key
+from jaxrnn.seq2seq.attending import Attending
+from jaxrnn.seq2seq.encoder_decoder import Seq2Seq, Seq2SeqParams
+from jaxrnn.tasks.data import optional
+from jaxrnn.tasks.translation.sequence_pairs import Pairs, pairs
+from jaxrnn.tasks.translation.translation import (
+    Score,
+    Translation,
+    check_sizes,
+    draw_alignments,
+    measure,
+    nats,
+    translate,
+    translator,
+)
+
+LANGUAGES = ("en", "fr", "de", "es", "ru")
+FORMS = ("full", "long", "medium")
+TARGETS = "-0123456789"
+FIRST, LAST = datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)
+BOUND = len("2019-02-03") + 1
+EXAMPLES, HELD_OUT = 20_000, 2_000
+
+
+class Data(NamedTuple):
+    """Two sets of pairs without a common day."""
+
+    train: Pairs
+    held_out: Pairs
+    shown: tuple[str, ...]
+    """Of the held-out texts one a language."""
+    alphabet: str
+    """Of both."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Dates:
+    """Learn to write dates as ISO does."""
+
+    attention: Score = "additive"
+    """How the decoder attends to the text; none leaves it one vector."""
+    hidden: int = 128
+    """Units of encoder and decoder."""
+    embedding: int = 32
+    """Size of an embedded character."""
+    batch: int = 64
+    """Dates in an update."""
+
+    unit: ClassVar[str] = "dates"
+    score: ClassVar[str] = "nats"
+    training: ClassVar[dict] = {"steps": 500, "learning_rate": 4e-3, "every": 100}
+
+    def __post_init__(self):
+        check_sizes(hidden=self.hidden, embedding=self.embedding, batch=self.batch)
+
+    def load(self) -> tuple[Data, dict]:
+        """20,000 dates to learn from and 2,000 that are held out.
+
+        Raises:
+          InputError: babel is not installed.
+        """
+        data, digest = written()
+        return data, {"alphabet": data.alphabet, "sha256": digest}
+
+    def describe(self, facts: dict) -> str:
+        """The languages and the numbers."""
+        languages = ", ".join(LANGUAGES)
+        return f"dates from {FIRST.year} to {LAST.year} in {languages}: {EXAMPLES:,}, and {HELD_OUT:,} held out"
+
+    def model(self, facts: dict) -> Seq2Seq:
+        """Characters to characters."""
+        sizes = {"hidden": self.hidden, "embedding": self.embedding}
+        return translator(len(facts["alphabet"]), len(TARGETS), attention=self.attention, **sizes)
+
+    def carry(self, model: Seq2Seq, params: Seq2SeqParams) -> Carry:
+        """Each date stands alone."""
+        return None
+
+    def units(self) -> int:
+        """Dates in a batch."""
+        return self.batch
+
+    def batch_at(self, data: Data, seed: int, step: int) -> Pairs:
+        """Dates drawn from the training set."""
+        rng = np.random.default_rng([seed, step])
+        return data.train.take(rng.integers(EXAMPLES, size=self.batch))
+
+    def loss(self, model: Seq2Seq, params: Seq2SeqParams, carry: Carry, batch: Pairs, key: Key):
+        """−log P(ISO | text), the mean over its characters."""
+        return nats(model, params, batch), carry
+
+    def metrics(self, loss: float) -> dict[str, float]:
+        """L itself."""
+        return {"nats": float(loss)}
+
+    def evaluate(self, model: Seq2Seq, params: Seq2SeqParams, data: Data) -> dict[str, float]:
+        """The loss, and the share of days that are right to the last digit."""
+        return measure(model, params, data.held_out)
+
+    def translate(self, facts: dict, params: Seq2SeqParams, text: str) -> Translation:
+        """A date of any of the languages.
+
+        Raises:
+          InputError: nothing, or characters that no date has.
+        """
+        symbols = {"source_symbols": facts["alphabet"], "target_symbols": TARGETS}
+        return translate(self.model(facts), params, plain(text), bound=BOUND, **symbols)
+
+    def illustrate(self, model: Seq2Seq, params: Seq2SeqParams, data: Data, folder: Path) -> dict[str, Path]:
+        """What a held-out date of each language is aligned with, in alignment.png."""
+        if not isinstance(model.decoder.cell, Attending):
+            return {}
+        shown = [self.translate({"alphabet": data.alphabet}, params, text) for text in data.shown]
+        draw_alignments(folder / "alignment.png", shown)
+        return {"alignment": folder / "alignment.png"}
+
+
+@functools.cache
+def written() -> tuple[Data, str]:
+    """The two sets, and the SHA-256 of all that is written; the same every time, for one version of babel.
+
+    Raises:
+      InputError: babel is not installed.
+    """
+    babel = optional("babel.dates", "babel")
+    rng, days = np.random.default_rng(0), (LAST - FIRST).days + 1
+    days = rng.permutation(days)[: EXAMPLES + HELD_OUT]
+    languages, forms = rng.integers(len(LANGUAGES), size=len(days)), rng.integers(len(FORMS), size=len(days))
+    dates = [FIRST + datetime.timedelta(days=int(day)) for day in days]
+    texts = [
+        plain(babel.format_date(date, FORMS[form], locale=LANGUAGES[language]))
+        for date, language, form in zip(dates, languages, forms, strict=True)
+    ]
+    alphabet, longest = "".join(sorted(set("".join(texts)))), max(map(len, texts))
+    answers = [date.isoformat() for date in dates]
+    made = pairs(texts, answers, source_symbols=alphabet, target_symbols=TARGETS, source_time=longest, bound=BOUND)
+    index = np.arange(len(texts))
+    shown = [index[(languages == k) & (forms == 0) & (index >= EXAMPLES)][0] for k in range(len(LANGUAGES))]
+    data = Data(made.take(index[:EXAMPLES]), made.take(index[EXAMPLES:]), tuple(texts[i] for i in shown), alphabet)
+    return data, hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def plain(text: str) -> str:
+    """Lower case, with single spaces of one kind.
+
+    >>> plain(" 3\\u202fFévrier  2019")
+    '3 février 2019'
+    """
+    return " ".join(text.lower().split())

@@ -1,0 +1,155 @@
+"""Letters backwards: what a C of fixed size cannot hold; chapter, section 4.1, item 5.
+
+    "badge"  →  "egdab"
+
+Every letter matters and none follows from another, so C must hold log₂(letters) bits for each, however long the
+text is.  The longest texts are twice as long as any that is learnt from.
+
+References: Cho, van Merriënboer, Bahdanau & Bengio 2014, "On the properties of neural machine translation" (quality
+falls with length when C is fixed); Bahdanau, Cho & Bengio 2015, §5.2.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import jax
+import numpy as np
+
+from jaxrnn.core.types import Carry, Key
+from jaxrnn.seq2seq.encoder_decoder import Seq2Seq, Seq2SeqParams
+from jaxrnn.tasks.translation.sequence_pairs import END, Pairs
+from jaxrnn.tasks.translation.translation import (
+    Score,
+    Translation,
+    check_sizes,
+    exact,
+    measure,
+    nats,
+    translate,
+    translator,
+)
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+HELD_OUT, EACH = 500, 200
+"""How many texts are measured, of all lengths and of each."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Reverse:
+    """Learn to write letters backwards."""
+
+    attention: Score = "location"
+    """How the decoder attends to the letters; none leaves it one vector."""
+    longest: int = 20
+    """The greatest length that is learnt from; twice as long is measured too."""
+    hidden: int = 128
+    """Units of encoder and decoder."""
+    embedding: int = 32
+    """Size of an embedded letter."""
+    batch: int = 64
+    """Texts in an update."""
+
+    unit: ClassVar[str] = "texts"
+    score: ClassVar[str] = "nats"
+    training: ClassVar[dict] = {"steps": 600, "learning_rate": 4e-3, "every": 200}
+
+    def __post_init__(self):
+        check_sizes(longest=self.longest, hidden=self.hidden, embedding=self.embedding, batch=self.batch)
+
+    def load(self) -> tuple[None, dict]:
+        """Nothing: the texts are drawn."""
+        return None, {"letters": LETTERS}
+
+    def describe(self, facts: dict) -> str:
+        """The lengths."""
+        return f"letters backwards: lengths 1 to {self.longest}, measured up to {2 * self.longest}"
+
+    def model(self, facts: dict) -> Seq2Seq:
+        """Letters to letters."""
+        sizes = {"hidden": self.hidden, "embedding": self.embedding}
+        return translator(len(LETTERS), len(LETTERS), attention=self.attention, **sizes)
+
+    def carry(self, model: Seq2Seq, params: Seq2SeqParams) -> Carry:
+        """Each text stands alone."""
+        return None
+
+    def units(self) -> int:
+        """Texts in a batch."""
+        return self.batch
+
+    def batch_at(self, data: None, seed: int, step: int) -> Pairs:
+        """Random letters, every length equally often."""
+        rng = np.random.default_rng([seed, step])
+        return backwards(rng, rng.integers(1, self.longest + 1, self.batch), self.longest)
+
+    def loss(self, model: Seq2Seq, params: Seq2SeqParams, carry: Carry, batch: Pairs, key: Key):
+        """−log P(backwards | text), the mean over letters."""
+        return nats(model, params, batch), carry
+
+    def metrics(self, loss: float) -> dict[str, float]:
+        """L itself."""
+        return {"nats": float(loss)}
+
+    def evaluate(self, model: Seq2Seq, params: Seq2SeqParams, data: None) -> dict[str, float]:
+        """The loss, and the share that is right to the last letter: of lengths that are learnt, and of longer ones."""
+        rng = np.random.default_rng(2**32)  # a seed that no run may have
+        learnt = backwards(rng, rng.integers(1, self.longest + 1, HELD_OUT), self.longest)
+        longer = backwards(rng, rng.integers(self.longest + 1, 2 * self.longest + 1, HELD_OUT), 2 * self.longest)
+        return {**measure(model, params, learnt), "exact_match_longer": float(exact(model, params, longer).mean())}
+
+    def by_length(self, model: Seq2Seq, params: Seq2SeqParams) -> dict[int, float]:
+        """The share that is right to the last letter, for lengths up to twice the longest that is learnt."""
+        rng, step = np.random.default_rng(2**32 + 1), max(self.longest // 5, 1)
+        lengths = range(step, 2 * self.longest + 1, step)
+        made = backwards(rng, np.repeat(lengths, EACH), 2 * self.longest)
+        right = exact(model, params, made).reshape(-1, EACH).mean(axis=1)
+        return dict(zip(lengths, right.tolist(), strict=True))
+
+    def translate(self, facts: dict, params: Seq2SeqParams, text: str) -> Translation:
+        """A text of small letters, of any length.
+
+        Raises:
+          InputError: nothing, or anything but small letters.
+        """
+        symbols = {"source_symbols": LETTERS, "target_symbols": LETTERS}
+        return translate(self.model(facts), params, text, bound=2 * self.longest + 1, **symbols)
+
+    def illustrate(self, model: Seq2Seq, params: Seq2SeqParams, data: None, folder: Path) -> dict[str, Path]:
+        """How much is right at each length, in lengths.png."""
+        draw_lengths(folder / "lengths.png", {self.attention: self.by_length(model, params)}, self.longest)
+        return {"lengths": folder / "lengths.png"}
+
+
+def backwards(rng: np.random.Generator, lengths: np.ndarray, time: int) -> Pairs:
+    """Random letters of these lengths, and their reverse; arrays `[time, n]` and `[time + 1, n]`.
+
+    >>> made = backwards(np.random.default_rng(0), np.array([3, 1]), time=4)
+    >>> made.target[:3, 0].tolist() == (made.source[2::-1, 0] + 1).tolist(), made.target[3:, 0].tolist()
+    (True, [0, 0])
+    """
+    letters = rng.integers(len(LETTERS), size=(time, len(lengths)), dtype=np.int32)
+    steps = np.arange(time + 1)[:, None]
+    reverse = np.take_along_axis(letters, np.maximum(lengths - 1 - steps, 0), axis=0) + 1
+    return Pairs(
+        np.where(steps[:-1] < lengths, letters, 0),
+        lengths.astype(np.int32),
+        np.where(steps < lengths, reverse, END).astype(np.int32),
+        lengths.astype(np.int32) + 1,
+    )
+
+
+def draw_lengths(file: Path, curves: dict[str, dict[int, float]], learnt: int) -> None:
+    """The share of exact answers over the length, one curve a name; what is not learnt from is shaded."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.6), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    for name, shares in curves.items():
+        axes.plot(list(shares), list(shares.values()), "o-", markersize=4, label=f"attention: {name}")
+    axes.axvspan(learnt, 2 * learnt, color="0.93", label="longer than any learnt from")
+    axes.set(xlabel="length", ylabel="right to the last letter", ylim=(-0.03, 1.03), xlim=(0, 2 * learnt))
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, format="png")

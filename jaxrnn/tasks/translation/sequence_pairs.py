@@ -1,0 +1,110 @@
+"""Pairs of sequences as arrays, in buckets: what an encoder and a decoder read.
+
+Sequences of many lengths are padded to few: the next power of two.  Every length is then one of a handful of
+shapes, and a program is compiled once for each of those, whatever the masks say.
+
+Target symbol 0 ends a sequence, and starts it; the symbols themselves are numbered from 1.  Source symbols are
+numbered from 0: a source ends where its length says.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from jaxrnn.tasks.data import InputError
+
+END = 0
+"""The target symbol that ends, and in the place of the one before the first, starts a sequence."""
+
+
+class Pairs(NamedTuple):
+    """n sources and their targets, padded with 0."""
+
+    source: Int[np.ndarray, "source n"]
+    """x."""
+    source_lengths: Int[np.ndarray, " n"]
+    """τ_x."""
+    target: Int[np.ndarray, "time n"]
+    """y, with its end."""
+    target_lengths: Int[np.ndarray, " n"]
+    """τ_y, the end counted."""
+
+    def take(self, index: Int[np.ndarray, " k"]) -> "Pairs":
+        """Some of them, at the same lengths of the arrays."""
+        return Pairs(*(array[..., index] for array in self))
+
+
+def bucket(length: int, least: int = 8) -> int:
+    """The next power of two from `least` on: how long an array is made for a sequence of this length.
+
+    >>> [bucket(n) for n in (1, 8, 9, 100)]
+    [8, 8, 16, 128]
+    """
+    return 1 << (max(length, least) - 1).bit_length()
+
+
+def pairs(
+    sources: Sequence[Sequence[str]],
+    targets: Sequence[Sequence[str]],
+    *,
+    source_symbols: Sequence[str],
+    target_symbols: Sequence[str],
+    source_time: int | None = None,
+    bound: int | None = None,
+) -> Pairs:
+    """Number the symbols of every pair and pad.
+
+    Args:
+      sources, targets: one sequence of symbols each: strings are sequences of characters, lists of words.
+      source_symbols, target_symbols: all that there are, in the order of their numbers.
+      source_time: the length of the source array; None is the bucket of the longest.
+      bound: the greatest length of a target, its end counted, and the length of the array; None is the bucket of
+        the longest.
+
+    Raises:
+      InputError: nothing; not as many targets as sources; an empty source, one longer than `source_time`, a target
+        longer than the bound, an unknown symbol: the error says in which example.
+
+    >>> made = pairs(["ab", "b"], ["xy", ""], source_symbols="ab", target_symbols="xy", bound=4)
+    >>> made.source[:2].tolist(), made.target.tolist(), made.target_lengths.tolist()
+    ([[0, 1], [1, 0]], [[1, 0], [2, 0], [0, 0], [0, 0]], [3, 1])
+    """
+    if len(sources) != len(targets) or not len(sources):
+        raise InputError(f"there must be as many targets as sources, and one at least, got {len(targets)}.")
+    source, source_lengths = padded(sources, source_symbols, name="source", bound=source_time)
+    target, target_lengths = padded(targets, target_symbols, name="target", bound=bound, end=True)
+    return Pairs(source, source_lengths, target, target_lengths)
+
+
+def padded(
+    sequences: Sequence[Sequence[str]],
+    symbols: Sequence[str],
+    *,
+    name: str,
+    bound: int | None = None,
+    end: bool = False,
+) -> tuple[Int[np.ndarray, "time n"], Int[np.ndarray, " n"]]:
+    """Numbers `[time, n]` and lengths: of sources, or with `end` of targets; `pairs` says what the errors are.
+
+    >>> numbers, lengths = padded(["ab"], "ab", name="source")
+    >>> numbers.shape, lengths.tolist()
+    ((8, 1), [2])
+    """
+    number = {symbol: i + end for i, symbol in enumerate(symbols)}
+    lengths = np.array([len(sequence) + end for sequence in sequences], np.int32)
+    time = bucket(int(lengths.max())) if bound is None else bound
+    made = np.zeros((time, len(sequences)), np.int32)
+    for i, sequence in enumerate(sequences):
+        which = name if len(sequences) == 1 else f"{name} {i}"
+        if not end and not len(sequence):
+            raise InputError(f"{which} is empty: there is nothing to read.")
+        if lengths[i] > time:
+            what = ", its end counted" if end else ""
+            raise InputError(f"{which} has {lengths[i]} symbols{what}; there must be at most {time}.")
+        unknown = sorted({symbol for symbol in sequence if symbol not in number})
+        if unknown:
+            raise InputError(f"{which} has symbols that are not known: {' '.join(map(repr, unknown))}.")
+        made[: len(sequence), i] = [number[symbol] for symbol in sequence]
+    return made, lengths

@@ -1,0 +1,140 @@
+"""What the tasks that translate share: one model, its loss, exact match, the answer to a text, and pictures.
+
+    log P(y⁽¹⁾ … y⁽τ_y⁾ | x⁽¹⁾ … x⁽τ_x⁾)       is maximised, jointly in encoder and decoder: chapter, section 4.1
+
+The encoder reads in both directions.  With attention C sets the decoder's initial state and the states are
+attended to; without, C is all there is, and enters at every step as well.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxrnn.cells.gru import GRU
+from jaxrnn.core.masks import mask_from_lengths
+from jaxrnn.directions.bidirectional import Bidirectional
+from jaxrnn.generation.decoding import Sequences, greedy
+from jaxrnn.generation.stopping import EndSymbol
+from jaxrnn.generation.symbol_model import SymbolModel
+from jaxrnn.objectives.losses import cross_entropy
+from jaxrnn.seq2seq.attending import Attending
+from jaxrnn.seq2seq.attention import Attention
+from jaxrnn.seq2seq.encoder_decoder import Seq2Seq, Seq2SeqParams
+from jaxrnn.tasks.data import InputError
+from jaxrnn.tasks.translation.sequence_pairs import END, Pairs, padded
+
+Score = Literal["none", "additive", "location", "dot", "general", "scaled"]
+"""How the decoder attends; "none" leaves it the fixed C."""
+
+
+class Translation(NamedTuple):
+    """An answer, and where each of its symbols looked."""
+
+    source: Sequence[str]
+    """The symbols that were read."""
+    answer: Sequence[str]
+    """The symbols that were written, without the end."""
+    weights: Float[np.ndarray, "answer source"] | None
+    """α, the mean of the heads; None without attention."""
+
+
+def translator(source_symbols: int, target_symbols: int, *, hidden: int, embedding: int, attention: Score) -> Seq2Seq:
+    """The model: a GRU each way, and a GRU that writes."""
+    half = hidden // 2
+    encoder = Bidirectional(GRU(embedding, half), GRU(embedding, hidden - half))
+    if attention == "none":
+        decoder = SymbolModel(GRU(embedding, hidden), target_symbols + 1, embedding, hidden)
+        return Seq2Seq(encoder, decoder, source_symbols, embedding, "both")
+    tanh = attention in ("additive", "location")
+    reads = Attention(hidden, hidden, attention, units=hidden if tanh else None)
+    cell = Attending(GRU(embedding + hidden, hidden), reads, source=1)
+    decoder = SymbolModel(cell, target_symbols + 1, embedding, cell.output_size)
+    return Seq2Seq(encoder, decoder, source_symbols, embedding, "initial state")
+
+
+def nats(model: Seq2Seq, params: Seq2SeqParams, batch: Pairs) -> Array:
+    """−log P(y | x), the mean over target symbols."""
+    source, source_lengths, target, lengths = map(jnp.asarray, batch)
+    outputs = model.apply(params, model.encode(params, source, source_lengths), target, lengths, start=END)
+    return cross_entropy(outputs, target, mask=mask_from_lengths(lengths, len(target)))
+
+
+@partial(jax.jit, static_argnames="bound")
+def answers(model: Seq2Seq, params: Seq2SeqParams, source, source_lengths, *, bound: int) -> Sequences:
+    """The likeliest symbol at every step."""
+    carry = model.initial_carry(params, model.encode(params, source, source_lengths))
+    start = jnp.full(jnp.shape(source_lengths), END)
+    return greedy(model, params, carry, start=start, stop=EndSymbol(END), bound=bound)
+
+
+def exact(model: Seq2Seq, params: Seq2SeqParams, batch: Pairs) -> np.ndarray:
+    """Which answers are right to the last symbol, `[n]`."""
+    made = jax.device_get(answers(model, params, batch.source, batch.source_lengths, bound=len(batch.target)))
+    want = np.where(np.arange(len(batch.target))[:, None] < batch.target_lengths, batch.target, made.symbols)
+    return (made.symbols == want).all(axis=0) & (made.lengths == batch.target_lengths) & made.stopped
+
+
+def measure(model: Seq2Seq, params: Seq2SeqParams, held_out: Pairs) -> dict[str, float]:
+    """The loss, and the share of answers that are right to the last symbol."""
+    loss = _nats(model, params, held_out)
+    return {"nats": float(loss), "exact_match": float(exact(model, params, held_out).mean())}
+
+
+_nats = jax.jit(nats)
+
+
+def translate(
+    model: Seq2Seq,
+    params: Seq2SeqParams,
+    source: Sequence[str],
+    *,
+    source_symbols: Sequence[str],
+    target_symbols: Sequence[str],
+    bound: int,
+) -> Translation:
+    """The answer to one source; sources of many lengths share a few compiled programs.
+
+    Raises:
+      InputError: an empty source, or a symbol that the model does not know.
+    """
+    numbers, lengths = padded([source], source_symbols, name="the text")
+    made = answers(model, params, numbers, lengths, bound=bound)
+    symbols = np.asarray(made.symbols)[: int(made.lengths[0]), 0]
+    answer = [target_symbols[symbol - 1] for symbol in symbols if symbol != END]
+    if not isinstance(model.decoder.cell, Attending):
+        return Translation(source, answer, None)
+    weights = np.asarray(_alignment(model, params, numbers, lengths, made.symbols, made.lengths))
+    return Translation(source, answer, weights[: len(answer), 0].mean(axis=1)[:, : len(source)])
+
+
+@jax.jit
+def _alignment(model, params, source, source_lengths, symbols, lengths):
+    return model.alignment(params, model.encode(params, source, source_lengths), symbols, lengths, start=END)
+
+
+def draw_alignments(file: Path, translations: Sequence[Translation]) -> None:
+    """A picture for each: what was read downwards, what was written along, the darker the more it looked there."""
+    from matplotlib.figure import Figure
+
+    sizes = [(len(t.answer), len(t.source)) for t in translations]
+    height = max(n for _, n in sizes)
+    figure = Figure(figsize=(1.2 + 2.6 * len(sizes), 1.0 + 0.17 * height), dpi=150, layout="constrained")
+    for axes, t in zip(np.atleast_1d(figure.subplots(1, len(sizes))), translations, strict=True):
+        axes.imshow(np.asarray(t.weights).T, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        axes.set_xticks(range(len(t.answer)), t.answer)
+        axes.set_yticks(range(len(t.source)), ["␣" if symbol == " " else symbol for symbol in t.source], fontsize=7)
+        axes.set_title("".join(t.answer), fontsize=9)
+    figure.savefig(file, format="png")
+
+
+def check_sizes(**options: int) -> None:
+    """Raises InputError unless each is an integer of at least 1."""
+    for name, value in options.items():
+        if value < 1:
+            raise InputError(f"--{name} must be an integer of at least 1, got {value}.")

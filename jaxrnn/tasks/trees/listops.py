@@ -1,0 +1,196 @@
+"""ListOps: nested operations on lists of digits; chapter, section 5, items 2 and 3.
+
+    [MAX 2 9 [MIN 4 7 ] 0 ]   →   9
+
+MAX, MIN, MED (the median, rounded down) and SM (the sum modulo 10) of up to five numbers, some of which are such lists
+themselves, to a depth of six.  Which digits meet in an operation is a matter of structure alone: the tree network has
+it, the LSTM, of exactly as many parameters, reads the brackets.  Every depth is as frequent as every other, and no
+held-out expression is ever trained on.
+
+References: Nangia & Bowman 2018, "ListOps: a diagnostic dataset for latent tree learning"; Tai, Socher & Manning 2015.
+"""
+
+import random
+import statistics
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar
+
+import jax
+
+from jaxrnn.core.types import Carry, Key
+from jaxrnn.tasks.data import InputError
+from jaxrnn.tasks.trees import structured
+from jaxrnn.tasks.trees.structured import Example, Model, Network, Room
+from jaxrnn.trees.lstm import ChildSumTreeLSTM
+from jaxrnn.trees.parsing import from_children
+
+OPERATIONS = {
+    "MAX": max,
+    "MIN": min,
+    "MED": lambda numbers: int(statistics.median(numbers)),
+    "SM": lambda numbers: sum(numbers) % 10,
+}
+SYMBOLS = (*"0123456789", *OPERATIONS, "]")
+HELD_OUT = 200
+"""Expressions of each depth."""
+NESTED = 0.15
+"""How likely a child is a list, beyond the one that makes the depth."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class ListOps:
+    """Learn the value of nested list operations, over the tree or over the text."""
+
+    network: Network = "tree"
+    """Over the tree (a child-sum tree-LSTM), or over the text (an LSTM of the same size)."""
+    depth: int = 6
+    """The greatest depth; every depth from 1 is as frequent."""
+    arity: int = 5
+    """The most numbers that an operation has; the least is 2."""
+    leaves: int = 32
+    """The most digits of an expression; larger ones are drawn again."""
+    hidden: int = 128
+    """Units."""
+    embedding: int = 32
+    """Size of an embedded symbol."""
+    batch: int = 64
+    """Expressions in an update."""
+
+    unit: ClassVar[str] = "expressions"
+    score: ClassVar[str] = "nats"
+    training: ClassVar[dict] = {"steps": 3000, "learning_rate": 2e-3, "every": 500}
+
+    def __post_init__(self):
+        structured.check_options(
+            self.network, depth=self.depth, hidden=self.hidden, embedding=self.embedding, batch=self.batch
+        )
+        for name, least in (("arity", 2), ("leaves", 2 * self.depth)):  # so that not nearly all are drawn again
+            if getattr(self, name) < least:
+                raise InputError(f"--{name} must be an integer of at least {least}, got {getattr(self, name)}.")
+
+    @property
+    def room(self) -> Room:
+        """An operation has at least two children, so there are fewer of them than leaves."""
+        inner = max(self.leaves // 2, self.depth)
+        return Room(self.leaves, inner, self.arity, self.depth, self.leaves + 2 * inner)
+
+    def load(self) -> tuple[list[Example], dict]:
+        """The held-out expressions; those that are trained on are drawn."""
+        return held_out(self.depth, self.arity, self.room), {"symbols": list(SYMBOLS)}
+
+    def describe(self, facts: dict) -> str:
+        """The sizes, and how many parameters the network has."""
+        count = structured.parameters(self.model(facts))
+        return f"list operations to depth {self.depth}; {self.network} network of {count:,} parameters"
+
+    def model(self, facts: dict) -> Model:
+        """Ten classes from the root, or from the last symbol."""
+        cell = ChildSumTreeLSTM(self.embedding, self.hidden)
+        return structured.classifier(self.network, cell, len(SYMBOLS), self.embedding, self.hidden, classes=10)
+
+    def carry(self, model: Model, params) -> Carry:
+        """Each expression stands alone."""
+        return None
+
+    def units(self) -> int:
+        """Expressions in a batch."""
+        return self.batch
+
+    def batch_at(self, data: list[Example], seed: int, step: int):
+        """Random expressions that are not held out."""
+        rng = random.Random(f"{seed}, {step}")
+        seen = _texts(self.depth, self.arity, self.room)
+        examples: list[Example] = []
+        while len(examples) < self.batch:
+            example = draw(rng, rng.randint(1, self.depth), self.arity, self.room)
+            if tuple(example.text) not in seen:
+                examples.append(example)
+        return structured.batch_of(self.network, examples, self.room)
+
+    def loss(self, model: Model, params, carry: Carry, batch, key: Key):
+        """−log P(value | expression)."""
+        return structured.nats(model, params, batch), carry
+
+    def metrics(self, loss: float) -> dict[str, float]:
+        """L itself."""
+        return {"nats": float(loss)}
+
+    def evaluate(self, model: Model, params, data: list[Example]) -> dict[str, float]:
+        """Loss and accuracy on the held-out expressions, in all and by depth."""
+        return structured.measure(self.network, model, params, data, self.room, self.batch)
+
+    def illustrate(self, model: Model, params, data: list[Example], folder: Path) -> dict[str, Path]:
+        """The accuracy by depth, in groups.png and groups.md."""
+        scores = self.evaluate(model, params, data)
+        return structured.illustrate(scores, structured.majority(data), self.network, "depth", folder)
+
+
+def draw(rng: random.Random, depth: int, arity: int, room: Room) -> Example:
+    """A random expression of exactly this depth that has room.
+
+    >>> draw(random.Random(0), 1, 3, Room(9, 9, 3, 1, 27)).tree.height
+    1
+    """
+    while True:
+        expression = _draw(rng, depth, arity)
+        text = list(read(expression))
+        leaves = sum(symbol < 10 for symbol in text)
+        if leaves <= room.leaves and (len(text) - leaves) // 2 <= room.inner:
+            tree = from_children(
+                expression,
+                children=lambda node: node[1] if isinstance(node, tuple) else (),
+                label=lambda node: SYMBOLS.index(node[0]) if isinstance(node, tuple) else node,
+            )
+            return Example(tree, text, value(expression), depth)
+
+
+def _draw(rng: random.Random, depth: int, arity: int):
+    """A digit, or (operation, children)."""
+    if depth == 0:
+        return rng.randrange(10)
+    depths = [rng.randrange(depth) if rng.random() < NESTED else 0 for _ in range(rng.randint(2, arity))]
+    depths[rng.randrange(len(depths))] = depth - 1
+    return rng.choice(tuple(OPERATIONS)), tuple(_draw(rng, below, arity) for below in depths)
+
+
+def value(expression) -> int:
+    """What it comes to.
+
+    >>> value(("MAX", (2, 9, ("MIN", (4, 7)), 0))), value(("MED", (1, 4))), value(("SM", (8, 7)))
+    (9, 2, 5)
+    """
+    if isinstance(expression, int):
+        return expression
+    operation, children = expression
+    return OPERATIONS[operation]([value(child) for child in children])
+
+
+def read(expression):
+    """The symbols in a row; the opening bracket is part of the operation's.
+
+    >>> " ".join(SYMBOLS[symbol] for symbol in read(("MAX", (2, ("MIN", (4, 7)), 0))))
+    'MAX 2 MIN 4 7 ] 0 ]'
+    """
+    if isinstance(expression, int):
+        yield expression
+        return
+    operation, children = expression
+    yield SYMBOLS.index(operation)
+    for child in children:
+        yield from read(child)
+    yield SYMBOLS.index("]")
+
+
+@lru_cache(maxsize=8)
+def held_out(depth: int, arity: int, room: Room) -> list[Example]:
+    """`HELD_OUT` expressions of each depth."""
+    rng = random.Random("held out")
+    return [draw(rng, d, arity, room) for d in range(1, depth + 1) for _ in range(HELD_OUT)]
+
+
+@lru_cache(maxsize=8)
+def _texts(depth: int, arity: int, room: Room) -> frozenset:
+    return frozenset(tuple(example.text) for example in held_out(depth, arity, room))

@@ -1,0 +1,148 @@
+"""What the tasks over trees share: examples as batches for a tree network and for a sequence network, and scores.
+
+An example is one expression, once as a tree and once as the symbols that one reads, with its value.  The network over
+the tree is told how the symbols hang together; the one over the sequence has brackets and precedence to tell it.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn.cells.lstm import LSTM
+from jaxrnn.objectives.losses import cross_entropy
+from jaxrnn.tasks.data import InputError
+from jaxrnn.trees.classifiers import SequenceClassifier, TreeClassifier
+from jaxrnn.trees.forest import node_values, pack
+from jaxrnn.trees.tree import Tree
+from jaxrnn.trees.tree_cell import TreeCell
+
+Network = Literal["tree", "sequence"]
+Model = TreeClassifier | SequenceClassifier
+
+
+class Example(NamedTuple):
+    """One expression."""
+
+    tree: Tree
+    """With the number of a symbol at every node."""
+    text: Sequence[int]
+    """The numbers of the symbols as they are read."""
+    value: int
+    """The class."""
+    group: int
+    """What the scores are told apart by."""
+
+
+class Room(NamedTuple):
+    """Sizes that every batch has, so that there is one program."""
+
+    leaves: int
+    """Leaves of a tree."""
+    inner: int
+    """Inner nodes of a tree."""
+    arity: int
+    """Children of a node."""
+    height: int
+    """Of a tree."""
+    time: int
+    """Symbols of a text."""
+
+    def sizes(self, batch: int) -> dict[str, Any]:
+        """For `pack`: as many steps as any batch may need."""
+        width = 128
+        steps = self.height + -(-batch * self.inner // width)
+        return {"leaves": self.leaves, "inner": self.inner, "arity": self.arity, "steps": steps, "width": width}
+
+
+def classifier(network: Network, cell: TreeCell, symbols: int, embedding: int, hidden: int, classes: int) -> Model:
+    """The tree network with this cell, or the LSTM over the text, of `hidden` units."""
+    if network == "tree":
+        return TreeClassifier(cell, symbols, embedding, hidden, classes)
+    return SequenceClassifier(LSTM(embedding, hidden), symbols, embedding, hidden, classes)
+
+
+def batch_of(network: Network, examples: list[Example], room: Room) -> tuple[Any, Any, np.ndarray]:
+    """(forest, labels, values) or (symbols, lengths, values)."""
+    values = np.array([example.value for example in examples], np.int32)
+    if network == "tree":
+        trees = [example.tree for example in examples]
+        forest = pack(trees, **room.sizes(len(trees)))
+        labels = node_values(trees, forest, int, int)
+        return forest, jax.tree.map(lambda a: a.astype(np.int32), labels), values
+    symbols = np.zeros((room.time, len(examples)), np.int32)
+    for i, example in enumerate(examples):
+        symbols[: len(example.text), i] = example.text
+    return symbols, np.array([len(example.text) for example in examples], np.int32), values
+
+
+def nats(model: Model, params, batch):
+    """−log P(value | expression), the mean over the batch."""
+    first, second, values = batch
+    return cross_entropy(model.logits(params, first, second), values)
+
+
+@partial(jax.jit, static_argnums=0)
+def _answers(model: Model, params, first, second, values):
+    """−log P(value) and the likeliest value, of each example."""
+    logits = model.logits(params, first, second)
+    return -jax.nn.log_softmax(logits)[jnp.arange(len(values)), values], logits.argmax(-1)
+
+
+def measure(network: Network, model: Model, params, examples: list[Example], room: Room, batch: int) -> dict:
+    """nats, accuracy, and the accuracy of every group as accuracy_2, accuracy_3, …; each example counts once."""
+    padded = examples + examples[:1] * (-len(examples) % batch)  # one shape, one program
+    losses, answers = [], []
+    for start in range(0, len(padded), batch):
+        loss, answer = _answers(model, params, *batch_of(network, padded[start : start + batch], room))
+        losses.append(loss)
+        answers.append(answer)
+    right = np.concatenate(answers)[: len(examples)] == [example.value for example in examples]
+    groups = np.array([example.group for example in examples])
+    by_group = {f"accuracy_{group}": float(right[groups == group].mean()) for group in np.unique(groups)}
+    nats = float(np.concatenate(losses)[: len(examples)].mean())
+    return {"nats": nats, "accuracy": float(right.mean()), **by_group}
+
+
+def majority(examples: list[Example]) -> float:
+    """The accuracy of always giving the most frequent value."""
+    return float(np.bincount([example.value for example in examples]).max() / len(examples))
+
+
+def illustrate(scores: dict, baseline: float, network: Network, what: str, folder: Path) -> dict[str, Path]:
+    """The accuracy by group, as groups.png and as a table in groups.md."""
+    from matplotlib.figure import Figure
+
+    prefix = "accuracy_"
+    shares = {int(name.removeprefix(prefix)): share for name, share in scores.items() if name.startswith(prefix)}
+    figure = Figure(figsize=(5, 3.4), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(list(shares), list(shares.values()), "o-", label=f"{network} network")
+    axes.axhline(baseline, color="0.5", linestyle=":", label="the most frequent value")
+    axes.set(xlabel=what, ylabel="accuracy, held out", ylim=(0, 1.03), xticks=list(shares))
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(folder / "groups.png", format="png")
+    rows = [f"| {what} | {network} network |", "|---|---|", *(f"| {n} | {share:.1%} |" for n, share in shares.items())]
+    rows += [f"| all | {scores['accuracy']:.1%} |", f"| the most frequent value | {baseline:.1%} |"]
+    (folder / "groups.md").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return {"accuracy": folder / "groups.png", "table": folder / "groups.md"}
+
+
+def check_options(network: str, **sizes: int) -> None:
+    """Raises InputError unless every size is at least 1 and the network is one of the two."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise InputError(f"--{name} must be an integer of at least 1, got {size}.")
+    if network not in ("tree", "sequence"):
+        raise InputError(f"--network must be tree or sequence, got {network}.")
+
+
+def parameters(model: Model) -> int:
+    """How many numbers are learnt."""
+    shapes = jax.eval_shape(model.init, jax.eval_shape(lambda: jax.random.key(0)))
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))

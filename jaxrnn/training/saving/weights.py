@@ -1,0 +1,133 @@
+"""Weights alone, as a safetensors file that any other program can read.
+
+    model.safetensors         the leaves by their dotted names, `cell.w`
+    model.safetensors.json    the hyperparameters
+
+The file's own metadata hold a SHA-256 of each leaf, so a flipped bit is noticed when it is read back here; a
+file that another program wrote has none and is taken as it is, if names, dtypes and shapes agree.
+
+References: safetensors, https://huggingface.co/docs/safetensors.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from jaxrnn.training.saving import atomic_files
+from jaxrnn.training.saving.records import (
+    CheckpointError,
+    Record,
+    check_bytes,
+    check_records,
+    name_leaves,
+    rebuild,
+    record,
+    stored_as,
+    to_numpy,
+)
+
+__all__ = ["load_weights", "read_weights_config", "save_weights"]
+
+_DTYPES = (
+    *("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
+    *("bfloat16", "float16", "float32", "float64", "complex64"),
+)
+_RECORDS = "leaves"
+
+
+def save_weights(path: str | os.PathLike, params: PyTree, config: dict) -> None:
+    """Writes the leaves to `path`, and the hyperparameters as JSON beside them, to `path` + ".json".
+
+    Each of the two files is replaced in one moment, so a reader never sees half of one.
+
+    Args:
+      path: by custom it ends in ".safetensors".  The directory must exist.
+      params: a tree of arrays; its containers are not stored.
+      config: the hyperparameters, as JSON.
+
+    Raises:
+      CheckpointError: the disk is full, a file cannot be written, or a leaf's dtype is not in the format.
+      TypeError: a configuration that is not JSON.
+
+    >>> import tempfile, jax.numpy as jnp
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = Path(directory, "model.safetensors")
+    ...     save_weights(path, {"w": jnp.ones(3, "float32")}, {"hidden_size": 3})
+    ...     read_weights_config(path), load_weights(path, {"w": jnp.zeros(3, "float32")})
+    ({'hidden_size': 3}, {'w': Array([1., 1., 1.], dtype=float32)})
+    """
+    from safetensors import SafetensorError
+    from safetensors import numpy as safetensors
+
+    path = Path(path)
+    named = name_leaves(params)
+    arrays = {name: to_numpy(name, leaf) for name, leaf in named.items()}
+    for name, array in arrays.items():
+        if str(array.dtype) not in _DTYPES:
+            raise CheckpointError(f"`{name}` must have a dtype of the safetensors format, got {array.dtype}.")
+    records = {name: record(name, array, array) for name, array in arrays.items()}
+    try:
+        hyperparameters = json.dumps(config, indent=1).encode()
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`config` must be JSON (dicts, lists, strings, numbers, None): {error}.") from error
+    try:
+        atomic_files.write(path, safetensors.save(arrays, {_RECORDS: json.dumps(records)}))
+        atomic_files.write(_beside(path), hyperparameters)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} could not be written: {error}.") from error
+
+
+def load_weights(path: str | os.PathLike, like: PyTree) -> PyTree:
+    """The parameters in the file, bit for bit.
+
+    Args:
+      path: that of `save_weights`, or a safetensors file of another program with the same names.
+      like: a tree of the same structure, dtypes and shapes; arrays or `jax.ShapeDtypeStruct`, say
+        `jax.eval_shape(cell.init, key)`.
+
+    Raises:
+      CheckpointError: the file is missing or cannot be read; or a leaf, which is named, is missing, too
+        many, of another dtype or shape, or damaged.
+    """
+    arrays, records = _read(Path(path))
+    stored = jax.tree.map(stored_as, like)
+    check_records(stored, {name: Record(str(a.dtype), list(a.shape)) for name, a in arrays.items()}, str(path))
+    check_bytes(arrays, records, str(path))
+    return rebuild(like, arrays)
+
+
+def read_weights_config(path: str | os.PathLike) -> dict:
+    """The hyperparameters beside the file at `path`.
+
+    Raises:
+      CheckpointError: there are none, or they are not JSON.
+    """
+    beside = _beside(Path(path))
+    try:
+        return json.loads(beside.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{beside} cannot be read: {error}.") from error
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Record]]:
+    """The arrays, and the records of them; no records if another program wrote the file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            arrays = file.get_tensors()
+            saved = json.loads((file.metadata() or {}).get(_RECORDS, "{}"))
+        records = {name: Record(*fields) for name, fields in saved.items()}
+    except (OSError, SafetensorError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} cannot be read as safetensors: {error}.") from error
+    if records and set(records) != set(arrays):
+        raise CheckpointError(f"{path} is damaged: its list of leaves is not that of its arrays.")
+    return arrays, records
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + ".json")

@@ -1,0 +1,125 @@
+"""Back-propagation through structure, written out: chapter, section 5, with the split of sections 2.2.2 and 2.2.3.
+
+    ∇_{h_n}L = (∂h_{parent of n}/∂h_n)ᵀ ∇_{h_parent}L + (∂y_n/∂h_n)ᵀ ∇_{y_n}L       from the roots to the leaves
+    ∇_θ L   = Σₙ (of what `step_tree` reads) + Σₙ (of what `project` and `leaf` read)     one contraction each, after it
+
+A node has one parent.  So each step writes what it sends down its edges next to one another, and the nodes below read
+it with a gather; `jax.grad` of the forward gather is a scatter into an array of all nodes, and a cotangent of the
+shape of the weights, at every step.
+
+Of the forward pass the states of all nodes are kept, and what the cell's own rule wants beyond the children.
+
+References: Goller & Küchler 1996.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from jaxrnn.core.local_rules import storable, tangent
+from jaxrnn.core.types import Carry, Params
+from jaxrnn.trees.forest import Forest, Nodes
+from jaxrnn.trees.recursion import at_places, check_unroll_tree, forward, rows, run_leaves, take, write
+from jaxrnn.trees.tree_cell import TreeCell, tree_local_rules
+from jaxrnn.unrolling.scan import select, zeros
+
+
+def unroll_tree_bpts(
+    cell: TreeCell, params: Params, forest: Forest, xs: Nodes | Float[Array, "leaves batch features"]
+) -> tuple[Carry, Nodes]:
+    """`unroll_tree` whose gradient is back-propagation through structure, written out: the fast training path.
+
+    Arguments, results and errors are those of `unroll_tree`.  The cell's own local rules are used where it states
+    them, `TreeAutodiffRules` where it does not.  Reverse mode works to any order; for `jvp` take `unroll_tree`.
+
+    >>> from jaxrnn.trees import TreeElman, balanced_tree, pack, unroll_tree
+    >>> cell, forest, xs = TreeElman(3, 5), pack([balanced_tree(8)]), jnp.ones((8, 1, 3))
+    >>> params = cell.init(jax.random.key(0))
+    >>> explicit = jax.grad(lambda p: unroll_tree_bpts(cell, p, forest, xs)[0].sum())(params)
+    >>> implicit = jax.grad(lambda p: unroll_tree(cell, p, forest, xs)[0].sum())(params)
+    >>> bool(jnp.allclose(explicit.w, implicit.w, atol=1e-5))
+    True
+
+    References: Goller & Küchler 1996.
+    """
+    return _bpts(cell, params, *check_unroll_tree(cell, params, forest, xs))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _bpts(cell, params, forest, xs):
+    return _forward(cell, params, forest, xs)[0]
+
+
+@partial(jax.jit, static_argnums=0)
+def _forward(cell, params, forest, xs):
+    step = partial(tree_local_rules(cell).step_tree_fwd, params)
+    out, states, residuals = forward(cell, params, forest, xs, step)
+    return out, (params, forest, xs, states, residuals)
+
+
+@partial(jax.jit, static_argnums=0)
+def _backward(cell, saved, cotangents):
+    params, forest, xs, states, residuals = saved
+    dcarry, dys = cotangents
+    below, dzs, locals_ = _reverse_scan(cell, params, forest, states, residuals, dcarry, dys.inner)
+    present = forest.children < forest.edge.shape[0]
+
+    def read(params, leaves, inner):
+        """All that does not wait for children."""
+        zs = jax.tree.map(
+            lambda z: jnp.broadcast_to(z, (*forest.node.shape, *z.shape[2:])), cell.project(params, inner)
+        )
+        return run_leaves(cell, forest, params, leaves), zs, cell.initial_carry(params)
+
+    ((h, y), zs, outside), read_vjp = jax.vjp(read, params, xs.leaves, at_places(forest, xs))
+    dh = rows(below, forest.edge[: forest.leaf.size])
+    dy = select(forest.leaf, dys.leaves, zeros(dys.leaves))
+    dy = jax.tree.map(lambda d: d.reshape(-1, *d.shape[2:]), dy)
+    missing = jnp.concatenate([~present.reshape(-1), forest.root == forest.edge.shape[0]])
+    doutside = jax.tree.map(lambda d: select(missing, d[:-1], jnp.zeros_like(d[:-1])).sum(0), below)
+    dparams, dleaves, dinner = read_vjp(_like(((h, y), zs, outside), ((dh, dy), dzs, doutside)))
+    dinner = None if xs.inner is None else take(dinner.reshape(-1, dinner.shape[-1]), forest.place)
+    more = tree_local_rules(cell).tree_weight_bwd(params, rows(states, forest.children), present, residuals, locals_)
+    return jax.tree.map(jnp.add, dparams, more), None, Nodes(dleaves, dinner)
+
+
+_bpts.defvjp(_forward, _backward)
+
+
+def _reverse_scan(cell: TreeCell, params: Params, forest: Forest, states: Carry, residuals, dcarry, dys):
+    """What goes down every edge, `[edges + batch + 1, ...]`, and ∇z and the locals of every node."""
+    rules, shape, none = tree_local_rules(cell), forest.shape, forest.edge.shape[0]
+    dcarry = storable(rows(states, forest.root), dcarry)
+    below = jax.tree.map(partial(_edges, forest.children.size), dcarry)
+    dys = jax.tree.map(lambda d: take(d.reshape(-1, *d.shape[2:]), forest.node), dys)
+
+    def body(below, at):
+        start, children, edge, residual, dy = at
+        down, dz, local = rules.step_tree_bwd(
+            params, rows(states, children), children < none, residual, rows(below, edge), dy
+        )
+        down = jax.tree.map(lambda d: d.reshape(-1, *d.shape[2:]), down)
+        return write(below, down, start), (dz, local)
+
+    starts = shape.width * shape.arity * jnp.arange(shape.steps)
+    edge = forest.edge[forest.leaf.size :].reshape(forest.node.shape)
+    over_steps = starts, forest.children, edge, residuals, dys
+    below, (dzs, locals_) = lax.scan(body, below, over_steps, reverse=True)
+    return below, dzs, locals_
+
+
+def _edges(size: int, dcarry: Array) -> Array:
+    """The rows of one array of what goes down: the edges still to come, then each root's own, then nothing."""
+    features = dcarry.shape[1:]
+    return jnp.concatenate(
+        [jnp.zeros((size, *features), dcarry.dtype), dcarry, jnp.zeros((1, *features), dcarry.dtype)]
+    )
+
+
+def _like(primal: Any, cotangent: Any) -> Any:
+    """Cotangents in the dtypes of what they belong to."""
+    return tangent(primal, jax.tree.map(lambda x, d: d.astype(x.dtype), primal, cotangent))

@@ -1,0 +1,151 @@
+"""One answer for a tree of symbols, or for the same symbols in a row: chapter, section 5, items 2 and 3.
+
+    o = c + V h_root,        x_n = E[symbol at n]         over the tree
+    o = c + V h⁽τ⁾,          x⁽ᵗ⁾ = E[symbol t]           over the sequence, which has to find the tree by itself
+
+Two networks of the same parts, so that what they differ in is the graph.
+
+E → `params.embedding`; V, c → `params.readout`.
+
+References: Socher et al. 2013; Tai, Socher & Manning 2015; Bowman, Manning & Potts 2015 (trees against sequences).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+from jaxtyping import Array, Float, Int
+
+from jaxrnn.core.checks import check_positive, check_range
+from jaxrnn.core.masks import mask_from_lengths
+from jaxrnn.core.types import Cell, Key, Params
+from jaxrnn.objectives.readout import Readout, ReadoutParams
+from jaxrnn.patterns.hidden_to_hidden import last_valid
+from jaxrnn.trees.backpropagation import unroll_tree_bpts
+from jaxrnn.trees.forest import Forest, Nodes
+from jaxrnn.trees.recursion import root_outputs
+from jaxrnn.trees.tree_cell import TreeCell
+from jaxrnn.unrolling.backpropagation import unroll_bptt
+
+
+class StructureParams(NamedTuple):
+    """Of the three parts."""
+
+    embedding: Float[Array, "symbols features"]
+    """E: one row a symbol."""
+    cell: Params
+    """Of the cell."""
+    readout: ReadoutParams
+    """V and c."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class TreeClassifier:
+    """o = c + V h_root over a tree with a symbol at every node.
+
+    Args:
+      cell: any tree cell.
+      symbols: how many there are.
+      features: the size of an embedded one, the cell's input size.
+      hidden_size: the size of the cell's output.
+      classes: how many there are.
+
+    Raises:
+      ValueError: a size below 1.
+
+    >>> from jaxrnn.trees import ChildSumTreeLSTM, node_values, pack, from_nested
+    >>> model, trees = TreeClassifier(ChildSumTreeLSTM(4, 8), 10, 4, 8, 3), [from_nested(((7, 2), 9))]
+    >>> forest = pack(trees)
+    >>> labels = node_values(trees, forest, inner=lambda label: 1)
+    >>> model.logits(model.init(jax.random.key(0)), forest, labels).shape
+    (1, 3)
+
+    References: Tai, Socher & Manning 2015, §4.1.
+    """
+
+    cell: TreeCell
+    symbols: int
+    features: int
+    hidden_size: int
+    classes: int
+
+    def __post_init__(self):
+        _check_sizes(self)
+
+    def init(self, key: Key) -> StructureParams:
+        """E from a normal distribution; the cell and the read-out by their own rules."""
+        return _init(self, key)
+
+    def logits(self, params: StructureParams, forest: Forest, labels: Nodes) -> Float[Array, "batch classes"]:
+        """o of every tree, from the number of the symbol at every node.
+
+        Raises:
+          ValueError: a symbol that is not there (where the values are known).
+        """
+        for array in jax.tree.leaves(labels):
+            check_range("labels", array, 0, self.symbols - 1)
+        xs = jax.tree.map(lambda symbol: params.embedding[symbol], labels)
+        _, ys = unroll_tree_bpts(self.cell, params.cell, forest, xs)
+        return Readout(self.hidden_size, self.classes).apply(params.readout, root_outputs(forest, ys))
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class SequenceClassifier:
+    """o = c + V h⁽τ⁾ over a row of symbols.
+
+    Args:
+      cell: any cell.
+      symbols, features, hidden_size, classes: as for `TreeClassifier`.
+
+    Raises:
+      ValueError: a size below 1.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxrnn import LSTM
+    >>> model = SequenceClassifier(LSTM(4, 8), 10, 4, 8, 3)
+    >>> model.logits(model.init(jax.random.key(0)), jnp.zeros((7, 2), int), jnp.array([7, 3])).shape
+    (2, 3)
+
+    References: chapter, section 2.1.3.
+    """
+
+    cell: Cell
+    symbols: int
+    features: int
+    hidden_size: int
+    classes: int
+
+    def __post_init__(self):
+        _check_sizes(self)
+
+    def init(self, key: Key) -> StructureParams:
+        """E from a normal distribution; the cell and the read-out by their own rules."""
+        return _init(self, key)
+
+    def logits(
+        self, params: StructureParams, symbols: Int[Array, "time batch"], lengths: Int[Array, " batch"]
+    ) -> Float[Array, "batch classes"]:
+        """o of every row, `symbols` valid up to its length.
+
+        Raises:
+          ValueError: a symbol that is not there, a length above `time` (where the values are known).
+        """
+        check_range("symbols", symbols, 0, self.symbols - 1)
+        mask = mask_from_lengths(lengths, symbols.shape[0])
+        _, ys = unroll_bptt(self.cell, params.cell, params.embedding[symbols], mask=mask)
+        return Readout(self.hidden_size, self.classes).apply(params.readout, last_valid(ys, mask=mask))
+
+
+def _check_sizes(model: TreeClassifier | SequenceClassifier) -> None:
+    sizes = {name: getattr(model, name) for name in ("symbols", "features", "hidden_size", "classes")}
+    check_positive(**sizes)
+
+
+def _init(model: TreeClassifier | SequenceClassifier, key: Key) -> StructureParams:
+    e_key, cell_key, readout_key = jax.random.split(key, 3)
+    embedding = jax.random.normal(e_key, (model.symbols, model.features))
+    return StructureParams(
+        embedding, model.cell.init(cell_key), Readout(model.hidden_size, model.classes).init(readout_key)
+    )

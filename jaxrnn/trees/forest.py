@@ -1,0 +1,300 @@
+"""Many different trees as a few arrays of fixed shapes, level by level: chapter, section 5.
+
+`pack` lays the trees of a batch side by side and cuts their inner nodes into *steps* of `width` nodes.  A node's
+children always lie in earlier steps, so that one loop over the steps does every tree of the batch at once:
+
+    rows of the states:   leaves of all trees            | step 0      | step 1      | …        | none
+                          row leaf·batch + tree          | width rows  | width rows  |          | what is missing
+
+A step's states are written next to one another, and every array of indices is one gather: children in the forward
+pass, and in the backward pass the one edge to the parent (a tree has no more), so that nothing is ever scattered.
+
+Without a limit to the width a step is a level (all nodes of one distance to the leaves), and there are as many as the
+highest tree is high: ⌈log₂ τ⌉ for balanced trees.  Levels get narrower towards the roots, and a loop has one width:
+for balanced trees over 128 leaves, 7 levels of the width of the widest would be 3.5 times the nodes there are.  A
+width that is smaller cuts the wide levels in pieces.  Which nodes go first is Hu's rule: those farthest from
+their root.  No order takes fewer steps than
+
+    max over d of  d + ⌈number of nodes at a distance ≥ d from their root / width⌉.
+
+References: Hu 1961 (the schedule); Brent 1974 (depth and work); Looks, Herreshoff, Hutchins & Norvig 2017 (dynamic
+batching).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Bool, Int, Shaped
+
+from jaxrnn.core.checks import check_positive
+from jaxrnn.trees.tree import Tree, TreeError
+
+OVERHEAD = 32
+"""How many nodes a step costs beyond those that it holds, in choosing the width: about so many, on a CPU."""
+
+
+class Nodes(NamedTuple):
+    """Something of every node of a batch of trees: inputs, outputs, labels."""
+
+    leaves: Shaped[Array, "leaves batch *features"]
+    """Of the leaves, from left to right."""
+    inner: Shaped[Array, "inner batch *features"] | None = None
+    """Of the inner nodes, children before parents; None where there is nothing."""
+
+
+class ForestShape(NamedTuple):
+    """The sizes of a `Forest`, which are what a program is compiled for."""
+
+    batch: int
+    """Trees."""
+    leaves: int
+    """Leaves of a tree."""
+    inner: int
+    """Inner nodes of a tree."""
+    arity: int
+    """Children of a node."""
+    steps: int
+    """Steps of the loop."""
+    width: int
+    """Inner nodes in a step."""
+
+
+class Forest(NamedTuple):
+    """A batch of trees, made by `pack`.  Nothing is marked by the number one past the last."""
+
+    leaf: Bool[Array, "leaves batch"]
+    """Whether there is such a leaf."""
+    place: Int[Array, "inner batch"]
+    """Where each inner node is: step·width + number in the step."""
+    node: Int[Array, "steps width"]
+    """The other way: inner·batch + tree."""
+    children: Int[Array, "steps width arity"]
+    """The rows of a node's children."""
+    edge: Int[Array, " rows"]
+    """Of each row the edge to its parent: place·arity + which child; of a root: which tree, counted on from there."""
+    root: Int[Array, " batch"]
+    """The row of each tree's root."""
+
+    @property
+    def shape(self) -> ForestShape:
+        """The sizes."""
+        steps, width, arity = self.children.shape
+        return ForestShape(self.leaf.shape[1], self.leaf.shape[0], self.place.shape[0], arity, steps, width)
+
+
+def pack(
+    trees: Iterable[Any],
+    build: Callable[[Any], Tree] | None = None,
+    *,
+    leaves: int | None = None,
+    inner: int | None = None,
+    arity: int | None = None,
+    steps: int | None = None,
+    width: int | Literal["level"] | None = None,
+) -> Forest:
+    """The trees of a batch as arrays, made with numpy on the host.
+
+    Sizes that are not given are rounded up to a bucket (`bucket`), so that a thousand different batches compile a
+    handful of times; with all of them given, once.
+
+    Args:
+      trees: `Tree`s, or what `build` makes one of.
+      build: from an element of `trees` to a `Tree`.
+      leaves, inner, arity: room for so many leaves and inner nodes in a tree, and children of a node.
+      steps: room for so many steps.
+      width: room for so many inner nodes in a step; with "level" a step is a level, and as wide as the widest.  The
+        default is a power of two, chosen to make steps·(width + `OVERHEAD`) small.
+
+    Raises:
+      TreeError: an element that is not a tree, or a tree that does not fit; it says which.
+      ValueError: a size below 1, or trees that need more steps.
+
+    >>> from jaxrnn.trees.tree import balanced_tree
+    >>> pack([balanced_tree(128)] * 16, width="level").shape
+    ForestShape(batch=16, leaves=128, inner=128, arity=2, steps=7, width=1024)
+    >>> pack([balanced_tree(128)] * 16).shape
+    ForestShape(batch=16, leaves=128, inner=128, arity=2, steps=20, width=128)
+
+    References: Hu 1961; Looks et al. 2017.
+    """
+    given = {"steps": steps, "width": None if width == "level" else width}
+    check_positive(**{name: size for name, size in given.items() if size is not None})
+    found = [_built(i, tree, build) for i, tree in enumerate(trees)]
+    leaves = _room("leaves", leaves, [len(tree.leaves) for tree in found])
+    inner = _room("inner", inner, [len(tree.children) for tree in found], least=leaves)
+    arity = _room("arity", arity, [tree.arity for tree in found], round_up=int)
+    edges = _edges(found)
+    if width is None:
+        width = _width(edges)
+    order = _schedule(edges, max(len(edges.depth), 1) if width == "level" else width)
+    if width == "level":
+        width = bucket(max(map(len, order), default=1))
+    if steps is not None and len(order) > steps:
+        raise ValueError(f"`steps` must be at least {len(order)} for these trees at width {width}, got {steps}.")
+    steps = bucket(max(len(order), 1), parts=4) if steps is None else steps
+    return _forest(found, edges, order, ForestShape(len(found), leaves, inner, arity, steps, width))
+
+
+def bucket(size: int, parts: int = 2) -> int:
+    """The next of 1, 2, 3, 4, 6, 8, 12, 16, 24, …: powers of two, and `parts` − 1 sizes between two of them.
+
+    >>> [bucket(n) for n in (5, 9, 100, 128)], bucket(9, parts=4)
+    ([6, 12, 128, 128], 10)
+    """
+    step = max((1 << size.bit_length() >> 1) // parts, 1)
+    return -(-size // step) * step
+
+
+def node_values(
+    trees: Sequence[Tree],
+    forest: Forest,
+    leaf: Callable[[Any], Any] | None = None,
+    inner: Callable[[Any], Any] | None = None,
+) -> Nodes:
+    """Numbers or vectors of labels, in the layout of the inputs: 0 where there is no node.
+
+    Args:
+      trees: those that `forest` was packed of.
+      forest: their arrays.
+      leaf: from what stands at a leaf to a number, or to an array; None is the label itself.
+      inner: the same for the inner nodes; None leaves them without.
+
+    >>> from jaxrnn.trees.tree import balanced_tree
+    >>> trees = [balanced_tree([5, 6, 7]), balanced_tree([8])]
+    >>> node_values(trees, pack(trees)).leaves
+    array([[5, 8],
+           [6, 0],
+           [7, 0]])
+    """
+    shape = forest.shape
+    leaves = _layout([[label if leaf is None else leaf(label) for label in t.leaves] for t in trees], shape.leaves)
+    if inner is None:
+        return Nodes(leaves)
+    return Nodes(leaves, _layout([[inner(label) for label in tree.inner] for tree in trees], shape.inner))
+
+
+def _layout(rows: list[list], size: int) -> Any:
+    example = np.asarray(next((value for row in rows for value in row), 0))
+    array = np.zeros((size, len(rows), *example.shape), example.dtype)
+    for i, row in enumerate(rows):
+        if row:
+            array[: len(row), i] = row
+    return array
+
+
+def _built(i: int, tree: Any, build: Callable[[Any], Tree] | None) -> Tree:
+    try:
+        tree = tree if build is None else build(tree)
+    except TreeError as error:
+        raise TreeError(f"`trees[{i}]`: {error}") from None
+    if not isinstance(tree, Tree):
+        raise TreeError(f"`trees[{i}]` must be a Tree, got {type(tree).__name__}; give `build`, or make one of it.")
+    return tree
+
+
+def _room(name: str, size: int | None, needed: list[int], least: int = 1, round_up: Callable = bucket) -> int:
+    most = max(needed, default=0)
+    if size is None:
+        return max(round_up(most), least)
+    check_positive(**{name: size})
+    if most > size:
+        raise TreeError(f"`trees[{needed.index(most)}]` needs {name}={most}, and there is room for {name}={size}.")
+    return size
+
+
+class _Edges(NamedTuple):
+    """The inner nodes of all trees, numbered one tree after another, and the edges down from them."""
+
+    tree: np.ndarray
+    """Of each inner node, which tree it is in."""
+    number: np.ndarray
+    """Of each inner node, which inner node of its tree it is."""
+    depth: np.ndarray
+    """Of each inner node, its distance to the root."""
+    above: np.ndarray
+    """Of each inner node, the one above it; −1 for a root."""
+    parent: np.ndarray
+    """Of each edge, the inner node that it goes down from."""
+    which: np.ndarray
+    """Of each edge, which child it leads to."""
+    child: np.ndarray
+    """Of each edge, the leaf k of its tree that it leads to, as k, or the inner node n, as −1 − n."""
+
+
+def _edges(trees: list[Tree]) -> _Edges:
+    counts = [len(tree.children) for tree in trees]
+    total, start = sum(counts), np.cumsum([0, *counts])[:-1]
+    lines = list(chain.from_iterable(tree.children for tree in trees))
+    arities = np.fromiter(map(len, lines), np.int64, total)
+    parent = np.repeat(np.arange(total), arities)
+    which = np.arange(len(parent)) - np.repeat(np.cumsum(arities) - arities, arities)
+    tree = np.repeat(np.arange(len(trees)), counts)
+    child = np.fromiter(chain.from_iterable(lines), np.int64, len(parent))
+    first = np.array([len(tree.leaves) for tree in trees], np.int64)
+    below = child - first[tree[parent]]  # ≥ 0 for inner nodes
+    inner = below >= 0
+    below = below + start[tree[parent]]
+    above = np.full(total, -1)
+    above[below[inner]] = parent[inner]
+    depth = np.fromiter(chain.from_iterable(tree.depths for tree in trees), np.int64, total)
+    number = np.arange(total) - start[tree]
+    return _Edges(tree, number, depth, above, parent, which, np.where(inner, -1 - below, child))
+
+
+def _width(edges: _Edges) -> int:
+    """The power of two for which Hu's schedule costs least."""
+    deep = np.cumsum(np.bincount(edges.depth, minlength=1)[::-1])[::-1]  # how many at a distance ≥ d
+    widths = [1 << i for i in range(max(len(edges.depth) - 1, 0).bit_length() + 1)]
+    return min(widths, key=lambda w: int((np.arange(len(deep)) - (-deep // w)).max()) * (w + OVERHEAD))
+
+
+def _schedule(edges: _Edges, width: int) -> list[np.ndarray]:
+    """Which inner nodes are made in each step: of those whose children are there, the farthest from their root."""
+    waits = np.bincount(edges.above[edges.above >= 0], minlength=len(edges.above))
+    ready, order = np.flatnonzero(waits == 0), []
+    while len(ready):
+        ready = ready[np.argsort(-edges.depth[ready], kind="stable")]
+        now, ready = ready[:width], ready[width:]
+        order.append(now)
+        above = edges.above[now]
+        above = above[above >= 0]
+        np.subtract.at(waits, above, 1)
+        ready = np.concatenate([ready, np.unique(above[waits[above] == 0])])
+    return order
+
+
+def _forest(trees: list[Tree], edges: _Edges, order: list[np.ndarray], shape: ForestShape) -> Forest:
+    batch, leaves, inner, arity, steps, width = shape
+    first = leaves * batch  # the row of the first inner node
+    rows, places = first + steps * width, steps * width
+    place = np.empty(len(edges.tree), np.int64)
+    for step, now in enumerate(order):
+        place[now] = step * width + np.arange(len(now))
+    tree = edges.tree[edges.parent]
+    row = edges.child * batch + tree
+    row[edges.child < 0] = first + place[-1 - edges.child[edges.child < 0]]
+    at = place[edges.parent] * arity + edges.which
+    counts = np.array([len(tree.leaves) for tree in trees], np.int64)
+    tops = np.array([len(tree.children) for tree in trees], np.int64)
+    root = np.where(counts > 0, np.arange(batch), rows)  # a tree of one leaf, or of none
+    root[tops > 0] = first + place[np.cumsum(tops)[tops > 0] - 1]
+
+    def filled(size, nothing, where, values) -> Any:
+        array = np.full(size, nothing, np.int32)
+        array[where] = values
+        return array
+
+    edge = filled(rows, places * arity + batch, row, at)
+    edge[root[root < rows]] = places * arity + np.flatnonzero(root < rows)
+    node = edges.number * batch + edges.tree
+    leaf: Any = np.arange(leaves)[:, None] < counts
+    return Forest(
+        leaf=leaf,
+        place=filled(inner * batch, places, node, place).reshape(inner, batch),
+        node=filled(places, inner * batch, place, node).reshape(steps, width),
+        children=filled(places * arity, rows, at, row).reshape(steps, width, arity),
+        edge=edge,
+        root=filled(batch, rows, np.arange(batch), root),
+    )

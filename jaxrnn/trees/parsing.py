@@ -1,0 +1,211 @@
+"""Trees that come from outside: chapter, section 5, item 4.
+
+    from_nested      (("the", "cat"), "sleeps")
+    from_bracketed   "(S (NP the cat) (VP sleeps))"
+    from_parents     [2, 2, 4, 4, -1]
+    from_ast         Python's own syntax trees
+    from_children             whatever has children
+
+Nothing here is recursive, so a tree may be of any depth.
+
+References: Socher, Lin, Ng & Manning 2011; Marcus, Santorini & Marcinkiewicz 1993 (the Penn Treebank).
+"""
+
+import ast
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from jaxrnn.trees.tree import Tree, TreeError
+
+
+def from_children(
+    root: Any, children: Callable[[Any], Iterable[Any]], label: Callable[[Any], Any] = lambda node: node
+) -> Tree:
+    """The tree of whatever has children.
+
+    An object that is met in several places is several nodes.
+
+    Args:
+      root: any object.
+      children: of any object, those below it, from left to right; none at a leaf.
+      label: what stands at a node.
+
+    Raises:
+      TreeError: a cycle.
+
+    >>> from_children(6, lambda n: [d for d in (2, 3) if n % d == 0 and n > d], lambda n: n % 5).leaves
+    (2, 3)
+    """
+    leaves: list[Any] = []
+    inner: list[Any] = []
+    numbers: list[list[int]] = []  # of the children; inner node j is −1 − j until all leaves are known
+    way = [(root, iter([root]), [])]  # a node above the root, and all nodes from the root down to here
+    on_the_way: set[int] = set()
+    while way:
+        node, rest, found = way[-1]
+        for child in rest:
+            below = tuple(children(child))
+            if below:
+                if id(child) in on_the_way:
+                    raise TreeError(f"a cycle: {_brief(child)} is below itself.")
+                on_the_way.add(id(child))
+                way.append((child, iter(below), []))
+                break
+            found.append(len(leaves))
+            leaves.append(label(child))
+        else:
+            way.pop()
+            if way:
+                on_the_way.discard(id(node))
+                numbers.append(found)
+                inner.append(label(node))
+                way[-1][2].append(-len(numbers))
+    ordered = tuple(tuple(c if c >= 0 else len(leaves) - 1 - c for c in row) for row in numbers)
+    return Tree(ordered, tuple(leaves), tuple(inner))
+
+
+def from_nested(nested: Any) -> Tree:
+    """Tuples and lists are inner nodes, without a label; all else are leaves.
+
+    Raises:
+      TreeError: an empty tuple or list, None in the place of a child, or a cycle.
+
+    >>> from_nested((("the", "cat"), "sleeps"))
+    Tree(children=((0, 1), (3, 2)), leaves=('the', 'cat', 'sleeps'), inner=(None, None))
+    """
+
+    def children(node):
+        if not isinstance(node, tuple | list):
+            return ()
+        if not node or any(child is None for child in node):
+            raise TreeError(f"a child is missing in {_brief(node)}.")
+        return node
+
+    return from_children(nested, children, lambda node: None if isinstance(node, tuple | list) else node)
+
+
+def from_parents(parents: Sequence[int], labels: Sequence[Any] | None = None) -> Tree:
+    """The tree whose node i hangs on node parents[i]; −1 at the root.  Children are in the order of their numbers.
+
+    Args:
+      parents: one integer a node.
+      labels: what stands at node i; the default is i, so that the labels of the tree say where each node was.
+
+    Raises:
+      TypeError: a parent that is not an integer.
+      TreeError: no root, or two; a parent that is not there; a cycle; labels of another number.
+
+    >>> from_parents([2, 2, 4, 4, -1], "ABCDE")
+    Tree(children=((0, 1), (3, 2)), leaves=('A', 'B', 'D'), inner=('C', 'E'))
+    """
+    parents = [_as_integer(node, parent) for node, parent in enumerate(parents)]
+    size = len(parents)
+    labels = range(size) if labels is None else labels
+    if len(labels) != size:
+        raise TreeError(f"`labels` must have one label for each of {size} nodes, got {len(labels)}.")
+    below: list[list[int]] = [[] for _ in parents]
+    for node, parent in enumerate(parents):
+        if not -1 <= parent < size:
+            raise TreeError(f"the parent {parent} of node {node} is missing: the nodes are 0 … {size - 1}.")
+        if parent >= 0:
+            below[parent].append(node)
+    roots = [node for node, parent in enumerate(parents) if parent == -1]
+    if len(roots) > 1:
+        raise TreeError(f"there must be one root, got nodes {roots[0]} and {roots[1]} without a parent.")
+    tree = from_children(roots[0], below.__getitem__, labels.__getitem__) if roots else None
+    if tree is None or tree.size < size:
+        raise TreeError(_cycle(parents, roots) if parents else "there must be one root, got no node.")
+    return tree
+
+
+def _as_integer(node: int, parent: Any) -> int:
+    """Which node it is; nothing is rounded."""
+    try:
+        return operator.index(parent)
+    except TypeError as error:
+        message = f"`parents[{node}]` must be an integer, the number of a node or -1 at the root, got {parent!r}."
+        raise TypeError(message) from error
+
+
+def _cycle(parents: list[int], roots: list[int]) -> str:
+    """Which nodes hang on one another, of those that do not hang on the root."""
+    safe, node = set(roots), 0
+    while True:
+        way = []
+        while node not in safe and node not in way:
+            way.append(node)
+            node = parents[node]
+        if node in way:
+            return f"a cycle: node {' → '.join(map(str, [*way[way.index(node) :], node]))}."
+        safe |= set(way)
+        node = next(n for n in range(len(parents)) if n not in safe)
+
+
+def from_bracketed(text: str, brackets: str = "()") -> Tree:
+    """A parse in brackets: the first word of a bracket is its label, the others are leaves.
+
+    Args:
+      text: "(S (NP the cat) (VP sleeps))", as treebanks have it; a bracket that begins with a bracket has no label.
+      brackets: the opening one and the closing one.
+
+    Raises:
+      TreeError: brackets that do not match, nothing within a pair of them, or more than one tree.
+
+    >>> from_bracketed("(S (NP the cat) (VP sleeps))")
+    Tree(children=((0, 1), (2,), (3, 4)), leaves=('the', 'cat', 'sleeps'), inner=('NP', 'VP', 'S'))
+    >>> from_bracketed("[MAX 2 [MIN 4 7 ] 0 ]", "[]").inner
+    ('MIN', 'MAX')
+
+    References: Marcus, Santorini & Marcinkiewicz 1993 (the Penn Treebank).
+    """
+    opening, closing = brackets
+    words = text.replace(opening, f" {opening} ").replace(closing, f" {closing} ").split()
+    top: list[Any] = []
+    way = [top]
+    for i, word in enumerate(words):
+        if word == opening:
+            labelled = i + 1 < len(words) and words[i + 1] not in brackets
+            way[-1].append([] if labelled else [None])
+            way.append(way[-1][-1])
+        elif word == closing:
+            if len(way) == 1:
+                raise TreeError(f"a bracket is closed that was not opened, at word {i + 1} of {_brief(text)}.")
+            if len(way.pop()) < 2:
+                raise TreeError(f"a child is missing: a bracket without a leaf, at word {i + 1} of {_brief(text)}.")
+        else:
+            way[-1].append(word)
+    if len(way) > 1:
+        raise TreeError(f"{len(way) - 1} brackets are not closed in {_brief(text)}.")
+    if len(top) != 1:
+        raise TreeError(f"there must be one root, got {len(top)} in {_brief(text)}.")
+    return from_children(
+        top[0],
+        children=lambda node: node[1:] if isinstance(node, list) else (),
+        label=lambda node: node[0] if isinstance(node, list) else node,
+    )
+
+
+def from_ast(
+    node: ast.AST,
+    children: Callable[[ast.AST], Iterable[ast.AST]] = ast.iter_child_nodes,
+    label: Callable[[ast.AST], Any] = lambda node: type(node).__name__,
+) -> Tree:
+    """A syntax tree of Python's own `ast`.
+
+    Args:
+      node: any node of it.
+      children, label: as for `from_children`: all the children, and the names of their classes, by default.
+
+    >>> from_ast(ast.parse("a + 1", mode="eval").body).leaves
+    ('Load', 'Add', 'Constant')
+    """
+    return from_children(node, children, label)
+
+
+def _brief(value: Any) -> str:
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except RecursionError:  # a repr that cannot be made
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:57]}..."

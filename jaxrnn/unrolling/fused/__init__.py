@@ -1,0 +1,5 @@
+"""unrolling.fused."""
+
+from jaxrnn.unrolling.fused.dispatch import unroll_fused
+
+__all__ = ["unroll_fused"]

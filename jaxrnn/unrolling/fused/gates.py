@@ -1,0 +1,70 @@
+"""A cell gate by gate: what a kernel needs to know of it.
+
+A kernel works on blocks `[rows, hidden]`, one a gate, and cannot cut or join them along the last axis.  So
+the step and its backward rule are stated once more here and in `lstm` and `gru`, over tuples of blocks; the
+parameters, what is recorded, and the sums over t stay the cell's own (`jaxrnn.cells`).
+
+    step:      (W, carry, z) → (carry, record)             record: what the cell's `step_fwd` records
+    step_bwd:  (W, record, dcarry, dy) → (dcarry, dz)      2.2.2
+
+Products take their operands in the dtype of the weights and are summed in `accumulator(dtype)`, as everywhere
+(`jaxrnn.core.precision`).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array
+
+from jaxrnn.core.precision import accumulator
+
+Block = Array
+"""`[rows, hidden]`, padded to the sizes that the kernel works with."""
+
+Blocks = tuple[Block, ...]
+
+
+class Weights(NamedTuple):
+    """What is read once and stays on chip through the loop."""
+
+    w: tuple[Array, ...]
+    """The recurrent matrix of each gate, `[hidden, hidden]`."""
+    v: tuple[Array, ...]
+    """Vectors `[1, hidden]`: peepholes, or the candidate's hidden bias."""
+
+
+class Gates(NamedTuple):
+    """A cell, gate by gate."""
+
+    count: int
+    """How many gates z has."""
+    recorded: int
+    """How many blocks the record has: one for each leaf of the cell's residual."""
+    vectors: Callable
+    """params → the vectors that `step` reads, `[k, hidden]`; None where there are none."""
+    step: Callable
+    """(Weights, carry, z) → (carry, record): tuples of blocks; y is carry[0]."""
+    step_bwd: Callable
+    """(Weights, record, dcarry, dy) → (dcarry, dz)."""
+
+
+def product(x: Block, w: Array) -> Block:
+    """x @ w."""
+    return _dot(x, w, 0)
+
+
+def product_transposed(x: Block, w: Array) -> Block:
+    """x @ wᵀ."""
+    return _dot(x, w, 1)
+
+
+def sigmoid(a: Block) -> Block:
+    """σ(a) = (1 + tanh(a/2)) / 2, as the cells have it."""
+    return 0.5 * jnp.tanh(0.5 * a) + 0.5
+
+
+def _dot(x: Block, w: Array, axis: int) -> Block:
+    dimensions = (((1,), (axis,)), ((), ()))
+    return lax.dot_general(x.astype(w.dtype), w, dimensions, preferred_element_type=accumulator(w.dtype))

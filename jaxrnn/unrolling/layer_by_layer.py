@@ -1,0 +1,64 @@
+"""A stack, layer by layer: chapter, section 2.8, and the order in which a grid of (layer, step) is walked.
+
+    as one cell     for t:  for l:   h_l⁽ᵗ⁾ = f_l(h_l⁽ᵗ⁻¹⁾, y_{l−1}⁽ᵗ⁾)          `unroll(Stack(...), ...)`
+    by layers       for l:  for t:   the same                                 `unroll_layers(Stack(...), ...)`
+
+Both walk the same grid, so the numbers are the same.  By layers, y_{l−1}⁽ᵗ⁾ is known for every t before layer l
+begins, so its projection, U_l y_{l−1}⁽ᵗ⁾ + b_l, is one product over all steps, and no more than W_l h is left in
+the loop.  As one cell, all outputs of the layers between need no memory, and a step at a time can be made.
+
+References: Appleyard, Kočiský & Blunsom 2016, §3.2 and §3.3.
+"""
+
+from collections.abc import Callable
+
+from jaxtyping import Array, Bool, PyTree, Shaped
+
+from jaxrnn.cells.wrappers.stack import Stack
+from jaxrnn.core.checks import check_unroll
+from jaxrnn.core.noise import Noisy, part_input
+from jaxrnn.core.types import Carry, Params
+from jaxrnn.unrolling.scan import unroll
+
+
+def unroll_layers(
+    cell: Stack,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+    reverse: bool = False,
+    run: Callable = unroll,
+) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
+    """`unroll` of a stack, one layer over all steps after the other.
+
+    Arguments, results and errors are those of `unroll`.
+
+    Args:
+      run: how each layer runs: `unroll`, `unroll_bptt`, or another of the family.
+
+    Raises:
+      TypeError: `cell` is not a `Stack`.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from jaxrnn import LSTM
+    >>> cell = Stack((LSTM(3, 8), LSTM(8, 5)))
+    >>> params, xs = cell.init(jax.random.key(0)), jnp.ones((7, 2, 3))
+    >>> bool(jnp.allclose(unroll_layers(cell, params, xs)[1], unroll(cell, params, xs)[1], atol=1e-6))
+    True
+
+    References: Appleyard, Kočiský & Blunsom 2016.
+    """
+    if not isinstance(cell, Stack):
+        raise TypeError(f"`cell` must be a Stack, got {cell!r}; a single cell needs no order of layers: take `unroll`.")
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    noise = xs if isinstance(xs, Noisy) else None
+    ys, ends = xs.x if isinstance(xs, Noisy) else xs, []
+    starts = (None,) * len(cell.cells) if carry is None else carry
+    for layer, (part, p, start) in enumerate(zip(cell.cells, params, starts, strict=True)):
+        below = ys if noise is None else noise._replace(x=ys)
+        end, ys = run(part, p, part_input(part, below, layer), start, mask=mask, reset=reset, reverse=reverse)
+        ends.append(end)
+    return tuple(ends), ys

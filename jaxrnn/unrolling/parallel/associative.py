@@ -1,0 +1,175 @@
+"""Parallel in time: all h⁽ᵗ⁾ of a cell that is linear in its carry, in ⌈log₂ τ⌉ rounds.
+
+    h⁽ᵗ⁾ = a⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾              (a₂, b₂) ∘ (a₁, b₁) = (a₂ a₁, a₂ b₁ + b₂)
+
+`linear_recurrence` is the solution for all t at once, `unroll_associative` a run of a cell by it.  The h⁽ᵗ⁾ are the
+solution of a linear system, L(a) h = b with L(a) lower bidiagonal, and are differentiated as such
+(`lax.custom_linear_solve`), in forward and in reverse mode and to any order:
+
+    dh = L(a)⁻¹ (db + da h),        λ = L(a)⁻ᵀ ∇h:   λ⁽ᵗ⁾ = a⁽ᵗ⁺¹⁾ᵀ λ⁽ᵗ⁺¹⁾ + ∇h⁽ᵗ⁾
+
+λ is the hidden gradient of section 2.2.2, one more linear recurrence, from the end; nothing of the rounds is stored.
+
+Masks and resets are coefficients: where a step does not happen a = 1 and b = 0; behind a boundary a = 0, and b has
+taken in a h⁽⁰⁾.  Episodes and rows of any length therefore cost nothing more.
+
+References: Hillis & Steele 1986; Blelloch 1990, §1.4; Martin & Cundy 2018, §2.2.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, PyTree, Shaped
+
+from jaxrnn.core.checks import check_tree, check_unroll, leading_axes
+from jaxrnn.core.types import Carry, Inputs, Params
+from jaxrnn.linear.protocol import LinearCell, conjugate, ones, times
+from jaxrnn.unrolling.parallel.time_axis import WHOLE, Time
+from jaxrnn.unrolling.scan import prepare, select, unroll, zeros
+
+
+class Algebra(NamedTuple):
+    """How the coefficients of a linear recurrence multiply."""
+
+    apply: Callable[[PyTree, PyTree], PyTree]
+    """(a, h) → a h."""
+    compose: Callable[[PyTree, PyTree], PyTree]
+    """(a₂, a₁) → a₂ a₁."""
+    adjoint: Callable[[PyTree], PyTree]
+    """a → aᵀ."""
+
+
+DIAGONAL = Algebra(times, times, conjugate)
+"""Element by element; complex where there are `ComplexPair`s."""
+
+
+def unroll_associative(
+    cell: LinearCell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+    reverse: bool = False,
+) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
+    """`unroll` of a cell that is linear in its carry, in parallel over time.
+
+    Arguments, results and errors are those of `unroll`.  All τ carries are in memory at once, and the work is
+    about twice that of a loop: it pays where there are more processors than one step keeps busy.
+
+    Raises:
+      TypeError: `cell` has no `coefficients` and `read`.
+
+    >>> from jaxrnn import MinGRU
+    >>> cell = MinGRU(input_size=3, hidden_size=5)
+    >>> params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (7, 2, 3))
+    >>> bool(jnp.allclose(unroll_associative(cell, params, xs)[1], unroll(cell, params, xs)[1], atol=1e-6))
+    True
+
+    References: Martin & Cundy 2018; `jax.lax.associative_scan`.
+    """
+    arguments = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    check_linear(cell)
+    if leading_axes(arguments[0])[0] == 0:
+        return unroll(cell, params, *arguments[:2])
+    return _unroll(cell, params, *arguments, reverse=reverse)
+
+
+def check_linear(cell: LinearCell) -> None:
+    """Raises TypeError unless `cell` has `coefficients` and `read`."""
+    if not isinstance(cell, LinearCell):
+        raise TypeError(
+            f"`cell` must be linear in its carry (have `coefficients` and `read`), got {cell!r}. "
+            "`unroll_newton` takes any cell."
+        )
+
+
+@partial(jax.jit, static_argnames="reverse")
+def _unroll(cell, params, xs, carry, mask, reset, *, reverse):
+    xs, carry, initial, reset = prepare(cell, params, xs, carry, mask, reset, reverse)
+    zs = cell.project(params, xs)
+    a, b = gated_coefficients(cell, params, zs, mask, reset, initial)
+    carries = linear_recurrence(a, b, carry, reverse=reverse)
+    ys = cell.read(params, carries, zs)
+    ys = ys if mask is None else select(mask, ys, zeros(ys))
+    return jax.tree.map(lambda h: h[0 if reverse else -1], carries), ys
+
+
+def gated_coefficients(cell: LinearCell, params: Params, zs: Inputs, mask, reset, initial: Carry | None):
+    """a and b of every step under its mask and its reset, `[time, *batch, ...]` each; as `prepare` has them."""
+    a, b = cell.coefficients(params, zs)
+    a = jax.tree.map(lambda a, b: jnp.broadcast_to(a, b.shape).astype(b.dtype), a, b)
+    if mask is not None:
+        a, b = select(mask, a, ones(a)), select(mask, b, zeros(b))
+    if reset is not None:
+        from_initial = jax.tree.map(jnp.add, times(a, initial), b)
+        a, b = select(reset, zeros(a), a), select(reset, from_initial, b)
+    return a, b
+
+
+def linear_recurrence(
+    a: PyTree, b: PyTree, start: PyTree, *, reverse: bool = False, algebra: Algebra = DIAGONAL, time: Time = WHOLE
+) -> PyTree:
+    """h⁽ᵗ⁾ = a⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾ for all t in parallel.
+
+    Args:
+      a, b: arrays `[time, ...]`, or trees of them.
+      start: h⁽⁰⁾, without the axis of time.
+      reverse: from the last step to the first; `start` then stands behind the last.
+      algebra: how a multiplies.
+      time: where the steps lie, `jaxrnn.unrolling.parallel.time_axis`.
+
+    Returns:
+      h⁽¹⁾ … h⁽τ⁾, as b.
+
+    Raises:
+      ValueError: no common axis of time; a `start` that is not as one step of b; an `a` that does not fit b.
+
+    >>> linear_recurrence(jnp.full(4, 2.0), jnp.ones(4), jnp.array(0.0)).tolist()
+    [1.0, 3.0, 7.0, 15.0]
+
+    References: Blelloch 1990, §1.4.1.
+    """
+    a, b = jax.tree.map(jnp.asarray, (a, b))
+    check_recurrence(a, b, start, algebra)
+    if not len(jax.tree.leaves(b)[0]):
+        return b
+    first, b_first = jax.tree.map(lambda leaf: leaf[-1 if reverse else 0], (a, b))
+    b = time.begin(b, jax.tree.map(jnp.add, algebra.apply(first, start), b_first), reverse=reverse)
+
+    def shift(tree, reverse):
+        return time.shift(tree, jax.tree.map(lambda a: jnp.zeros_like(a[0]), tree), reverse=reverse)
+
+    def solve(a, b, reverse):  # from h⁽⁰⁾ = 0
+        return time.prefix(partial(join, algebra), (a, b), reverse=reverse)[1]
+
+    return lax.custom_linear_solve(
+        lambda hs: jax.tree.map(jnp.subtract, hs, algebra.apply(a, shift(hs, reverse))),  # L(a) h
+        b,
+        lambda _, b: solve(a, b, reverse),
+        lambda _, dhs: solve(shift(algebra.adjoint(a), not reverse), dhs, not reverse),
+    )
+
+
+def check_recurrence(a: PyTree, b: PyTree, start: PyTree, algebra: Algebra) -> None:
+    """Raises ValueError unless `a` and `b` have one axis of time, and `start` and a b are as b is."""
+    shapes, wanted = ([jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (a, b))
+    if not wanted or () in shapes + wanted or len({time for time, *_ in shapes + wanted}) > 1:
+        raise ValueError(f"`a` and `b` must be arrays [time, ...] of one time, got shapes {shapes} and {wanted}.")
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf)[1:], jnp.result_type(leaf)), b)
+    check_tree("start", start, one, "one step of `b`")
+    try:
+        check_tree("a b", jax.eval_shape(algebra.apply, a, b), b, "`b`")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`a` must multiply `b`, of shapes {wanted}, by `algebra`, got shapes {shapes}.") from error
+
+
+def join(algebra: Algebra, first: tuple[PyTree, PyTree], second: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
+    """(a₂, b₂) ∘ (a₁, b₁): two stretches as one; `first` is the earlier in the run, in either direction."""
+    (a1, b1), (a2, b2) = first, second
+    return algebra.compose(a2, a1), jax.tree.map(jnp.add, algebra.apply(a2, b1), b2)

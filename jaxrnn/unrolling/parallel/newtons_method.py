@@ -1,0 +1,129 @@
+"""Parallel in time for any cell: Newton's method for all h⁽ᵗ⁾ together.
+
+A run is the solution of τ equations, h⁽ᵗ⁾ = f⁽ᵗ⁾(h⁽ᵗ⁻¹⁾).  From a guess of all h⁽ᵗ⁾ one update is
+
+    r⁽ᵗ⁾ = f⁽ᵗ⁾(h⁽ᵗ⁻¹⁾) − h⁽ᵗ⁾,   J⁽ᵗ⁾ = ∂f⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾                all t in parallel
+    δ⁽ᵗ⁾ = J⁽ᵗ⁾ δ⁽ᵗ⁻¹⁾ + r⁽ᵗ⁾,     h⁽ᵗ⁾ ← h⁽ᵗ⁾ + δ⁽ᵗ⁾               a linear recurrence, ⌈log₂ τ⌉ rounds
+
+With whole Jacobians this is Newton's method (DEER); with their diagonal or blocks of them a quasi-Newton method,
+cheaper and with more updates; with (1 − damping) J a damped one, up to Jacobi's at J = 0; and with `trust` every
+update is a Levenberg–Marquardt step (ELK, `jaxrnn.unrolling.parallel.levenberg_marquardt`) whose λ adapts itself
+(`jaxrnn.unrolling.parallel.newton_updates`; that of the reference is fixed).  Without `trust` the first k steps are
+exact after k updates, whatever J is; with it they are not, and beyond the edge of chaos, where no step over all t
+lowers the sum of squares by much, it takes more updates, not fewer. How many it takes is decided by the largest
+Lyapunov exponent: few where it is negative, about τ where it is positive (`jaxrnn.choose_method`).
+
+The *result* does not depend on any of this.  A row (one sequence of the batch) has converged when its largest |r⁽ᵗ⁾|
+is down to rounding; rows that have not are run by a scan, step by step, so NaN and inf come out where the scan has
+them.  The *gradient* is the implicit one, at the solution: with the exact Jacobian of every step,
+
+    dh⁽ᵗ⁾ = J⁽ᵗ⁾ dh⁽ᵗ⁻¹⁾ + (∂f⁽ᵗ⁾/∂θ) dθ + (∂f⁽ᵗ⁾/∂z⁽ᵗ⁾) dz⁽ᵗ⁾
+
+one linear recurrence, whose transpose is that of 2.2.2; the sums over t of 2.2.3 are outside it.  So it is BPTT's
+gradient whichever Jacobians the updates had, in forward and reverse mode and to any order.
+
+Masks and resets are a part of f⁽ᵗ⁾: J is the identity where a step does not happen, and 0 behind a boundary.
+Integers in a carry are carried along by a scan over them alone.
+
+References: Lim et al. 2024, "Parallelizing non-linear sequential models over the sequence length" (DEER);
+Gonzalez et al. 2024, "Towards scalable and stable parallelization of nonlinear RNNs" (quasi-DEER, ELK);
+Danieli et al. 2023, "DeepPCR".
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, PyTree, Shaped
+
+from jaxrnn.core.checks import check_unroll, leading_axes
+from jaxrnn.core.types import Carry, Cell, Inputs, Params
+from jaxrnn.unrolling.parallel.implicit_solution import fixed_point
+from jaxrnn.unrolling.parallel.newton_system import OverTime, Run, Shared, everywhere
+from jaxrnn.unrolling.parallel.newton_updates import FULL, Convergence, Newton
+from jaxrnn.unrolling.parallel.time_axis import WHOLE
+from jaxrnn.unrolling.scan import prepare, unroll
+
+
+def unroll_newton(
+    cell: Cell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+    reverse: bool = False,
+    solver: Newton = FULL,
+) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
+    """`unroll` of any cell in parallel over time, by Newton's method.
+
+    Arguments, results and errors are those of `unroll`.
+
+    Args:
+      solver: how the updates are made.
+
+    >>> from jaxrnn import GRU
+    >>> cell = GRU(input_size=3, hidden_size=5)
+    >>> params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (7, 2, 3))
+    >>> bool(jnp.allclose(unroll_newton(cell, params, xs)[1], unroll(cell, params, xs)[1], atol=1e-5))
+    True
+
+    References: Lim et al. 2024; Gonzalez et al. 2024.
+    """
+    carry, ys, _ = newton(cell, params, xs, carry, mask=mask, reset=reset, reverse=reverse, solver=solver)
+    return carry, ys
+
+
+def newton(
+    cell: Cell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+    reverse: bool = False,
+    solver: Newton = FULL,
+) -> tuple[Carry, PyTree[Shaped[Array, "..."]], Convergence]:
+    """`unroll_newton`, with a report.
+
+    Returns:
+      carry, ys, and a `Convergence`.
+
+    >>> from jaxrnn import Elman
+    >>> cell = Elman(3, 5, "identity")  # is linear: one update
+    >>> params, xs = cell.init(jax.random.key(0)), jnp.ones((7, 2, 3))
+    >>> newton(cell, params, xs)[2].iterations
+    Array([1, 1], dtype=int32)
+
+    References: Gonzalez et al. 2024.
+    """
+    arguments = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    check_solver(solver)
+    if leading_axes(arguments[0])[0] == 0:
+        rows = leading_axes(arguments[0])[1:]
+        nothing = Convergence(jnp.zeros(rows, jnp.int32), jnp.zeros(rows), jnp.ones(rows, bool))
+        return *unroll(cell, params, *arguments[:2]), nothing
+    return _newton(cell, params, *arguments, reverse=reverse, solver=solver)
+
+
+def check_solver(solver: Newton) -> None:
+    """Raises TypeError unless it is a `Newton`."""
+    if not isinstance(solver, Newton):
+        raise TypeError(f"`solver` must be a Newton, got {solver!r}.")
+
+
+@partial(jax.jit, static_argnames=("reverse", "solver"))
+def _newton(cell, params, xs, carry, mask, reset, *, reverse, solver):
+    xs, carry, initial, reset = prepare(cell, params, xs, carry, mask, reset, reverse)
+    run = Run(cell, leading_axes(xs)[1:], reverse, WHOLE)
+    carries, ys, convergence = solve(run, solver, Shared(params, initial), xs, mask, reset, carry)
+    return jax.tree.map(lambda h: h[0 if reverse else -1], carries), ys, convergence
+
+
+def solve(run: Run, solver: Newton, shared: Shared, xs: Inputs, mask, reset, start: Carry):
+    """(h⁽ᵗ⁾, y⁽ᵗ⁾) for all t, and how they were found; the arguments as `prepare` makes them."""
+    over_t = OverTime(run.cell.project(shared.params, xs), mask, reset)
+    before, convergence = fixed_point(run, solver, shared, over_t, start)
+    return *everywhere(run.cell, shared, before, over_t), convergence

@@ -1,0 +1,119 @@
+"""A sequence in pieces, each on a device of its own: time itself is sharded.
+
+Device d holds the steps of one stretch.  It joins them to one step of the same kind, h ← A_d h + B_d
+(`jaxrnn.unrolling.parallel.associative`); the devices tell one another these two, which is all that is sent, and each
+works out what enters its stretch (`jaxrnn.unrolling.parallel.time_axis`):
+
+    (A⁽ᵗ⁾, B⁽ᵗ⁾) = the steps of the stretch up to t, joined       on every device by itself
+    h_d = A_{d−1} h_{d−1} + B_{d−1},   h_0 = h⁽⁰⁾                   log₂ D rounds, the same on every device
+    h⁽ᵗ⁾ = A⁽ᵗ⁾ h_d + B⁽ᵗ⁾                                         on every device by itself
+
+So a sequence that one device cannot hold is had by many, for two carries' worth of traffic a device, whatever τ is.
+
+References: Blelloch 1990, §1.3 (a scan over blocks); Martin & Cundy 2018, §2.2.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from jaxtyping import Array, Bool, PyTree, Shaped
+
+from jaxrnn.core.checks import check_unroll, leading_axes
+from jaxrnn.core.types import Carry, Params
+from jaxrnn.linear.protocol import LinearCell
+from jaxrnn.unrolling.parallel.associative import (
+    DIAGONAL,
+    Algebra,
+    check_linear,
+    check_recurrence,
+    gated_coefficients,
+    linear_recurrence,
+)
+from jaxrnn.unrolling.parallel.shards import check_mesh, prepare_stretch, run_in_stretches
+from jaxrnn.unrolling.scan import select, zeros
+
+
+def unroll_sharded(
+    cell: LinearCell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+    reverse: bool = False,
+    mesh: Mesh,
+    axis: str,
+) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
+    """`unroll_associative` with the steps shared out over the devices of a mesh.
+
+    Arguments, results and errors are those of `unroll`; `ys` comes back shared out in the same way.  It can be
+    differentiated, in both modes.
+
+    Args:
+      mesh: the devices.
+      axis: the axis of the mesh along which time is cut; other axes of the mesh may share out the batch.
+
+    Raises:
+      TypeError: `cell` is not linear in its carry.
+      ValueError: the mesh has no such axis, or time is not a multiple of its size.
+
+    >>> from jaxrnn import MinGRU, unroll
+    >>> cell = MinGRU(input_size=3, hidden_size=5)
+    >>> params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (8, 2, 3))
+    >>> mesh = jax.make_mesh((jax.device_count(),), ("time",))
+    >>> _, ys = unroll_sharded(cell, params, xs, mesh=mesh, axis="time")
+    >>> bool(jnp.allclose(ys, unroll(cell, params, xs)[1], atol=1e-6))
+    True
+
+    References: Martin & Cundy 2018; `jax.shard_map`.
+    """
+    arguments = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    check_linear(cell)
+    check_mesh(mesh, axis, leading_axes(arguments[0])[0])
+    carries, ys, _ = run_in_stretches(_stretch, (cell, reverse), mesh, axis, params, *arguments)
+    return jax.tree.map(lambda h: h[0 if reverse else -1], carries), ys
+
+
+def _stretch(cell, reverse, time, params, xs, carry, mask, reset):
+    """What one device does."""
+    xs, carry, initial, reset = prepare_stretch(time, cell, params, xs, carry, mask, reset, reverse)
+    zs = cell.project(params, xs)
+    a, b = gated_coefficients(cell, params, zs, mask, reset, initial)
+    carries = linear_recurrence(a, b, carry, reverse=reverse, time=time)
+    ys = cell.read(params, carries, zs)
+    ys = ys if mask is None else select(mask, ys, zeros(ys))
+    return jax.tree.map(lambda h: h[0 if reverse else -1, None], carries), ys, ()
+
+
+def linear_recurrence_sharded(
+    a: PyTree, b: PyTree, start: PyTree, *, mesh: Mesh, axis: str, reverse: bool = False, algebra: Algebra = DIAGONAL
+) -> PyTree:
+    """`linear_recurrence` with its steps shared out over the devices along one axis of a mesh.
+
+    Args:
+      a, b, start, reverse, algebra: as for `linear_recurrence`; time is a multiple of the number of devices.
+      mesh, axis: as for `unroll_sharded`.
+
+    Returns:
+      h⁽¹⁾ … h⁽τ⁾, as b, shared out in the same way.
+
+    Raises:
+      ValueError: as `linear_recurrence`; the mesh has no such axis, or time is not a multiple of its size.
+
+    >>> mesh = jax.make_mesh((jax.device_count(),), ("time",))
+    >>> linear_recurrence_sharded(jnp.full(8, 2.0), jnp.ones(8), jnp.array(0.0), mesh=mesh, axis="time").tolist()
+    [1.0, 3.0, 7.0, 15.0, 31.0, 63.0, 127.0, 255.0]
+
+    References: Blelloch 1990, §1.3.
+    """
+    a, b, start = jax.tree.map(jnp.asarray, (a, b, start))
+    check_recurrence(a, b, start, algebra)
+    check_mesh(mesh, axis, len(jax.tree.leaves(b)[0]), "b")
+    return run_in_stretches(_recurrence, (algebra, reverse), mesh, axis, None, (b, a), start, None, None)[1]
+
+
+def _recurrence(algebra, reverse, time, _, steps, start, *__):
+    """What one device does: no carry by itself, as it is the last of the results."""
+    b, a = steps
+    return (), linear_recurrence(a, b, start, reverse=reverse, algebra=algebra, time=time), ()

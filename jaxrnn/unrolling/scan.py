@@ -1,0 +1,183 @@
+"""The unrolled graph: chapter, section 1, and the forward half of 2.2.
+
+    (h⁽ᵗ⁾, y⁽ᵗ⁾) = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾; θ),        t = 1, …, τ
+
+`unroll` is the reference: a `lax.scan`, so forward mode, reverse mode, higher orders and `vmap` work on
+it.  `unroll_python` is the same thing as a loop that one can read, and the oracle of the tests.
+
+Every member of the unroll family takes the same arguments:
+
+* `mask[t]` False: the step does not happen.  The carry is held, `ys[t]` is 0, and nothing that stands in
+  `xs[t]`, NaN included, reaches a value or a gradient.  The mask is applied to the input *and* to what
+  the step gives back: either alone would leak (a NaN times a zero cotangent is NaN).
+* `reset[t]` True: a boundary lies between t − 1 and t.  Whoever crosses it goes on from the initial carry.
+  Forwards that is step t itself, at t = 0 too, where it overrides the carry that was given; backwards it
+  is step t − 1.  It acts before the mask, so that a boundary on a padded step counts.
+* `reverse=True` runs t = τ, …, 1.  As padding holds the carry, each row then starts at its own last step.
+
+x → `xs`, h⁽⁰⁾ → `carry`, y → `ys`, all time-major, `[time, *batch, features]`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, PyTree, Shaped
+
+from jaxrnn.core.checks import check_unroll, leading_axes
+from jaxrnn.core.types import Carry, Cell, Inputs, Params
+from jaxrnn.unrolling.time_blocks import projection, turns
+
+
+def unroll(
+    cell: Cell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+    reverse: bool = False,
+) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
+    """Run `cell` over a sequence with `lax.scan`.
+
+    Args:
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`, any number of batch axes, none included; time may be 0.
+      carry: h⁽⁰⁾, shaped as `cell.initial_carry(params, batch_shape)` gives it, which is the default.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: run from the last step to the first.
+
+    Returns:
+      The carry after the last step (the first, if `reverse`), and `ys`, in the order of `xs`:
+      `[time, *batch, hidden]`, 0 where `mask` is False.
+
+    Raises:
+      TypeError: `cell` is not a cell; `xs` is not floating, or `mask` or `reset` not boolean.
+      ValueError: `params` of another cell, or a wrong shape.
+
+    >>> from jaxrnn import Elman
+    >>> cell = Elman(input_size=3, hidden_size=5)
+    >>> params = cell.init(jax.random.key(0))
+    >>> carry, ys = unroll(cell, params, jnp.ones((7, 2, 3)))
+    >>> ys.shape, bool((ys[-1] == carry).all())
+    ((7, 2, 5), True)
+
+    References: chapter, sections 1 and 2.2; `jax.lax.scan`.
+    """
+    return _unroll(cell, params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse), reverse=reverse)
+
+
+@partial(jax.jit, static_argnames="reverse")
+def _unroll(cell, params, xs, carry, mask, reset, *, reverse):
+    xs, carry, initial, reset = prepare(cell, params, xs, carry, mask, reset, reverse)
+    read, project = projection(cell, params, xs)
+
+    def step(carry, z):
+        return cell.step(params, carry, z), None
+
+    def body(carry, at_t):
+        x, mask, reset = at_t
+        (carry, y), _ = gated(step, initial, carry, project(x), mask, reset)
+        return carry, y
+
+    unroll = turns(leading_axes(xs)[0], carry)
+    return lax.scan(body, carry, (read, mask, reset), reverse=reverse, unroll=unroll)
+
+
+def unroll_python(
+    cell: Cell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+    reverse: bool = False,
+) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
+    """`unroll` as a Python loop: the definition, one line a rule.
+
+    Arguments, results and errors are those of `unroll`.  It is slow, and its compile time under `jit`
+    grows with the number of steps; it is here to be read and to be compared with.
+
+    >>> from jaxrnn import GRU
+    >>> cell = GRU(input_size=3, hidden_size=5)
+    >>> params, xs = cell.init(jax.random.key(0)), jnp.ones((4, 3))
+    >>> bool(jnp.allclose(unroll_python(cell, params, xs)[1], unroll(cell, params, xs)[1], atol=1e-6))
+    True
+
+    References: chapter, section 1.
+    """
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    time, *batch = leading_axes(xs)
+    initial = cell.initial_carry(params, tuple(batch))
+    carry = initial if carry is None else carry
+    ys: list[Any] = [None] * time
+    for t in reversed(range(time)) if reverse else range(time):
+        boundary = t + 1 if reverse else t  # the one that is crossed to get here
+        if reset is not None and boundary < time:
+            carry = select(reset[boundary], initial, carry)
+        x = jax.tree.map(lambda x, t=t: x[t], xs)
+        if mask is not None:
+            x = select(mask[t], x, zeros(x))
+        after, y = cell.step(params, carry, cell.project(params, x))
+        carry = after if mask is None else select(mask[t], after, carry)
+        ys[t] = y if mask is None else select(mask[t], y, zeros(y))
+    if time == 0:
+        _, y = jax.eval_shape(
+            lambda x: cell.step(params, initial, cell.project(params, x)),
+            jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs),
+        )
+        return carry, jax.tree.map(lambda y: jnp.zeros((0, *y.shape), y.dtype), y)
+    return carry, jax.tree.map(lambda *y: jnp.stack(y), *ys)
+
+
+def prepare(cell: Cell, params: Params, xs: Inputs, carry, mask, reset, reverse: bool):
+    """What is done once, before the loop: `(xs, carry, initial, reset)`.
+
+    Padding in `xs` becomes 0; the carry gets its default; `initial` is what a reset goes back to (None
+    where there is no reset); `reset` is turned into "reset before this step, in the order of the run".
+    """
+    if mask is not None:
+        xs = select(mask, xs, zeros(xs))
+    initial = cell.initial_carry(params, leading_axes(xs)[1:]) if carry is None or reset is not None else None
+    carry = initial if carry is None else carry
+    if reset is None:
+        initial = None
+    elif reverse:
+        reset = jnp.concatenate([reset[1:], jnp.zeros_like(reset[:1])])
+    return xs, carry, initial, reset
+
+
+def gated(step: Callable, initial: Carry | None, carry: Carry, z: Inputs, mask, reset):
+    """One step under one t's mask and reset; `step(carry, z) -> ((carry, y), residual)`."""
+    if reset is not None:
+        carry = select(reset, initial, carry)
+    (after, y), residual = step(carry, z)
+    if mask is not None:
+        after, y = select(mask, after, carry), select(mask, y, zeros(y))
+    return (after, y), residual
+
+
+def select(condition: Array, if_true: PyTree, if_false: PyTree) -> PyTree:
+    """`where`, leaf by leaf; `condition` covers the leading axes and all features of a leaf.
+
+    A leaf that is the same array on both sides is left as it is: a loop can then see that no step changes it.
+    """
+
+    def leaf(a, b):
+        if a is b:
+            return a
+        return jnp.where(condition.reshape(condition.shape + (1,) * (jnp.ndim(a) - condition.ndim)), a, b)
+
+    return jax.tree.map(leaf, if_true, if_false)
+
+
+def zeros(tree: PyTree) -> PyTree:
+    """Zeros like every leaf."""
+    return jax.tree.map(jnp.zeros_like, tree)

@@ -1,0 +1,138 @@
+"""A loss that is summed up on the way: chapter, section 2.2, where o⁽ᵗ⁾ of all t does not fit.
+
+    L = (1/n) Σ_{t valid} ℓ(y⁽ᵗ⁾, target⁽ᵗ⁾),          ℓ with its read-out, one step of one row at a time
+
+`unroll` and then a loss hold y⁽ᵗ⁾, and a read-out o⁽ᵗ⁾ = c + V y⁽ᵗ⁾, for every t: with a large vocabulary that is
+more than all else.  Here ℓ is taken of a segment of `jaxrnn.unrolling.checkpointing` while the segment is there, and no
+array over all t is made besides the inputs, the targets and their gradients.  A segment's read-out is made for
+as many steps together as stay small, for one step alone if need be.
+
+ℓ may close over its parameters, as any function that `jax.grad` differentiates.
+
+References: Chen, Xu, Zhang & Guestrin 2016, §4.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, PyTree, Shaped
+
+from jaxrnn.core.checks import check_unroll, leading_axes
+from jaxrnn.core.types import Carry, Cell, Params
+from jaxrnn.unrolling.backpropagation import unroll_bptt
+from jaxrnn.unrolling.checkpointing import nested, run_segment, segment_lengths, segments_input
+from jaxrnn.unrolling.scan import select, zeros
+from jaxrnn.unrolling.time_blocks import BLOCK, size
+
+
+def unroll_loss(
+    cell: Cell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    targets: PyTree[Shaped[Array, "..."]],
+    loss: Callable[[Any, Any], Float[Array, ""]],
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+    reverse: bool = False,
+    memory: str | int = "sqrt",
+    run: Callable = unroll_bptt,
+) -> tuple[Carry, Float[Array, ""]]:
+    """Run `cell`, and give back the mean of ℓ over the valid steps in place of the outputs.
+
+    Args:
+      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
+      targets: arrays `[time, *batch, ...]`; what ℓ reads beside y.
+      loss: ℓ, of one step of one row: (y `[hidden]`, target) → a scalar.  The losses of `jaxrnn` are such
+        functions: `lambda y, label: cross_entropy(readout.apply(p, y), label)`.
+      memory, run: as for `unroll_checkpointed`.
+
+    Returns:
+      The carry after the last step, and L: 0 if no step is valid.
+
+    Raises:
+      TypeError, ValueError: as `unroll_checkpointed`; targets without the leading axes of `xs`; an ℓ that is
+        not a scalar.
+
+    >>> from jaxrnn import LSTM, Readout, cross_entropy, unroll
+    >>> cell, readout = LSTM(3, 5), Readout(5, 2)
+    >>> params, v = cell.init(jax.random.key(0)), readout.init(jax.random.key(1))
+    >>> xs, labels = jnp.ones((100, 4, 3)), jnp.zeros((100, 4), int)
+    >>> carry, mean = unroll_loss(cell, params, xs, labels, lambda y, l: cross_entropy(readout.apply(v, y), l))
+    >>> whole = cross_entropy(readout.apply(v, unroll(cell, params, xs)[1]), labels)
+    >>> bool(jnp.allclose(mean, whole, atol=1e-5))
+    True
+    """
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    leading = leading_axes(xs)
+    targets = jax.tree.map(jnp.asarray, targets)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(targets):
+        if leaf.shape[: len(leading)] != leading:
+            name = f"targets{jax.tree_util.keystr(path)}"
+            raise ValueError(f"`{name}` must have shape {leading} + (...), the axes of `xs`, got {leaf.shape}.")
+    initial = cell.initial_carry(params, leading[1:])
+    lengths = segment_lengths(leading[0], memory)
+    segment = partial(_segment, run, cell, params, initial, reverse, _over_rows(loss, len(leading)))
+    over_t = *segments_input(xs, mask, reset, reverse), targets
+    carry, total = nested(segment, _sum, lengths, initial if carry is None else carry, over_t, reverse)
+    count = max(math.prod(leading), 1) if mask is None else jnp.maximum(jnp.sum(mask), 1)
+    return carry, total / count
+
+
+def _over_rows(loss: Callable, axes: int) -> Callable:
+    """ℓ over the leading axes, one value a step and row."""
+
+    def scalar(y, target):
+        value = loss(y, target)
+        if jnp.shape(value) != ():
+            raise ValueError(f"`loss` must give a scalar for one step of one row, got shape {jnp.shape(value)}.")
+        return value
+
+    for _ in range(axes):
+        scalar = jax.vmap(scalar)
+    return scalar
+
+
+def _segment(run, cell, params, initial, reverse, loss, carry, over_t):
+    """One segment: its run, and Σ ℓ over its valid steps."""
+    *read, targets = over_t
+    mask = read[1]
+    carry, ys = run_segment(run, cell, params, initial, reverse, carry, tuple(read))
+    if mask is not None:
+        targets = select(mask, targets, zeros(targets))
+
+    def total(ys, targets, mask):
+        losses = loss(ys, targets)
+        return jnp.sum(losses if mask is None else jnp.where(mask, losses, 0))
+
+    return carry, _in_blocks(total, (ys, targets, mask))
+
+
+def _in_blocks(total: Callable, arrays: tuple) -> Array:
+    """`total(*arrays)`, so many steps at once that no array in it is much above `BLOCK` bytes."""
+    time = jax.tree.leaves(arrays)[0].shape[0]
+    one = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype), arrays)
+    steps = max(1, BLOCK // max(1, _largest(jax.make_jaxpr(total)(*one).jaxpr)))
+    if steps >= time:
+        return total(*arrays)
+    steps = max(n for n in range(1, steps + 1) if time % n == 0)
+    blocks = jax.tree.map(lambda a: a.reshape(time // steps, steps, *a.shape[1:]), arrays)
+    block = jax.checkpoint(lambda block: total(*block), prevent_cse=False)
+    return jnp.sum(lax.scan(lambda _, at: (None, block(at)), None, blocks)[1])
+
+
+def _largest(jaxpr) -> int:
+    """Bytes of the largest array that a program makes of its inputs."""
+    inner = [getattr(p, "jaxpr", p) for eqn in jaxpr.eqns for p in eqn.params.values()]
+    made = [size([v.aval for v in eqn.outvars if hasattr(v.aval, "dtype")]) for eqn in jaxpr.eqns]
+    return max([*made, *(_largest(p) for p in inner if hasattr(p, "eqns"))], default=0)
+
+
+def _sum(outs: Array, rest: Array | None) -> Array:
+    return jnp.sum(outs) if rest is None else jnp.sum(outs) + rest

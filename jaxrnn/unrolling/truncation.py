@@ -1,0 +1,220 @@
+"""Truncated back-propagation through time, BPTT(k₁, k₂): chapter, section 2.2, over streams without an end.
+
+After every k₁ steps the losses of those k₁ steps are sent back, through the last k₂ ≥ k₁ steps and no further:
+
+    ∇̃_θ L = Σⱼ ∇_θ Σ_{t ∈ chunk j} L⁽ᵗ⁾ with h at the beginning of window j held constant
+    chunk j = ((j − 1) k₁, j k₁],     window j = (j k₁ − k₂, j k₁]
+
+The values are those of the whole run; only the gradient is cut.  k₁ = k₂ is the common form, chunk by chunk; k₂ ≥ τ
+is full BPTT, whatever k₁; in between every loss sees at least k₂ − k₁ steps before its own chunk.
+
+`unroll_truncated` is the whole of it as one member of the unroll family.  `TruncatedBPTT` is the same for a
+stream, chunk by chunk, with a state that a training loop hands on.
+
+References: Williams & Peng 1990, "An efficient gradient-based algorithm for on-line training of recurrent
+network trajectories", BPTT(h; h′); Sutskever 2013, §2.8.6.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, PyTree, Shaped
+
+from jaxrnn.core.checks import check_is_cell, check_positive, check_unroll, leading_axes
+from jaxrnn.core.types import Carry, Cell, Inputs, Params
+from jaxrnn.unrolling.backpropagation import unroll_bptt
+from jaxrnn.unrolling.scan import select, unroll
+
+
+def unroll_truncated(
+    cell: Cell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    carry: Carry | None = None,
+    *,
+    k1: int,
+    k2: int,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+    reverse: bool = False,
+    run: Callable = unroll_bptt,
+) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
+    """`unroll` whose gradient is BPTT(k₁, k₂).
+
+    Arguments, results and errors are those of `unroll`, and:
+
+    Args:
+      k1: after how many steps losses are sent back.
+      k2: through how many steps.
+      run: how a window runs.
+
+    Returns:
+      (carry, ys) as `unroll`.  Of a loss on the final carry, the last window counts.  All windows run side by
+      side, as one more batch axis, which takes k₂/k₁ times the memory of the full gradient.
+
+    Raises:
+      ValueError: k₁ below 1, or k₂ below k₁.
+
+    >>> from jaxrnn import Elman
+    >>> cell = Elman(input_size=2, hidden_size=3)
+    >>> params, xs = cell.init(jax.random.key(0)), jnp.ones((6, 2))
+    >>> def last(xs):
+    ...     return unroll_truncated(cell, params, xs, k1=2, k2=4)[1][-1].sum()
+    >>> (jax.grad(last)(xs) != 0).any(axis=1)  # the last 4 steps
+    Array([False, False,  True,  True,  True,  True], dtype=bool)
+
+    References: Williams & Peng 1990, §3.
+    """
+    _check_cuts(k1, k2)
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    carry = cell.initial_carry(params, leading_axes(xs)[1:]) if carry is None else carry
+    if leading_axes(xs)[0] == 0:
+        return run(cell, params, xs, carry, mask=mask, reset=reset)
+    return _unroll_truncated(cell, params, xs, carry, mask, reset, k1, k2, reverse, run)
+
+
+@partial(jax.jit, static_argnums=(0, 6, 7, 8, 9))
+def _unroll_truncated(cell, params, xs, carry, mask, reset, k1, k2, reverse, run):
+    time, *batch = leading_axes(xs)
+    if reverse:  # forwards on the flip; boundaries stay between the steps where they lie
+        xs, mask = jax.tree.map(lambda a: jnp.flip(a, 0), (xs, mask))
+        reset = None if reset is None else jnp.concatenate([jnp.zeros_like(reset[:1]), jnp.flip(reset[1:], 0)])
+    count = -(-time // k1)
+    k2 = min(k2, count * k1)
+    mask = jnp.ones((time, *batch), bool) if mask is None else mask
+    # k₂ steps of padding before and the rest of a chunk behind: then every window begins at a multiple of k₁
+    read = jax.tree.map(lambda a: jnp.pad(a, [(k2, count * k1 - time)] + [(0, 0)] * (a.ndim - 1)), (xs, mask, reset))
+    carries = _window_starts(cell, params, read, carry, k1, k2)
+    windows = jnp.arange(k2)[:, None] + k1 * jnp.arange(1, count + 1)
+    xs, mask, reset = jax.tree.map(lambda a: a[windows], read)
+    ends, ys = run(cell, params, xs, carries, mask=mask, reset=reset)
+    last = jax.tree.map(lambda a: a[-1], ends)
+    ys = jax.tree.map(lambda a: a[k2 - k1 :].swapaxes(0, 1).reshape(count * k1, *a.shape[2:])[:time], ys)
+    return last, jax.tree.map(lambda a: jnp.flip(a, 0), ys) if reverse else ys
+
+
+def _window_starts(cell: Cell, params: Params, read: tuple, carry: Carry, k1: int, k2: int) -> Carry:
+    """h at the beginning of each window, `[windows, *batch, ...]`: constants, but where that is h⁽⁰⁾ itself."""
+    count = (read[1].shape[0] - k2) // k1
+    chunks = jax.tree.map(lambda a: a[: count * k1].reshape(count, k1, *a.shape[1:]), read)
+
+    def chunk(carry, at):
+        xs, mask, reset = at
+        carry, _ = unroll(cell, params, xs, carry, mask=mask, reset=reset)
+        return carry, carry
+
+    _, starts = lax.stop_gradient(lax.scan(chunk, carry, chunks))
+    at_0 = k1 * jnp.arange(1, count + 1) <= k2
+    return select(at_0, jax.tree.map(lambda a: jnp.broadcast_to(a, (count, *a.shape)), carry), starts)
+
+
+class TruncatedState(NamedTuple):
+    """What a stream hands on: the steps that the next window goes back to, and h before them."""
+
+    carry: Carry
+    """h at the beginning of the window."""
+    xs: Inputs
+    """The last k₂ inputs, `[k2, *batch, ...]`."""
+    mask: Bool[Array, "k2 *batch"]
+    """Which of them are valid; none before the stream begins."""
+    reset: Bool[Array, "k2 *batch"]
+    """Their boundaries."""
+    fresh: Bool[Array, ""]
+    """Whether the next step is the first, from the cell's initial carry."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class TruncatedBPTT:
+    """BPTT(k₁, k₂) over a stream, k₁ steps at a time; differentiate `step` to get its gradient.
+
+    Each chunk costs k₁ + k₂ steps forwards and k₂ backwards, whatever came before; the h from which a window
+    begins is computed with the parameters of the day.
+
+    Args:
+      cell: any cell.
+      k1: the length of a chunk.
+      k2: how many steps its losses are sent back through.
+
+    Raises:
+      TypeError: `cell` is not a cell.
+      ValueError: k₁ below 1, or k₂ below k₁.
+
+    >>> from jaxrnn import GRU
+    >>> stream = TruncatedBPTT(GRU(2, 3), k1=5, k2=10)
+    >>> params, chunk = stream.cell.init(jax.random.key(0)), jnp.ones((5, 2))
+    >>> state = stream.init(params, chunk)
+    >>> def loss(params, state):
+    ...     state, ys = stream.step(params, state, chunk)
+    ...     return ys.sum(), state
+    >>> for _ in range(3):
+    ...     gradient, state = jax.grad(loss, has_aux=True)(params, state)
+
+    References: Williams & Peng 1990, §3.
+    """
+
+    cell: Cell
+    k1: int
+    k2: int
+
+    def __post_init__(self):
+        check_is_cell(cell=self.cell)
+        _check_cuts(self.k1, self.k2)
+
+    def init(self, params: Params, xs: PyTree[Shaped[Array, "..."]], carry: Carry | None = None) -> TruncatedState:
+        """The state before the first chunk; `xs` is any chunk, for its shapes; `carry` is h⁽⁰⁾."""
+        xs, carry, *_ = check_unroll(self.cell, params, xs, carry, None, None)
+        batch = leading_axes(xs)[1:]
+        start = self.cell.initial_carry(params, batch) if carry is None else carry
+        none = jnp.zeros((self.k2, *batch), bool)
+        xs = jax.tree.map(lambda a: jnp.zeros((self.k2, *a.shape[1:]), a.dtype), xs)
+        return TruncatedState(start, xs, none, none, jnp.asarray(carry is None))
+
+    def step(
+        self,
+        params: Params,
+        state: TruncatedState,
+        xs: PyTree[Shaped[Array, "..."]],
+        *,
+        mask: Bool[Array, "..."] | None = None,
+        reset: Bool[Array, "..."] | None = None,
+        run: Callable = unroll_bptt,
+    ) -> tuple[TruncatedState, PyTree[Shaped[Array, "..."]]]:
+        """The next chunk: `xs` `[k1, *batch, input]` → the state after it, and its `ys`.
+
+        Raises:
+          ValueError: a chunk that is not k₁ steps long; and as `unroll`.
+        """
+        xs, _, mask, reset = check_unroll(self.cell, params, xs, None, mask, reset)
+        leading = leading_axes(xs)
+        if leading[0] != self.k1:
+            raise ValueError(f"`xs` must hold k1={self.k1} steps, got {leading[0]}; mask what a last chunk lacks.")
+        mask = jnp.ones(leading, bool) if mask is None else mask
+        reset = jnp.zeros(leading, bool) if reset is None else reset
+        reset = reset.at[0].set(reset[0] | state.fresh)  # h⁽⁰⁾ is the initial carry, gradient and all
+        joined = jax.tree.map(
+            lambda old, new: jnp.concatenate([lax.stop_gradient(old), new]), state[1:4], (xs, mask, reset)
+        )
+        gone, (xs, mask, reset) = (
+            jax.tree.map(lambda a, s=s: a[s], joined) for s in (slice(self.k1), slice(self.k1, None))
+        )
+        fixed = lax.stop_gradient((params, gone, state.carry))
+        start, _ = unroll(self.cell, fixed[0], fixed[1][0], fixed[2], mask=fixed[1][1], reset=fixed[1][2])
+        start = lax.stop_gradient(start)
+        _, ys = run(self.cell, params, xs, start, mask=mask, reset=reset)
+        after = TruncatedState(start, lax.stop_gradient(xs), mask, reset, jnp.zeros_like(state.fresh))
+        return after, jax.tree.map(lambda a: a[self.k2 - self.k1 :], ys)
+
+
+def _check_cuts(k1: int, k2: int) -> None:
+    check_positive(k1=k1, k2=k2)
+    if k2 < k1:
+        raise ValueError(
+            f"`k2` must be at least k1={k1}, got {k2}: of the {k1} losses that are sent back together, "
+            f"{k1 - k2} would be sent back through no step at all."
+        )

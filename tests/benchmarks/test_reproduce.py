@@ -1,0 +1,96 @@
+"""The problems of benchmarks/reproduce are the papers'."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import benchmarks.reproduce
+from benchmarks.reproduce.networks import networks
+from benchmarks.reproduce.problems import adding, copy, copy_baseline, temporal_order
+from benchmarks.reproduce.reservoirs import kuramoto_sivashinsky, ring_of
+from benchmarks.reproduce.temporal_order import guard, init, mean_omega
+from jaxrnn.dynamics.information_flow import Flow
+from jaxrnn.reservoirs import spectral_radius
+
+KEY = jax.random.key(0)
+
+
+def test_temporal_order_has_two_letters_in_their_places_and_the_class_tells_which():
+    xs, classes = jax.device_get(temporal_order(KEY, 40, 200))
+    letters = xs[..., :2].sum(-1)
+    assert (letters.sum(0) == 2).all() and (xs.sum(-1) == 1).all()
+    at = np.stack([np.flatnonzero(row) for row in letters.T])
+    assert set(at[:, 0]) == {4, 5, 6, 7} and set(at[:, 1]) == {20, 21, 22, 23}
+    which = xs[at, np.arange(200)[:, None], 1]  # 0: A, 1: B
+    np.testing.assert_array_equal(classes, which @ [1, 2])
+
+
+def test_always_answering_1_to_adding_has_the_error_1_over_6():
+    xs, targets = jax.device_get(adding(KEY, 50, 20_000))
+    np.testing.assert_allclose((xs[..., 0] * xs[..., 1]).sum(0), targets, rtol=1e-6)
+    assert (xs[:25, :, 1].sum(0) == 1).all() and (xs[25:, :, 1].sum(0) == 1).all()
+    assert np.mean((targets - 1) ** 2) == pytest.approx(1 / 6, rel=0.03)
+
+
+def test_copy_asks_for_the_word_after_the_sign_and_its_baseline_is_that_of_no_memory():
+    xs, targets = jax.device_get(copy(KEY, 30, 5))
+    read = xs.argmax(axis=-1)
+    assert read.shape == targets.shape == (50, 5)
+    np.testing.assert_array_equal(read[:10], targets[40:])
+    assert (targets[:40] == 8).all() and (read[10:39] == 8).all() and (read[39] == 9).all() and (read[40:] == 8).all()
+    assert copy_baseline(30) == pytest.approx(10 * np.log(8) / 50)
+
+
+def test_the_smart_start_is_sparse_with_the_spectral_radius_0_95():
+    cell, _ = init(KEY)
+    assert ((cell.w != 0).sum(1) == 15).all() and float(spectral_radius(cell.w)) == pytest.approx(0.95)
+
+
+def test_the_mean_omega_of_c_i_is_c_minus_1_squared_or_c_squared_minus_1_squared_whatever_has_no_gradient():
+    flow = Flow(jnp.zeros(()), jnp.full((4, 3), 0.5).at[0].set(9), jnp.ones((4, 3)).at[0].set(0))
+    assert [float(mean_omega(flow, power)) for power in (1, 2)] == pytest.approx([(0.5 - 1) ** 2, (0.25 - 1) ** 2])
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, 1e11])
+def test_where_the_gradient_is_no_number_or_huge_w_shrinks_and_nothing_else_moves(bad):
+    params = init(KEY)
+    sound = jax.tree.map(jnp.ones_like, params)
+    jax.tree.map(np.testing.assert_array_equal, guard(sound, params), sound)
+    cell, out = guard((sound[0]._replace(b=sound[0].b.at[3].set(bad)), sound[1]), params)
+    np.testing.assert_allclose(cell.w, 0.02 * params[0].w)
+    assert not any(leaf.any() for leaf in (cell.u, cell.b, *out))
+
+
+def test_make_reproduce_runs_every_program_of_the_folder():
+    folder = Path(benchmarks.reproduce.__file__).parent
+    programs = {path.stem for path in folder.glob("*.py") if "\ndef main(" in path.read_text()} - {"__main__"}
+    called = {line.strip().split(".main(")[0] for line in (folder / "__main__.py").read_text().splitlines()}
+    assert len(programs) >= 4 and programs <= called
+
+
+def test_every_network_starts():
+    for cell, start in networks(3, 12).values():
+        assert jax.tree.structure(start(KEY)) == jax.tree.structure(cell.init(KEY))
+
+
+def test_a_twice_finer_step_gives_the_same_flow_for_five_lyapunov_times():
+    series = kuramoto_sivashinsky(4000)
+    assert series.std() == pytest.approx(1.19, abs=0.03) and abs(series.mean()) < 1e-12
+    for start in series[::1000]:
+        coarse, fine = (kuramoto_sivashinsky(420, start, finer=n) for n in (4, 8))
+        errors = np.linalg.norm(coarse - fine, axis=-1) / np.sqrt((series**2).sum(-1).mean())
+        assert errors[0] < 1e-5 and errors.max() < 0.1
+
+
+def test_reservoirs_that_share_their_weights_go_on_the_same_way_wherever_on_the_ring():
+    ring = ring_of(group=4, units=20, scaling=0.3, radius=0.3, margin=2)
+    us = jax.random.normal(KEY, (10, 3, 12))
+    np.testing.assert_array_equal(ring.seen(us)[0, 0, 0], us[0, 0, jnp.array([10, 11, 0, 1, 2, 3, 4, 5])])
+    params = ring.network.init(KEY)
+    params = params._replace(readout=ring.network.readout.init(KEY))
+    here, there = ring.go_on(params, us, 6), ring.go_on(params, jnp.roll(us, 4, axis=-1), 6)
+    assert here.shape == (6, 3, 12) and float(jnp.abs(here - jnp.roll(here, 4, axis=-1)).max()) > 0.01
+    np.testing.assert_allclose(jnp.roll(here, 4, axis=-1), there, rtol=1e-12)

@@ -1,0 +1,45 @@
+"""Gates are drawn one by one: their program holds no batched QR, under `vmap` neither."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxrnn import GRU, LSTM, Elman, Stack
+from jaxrnn.core.initializers import per_gate, recurrent_weights
+from jaxrnn.directions import LSTM2D
+from jaxrnn.testing.programs import equations
+from jaxrnn.trees import ChildSumTreeLSTM, NaryTreeLSTM
+
+CELLS = {
+    "elman": (Elman(2, 3), 1),
+    "lstm": (LSTM(2, 3), 4),
+    "gru": (GRU(2, 3), 3),
+    "stack": (Stack((LSTM(2, 3), GRU(3, 4))), 7),
+    "lstm_2d": (LSTM2D(2, 3), 10),
+    "child_sum": (ChildSumTreeLSTM(2, 3), 4),
+    "nary": (NaryTreeLSTM(2, 3, arity=2), 10),
+}
+"""A cell, and how many orthogonal matrices it begins with."""
+
+
+@pytest.mark.parametrize("cell, drawn", CELLS.values(), ids=CELLS.keys())
+def test_no_batched_qr(cell, drawn):
+    keys = jax.random.split(jax.random.key(0), 5)
+    for program in (jax.make_jaxpr(cell.init)(keys[0]), jax.make_jaxpr(jax.vmap(cell.init))(keys)):
+        axes = [eqn.invars[0].aval.ndim for eqn in equations(program) if eqn.primitive.name in ("qr", "geqrf")]
+        assert axes == [2] * drawn
+
+
+def test_vmapped_draws_are_those_of_each_key():
+    cell, keys = LSTM(2, 3), jax.random.split(jax.random.key(0), 6).reshape(2, 3)
+    got = jax.vmap(jax.vmap(cell.init))(keys)
+    for i in np.ndindex(2, 3):
+        for a, want in zip(jax.tree.leaves(got), jax.tree.leaves(cell.init(keys[i])), strict=True):
+            np.testing.assert_array_equal(a[i], want)
+
+
+def test_the_gates_are_orthogonal_and_apart():
+    gates = np.split(np.asarray(per_gate(recurrent_weights, jax.random.key(1), 3, (5, 5))), 3, axis=1)
+    for w in gates:
+        np.testing.assert_allclose(w @ w.T, np.eye(5), atol=1e-6)
+    assert abs(gates[0] - gates[1]).max() > 0.1 < abs(gates[1] - gates[2]).max()
