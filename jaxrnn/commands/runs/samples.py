@@ -1,0 +1,78 @@
+"""Text that a trained model draws: for `jaxrnn sample`, and at the end of a training run."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast, runtime_checkable
+
+import jax
+
+from jaxrnn.commands.runs.command_line import check_real, check_seed
+from jaxrnn.commands.runs.experiments import Experiment
+from jaxrnn.core.types import Key, Params
+from jaxrnn.tasks.data import check_count
+from jaxrnn.training.train_state import TrainState
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """A task whose model can draw: `sample(facts, params, key, prompt, …)` gives the text in pieces."""
+
+    def sample(
+        self,
+        facts: dict,
+        params: Params,
+        key: Key,
+        prompt: str,
+        *,
+        length: int,
+        temperature: float,
+        top_k: int | None,
+    ) -> Iterator[str]:
+        """The continuation of the prompt; raises InputError at once where the prompt cannot be read."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What is drawn."""
+
+    run: str | None = None
+    """The run's folder; None is the newest of runs/."""
+    prompt: str = ""
+    """The text to continue."""
+    length: int = 500
+    """Characters to draw."""
+    temperature: float = 0.8
+    """Below 1 safer, above 1 wilder; 0 is always the likeliest character."""
+    top_k: int | None = None
+    """Draw among the k likeliest only; None is all."""
+    seed: int = 0
+    """Another seed, another text."""
+
+    def __post_init__(self):
+        check_count(length=self.length)
+        check_real(temperature=self.temperature, above_zero=False)
+        check_seed(self.seed)
+        if self.top_k is not None:
+            check_count(top_k=self.top_k)
+
+
+def write_sample(begun: Experiment, state: TrainState, path: Path) -> None:
+    """At the end of a run: a text into sample.txt and onto the terminal, where the task draws one."""
+    if isinstance(begun.task, Samples):
+        text = "".join(draw(begun, state, Sampling(length=400)))
+        (path / "sample.txt").write_text(text + "\n", encoding="utf-8")
+        print(f"sample:   {path / 'sample.txt'}, more by: jaxrnn sample --run {path} --prompt TEXT\n\n{text}")
+
+
+def draw(begun: Experiment, state: TrainState, options: Sampling) -> Iterator[str]:
+    return cast(Samples, begun.task).sample(
+        begun.facts,
+        state.params,
+        jax.random.key(options.seed),
+        options.prompt,
+        length=options.length,
+        temperature=options.temperature,
+        top_k=options.top_k,
+    )
