@@ -1,2 +1,1 @@
-"""commands.runs."""
-
+"""What the commands share: options, the folder of a run, the loop of training, progress, signals."""

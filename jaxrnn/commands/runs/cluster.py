@@ -4,7 +4,7 @@
     host-b$ jaxrnn train --coordinator host-a:7077 --processes 2 --process 1
 
 Every process makes the same batches and holds the same weights; the rows of a batch are spread over the devices of all
-(`jaxrnn.training.data_parallel`).  Process 0 speaks and writes; what the others write goes into a folder that is thrown away.
+(`jaxrnn.training.data_parallel`).  Process 0 prints and writes; what the others write goes into a temporary folder.
 
 A process that is lost takes the others with it, in less than a minute: JAX says so and ends them.  The last checkpoint
 is whole, and the run goes on from there with any number of devices.

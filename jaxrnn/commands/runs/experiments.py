@@ -8,13 +8,13 @@ from typing import Any, NamedTuple, cast
 import jax
 import optax
 
-from jaxrnn.training.saving import checkpoint
 from jaxrnn.commands.runs import run_folder
 from jaxrnn.commands.runs.command_line import check_real, check_seed
-from jaxrnn.tasks.data import InputError, check_count
-from jaxrnn.tasks import TASKS, Task
-from jaxrnn.training.train_state import LossFn, TrainState, cosine_adam, init_state
 from jaxrnn.core.types import Key
+from jaxrnn.tasks import TASKS, Task
+from jaxrnn.tasks.data import InputError, check_count
+from jaxrnn.training.saving import checkpoint
+from jaxrnn.training.train_state import LossFn, TrainState, cosine_adam, init_state
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,21 +7,21 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.unrolling.time_blocks import size
-from jaxrnn.unrolling.backpropagation import unroll_bptt
-from jaxrnn.core.local_rules import AutodiffRules
 from jaxrnn.cells.gru import GRU
-from jaxrnn.unrolling.checkpointing import unroll_checkpointed
-from jaxrnn.unrolling.parallel.newtons_method import unroll_newton
+from jaxrnn.core.local_rules import AutodiffRules
+from jaxrnn.core.types import Cell
 from jaxrnn.online.eprop import EProp
 from jaxrnn.online.influence import run_online
 from jaxrnn.online.rtrl import RTRL
 from jaxrnn.online.snap import SnAp
 from jaxrnn.online.uoro import UORO
-from jaxrnn.unrolling.summed_loss import unroll_loss
-from jaxrnn.unrolling.truncation import unroll_truncated
-from jaxrnn.core.types import Cell
+from jaxrnn.unrolling.backpropagation import unroll_bptt
+from jaxrnn.unrolling.checkpointing import unroll_checkpointed
+from jaxrnn.unrolling.parallel.newtons_method import unroll_newton
 from jaxrnn.unrolling.scan import unroll
+from jaxrnn.unrolling.summed_loss import unroll_loss
+from jaxrnn.unrolling.time_blocks import size
+from jaxrnn.unrolling.truncation import unroll_truncated
 
 OPERATIONS = 10**11
 """A way that takes more than so many multiplications is left out: minutes where the others take seconds."""

@@ -14,8 +14,8 @@ import math
 import os
 from pathlib import Path
 
-from jaxrnn.training.saving import checkpoint
 from jaxrnn.tasks.data import InputError
+from jaxrnn.training.saving import checkpoint
 
 ROOT = Path("runs")
 

@@ -8,16 +8,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxrnn.training.saving import checkpoint, weights
-from jaxrnn.tasks import plots
 from jaxrnn.commands.runs import run_folder
 from jaxrnn.commands.runs.cluster import agreed, shares
 from jaxrnn.commands.runs.experiments import Experiment
 from jaxrnn.commands.runs.progress import Progress
 from jaxrnn.commands.runs.samples import write_sample
 from jaxrnn.commands.runs.signals import stop_wishes
-from jaxrnn.training.data_parallel import spread_updates
+from jaxrnn.tasks import plots
 from jaxrnn.tasks.task import Illustrates
+from jaxrnn.training.data_parallel import spread_updates
+from jaxrnn.training.saving import checkpoint, weights
 from jaxrnn.training.train_state import TrainState
 
 
