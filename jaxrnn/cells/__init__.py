@@ -1,4 +1,16 @@
-"""Level 1: one step.  One cell a file."""
+"""Recurrent cells: one step of a network as a pure function.
+
+    h⁽ᵗ⁾ = tanh(b + W h⁽ᵗ⁻¹⁾ + U x⁽ᵗ⁾)                               `Elman`
+    C⁽ᵗ⁾ = f ⊙ C⁽ᵗ⁻¹⁾ + i ⊙ g,   h⁽ᵗ⁾ = o ⊙ tanh C⁽ᵗ⁾                `LSTM`
+    h⁽ᵗ⁾ = z ⊙ h⁽ᵗ⁻¹⁾ + (1 − z) ⊙ h̃⁽ᵗ⁾                              `GRU`
+
+Start with `LSTM` or `GRU`; `Elman` is the cell of the chapter's derivations.  `Jordan` feeds the output back instead
+of the state, `Delays` adds connections over several steps, `Clockwork` updates groups of units at different rates,
+and `FeedForward` is a layer without a memory.  `cells.wrappers` adds depth, dropout, leaks and normalization to any
+of them.  Cells whose step is linear in the carry are in `jaxrnn.linear`.
+
+Chapter 2.1.2, 2.2, 3.2 and 七; Goodfellow et al. 2016, §10.2, §10.9 and §10.10.
+"""
 
 from jaxrnn.cells.clockwork import Clockwork, ClockworkCarry
 from jaxrnn.cells.delays import Delays, DelaysCarry, DelaysParams

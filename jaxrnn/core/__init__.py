@@ -1,4 +1,19 @@
-"""core."""
+"""The words that the rest of the library is written in.
+
+A cell is a value: a frozen dataclass of hyperparameters without arrays.  Its four methods are pure functions of its
+parameters:
+
+    init(key) → params                          initial_carry(params, batch_shape) → carry
+    project(params, xs) → zs   all steps        step(params, carry, z) → (carry, y)   one step
+
+`project` computes what does not depend on the carry, for every step at once; `step` computes the rest.  The backward
+pass splits at the same place (`LocalRules`), and `AutodiffRules` derives its three functions for any cell.
+
+Start with `Cell`, the protocol that your own cell must satisfy, then `mask_from_lengths` for rows of unequal length.
+`with_noise` and `quiet` give a cell with dropout its random numbers and take them away.
+
+Chapter 一 and 2.2; Goodfellow et al. 2016, §10.1 and §10.2.
+"""
 
 from jaxrnn.core.local_rules import AutodiffRules
 from jaxrnn.core.masks import mask_from_lengths

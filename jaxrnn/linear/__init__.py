@@ -1,4 +1,14 @@
-"""linear."""
+"""Cells that are linear in their carry, which makes them parallel in time.
+
+    h⁽ᵗ⁾ = a⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾,        a, b functions of x⁽ᵗ⁾ alone
+
+The composition of two such steps is a step of the same kind, so all h⁽ᵗ⁾ are a prefix product:
+`jaxrnn.unroll_associative` computes them in log₂ τ rounds.  `LinearCell` is the protocol: `coefficients` gives (a, b)
+for all steps, `read` gives y.  Start with `MinGRU`, a gated cell, or with `LRU`, whose a are complex eigenvalues
+inside the unit circle.  `LinearUnit` is an LSTM without its recurrent products.
+
+Chapter 3.1 (powers of one matrix); Feng et al. 2024 (minimal gates); Orvieto et al. 2023 (LRU).
+"""
 
 from jaxrnn.linear.linear_unit import LinearUnit, LinearUnitParams
 from jaxrnn.linear.lru import LRU, LRUParams

@@ -1,4 +1,14 @@
-"""objectives."""
+"""Read-outs and losses: from the states of a network to one number.
+
+    o⁽ᵗ⁾ = c + V h⁽ᵗ⁾          `Readout`
+    L = Σₜ L⁽ᵗ⁾,   L⁽ᵗ⁾ = −log ŷ⁽ᵗ⁾[y⁽ᵗ⁾],   ŷ = softmax(o)          `cross_entropy`
+
+Every loss takes the logits o, never probabilities, and a mask; a masked step adds 0 to the loss and 0 to every
+gradient.  Sums run in float32 at least.  Start with `cross_entropy` for symbols, `squared_error` for real numbers and
+`bernoulli` for independent bits; `bits_per_character` and `perplexity` restate a cross-entropy for reports.
+
+Chapter 2.2 and 2.4; Goodfellow et al. 2016, §10.2.
+"""
 
 from jaxrnn.objectives.losses import (
     bernoulli,

@@ -1,4 +1,14 @@
-"""reservoirs."""
+"""Reservoir computing: a fixed random network, and a read-out that is solved and not trained.
+
+    h⁽ᵗ⁾ = tanh(W h⁽ᵗ⁻¹⁾ + U x⁽ᵗ⁾ + b)   fixed;        min_V Σₜ ‖y⁽ᵗ⁾ − V h⁽ᵗ⁾‖² + λ‖V‖²   solved in float64
+
+Start with `ESN`, an echo state network: `fit` solves its read-out, `apply` runs it, on its own outputs if
+it has feedback.  `Reservoir` is its cell, whose spectral radius is a parameter (0.8 to 1.25 is the usual advice).
+`ridge`, `add_equations` and `solve` are the regression by itself, `track` solves it recursively, step by step.  `LIF`
+is the spiking cell of a liquid state machine; `memory_capacity` and `forgetting_rate` measure a reservoir.
+
+Chapter 六; Goodfellow et al. 2016, §10.8; Jaeger 2001; Maass, Natschläger & Markram 2002.
+"""
 
 from jaxrnn.reservoirs.echo_state import forgetting_rate, intrinsic_plasticity, memory_capacity
 from jaxrnn.reservoirs.esn import ESN

@@ -1,4 +1,15 @@
-"""training."""
+"""Updates: from gradients to parameters, with clipping, time scales and several devices.
+
+    g ← g · min(1, v/‖g‖)          `clip_by_norm`
+    g ← clip(g, −v, v)             `clip_by_value`
+
+Optimizers and schedules are optax's.  Start with `init_state` and `update`: one training step, compiled once, which
+skips an update whose gradient is not finite and counts it; `updates` does many in one program.  `update_every` and
+`bound_alphas` serve units with their own time scale, `spread_updates` spreads the rows of a batch over devices.
+`training.saving` keeps checkpoints and weights.
+
+Chapter 2.2.3, 3.2.3 and 3.3; Goodfellow et al. 2016, §10.9.2 and §10.11.1.
+"""
 
 from jaxrnn.training.clipping import (
     ClippingBias,

@@ -1,4 +1,23 @@
-"""unrolling."""
+"""Running a cell over a sequence, and the gradient through time.
+
+    (h⁽ᵗ⁾, y⁽ᵗ⁾) = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾; θ),        t = 1, …, τ
+
+Every member of the family has one signature, `(cell, params, xs, carry=None, *, mask, reset, reverse)`, returns
+`(carry, ys)`, and agrees with every other in values and gradients.  They differ in how the gradient is computed:
+
+    unroll                `lax.scan`: the reference, differentiable to any order
+    unroll_python         a Python loop, to be read and to be compared with
+    unroll_bptt           the explicit backward recursion of 2.2.2: the fast way to train
+    unroll_checkpointed   recomputation: little memory on long sequences
+    unroll_truncated      gradients cut every k steps
+    unroll_loss           a summed loss whose outputs are never stored
+    unroll_layers         a stack, layer after layer
+
+Start with `unroll`; train with `unroll_bptt`.  `bptt` is the explicit pass itself, and returns ∇_{h⁽ᵗ⁾} L for every t.
+`unrolling.parallel` computes all steps at once, `unrolling.fused` runs LSTM and GRU in one GPU kernel.
+
+Chapter 一 and 2.2; Goodfellow et al. 2016, §10.1 and §10.2.2.
+"""
 
 from jaxrnn.unrolling.backpropagation import Gradients, bptt, unroll_bptt
 from jaxrnn.unrolling.checkpointing import unroll_checkpointed

@@ -1,4 +1,15 @@
-"""unrolling.parallel."""
+"""Parallel in time: all steps of a run at once, and runs whose time axis is cut over devices.
+
+    unroll_associative   a cell that is linear in its carry: one associative scan, log₂ τ rounds
+    unroll_newton        any cell: Newton's method on h⁽ᵗ⁾ − f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾) = 0 for all t together
+    unroll_sharded, unroll_newton_sharded   the same with each device holding τ/D of the steps
+
+The result is that of `jaxrnn.unroll` to rounding, whatever the number of Newton updates: what has not converged is run
+by the scan.  The gradient is exact, by one linear recurrence backwards.  Start with `jaxrnn.choose_method`, which says
+from a few steps of your network which of them pays.  `linear_recurrence` is the scan underneath.
+
+Blelloch 1990; Danieli et al. 2023; Lim et al. 2024 (DEER); Gonzalez et al. 2024 (ELK).
+"""
 
 from jaxrnn.unrolling.parallel.associative import Algebra, linear_recurrence, unroll_associative
 from jaxrnn.unrolling.parallel.newton_over_devices import newton_sharded, unroll_newton_sharded
