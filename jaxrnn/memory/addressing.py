@@ -1,7 +1,7 @@
-"""Where a head looks, and what it does there: chapter, section 8, after Graves, Wayne & Danihelka 2014.
+"""Addressing, reading and writing the memory of a Neural Turing machine.
 
-A memory is a matrix M of N slots; a weighting w says how much of each slot is meant, w(i) ≥ 0,
-Σᵢ w(i) = 1.  As integer addresses cannot be learnt by gradients, every slot is read and written a little:
+The memory is a matrix M of N slots.  A weighting w, with w(i) ≥ 0 and Σᵢ w(i) = 1, says how strongly a head attends
+to each slot.  Gradients cannot learn integer addresses, so a head reads and writes every slot in proportion to w:
 
     wᶜ(i) = softmaxᵢ(β K[k, M(i)]),   K[u, v] = u·v / √((|u|² + ε)(|v|² + ε))        by content, eqs 5, 6
     wᵍ    = g wᶜ + (1 − g) w⁽ᵗ⁻¹⁾                                                   interpolation, eq 7
@@ -10,18 +10,17 @@ A memory is a matrix M of N slots; a weighting w says how much of each slot is m
     r     = Σᵢ w(i) M(i)                                                            reading, eq 2
     M(i) ← M(i) ∏ₕ (1 − wₕ(i) eₕ) + Σₕ wₕ(i) aₕ                                      erase and add, eqs 3, 4
 
-These are functions of arrays with any number of batch axes.  Heads are an axis, as the heads of one machine
-look at the same memory: k is `[*batch, heads, width]`, w `[*batch, heads, slots]`, and M `[*batch, width, slots]`,
-one slot a column, as slots are many and a slot is short.
+All functions take any number of batch axes.  The heads of one machine share a memory, so they are an axis: k is
+`[*batch, heads, width]` and w is `[*batch, heads, slots]`.  M is `[*batch, width, slots]`, one slot per column, because
+there are many slots and each is short.
 
-Two things differ from the paper's equations, so that every gradient is finite.  K has an ε = 10⁻¹² under its
-roots: a key or a slot of zeros resembles everything by 0.  And `sharpen` gives the *logarithm* of the
-weighting, γ log w̃, up to a constant; w = softmax of it.  w̃^γ itself may underflow in all slots at once, which
-makes eq 9 0/0.
+Two deviations from the paper keep every gradient finite.  K has ε = 10⁻¹² under its roots, so a key or a slot of zeros
+has similarity 0 to everything.  `sharpen` returns the *logarithm* of the weighting, γ log w̃ up to a constant, and w is
+its softmax: w̃^γ itself can underflow in all slots at once, which turns eq 9 into 0/0.
 
 K → `similarity`, k, β → `key`, `strength`; g → `gate`; s → `shift`; γ → `sharpness`; e, a → `erase`, `add`.
 
-References: Graves, Wayne & Danihelka 2014, §3.1 to §3.3.
+References: Graves, Wayne & Danihelka 2014, §3.1 to §3.3; chapter 八; Goodfellow et al. 2016, §10.12.
 """
 
 import jax
@@ -29,13 +28,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 EPSILON = 1e-12
-"""Under the roots of K: the square of a length that counts as none."""
+"""The ε under the roots of K."""
 
 
 def similarity(
     key: Float[Array, "*batch heads width"], memory: Float[Array, "*batch width slots"]
 ) -> Float[Array, "*batch heads slots"]:
-    """K[k, M(i)], the cosine of the angle between a key and each slot; 0 for a key or a slot of zeros.
+    """Return K[k, M(i)], the cosine of the angle between each key and each slot; 0 for a key or a slot of zeros.
 
     >>> similarity(jnp.array([[3.0, 0.0]]), jnp.array([[2.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, 0.0]])).round(3)
     Array([[ 1.,  0., -1.,  0.]], dtype=float32)
@@ -53,7 +52,7 @@ def by_content(
     strength: Float[Array, "*batch heads"],
     memory: Float[Array, "*batch width slots"],
 ) -> Float[Array, "*batch heads slots"]:
-    """wᶜ = softmax(β K[k, M(i)]): β = 0 looks everywhere, β → ∞ at the one slot that is most like the key.
+    """Return wᶜ = softmax(β K[k, M(i)]): uniform for β = 0, one-hot at the most similar slot for β → ∞.
 
     >>> memory = jnp.eye(3)
     >>> by_content(memory[1:2], jnp.array([50.0]), memory).round(3)
@@ -67,7 +66,7 @@ def by_content(
 def by_similarity(
     strength: Float[Array, "*batch heads"], similar: Float[Array, "*batch heads slots"]
 ) -> Float[Array, "*batch heads slots"]:
-    """softmax(β K), where K is known."""
+    """Return softmax(β K) for a K that is already computed."""
     return jax.nn.softmax(strength[..., None] * similar, axis=-1)
 
 
@@ -76,7 +75,7 @@ def interpolate(
     content: Float[Array, "*batch heads slots"],
     before: Float[Array, "*batch heads slots"],
 ) -> Float[Array, "*batch heads slots"]:
-    """wᵍ = g wᶜ + (1 − g) w⁽ᵗ⁻¹⁾: g = 0 stays where the head was, g = 1 forgets it.
+    """Return wᵍ = g wᶜ + (1 − g) w⁽ᵗ⁻¹⁾: g = 0 keeps the previous weighting, g = 1 discards it.
 
     >>> interpolate(jnp.array([0.25]), jnp.array([[1.0, 0.0]]), jnp.array([[0.0, 1.0]]))
     Array([[0.25, 0.75]], dtype=float32)
@@ -90,9 +89,9 @@ def interpolate(
 def rotate(
     weighting: Float[Array, "*batch heads slots"], shift: Float[Array, "*batch heads offsets"]
 ) -> Float[Array, "*batch heads slots"]:
-    """w̃(i) = Σⱼ w(i − j mod N) s(j): the weighting moved by every offset j = −R, …, R, s(j) of it each.
+    """Return the circular convolution w̃(i) = Σⱼ w(i − j mod N) s(j).
 
-    `shift` holds s(−R), …, s(R): an odd number of offsets, not more than there are slots.
+    `shift` holds s(−R), …, s(R): an odd number of offsets, at most as many as there are slots.
 
     Raises:
       ValueError: an even number of offsets, or more offsets than slots.
@@ -106,7 +105,7 @@ def rotate(
     if offsets % 2 == 0 or offsets > slots:
         raise ValueError(
             f"`shift` must have an odd number of offsets, at most slots={slots}, got {offsets}: "
-            "a wider one would pass over the same slot twice."
+            "a wider shift would reach the same slot twice."
         )
     moved = jnp.zeros_like(weighting)
     for k, rotated in enumerate(rotations(weighting, offsets)):
@@ -115,7 +114,7 @@ def rotate(
 
 
 def rotations(weighting: Float[Array, "*batch heads slots"], offsets: int) -> list[Float[Array, "*batch heads slots"]]:
-    """w(i − j mod N) for each offset j = −R, …, R.
+    """Return w(i − j mod N) for each offset j = −R, …, R.
 
     >>> [w.tolist() for w in rotations(jnp.array([[1.0, 2.0, 3.0]]), 3)]
     [[[2.0, 3.0, 1.0]], [[1.0, 2.0, 3.0]], [[3.0, 1.0, 2.0]]]
@@ -128,7 +127,7 @@ def rotations(weighting: Float[Array, "*batch heads slots"], offsets: int) -> li
 def sharpen(
     weighting: Float[Array, "*batch heads slots"], sharpness: Float[Array, "*batch heads"]
 ) -> Float[Array, "*batch heads slots"]:
-    """γ log w̃, whose softmax is w = w̃^γ / Σ w̃^γ: γ = 1 changes nothing, γ → ∞ leaves the largest alone.
+    """Return γ log w̃, whose softmax is w = w̃^γ / Σ w̃^γ: γ = 1 changes nothing, γ → ∞ keeps only the largest weight.
 
     >>> sharpened = jax.nn.softmax(sharpen(jnp.array([[0.25, 0.75]]), jnp.array([2.0])))
     >>> bool(jnp.allclose(sharpened, jnp.array([0.1, 0.9]), atol=1e-6))  # 1 : 3 becomes 1 : 9
@@ -140,7 +139,7 @@ def sharpen(
 
 
 def unseen(dtype) -> float:
-    """The weight below which a slot counts as unseen: 1/w stays a number.
+    """Return the least weight that is distinguished from 0: its reciprocal, squared, does not overflow.
 
     >>> unseen(jnp.float32) < 1e-18
     True
@@ -151,7 +150,7 @@ def unseen(dtype) -> float:
 def read(
     weighting: Float[Array, "*batch heads slots"], memory: Float[Array, "*batch width slots"]
 ) -> Float[Array, "*batch heads width"]:
-    """r = Σᵢ w(i) M(i).
+    """Return what the heads read, r = Σᵢ w(i) M(i).
 
     >>> read(jnp.array([[0.75, 0.25]]), jnp.array([[4.0, 0.0], [0.0, 4.0], [4.0, 4.0]]))
     Array([[3., 1., 4.]], dtype=float32)
@@ -167,7 +166,9 @@ def write(
     add: Float[Array, "*batch heads width"],
     memory: Float[Array, "*batch width slots"],
 ) -> Float[Array, "*batch width slots"]:
-    """M(i) ∏ₕ (1 − wₕ(i) eₕ) + Σₕ wₕ(i) aₕ: all heads erase, then all add, so their order does not matter.
+    """Return the memory after erasing and adding, M(i) ∏ₕ (1 − wₕ(i) eₕ) + Σₕ wₕ(i) aₕ.
+
+    All heads erase before any adds, so the order of the heads does not matter.
 
     >>> write(jnp.array([[0.0, 1.0]]), jnp.ones((1, 2)), jnp.array([[5.0, 6.0]]), jnp.ones((2, 2)))
     Array([[1., 5.],

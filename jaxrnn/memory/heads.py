@@ -1,4 +1,4 @@
-"""Where the heads of a Neural Turing machine were at every step: the picture of what it does.
+"""The weightings of a Neural Turing machine's heads at every step.
 
 References: Graves, Wayne & Danihelka 2014, figure 6.
 """
@@ -16,12 +16,12 @@ from jaxrnn.unrolling.scan import unroll
 def head_positions(
     cell: NTM, params: NTMParams, xs: Float[Array, "time *batch input"]
 ) -> tuple[Float[Array, "time *batch read_heads slots"], Float[Array, "time *batch write_heads slots"]]:
-    """w⁽ᵗ⁾ of every read head and of every write head, for every t.
+    """Return w⁽ᵗ⁾ of every read head and every write head, for every t.
 
     Args:
       cell: the machine.
       params: its parameters.
-      xs: its inputs.
+      xs: its inputs, `[time, *batch, input]`.
 
     Returns:
       The weightings of the read heads and of the write heads; each sums to 1 over the slots.
@@ -43,7 +43,7 @@ def head_positions(
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class _Watched:
-    """The machine, with its heads' addresses as the output."""
+    """The machine with its addresses as the output."""
 
     cell: NTM
 

@@ -1,21 +1,21 @@
-"""One turn of a Neural Turing machine's memory, and the way back through it; chapter, section 8, item 2.
+"""One step of a Neural Turing machine's memory, forward and backward.
 
     w⁽ᵗ⁾ = each head's weighting, from M⁽ᵗ⁻¹⁾ and w⁽ᵗ⁻¹⁾             `jaxrnn.memory.addressing`
     r⁽ᵗ⁾ = Σᵢ w⁽ᵗ⁾(i) M⁽ᵗ⁻¹⁾(i)                                      of each read head
     M⁽ᵗ⁾ = M⁽ᵗ⁻¹⁾ ∏ₕ (1 − wₕ eₕ) + Σₕ wₕ aₕ                          of the write heads
 
-The way back, with G = ∂L/∂M⁽ᵗ⁾, q = ∂L/∂K / |M(i)| and K = k·M(i) / |k||M(i)|:
+The backward pass, with G = ∂L/∂M⁽ᵗ⁾, q = ∂L/∂K / |M(i)| and K = k·M(i) / |k||M(i)|:
 
     ∂L/∂e = −Σᵢ w(i) G(i) ⊙ M(i),     ∂L/∂a = Σᵢ w(i) G(i),     ∂L/∂w(i) = G(i)·a − (G(i) ⊙ M(i))·e
     ∂L/∂w̃ = γ g / w̃,                  ∂L/∂γ = Σᵢ g(i) log w̃(i),     g of the logarithm γ log w̃
-    ∂L/∂wᵍ = the rotation of ∂L/∂w̃ the other way round
+    ∂L/∂wᵍ = ∂L/∂w̃ rotated in the opposite direction
     ∂L/∂k = (Σᵢ q(i) M(i) − k/|k| Σᵢ ∂L/∂K(i) K(i)) / |k|
     ∂L/∂M(i) = G(i) ⊙ ∏ₕ (1 − wₕ(i) eₕ) + Σ w(i) ∂L/∂r + Σ q(i) k/|k| − M(i) Σ ∂L/∂K(i) K(i) / |M(i)|²
 
-What is made from few numbers for every number of the memory is kept behind a barrier: XLA would make it again for
-each of them.
+Small factors that are broadcast over the whole memory stand behind an optimization barrier; otherwise XLA fuses them
+and computes them again for every entry of the memory.
 
-References: Graves, Wayne & Danihelka 2014, §3.
+References: Graves, Wayne & Danihelka 2014, §3; chapter 八.
 """
 
 from typing import NamedTuple
@@ -40,7 +40,7 @@ from jaxrnn.memory.addressing import (
 
 
 class Controls(NamedTuple):
-    """What the controller tells the heads at one step."""
+    """The controls that the controller gives the heads at one step."""
 
     key: Array
     """k: `[*batch, heads, width]`."""
@@ -58,8 +58,8 @@ class Controls(NamedTuple):
     """a: `[*batch, write_heads, width]`."""
 
 
-class Turned(NamedTuple):
-    """What the way back needs of a turn, beside the controls; weightings are `[*batch, heads, slots]`."""
+class Residual(NamedTuple):
+    """The residual of one access for the backward pass; weightings are `[*batch, heads, slots]`."""
 
     memory: Array
     """M⁽ᵗ⁻¹⁾: `[*batch, width, slots]`."""
@@ -75,8 +75,8 @@ class Turned(NamedTuple):
     """w⁽ᵗ⁾."""
 
 
-def turn(c: Controls, memory: Array, address: Array) -> tuple[tuple[Array, Array, Array], Turned]:
-    """(M⁽ᵗ⁾, log w⁽ᵗ⁾ up to a constant, r⁽ᵗ⁾ `[*batch, read_heads, width]`), and what the way back needs."""
+def access(c: Controls, memory: Array, address: Array) -> tuple[tuple[Array, Array, Array], Residual]:
+    """Return (M⁽ᵗ⁾, log w⁽ᵗ⁾ up to a constant, r⁽ᵗ⁾ `[*batch, read_heads, width]`) and the residual."""
     similar = similarity(c.key, memory)
     content, before = by_similarity(c.strength, similar), jax.nn.softmax(address, axis=-1)
     moved = rotate(interpolate(c.gate, content, before), c.shift)
@@ -84,25 +84,25 @@ def turn(c: Controls, memory: Array, address: Array) -> tuple[tuple[Array, Array
     after = jax.nn.softmax(address, axis=-1)
     reading, writing = jnp.split(after, [_read_heads(c)], axis=-2)
     out = write(writing, c.erase, c.add, memory), address, read(reading, memory)
-    return out, Turned(memory, similar, content, before, moved, after)
+    return out, Residual(memory, similar, content, before, moved, after)
 
 
-def turn_back(
-    c: Controls, turned: Turned, dmemory: Array, daddress: Array, dreads: Array
+def access_bwd(
+    c: Controls, accessed: Residual, dmemory: Array, daddress: Array, dreads: Array
 ) -> tuple[Controls, Array, Array]:
-    """Of the controls, of M⁽ᵗ⁻¹⁾ and of log w⁽ᵗ⁻¹⁾, from those of what `turn` gives."""
-    memory, after = lax.optimization_barrier((turned.memory, turned.after))
+    """Return the cotangents of the controls, of M⁽ᵗ⁻¹⁾ and of log w⁽ᵗ⁻¹⁾."""
+    memory, after = lax.optimization_barrier((accessed.memory, accessed.after))
     reading, writing = jnp.split(after, [_read_heads(c)], axis=-2)
     dwriting, derase, dadd, through = _write_back(writing, c.erase, c.add, memory, dmemory)
     dafter = jnp.concatenate([_over_width(memory, dreads), dwriting], axis=-2)
-    dmoved, dsharpness = _sharpen_back(turned, c.sharpness, daddress + _softmax_back(after, dafter))
-    dweighting, dshift = _rotate_back(turned, c, dmoved)
-    dgate = jnp.sum(dweighting * (turned.content - turned.before), axis=-1)
+    dmoved, dsharpness = _sharpen_back(accessed, c.sharpness, daddress + _softmax_back(after, dafter))
+    dweighting, dshift = _rotate_back(accessed, c, dmoved)
+    dgate = jnp.sum(dweighting * (accessed.content - accessed.before), axis=-1)
     dcontent = c.gate[..., None] * dweighting
-    daddress = _softmax_back(turned.before, dweighting - dcontent)
-    dscores = lax.optimization_barrier(_softmax_back(turned.content, dcontent))
-    dstrength = jnp.sum(dscores * turned.similar, axis=-1)
-    dkey, q, direction, shrink = _similarity_back(c, turned, memory, dscores)
+    daddress = _softmax_back(accessed.before, dweighting - dcontent)
+    dscores = lax.optimization_barrier(_softmax_back(accessed.content, dcontent))
+    dstrength = jnp.sum(dscores * accessed.similar, axis=-1)
+    dkey, q, direction, shrink = _similarity_back(c, accessed, memory, dscores)
     weights = jnp.concatenate([reading, q], axis=-2)
     vectors = jnp.concatenate([dreads, direction], axis=-2)
     sums = lax.optimization_barrier(jnp.einsum("...hm,...hn->...mn", vectors, weights))
@@ -115,12 +115,12 @@ def _read_heads(c: Controls) -> int:
 
 
 def _over_width(memory: Array, vectors: Array) -> Array:
-    """M(i) · v of each head: `[*batch, heads, slots]`; a product for each, which is the fastest for few."""
+    """Return M(i) · v for each head, `[*batch, heads, slots]`; one product per head is fastest for few heads."""
     return jnp.stack([jnp.einsum("...mn,...m->...n", memory, v) for v in _each(vectors)], axis=-2)
 
 
 def _over_slots(memory: Array, weightings: Array) -> Array:
-    """Σᵢ w(i) M(i) of each head: `[*batch, heads, width]`."""
+    """Return Σᵢ w(i) M(i) for each head, `[*batch, heads, width]`."""
     return jnp.stack([jnp.einsum("...mn,...n->...m", memory, w) for w in _each(weightings)], axis=-2)
 
 
@@ -129,12 +129,12 @@ def _each(heads: Array) -> list[Array]:
 
 
 def _softmax_back(w: Array, dw: Array) -> Array:
-    """Of the logarithms, from that of w = softmax."""
+    """Return the cotangent of the logits of w = softmax(logits)."""
     return w * (dw - jnp.sum(w * dw, axis=-1, keepdims=True))
 
 
 def _write_back(writing: Array, erase: Array, add: Array, memory: Array, dmemory: Array):
-    """Of the weightings, of e and of a; and what of `dmemory` goes through to M⁽ᵗ⁻¹⁾."""
+    """Return the cotangents of the weightings, of e and of a, and the part of `dmemory` that reaches M⁽ᵗ⁻¹⁾."""
     dwriting, dadd = _over_width(dmemory, add), _over_slots(dmemory, writing)
     pairs = lax.optimization_barrier(list(zip(_each(writing), _each(erase), strict=True)))
     kept = [1 - e[..., :, None] * w[..., None, :] for w, e in pairs]
@@ -150,29 +150,29 @@ def _write_back(writing: Array, erase: Array, add: Array, memory: Array, dmemory
     return dwriting - jnp.stack(dws, axis=-2), -jnp.stack(des, axis=-2), dadd, dmemory
 
 
-def _sharpen_back(turned: Turned, sharpness: Array, dlog: Array) -> tuple[Array, Array]:
-    """Of w̃ and of γ."""
+def _sharpen_back(accessed: Residual, sharpness: Array, dlog: Array) -> tuple[Array, Array]:
+    """Return the cotangents of w̃ and of γ."""
     dlog, least = lax.optimization_barrier(dlog), unseen(dlog.dtype)
-    seen = jnp.maximum(turned.moved, least)
-    dmoved = jnp.where(turned.moved > least, sharpness[..., None] * dlog / seen, 0)
+    seen = jnp.maximum(accessed.moved, least)
+    dmoved = jnp.where(accessed.moved > least, sharpness[..., None] * dlog / seen, 0)
     return dmoved, jnp.sum(dlog * jnp.log(seen), axis=-1)
 
 
-def _rotate_back(turned: Turned, c: Controls, dmoved: Array) -> tuple[Array, Array]:
-    """Of wᵍ and of s."""
-    weighting = interpolate(c.gate, turned.content, turned.before)
+def _rotate_back(accessed: Residual, c: Controls, dmoved: Array) -> tuple[Array, Array]:
+    """Return the cotangents of wᵍ and of s."""
+    weighting = interpolate(c.gate, accessed.content, accessed.before)
     shifted = rotations(weighting, c.shift.shape[-1])
     dshift = jnp.stack([jnp.sum(w * dmoved, axis=-1) for w in shifted], axis=-1)
     return lax.optimization_barrier(rotate(dmoved, c.shift[..., ::-1])), dshift
 
 
-def _similarity_back(c: Controls, turned: Turned, memory: Array, dscores: Array):
-    """Of k; q, k/|k|, and the factor of M(i) by which its length matters."""
+def _similarity_back(c: Controls, accessed: Residual, memory: Array, dscores: Array):
+    """Return the cotangent of k, then q, k/|k|, and the factor of M(i) that comes from its norm."""
     key_scale = lax.rsqrt(jnp.sum(c.key**2, axis=-1, keepdims=True) + EPSILON)
     slot_scale = lax.rsqrt(jnp.sum(memory**2, axis=-2)[..., None, :] + EPSILON)
     dsimilar = dscores * c.strength[..., None]
     q = lax.optimization_barrier(dsimilar * slot_scale)
-    direction, along = c.key * key_scale, dsimilar * turned.similar
+    direction, along = c.key * key_scale, dsimilar * accessed.similar
     dkey = key_scale * (_over_slots(memory, q) - direction * jnp.sum(along, axis=-1, keepdims=True))
     shrink = lax.optimization_barrier(jnp.sum(along, axis=-2) * slot_scale[..., 0, :] ** 2)
     return dkey, q, direction, shrink

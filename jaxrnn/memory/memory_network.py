@@ -1,35 +1,37 @@
-"""Memory networks: sentences in slots, and a question that looks for its answer in them; chapter, section 8, item 2.
+"""Memory networks: they answer a question by attending to a list of sentences.
 
     mᵢᵏ = Σⱼ lⱼ ⊙ Eᵏ[xᵢⱼ] + Tᵏ[i],     cᵢᵏ = Σⱼ lⱼ ⊙ Eᵏ⁺¹[xᵢⱼ] + Tᵏ⁺¹[i],     u⁰ = Σⱼ lⱼ ⊙ E⁰[qⱼ]
     pᵏ = softmaxᵢ(uᵏ · mᵢᵏ),           uᵏ⁺¹ = uᵏ + Σᵢ pᵢᵏ cᵢᵏ,                 k = 0, …, K − 1
     P(answer) = softmax(uᴷ (Eᴷ)ᵀ)    or    softmax((uᴷ + u⁰ ⊙ Σₖ reads) (Eᴷ)ᵀ)
 
-xᵢⱼ is word j of sentence i, counted back from the last one, q the question; every hop has its own embedding,
-and a hop's output embedding is the next one's input embedding ("adjacent" tying).  T says how long ago a
-sentence was (temporal encoding); l weighs a word by its place in the sentence (position encoding), so that
-word order matters,
+xᵢⱼ is word j of sentence i, with sentences counted back from the last one, and q is the question.  Every hop has its
+own embedding, and the output embedding of a hop is the input embedding of the next ("adjacent" tying).  T encodes how
+long ago a sentence came (temporal encoding).  l weights a word by its position in the sentence (position encoding), so
+that word order matters,
 
     lⱼ(d) = (1 − j/J) − (d/D)(1 − 2j/J),        j = 1, …, J,  d = 1, …, D,
 
 or is 1 (a bag of words).
 
-In the first answer the question and what was read stand side by side: each word of either adds its share to every
-answer, so "is mary in the park" cannot be answered, as it matters whether two of them are the same.  The product in
-the second, of u⁰ and of Σₖ Σᵢ pᵢᵏ cᵢᵏ, compares them.  The papers have the first; a deviation, as it is the
-smallest change that tells yes from no when one sentence is read.
+The first response adds the question to what was read, so each word contributes to every answer independently.  It
+cannot answer "is mary in the park", which asks whether two words are equal.  The second response adds the product of
+u⁰ and Σₖ Σᵢ pᵢᵏ cᵢᵏ, which compares them.  The papers use the first; the second is a deviation, the smallest change
+that separates yes from no when one sentence is read.
 
-What the chapter tells apart is who says which slot to read:
+The chapter distinguishes two ways to train the attention:
 
-* `answer`: nobody.  All slots are read, by their weights pᵏ, and the weights are learnt end to end
+* `answer`: without supervision.  Every hop reads all slots, weighted by pᵏ, and the weights are learned end to end
   (Sukhbaatar et al. 2015).
-* `answer_by_slot`: a supervisor.  Each hop reads one slot: in training the true one, and afterwards the one
-  of the highest score (Weston, Chopra & Bordes 2015, whose margin loss for the slot is a cross-entropy here).
-  A question that needs fewer sentences than there are hops leaves hops that read nothing; nothing scores 0.
-  Better the first ones: what the last hop reads is embedded as the answers are, by Eᴷ.
+* `answer_by_slot`: with supervision.  Each hop reads one slot: the true one in training, the slot with the highest
+score
+  afterwards (Weston, Chopra & Bordes 2015; their margin loss for the slot is a cross-entropy here).  A question that
+  needs fewer sentences than there are hops leaves some hops to read nothing, which has score 0.  Leave the first hops
+  empty rather than the last, whose output is embedded as the answers are, by Eᴷ.
 
 x, q → `sentences`, `question`, integers, 0 where there is no word; E, T → `params.words`, `.times`.
 
-References: Weston, Chopra & Bordes 2015, §2 and §3; Sukhbaatar, Szlam, Weston & Fergus 2015, §2 and §4.1.
+References: Weston, Chopra & Bordes 2015, §2 and §3; Sukhbaatar, Szlam, Weston & Fergus 2015, §2 and §4.1; chapter 八,
+item 2; Goodfellow et al. 2016, §10.12.
 """
 
 from collections.abc import Callable
@@ -47,25 +49,35 @@ from jaxrnn.core.types import Key
 from jaxrnn.objectives.losses import cross_entropy
 
 NONE = -1e30
-"""The score of a slot without a sentence: e to it is 0, and finite scores have finite gradients."""
+"""The score of an empty slot: its exponential is 0, and finite scores have finite gradients."""
 
 
 class MemoryNetworkParams(NamedTuple):
-    """The embeddings of all hops."""
+    """The embeddings of all hops.
+
+    >>> MemoryNetwork(vocabulary=12, width=8, slots=5, hops=2).init(jax.random.key(0)).times.shape
+    (3, 5, 8)
+    """
 
     words: Float[Array, "hops_1 vocabulary width"]
-    """E⁰ … Eᴷ; row 0 is not used: no word."""
+    """E⁰ … Eᴷ; row 0 stands for "no word" and is not used."""
     times: Float[Array, "hops_1 slots width"]
     """T⁰ … Tᴷ."""
 
 
 class Answer(NamedTuple):
-    """What the network says, and where it looked."""
+    """The answer, and the scores of the slots.
+
+    >>> network = MemoryNetwork(vocabulary=12, width=8, slots=5, hops=2)
+    >>> params = network.init(jax.random.key(0))
+    >>> network.answer(params, jnp.ones((5, 6), int), jnp.ones(4, int)).scores.shape
+    (2, 5)
+    """
 
     logits: Float[Array, "*batch vocabulary"]
-    """Softmax of it is P(answer)."""
+    """The logits of P(answer)."""
     scores: Float[Array, "hops *batch slots"]
-    """uᵏ · mᵢᵏ: softmax of it is pᵏ; about −10³⁰ where there is no sentence."""
+    """uᵏ · mᵢᵏ, the logits of pᵏ; about −10³⁰ in an empty slot."""
 
 
 @jax.tree_util.register_static
@@ -74,15 +86,15 @@ class MemoryNetwork:
     """K hops of attention over sentences.
 
     Args:
-      vocabulary: the number of words, 0 for none included; an answer is a word.
+      vocabulary: the number of words, "no word" (0) included; an answer is a word.
       width: the size of an embedding, D.
-      slots: the most sentences that are remembered.
-      hops: K.
-      encoding: l: "position", or "bag" of words.
-      response: what the answer is made from: "sum", or "product" too.
+      slots: the largest number of sentences.
+      hops: K, the number of hops.
+      encoding: how words are weighted: "position", or "bag" for equal weights.
+      response: "sum", or "product" to add the product as well.
 
     Raises:
-      ValueError: a size below 1, another encoding or response.
+      ValueError: a size below 1, or an unknown encoding or response.
 
     >>> network = MemoryNetwork(vocabulary=12, width=8, slots=5, hops=2)
     >>> params = network.init(jax.random.key(0))
@@ -106,7 +118,7 @@ class MemoryNetwork:
         check_choice("response", self.response, ("sum", "product"))
 
     def init(self, key: Key) -> MemoryNetworkParams:
-        """Normal, of standard deviation 0.1."""
+        """Draw every embedding from a normal distribution with standard deviation 0.1."""
         e_key, t_key = jax.random.split(key)
         words = 0.1 * jax.random.normal(e_key, (self.hops + 1, self.vocabulary, self.width))
         return MemoryNetworkParams(words, 0.1 * jax.random.normal(t_key, (self.hops + 1, self.slots, self.width)))
@@ -114,7 +126,7 @@ class MemoryNetwork:
     def answer(
         self, params: MemoryNetworkParams, sentences: Int[Array, "*batch slots words"], question: Int[Array, "..."]
     ) -> Answer:
-        """Reads all slots by their weights.
+        """Answer by reading all slots, weighted by pᵏ.
 
         Args:
           params: E and T.
@@ -123,11 +135,11 @@ class MemoryNetwork:
           question: word numbers `[*batch, words]`, of its own length.
 
         Returns:
-          The answer's logits, and every hop's scores.
+          The logits of the answer, and the scores of every hop.
 
         Raises:
-          TypeError: numbers that are not integers.
-          ValueError: another number of slots, or a word out of range (where the values are known).
+          TypeError: words that are not integers.
+          ValueError: another number of slots, or a word out of range (checked outside `jit`).
         """
         return self._hops(params, sentences, question, lambda k, scores: jax.nn.softmax(scores, axis=-1))
 
@@ -138,14 +150,13 @@ class MemoryNetwork:
         question: Int[Array, "..."],
         supports: Int[Array, "*batch hops"] | None = None,
     ) -> Answer:
-        """Reads one slot a hop: the one it is told to, or, where it is not told, the one of the highest score.
+        """Answer by reading one slot in each hop: the given one, or else the slot with the highest score.
 
-        If no score is above 0, which is that of nothing, the hop reads nothing.
-
-        Arguments, results and errors are those of `answer`; and
+        A hop whose scores are all at most 0 reads nothing.  The other arguments, the result and the errors are those
+        of `answer`.
 
         Args:
-          supports: the slot for each hop, `[*batch, hops]`; −1 where a hop is to read nothing.
+          supports: the slot of each hop, `[*batch, hops]`; −1 to read nothing.
         """
         if supports is not None:
             check_shape("supports", supports, (*sentences.shape[:-2], self.hops), "[*batch, hops]")
@@ -175,13 +186,13 @@ class MemoryNetwork:
         return Answer(u @ params.words[-1].T.astype(u.dtype), jnp.stack(scores))
 
     def _remember(self, params: MemoryNetworkParams, k: int, sentences: Array, filled: Array) -> Array:
-        """mᵢᵏ, 0 in an empty slot; a sentence's time counts back from the newest."""
+        """Return mᵢᵏ, 0 in an empty slot; times count back from the newest sentence."""
         ago = jnp.maximum(jnp.sum(filled, axis=-1, keepdims=True) - 1 - jnp.arange(self.slots), 0)
         memory = self._embed(params.words[k], sentences) + params.times[k][ago]
         return jnp.where(filled[..., None], memory, 0)
 
     def _embed(self, table: Array, words: Array) -> Array:
-        """Σⱼ lⱼ ⊙ E[xⱼ], of the words that there are."""
+        """Return Σⱼ lⱼ ⊙ E[xⱼ] over the words that are present."""
         vectors = table[words].astype(accumulator(table.dtype))
         if self.encoding == "position":
             vectors = vectors * position_encoding(words.shape[-1], self.width).astype(vectors.dtype)
@@ -196,7 +207,7 @@ class MemoryNetwork:
 
 
 def position_encoding(words: int, width: int) -> np.ndarray:
-    """l, `[words, width]`.
+    """Return l, the position encoding, `[words, width]`.
 
     >>> position_encoding(2, 2)
     array([[0.5, 0.5],
@@ -209,13 +220,16 @@ def position_encoding(words: int, width: int) -> np.ndarray:
 
 
 def support_loss(scores: Float[Array, "hops *batch slots"], supports: Int[Array, "*batch hops"]) -> Float[Array, ""]:
-    """−log of the probability of the slot that a hop should read, the mean over the hops.
+    """Return the cross-entropy of the slots that the hops should read, averaged over hops and rows.
 
-    The probabilities are the softmax of the slots' scores and of 0, the score of nothing.
+    The probabilities are the softmax of the scores of the slots and of 0, the score of reading nothing.
 
     Args:
-      scores: as in `Answer`.
-      supports: as for `answer_by_slot`; −1 where a hop is to read nothing.
+      scores: `[hops, *batch, slots]`, as in `Answer`.
+      supports: `[*batch, hops]`, the slot that each hop should read; −1 for nothing.
+
+    Returns:
+      A scalar.
 
     >>> float(jnp.exp(-support_loss(jnp.zeros((2, 1, 3)), jnp.array([[2, -1]]))))
     0.25

@@ -1,29 +1,30 @@
-"""The Neural Turing machine: a cell with a memory beside it; chapter, section 8, item 2.
+"""The Neural Turing machine: a controller with an external memory.
 
     h⁽ᵗ⁾, state⁽ᵗ⁾ = controller(state⁽ᵗ⁻¹⁾, [x⁽ᵗ⁾; r⁽ᵗ⁻¹⁾])         any cell
-    k, β, g, s, γ of each head, e, a of each write head = b + W h⁽ᵗ⁾, squashed
+    k, β, g, s, γ of each head, e, a of each write head, from b + W h⁽ᵗ⁾
     w⁽ᵗ⁾ = each head's weighting, from M⁽ᵗ⁻¹⁾ and w⁽ᵗ⁻¹⁾             `jaxrnn.memory.addressing`
-    r⁽ᵗ⁾ = Σᵢ w⁽ᵗ⁾(i) M⁽ᵗ⁻¹⁾(i)                                      of each read head
-    M⁽ᵗ⁾ = M⁽ᵗ⁻¹⁾ erased and added to by the write heads
+    r⁽ᵗ⁾ = Σᵢ w⁽ᵗ⁾(i) M⁽ᵗ⁻¹⁾(i)                                      for each read head
+    M⁽ᵗ⁾ = M⁽ᵗ⁻¹⁾ after the write heads have erased and added
     y⁽ᵗ⁾ = [h⁽ᵗ⁾; r⁽ᵗ⁾]
 
-with k, a = tanh, β = softplus, g, e = σ, s = softmax, γ = 1 + softplus.  Graves et al. leave the squashing and
-the order within a step open: here every head looks at M⁽ᵗ⁻¹⁾, reads what stands there, and then it is written.
+with k, a = tanh, β = softplus, g, e = σ, s = softmax, γ = 1 + softplus.  Graves et al. leave these
+activations and the order within a step open.  Here every head addresses and reads M⁽ᵗ⁻¹⁾, and the write follows.
 
-Item 3 of the section is the machine's point: a slot whose weight is 0 is copied, so what it holds goes on in
-time unchanged, and so does its gradient.
+A slot whose weight is 0 is copied, so its content and its gradient pass through time unchanged.  That is why an
+explicit memory helps with long-term dependencies (chapter 八, item 3).
 
-The memory begins as a small constant, and the heads at slot 0: of the three beginnings that Collier & Beel
-tried (constant, random, learnt) the constant learns fastest.  W and b are all that the machine itself learns:
-of its memory no parameter is a part, so its slots may be as many as one likes, and others in use than in
-training (`dataclasses.replace(cell, slots=256)`, with the same parameters).
+The memory starts at a small constant and the heads at slot 0.  Collier & Beel compared constant, random and learned
+starts, and the constant one learned fastest.  The only parameters of the machine itself are W and b.  No parameter has
+the shape of the memory, so a trained machine runs with any number of slots: `dataclasses.replace(cell, slots=256)`,
+with the same parameters.
 
-The carry holds log w⁽ᵗ⁾ up to a constant (`address`; w = softmax of it): any real numbers are a weighting.
+The carry holds log w⁽ᵗ⁾ up to a constant (`address`), and w is its softmax, so any real numbers are a valid weighting.
 
-The backward pass: the memory has no weights of its own, so the sums over t (2.2.3) are W's and the controller's; no
-memory is in them.  The way back through one turn of the memory is written by hand (`jaxrnn.memory.memory_access`).
+In the backward pass the memory has no weights, so the sums over t of 2.2.3 concern W and the controller only.  The
+backward pass of one memory access is written by hand in `jaxrnn.memory.memory_access`.
 
-References: Graves, Wayne & Danihelka 2014, §3; Collier & Beel 2018, §3.1 and §4.
+References: Graves, Wayne & Danihelka 2014, §3; Collier & Beel 2018, §3.1 and §4; chapter 八, item 2; Goodfellow et al.
+2016, §10.12.
 """
 
 import itertools
@@ -42,17 +43,22 @@ from jaxrnn.core.local_rules import rules_of, tangent
 from jaxrnn.core.noise import takes_noise
 from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
 from jaxrnn.core.types import Carry, Cell, Key, Params
-from jaxrnn.memory.memory_access import Controls, turn, turn_back
+from jaxrnn.memory.memory_access import Controls, access, access_bwd
 
 EMPTY = 1e-6
-"""What every number of the memory is before anything is written."""
+"""The initial value of every entry of the memory."""
 
 AT_SLOT_0 = 20.0
-"""log w⁽⁰⁾ of slot 0, the others being 0: all but e⁻²⁰ of the weight."""
+"""The initial log w⁽⁰⁾ of slot 0; the others are 0, so slot 0 has all but about e⁻²⁰ of the weight."""
 
 
 class NTMParams(NamedTuple):
-    """The controller's parameters, and the map from it to the heads, transposed."""
+    """The controller's parameters, and the map from its output to the heads, transposed.
+
+    >>> from jaxrnn import LSTM
+    >>> NTM(LSTM(3 + 4, 8), input_size=3, slots=10, width=4).init(jax.random.key(0)).w.shape
+    (8, 28)
+    """
 
     controller: Params
     """The controller's own."""
@@ -63,7 +69,13 @@ class NTMParams(NamedTuple):
 
 
 class NTMCarry(NamedTuple):
-    """What goes from one step to the next."""
+    """The state: the controller's carry, the memory, the heads' weightings and what they read.
+
+    >>> from jaxrnn import LSTM
+    >>> cell = NTM(LSTM(3 + 4, 8), input_size=3, slots=10, width=4)
+    >>> cell.initial_carry(cell.init(jax.random.key(0)), (2,)).address.shape
+    (2, 2, 10)
+    """
 
     controller: Carry
     """The controller's state."""
@@ -78,19 +90,19 @@ class NTMCarry(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class NTM:
-    """A controller with a memory that it reads and writes by attention: y⁽ᵗ⁾ = [h⁽ᵗ⁾; r⁽ᵗ⁾].
+    """The Neural Turing machine: y⁽ᵗ⁾ = [h⁽ᵗ⁾; r⁽ᵗ⁾].
 
     Args:
-      controller: any cell that reads an array of `input_size + read_heads * width` numbers and draws no noise.
+      controller: a cell with an input of size `input_size + read_heads * width` that draws no noise.
       input_size: the size of x.
-      slots: N, how many vectors the memory holds.
-      width: the size of each of them.
-      read_heads, write_heads: how many heads.
-      reach: R; a head may move by −R, …, R slots in one step.
+      slots: N, the number of slots in the memory.
+      width: the size of a slot.
+      read_heads, write_heads: the numbers of heads.
+      reach: R; a head can shift by −R, …, R slots in one step.
 
     Raises:
       TypeError: a controller that is not a cell, or that draws noise.
-      ValueError: a size below 1, a reach that passes over a slot twice, a controller of another input size.
+      ValueError: a size below 1, a reach that wraps onto the same slot twice, or a controller with another input size.
 
     >>> from jaxrnn import LSTM, unroll
     >>> cell = NTM(LSTM(3 + 4, 8), input_size=3, slots=10, width=4)
@@ -115,14 +127,14 @@ class NTM:
         if not isinstance(self.reach, int) or not 0 <= 2 * self.reach < self.slots:
             raise ValueError(
                 f"`reach` must be an integer from 0 with 2·reach + 1 ≤ slots={self.slots}, got {self.reach!r}: "
-                "a head would pass over a slot twice."
+                "a wider reach would wrap onto the same slot twice."
             )
         _check_controller(self.controller)
         _output_size(self.controller, self.input_size + self.read_heads * self.width)
 
     @property
     def heads(self) -> int:
-        """How many heads in all."""
+        """The number of heads in all."""
         return self.read_heads + self.write_heads
 
     @property
@@ -132,14 +144,14 @@ class NTM:
         return _output_size(self.controller, self.input_size + reads) + reads
 
     def init(self, key: Key) -> NTMParams:
-        """W by Glorot's uniform rule, b = 0; the controller by its own rules."""
+        """Draw W by Glorot's uniform rule, with b = 0, and the controller by its own `init`."""
         controller_key, key = jax.random.split(key)
         controls = sum(self._control_sizes())
         w = input_weights(key, (self.output_size - self.read_heads * self.width, controls))
         return NTMParams(self.controller.init(controller_key), w, jnp.zeros(controls))
 
     def initial_carry(self, params: NTMParams, batch_shape: tuple[int, ...] = ()) -> NTMCarry:
-        """An empty memory, every head at slot 0, nothing read, and the controller's own."""
+        """Return an empty memory, every head at slot 0, nothing read, and the controller's initial carry."""
         dtype = accumulator(params.w.dtype)
         return NTMCarry(
             self.controller.initial_carry(params.controller, batch_shape),
@@ -149,12 +161,12 @@ class NTM:
         )
 
     def project(self, params: NTMParams, xs: Array) -> Array:
-        """x itself, in the carry's dtype: the controller has to wait for r⁽ᵗ⁻¹⁾."""
+        """Return x in the carry's dtype; the controller's own projection needs r⁽ᵗ⁻¹⁾, so it runs in `step`."""
         check_features("xs", xs, input_size=self.input_size)
         return jnp.asarray(xs).astype(accumulator(params.w.dtype))
 
     def step(self, params: NTMParams, carry: NTMCarry, z: Array) -> tuple[NTMCarry, Array]:
-        """The controller's step, one turn of the memory, and [h⁽ᵗ⁾; r⁽ᵗ⁾]."""
+        """Run one step of the controller and one memory access, and output [h⁽ᵗ⁾; r⁽ᵗ⁾]."""
         both = jnp.concatenate([z, carry.reads], axis=-1)
         seen = self.controller.project(params.controller, both)
         inner, h = self.controller.step(params.controller, carry.controller, seen)
@@ -162,22 +174,22 @@ class NTM:
         return out
 
     def step_fwd(self, params: NTMParams, carry: NTMCarry, z: Array):
-        """The step, and the controller's residual, its input and output, the controls, and what the turn remembers."""
+        """Run `step` and also return what its backward pass needs."""
         both = jnp.concatenate([z, carry.reads], axis=-1)
         seen = self.controller.project(params.controller, both)
         rules = rules_of(self.controller)
         (inner, h), residual = rules.step_fwd(params.controller, carry.controller, seen)
         raw = matmul_in_loop(h, params.w) + params.b
-        out, turned = self._after(inner, h, raw, carry)
-        return out, (residual, both, h, raw, turned)
+        out, accessed = self._after(inner, h, raw, carry)
+        return out, (residual, both, h, raw, accessed)
 
     def step_bwd(self, params: NTMParams, residual, dcarry: NTMCarry, dy: Array):
-        """2.2.2: back through the turn of the memory, then through the controller, to x⁽ᵗ⁾ and r⁽ᵗ⁻¹⁾."""
-        residual, both, h, raw, turned = residual
+        """Go back through the memory access, then through the controller, to x⁽ᵗ⁾ and r⁽ᵗ⁻¹⁾ (chapter 2.2.2)."""
+        residual, both, h, raw, accessed = residual
         dh, dreads = jnp.split(dy, [h.shape[-1]], axis=-1)
         controls, controls_vjp = jax.vjp(self.controls, raw)
         dreads = _per_head(dcarry.reads + dreads, self.read_heads)
-        dcontrols, dmemory, daddress = turn_back(controls, turned, dcarry.memory, dcarry.address, dreads)
+        dcontrols, dmemory, daddress = access_bwd(controls, accessed, dcarry.memory, dcarry.address, dreads)
         (draw,) = controls_vjp(dcontrols)
         dh = dh + matmul_transposed(draw, params.w)
         rules = rules_of(self.controller)
@@ -187,7 +199,7 @@ class NTM:
         return NTMCarry(dinner, dmemory, daddress, dreads), dx, (local, dz, draw)
 
     def weight_bwd(self, params: NTMParams, residuals, locals) -> NTMParams:
-        """2.2.3: for W and b, and for the controller, its projection included."""
+        """Sum the gradients of W, of b and of the controller over time (chapter 2.2.3)."""
         residual, both, h, *_ = residuals
         local, dz, draw = locals
         own = rules_of(self.controller).weight_bwd(params.controller, residual, local)
@@ -196,7 +208,7 @@ class NTM:
         return NTMParams(own, outer_sum(h, draw, params.w), row_sum(draw, params.b))
 
     def controls(self, raw: Float[Array, "*batch controls"]) -> Controls:
-        """b + W h⁽ᵗ⁾, cut into its parts and squashed."""
+        """Split b + W h⁽ᵗ⁾ into the controls and apply their activations."""
         ends = list(itertools.accumulate(self._control_sizes()))[:-1]
         key, strength, gate, shift, sharpness, erase, add = jnp.split(raw, ends, axis=-1)
         return Controls(
@@ -214,10 +226,10 @@ class NTM:
         return heads * self.width, heads, heads, heads * (2 * self.reach + 1), heads, *[writes * self.width] * 2
 
     def _after(self, inner: Carry, h: Array, raw: Array, carry: NTMCarry):
-        """The carry and the output, from the controller's and the controls; and what the turn remembers."""
-        (memory, address, reads), turned = turn(self.controls(raw), carry.memory, carry.address)
+        """Return the new carry and the output, and the residual of the memory access."""
+        (memory, address, reads), accessed = access(self.controls(raw), carry.memory, carry.address)
         reads = lax.collapse(reads, -2)
-        return (NTMCarry(inner, memory, address, reads), jnp.concatenate([h, reads], axis=-1)), turned
+        return (NTMCarry(inner, memory, address, reads), jnp.concatenate([h, reads], axis=-1)), accessed
 
 
 def _per_head(packed: Array, heads: int) -> Array:
@@ -229,16 +241,17 @@ def _check_controller(controller: Cell) -> None:
     check_is_cell(controller=controller)
     if takes_noise(controller):
         raise TypeError(
-            f"`controller` must not draw noise, got {controller!r}: put it around the machine, Dropout(NTM)."
+            f"`controller` must not draw noise, got {controller!r}; "
+            "put the noise around the machine instead: Dropout(NTM(…))."
         )
 
 
 @lru_cache(maxsize=256)
 def _output_size(controller: Cell, input_size: int) -> int:
-    """The size of the controller's output.
+    """Return the size of the controller's output.
 
     Raises:
-      ValueError: it does not read `input_size` numbers, or its output is not one array.
+      ValueError: its input size is not `input_size`, or its output is not one vector.
     """
 
     def one_step(key, x):
@@ -251,9 +264,9 @@ def _output_size(controller: Cell, input_size: int) -> int:
         )
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"`controller` must read an array of input_size + read_heads·width = {input_size} numbers, "
+            f"`controller` must have the input size input_size + read_heads·width = {input_size}, "
             f"got {controller!r}: {error}"
         ) from error
     if len(jax.tree.leaves(y)) != 1 or y.ndim != 1:
-        raise ValueError(f"`controller` must put out one vector, got {y} from {controller!r}.")
+        raise ValueError(f"`controller` must output one vector, got {y} from {controller!r}.")
     return y.shape[0]
