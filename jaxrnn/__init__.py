@@ -17,6 +17,7 @@ The names that nearly every program needs are here; everything else lives in the
     reservoirs   echo state networks and liquid state machines
     memory       the neural Turing machine and memory networks
     training     updates, clipping, time scales; `training.saving` keeps checkpoints and weights
+    convert      weights and models of other libraries, in and out
     tasks        the data and the model of each task of `jaxrnn train`
     testing      the laws, to be tried on your own cell
 """
@@ -65,7 +66,7 @@ from jaxrnn.unrolling.parallel import unroll_associative, unroll_newton
 
 __version__ = "0.1.0"
 
-_ON_DEMAND = ("tasks", "testing")
+_ON_DEMAND = ("convert", "tasks", "testing")
 
 
 def __getattr__(name: str):
@@ -102,6 +103,7 @@ __all__ = [
     "bptt",
     "cells",
     "choose_method",
+    "convert",
     "core",
     "cross_entropy",
     "diagnose",

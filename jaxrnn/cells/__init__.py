@@ -19,6 +19,7 @@ from jaxrnn.cells.feed_forward import FeedForward, FeedForwardParams
 from jaxrnn.cells.gru import GRU, GRUParams
 from jaxrnn.cells.jordan import Jordan, JordanParams
 from jaxrnn.cells.lstm import LSTM, LSTMCarry, LSTMParams
+from jaxrnn.cells.projected_lstm import ProjectedLSTM, ProjectedLSTMParams
 
 __all__ = [
     "GRU",
@@ -37,4 +38,6 @@ __all__ = [
     "JordanParams",
     "LSTMCarry",
     "LSTMParams",
+    "ProjectedLSTM",
+    "ProjectedLSTMParams",
 ]

@@ -10,6 +10,7 @@ Chapter 2.7; Goodfellow et al. 2016, §10.3; Graves, Fernández & Schmidhuber 20
 """
 
 from jaxrnn.directions.bidirectional import Bidirectional, Directions
+from jaxrnn.directions.bidirectional_stack import BidirectionalStack
 from jaxrnn.directions.elman2d import Elman2D, Elman2DParams
 from jaxrnn.directions.lstm2d import LSTM2D, LSTM2DParams
 from jaxrnn.directions.multidirectional import Cell2D, Multidirectional, unroll_2d, unroll_2d_python
@@ -17,6 +18,7 @@ from jaxrnn.directions.multidirectional import Cell2D, Multidirectional, unroll_
 __all__ = [
     "LSTM2D",
     "Bidirectional",
+    "BidirectionalStack",
     "Cell2D",
     "Directions",
     "Elman2D",

@@ -1,7 +1,6 @@
 """Equinox in float64, to 1e-10: LSTMCell and GRUCell, one step of one row, under `vmap` and `scan`."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -9,38 +8,35 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxrnn import GRU, LSTM
+from jaxrnn import GRU, LSTM, Elman
 from jaxrnn.cells import LSTMCarry
-from jaxrnn.cells.gru import GRUParams
-from jaxrnn.cells.lstm import LSTMParams
+from jaxrnn.convert import ConversionError, from_equinox, to_equinox
 from tests.conformance.random_cases import BATCH, HIDDEN, INPUT, TIME, assert_both_unrolls_agree, normal, random_like
 
 TOLERANCE = 1e-10
 
 
 class Pair(NamedTuple):
-    """One of Equinox' cells and ours; the gates are in the same order."""
+    """One of Equinox' cells, and an initial carry of ours."""
 
     theirs: Callable
-    ours: LSTM | GRU
-    convert: Callable
     carry: LSTMCarry | jax.Array
+    bias: bool = True
 
 
+H, C = normal(2, BATCH, HIDDEN), normal(3, BATCH, HIDDEN)
 PAIRS = {
-    "LSTMCell": Pair(
-        eqx.nn.LSTMCell,
-        LSTM(INPUT, HIDDEN),
-        lambda cell: LSTMParams(cell.weight_ih.T, cell.weight_hh.T, cell.bias),
-        LSTMCarry(normal(2, BATCH, HIDDEN), normal(3, BATCH, HIDDEN)),
-    ),
-    "GRUCell": Pair(
-        eqx.nn.GRUCell,
-        GRU(INPUT, HIDDEN, reset="after"),
-        lambda cell: GRUParams(cell.weight_ih.T, cell.weight_hh.T, cell.bias, cell.bias_n),
-        normal(2, BATCH, HIDDEN),
-    ),
+    "LSTMCell": Pair(eqx.nn.LSTMCell, LSTMCarry(H, C)),
+    "LSTMCell without a bias": Pair(eqx.nn.LSTMCell, LSTMCarry(H, C), bias=False),
+    "GRUCell": Pair(eqx.nn.GRUCell, H),
+    "GRUCell without a bias": Pair(eqx.nn.GRUCell, H, bias=False),
 }
+pairs = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+
+
+def random_module(pair):
+    """One of Equinox' cells with random weights."""
+    return random_like(pair.theirs(INPUT, HIDDEN, use_bias=pair.bias, key=jax.random.key(0)), seed=0)
 
 
 def theirs(cell, xs, carry):
@@ -53,14 +49,36 @@ def theirs(cell, xs, carry):
     return jax.lax.scan(body, carry, xs)
 
 
-def ours(pair, run, cell, xs, carry):
+def ours(run, cell, xs, carry):
     """The same by `run`."""
-    return run(pair.ours, pair.convert(cell), xs, carry)
+    return run(*from_equinox(cell), xs, carry)
 
 
-@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+@pairs
 def test_values_and_gradients_agree_with_equinox(pair):
-    cell = random_like(pair.theirs(INPUT, HIDDEN, key=jax.random.key(0)), seed=0)
-    problem = cell, normal(1, TIME, BATCH, INPUT), pair.carry
-    assert_both_unrolls_agree(partial(ours, pair), theirs, problem, TOLERANCE)
+    problem = random_module(pair), normal(1, TIME, BATCH, INPUT), pair.carry
+    assert_both_unrolls_agree(ours, theirs, problem, TOLERANCE)
     assert theirs(*problem)[1].dtype == jnp.float64
+
+
+@pairs
+def test_there_and_back_is_the_same_module_bit_for_bit(pair):
+    module = random_module(pair)
+    assert eqx.tree_equal(to_equinox(*from_equinox(module), bias=pair.bias), module)
+
+
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [(LSTM(3, 5, "current"), "peepholes"), (GRU(3, 5), "after the product"), (Elman(3, 5), "LSTMCell and GRUCell")],
+)
+def test_a_cell_that_equinox_does_not_have_is_refused(cell, why):
+    with pytest.raises(ConversionError, match=why):
+        to_equinox(cell, cell.init(jax.random.key(0)))
+
+
+def test_what_is_no_cell_of_equinox_is_refused():
+    with pytest.raises(ConversionError, match="got Linear"):
+        from_equinox(eqx.nn.Linear(3, 5, key=jax.random.key(0)))
+    cell = GRU(3, 5, reset="after")
+    with pytest.raises(ConversionError, match="must be 0"):
+        to_equinox(cell, jax.tree.map(jnp.ones_like, cell.init(jax.random.key(0))), bias=False)

@@ -5,7 +5,6 @@ valid one afterwards, so that index −1 answers for a row of length 0, and a Na
 from the discarded steps as 0 · NaN.  `nnx.RNN` does the same.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -15,11 +14,9 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from jaxrnn import GRU, LSTM, Elman, mask_from_lengths, unroll, unroll_bptt
+from jaxrnn import mask_from_lengths, unroll, unroll_bptt
 from jaxrnn.cells import LSTMCarry
-from jaxrnn.cells.elman import ElmanParams
-from jaxrnn.cells.gru import GRUParams
-from jaxrnn.cells.lstm import LSTMParams
+from jaxrnn.convert import from_flax
 from tests.conformance.random_cases import (
     BATCH,
     HIDDEN,
@@ -38,30 +35,11 @@ from tests.conformance.random_cases import (
 TOLERANCE = 1e-10
 
 
-def elman_params(p):
-    return ElmanParams(p["i"]["kernel"], p["h"]["kernel"], p["i"]["bias"])
-
-
-def side_by_side(p, names, leaf="kernel"):
-    return jnp.concatenate([p[name][leaf] for name in names], axis=-1)
-
-
-def lstm_params(p):
-    kernels = (side_by_side(p, names) for names in (("ii", "if", "ig", "io"), ("hi", "hf", "hg", "ho")))
-    return LSTMParams(*kernels, side_by_side(p, ("hi", "hf", "hg", "ho"), "bias"))
-
-
-def gru_params(p):
-    kernels = (side_by_side(p, names) for names in (("ir", "iz", "in"), ("hr", "hz", "hn")))
-    return GRUParams(*kernels, side_by_side(p, ("ir", "iz", "in"), "bias"), p["hn"]["bias"])
-
-
 class Pair(NamedTuple):
-    """One of Flax' cells and ours."""
+    """One of Flax' cells, and the activation that its variables do not tell."""
 
     theirs: nn.RNNCellBase
-    ours: Elman | LSTM | GRU
-    convert: Callable
+    activation: str | None = None
 
     def to_ours(self, carry):
         """Flax' LSTM carries (c, h)."""
@@ -69,10 +47,11 @@ class Pair(NamedTuple):
 
 
 PAIRS = {
-    "SimpleCell": Pair(nn.SimpleCell(HIDDEN, param_dtype=jnp.float64), Elman(INPUT, HIDDEN), elman_params),
-    "LSTMCell": Pair(nn.LSTMCell(HIDDEN, param_dtype=jnp.float64), LSTM(INPUT, HIDDEN), lstm_params),
-    "OptimizedLSTMCell": Pair(nn.OptimizedLSTMCell(HIDDEN, param_dtype=jnp.float64), LSTM(INPUT, HIDDEN), lstm_params),
-    "GRUCell": Pair(nn.GRUCell(HIDDEN, param_dtype=jnp.float64), GRU(INPUT, HIDDEN, reset="after"), gru_params),
+    "SimpleCell": Pair(nn.SimpleCell(HIDDEN, param_dtype=jnp.float64)),
+    "SimpleCell relu": Pair(nn.SimpleCell(HIDDEN, param_dtype=jnp.float64, activation_fn=nn.relu), "relu"),
+    "LSTMCell": Pair(nn.LSTMCell(HIDDEN, param_dtype=jnp.float64)),
+    "OptimizedLSTMCell": Pair(nn.OptimizedLSTMCell(HIDDEN, param_dtype=jnp.float64)),
+    "GRUCell": Pair(nn.GRUCell(HIDDEN, param_dtype=jnp.float64)),
 }
 pairs = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 
@@ -94,8 +73,8 @@ def theirs(pair, lengths, reverse, variables, xs, carry):
 
 def ours(pair, lengths, reverse, run, variables, xs, carry):
     """The same by `run`."""
-    params = pair.convert(variables["params"]["cell"])
-    return run(pair.ours, params, xs, pair.to_ours(carry), mask=mask_from_lengths(lengths, TIME), reverse=reverse)
+    cell, params = from_flax(variables, activation=pair.activation)
+    return run(cell, params, xs, pair.to_ours(carry), mask=mask_from_lengths(lengths, TIME), reverse=reverse)
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])

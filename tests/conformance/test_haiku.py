@@ -6,58 +6,32 @@ so that z's weights change their sign.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import haiku as hk
 import jax
-import jax.numpy as jnp
 import pytest
 
-from jaxrnn import GRU, LSTM, Elman
 from jaxrnn.cells import LSTMCarry
-from jaxrnn.cells.elman import ElmanParams
-from jaxrnn.cells.gru import GRUParams
-from jaxrnn.cells.lstm import LSTMParams
+from jaxrnn.convert import from_haiku
 from tests.conformance.random_cases import BATCH, HIDDEN, INPUT, TIME, assert_both_unrolls_agree, normal, random_like
 
 TOLERANCE = 1e-10
 
 
-def elman_params(weights):
-    from_x, from_h = weights["vanilla_rnn/linear"], weights["vanilla_rnn/linear_1"]
-    return ElmanParams(from_x["w"], from_h["w"], from_x["b"] + from_h["b"])
-
-
-def lstm_params(weights):
-    def order(packed):
-        i, g, f, o = jnp.split(packed, 4, axis=-1)
-        return jnp.concatenate([i, f, g, o], axis=-1)
-
-    linear = weights["lstm/linear"]
-    w, b = order(linear["w"]), order(linear["b"]).at[HIDDEN : 2 * HIDDEN].add(1)
-    return LSTMParams(w[:INPUT], w[INPUT:], b)
-
-
-def gru_params(weights):
-    def order(packed):
-        z, r, a = jnp.split(packed, 3, axis=-1)
-        return jnp.concatenate([r, -z, a], axis=-1)
-
-    return GRUParams(*(order(weights["gru"][name]) for name in ("w_i", "w_h", "b")))
-
-
 class Pair(NamedTuple):
-    """One of Haiku's cores and our cell."""
+    """One of Haiku's cores."""
 
     core: Callable
-    cell: Elman | LSTM | GRU
-    convert: Callable
+    has_cell_state: bool = False
 
 
 PAIRS = {
-    "VanillaRNN": Pair(hk.VanillaRNN, Elman(INPUT, HIDDEN, activation="relu"), elman_params),
-    "LSTM": Pair(hk.LSTM, LSTM(INPUT, HIDDEN), lstm_params),
-    "GRU": Pair(hk.GRU, GRU(INPUT, HIDDEN, reset="before"), gru_params),
+    "VanillaRNN": Pair(hk.VanillaRNN),
+    "VanillaRNN with one bias": Pair(partial(hk.VanillaRNN, double_bias=False)),
+    "LSTM": Pair(hk.LSTM, has_cell_state=True),
+    "GRU": Pair(hk.GRU),
 }
 pairs = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 
@@ -82,14 +56,14 @@ def to_ours(carry):
 def random_problem(pair):
     """Random Haiku weights, inputs and initial carry."""
     xs, state = normal(1, TIME, BATCH, INPUT), normal(2, BATCH, HIDDEN)
-    carry = hk.LSTMState(state, normal(3, BATCH, HIDDEN)) if pair.core is hk.LSTM else state
+    carry = hk.LSTMState(state, normal(3, BATCH, HIDDEN)) if pair.has_cell_state else state
     shapes = jax.eval_shape(transformed(pair).init, jax.random.key(0), xs, carry)
     return random_like(shapes, seed=0), xs, carry
 
 
 def assert_agree(pair, reverse=False, reset=None):
     def ours(run, weights, xs, carry):
-        return run(pair.cell, pair.convert(weights), xs, to_ours(carry), reverse=reverse, reset=reset)
+        return run(*from_haiku(weights), xs, to_ours(carry), reverse=reverse, reset=reset)
 
     assert_both_unrolls_agree(ours, transformed(pair, reverse, reset).apply, random_problem(pair), TOLERANCE)
 

@@ -7,20 +7,22 @@ import pytest
 from reservoirpy import nodes
 
 from jaxrnn import ESN, Readout, unroll
-from jaxrnn.reservoirs import Reservoir, add_equations, no_equations, recurrent_matrix, ridge, solve
+from jaxrnn.convert import (
+    ConversionError,
+    from_reservoirpy,
+    readout_from_reservoirpy,
+    readout_to_reservoirpy,
+    to_reservoirpy,
+)
+from jaxrnn.reservoirs import Reservoir, add_equations, no_equations, ridge, solve
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 
 
 def theirs(cell, params):
-    """The same reservoir: its matrices are the transposed ones, and its leaking rate is the gain."""
-    return nodes.Reservoir(
-        W=np.asarray(recurrent_matrix(cell, params)).T,
-        Win=np.asarray(params.scaling[:, None] * params.u).T,
-        bias=np.asarray(params.b),
-        lr=np.asarray(params.gain),
-    )
+    """The same reservoir there."""
+    return nodes.Reservoir(**to_reservoirpy(cell, params))
 
 
 @pytest.mark.parametrize("connections", [4, None])
@@ -57,3 +59,42 @@ def test_a_whole_network_is_reservoirpy_s():
     _, os = esn.apply(params, jnp.asarray(series[:100]))
     model.reset()
     np.testing.assert_allclose(os, model.run(series[:100]), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "options", [{"sr": 0.9, "lr": 0.3}, {"bias": 0.2, "activation": "relu", "rc_connectivity": 1.0}]
+)
+def test_a_reservoir_that_was_drawn_there_is_ours_and_comes_back(options):
+    """A sparse W, a bias that is one number, an activation by its name."""
+    node, xs = nodes.Reservoir(30, seed=1, **options), RNG.normal(size=(50, 3))
+    expected = node.run(xs)
+    cell, params = from_reservoirpy(node)
+    _, hs = unroll(cell, params, jnp.asarray(xs))
+    np.testing.assert_allclose(hs, expected, rtol=0, atol=1e-10)
+    back = from_reservoirpy(nodes.Reservoir(**to_reservoirpy(cell, params)))
+    assert back[0] == cell
+    assert all(np.array_equal(a, b) for a, b in zip(back[1], params, strict=True))
+
+
+def test_a_read_out_that_was_fitted_there_is_ours_and_comes_back():
+    node = nodes.Ridge(ridge=0.1).fit(RNG.normal(size=(40, 8)), RNG.normal(size=(40, 2)))
+    readout, params = readout_from_reservoirpy(node)
+    hs = RNG.normal(size=(5, 8))
+    np.testing.assert_allclose(readout.apply(params, jnp.asarray(hs)), node.run(hs), rtol=0, atol=1e-10)
+    again = nodes.Ridge(**readout_to_reservoirpy(params))
+    assert np.array_equal(again.Wout, node.Wout) and np.array_equal(again.bias, node.bias)
+
+
+def test_what_is_not_there_yet_or_not_expressible_is_named():
+    with pytest.raises(ConversionError, match=r"`node\.W` must be drawn already"):
+        from_reservoirpy(nodes.Reservoir(30))
+    with pytest.raises(ConversionError, match=r"`node\.Wout` must be drawn already"):
+        readout_from_reservoirpy(nodes.Ridge())
+    cell = Reservoir(3, 30)
+    params = cell.init(KEY)
+    with pytest.raises(ConversionError, match="one leaking rate"):
+        to_reservoirpy(cell, params._replace(retention=params.retention + 0.1))
+    node = nodes.Reservoir(30, activation="softplus")
+    node.initialize(np.ones((5, 3)))
+    with pytest.raises(ConversionError, match=r"`node\.activation` must be one of tanh, relu, identity"):
+        from_reservoirpy(node)

@@ -2,7 +2,7 @@
 
 PyTorch has two biases a gate.  They add up, but for the candidate of the GRU, whose b_hn stands inside the
 product with the reset gate: it is `b_n` of `GRU(reset="after")`.  The gradients are compared on PyTorch's
-own weights, by differentiating through that conversion.
+own weights, by differentiating through `from_torch`.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,10 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from jaxrnn import GRU, LSTM, Elman, bptt, mask_from_lengths, unroll, unroll_bptt
+from jaxrnn import Elman, bptt, mask_from_lengths, unroll, unroll_bptt
 from jaxrnn.cells import LSTMCarry
-from jaxrnn.cells.elman import ElmanParams
-from jaxrnn.cells.gru import GRUParams
-from jaxrnn.cells.lstm import LSTMParams
-from jaxrnn.cells.wrappers.stack import Stack
+from jaxrnn.convert import from_torch
+from jaxrnn.directions import Directions
 from tests.conformance.random_cases import (
     BATCH,
     HIDDEN,
@@ -39,39 +37,26 @@ from tests.conformance.random_cases import (
 TOLERANCE = 1e-10
 
 
-def elman_params(w_ih, w_hh, b_ih, b_hh):
-    return ElmanParams(w_ih.T, w_hh.T, b_ih + b_hh)
-
-
-def lstm_params(w_ih, w_hh, b_ih, b_hh):
-    return LSTMParams(w_ih.T, w_hh.T, b_ih + b_hh)
-
-
-def gru_params(w_ih, w_hh, b_ih, b_hh):
-    gates = 2 * HIDDEN
-    return GRUParams(w_ih.T, w_hh.T, b_ih.at[:gates].add(b_hh[:gates]), b_hh[gates:])
-
-
 class Pair(NamedTuple):
-    """One of PyTorch's layers and our cell."""
+    """One of PyTorch's layers, and what its weights do not say of it."""
 
     network: Callable
-    cell: Callable
-    convert: Callable
+    nonlinearity: str | None = None
     states: int = 1
 
-    def params(self, weights, suffix):
-        return self.convert(*(weights[f"{name}_{suffix}"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")))
+    def ours(self, weights):
+        return from_torch(weights, nonlinearity=self.nonlinearity)
 
     def carry(self, states, k):
         return LSTMCarry(states[0][k], states[1][k]) if self.states == 2 else states[0][k]
 
 
 PAIRS = {
-    "RNN tanh": Pair(partial(torch.nn.RNN, nonlinearity="tanh"), Elman, elman_params),
-    "RNN relu": Pair(partial(torch.nn.RNN, nonlinearity="relu"), partial(Elman, activation="relu"), elman_params),
-    "LSTM": Pair(torch.nn.LSTM, LSTM, lstm_params, states=2),
-    "GRU": Pair(torch.nn.GRU, partial(GRU, reset="after"), gru_params),
+    "RNN tanh": Pair(partial(torch.nn.RNN, nonlinearity="tanh")),
+    "RNN relu": Pair(partial(torch.nn.RNN, nonlinearity="relu"), "relu"),
+    "LSTM": Pair(torch.nn.LSTM, states=2),
+    "LSTM projected": Pair(partial(torch.nn.LSTM, proj_size=2), states=2),
+    "GRU": Pair(torch.nn.GRU),
 }
 pairs = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 unrolls = pytest.mark.parametrize("run", [unroll, unroll_bptt])
@@ -79,29 +64,26 @@ unrolls = pytest.mark.parametrize("run", [unroll, unroll_bptt])
 
 def stacked(pair, run, weights, xs, states, **options):
     """Our `nn.RNN(num_layers=...)`: ys and the final states, in PyTorch's layout."""
-    layers = len(states[0])
-    cells = tuple(pair.cell(INPUT if layer == 0 else HIDDEN, HIDDEN) for layer in range(layers))
-    params = tuple(pair.params(weights, f"l{layer}") for layer in range(layers))
-    carry = tuple(pair.carry(states, layer) for layer in range(layers))
-    if layers == 1:
-        carry, ys = run(cells[0], params[0], xs, carry[0], **options)
+    cell, params = pair.ours(weights)
+    carry = tuple(pair.carry(states, layer) for layer in range(len(states[0])))
+    if len(carry) == 1:
+        carry, ys = run(cell, params, xs, carry[0], **options)
         return ys, in_layout((carry,))
-    carry, ys = run(Stack(cells), params, xs, carry, **options)
+    carry, ys = run(cell, params, xs, carry, **options)
     return ys, in_layout(carry)
 
 
 def bidirectional(pair, run, weights, xs, states, **options):
-    """Our `nn.RNN(bidirectional=True)`: two unrolls a layer, side by side."""
-    carries = []
-    for layer in range(len(states[0]) // 2):
-        cell, sides = pair.cell(xs.shape[-1], HIDDEN), []
-        for k, suffix in enumerate(("", "_reverse")):
-            params, carry = pair.params(weights, f"l{layer}{suffix}"), pair.carry(states, 2 * layer + k)
-            carry, ys = run(cell, params, xs, carry, reverse=bool(k), **options)
-            carries.append(carry)
-            sides.append(ys)
-        xs = jnp.concatenate(sides, axis=-1)
-    return xs, in_layout(carries)
+    """Our `nn.RNN(bidirectional=True)`: both directions of a layer, and then the next layer."""
+    network, params = pair.ours(weights)
+    carry = tuple(
+        Directions(*(pair.carry(states, 2 * layer + k) for k in range(2))) for layer in range(len(states[0]) // 2)
+    )
+    if len(carry) == 1:
+        ends, ys = network.apply(params, xs, carry[0], run=run, **options)
+        return ys, in_layout(ends)
+    ends, ys = network.apply(params, xs, carry, run=run, **options)
+    return ys, in_layout([carry for layer in ends for carry in layer])
 
 
 def in_layout(carries):
@@ -116,7 +98,8 @@ def random_problem(pair, **options):
     shapes = {name: jax.ShapeDtypeStruct(tuple(p.shape), jnp.float64) for name, p in network.named_parameters()}
     weights = random_like(shapes, seed=0)
     count = options.get("num_layers", 1) * (2 if options.get("bidirectional") else 1)
-    states = tuple(normal(2 + k, count, BATCH, HIDDEN) for k in range(pair.states))
+    sizes = (getattr(network, "proj_size", 0) or HIDDEN, HIDDEN)
+    states = tuple(normal(2 + k, count, BATCH, sizes[k]) for k in range(pair.states))
     return network, weights, normal(1, TIME, BATCH, INPUT), states
 
 
@@ -195,7 +178,7 @@ def test_bptt_gives_the_gradient_of_every_hidden_state(pair, step):
         hs.append(carry[0])
         hs[-1].retain_grad()
     (torch.stack(hs) * torch.tensor(np.asarray(dys))).sum().backward()
-    ours = bptt(pair.cell(INPUT, HIDDEN), pair.params(weights, "l0"), xs, pair.carry(states, 0), None, dys)
+    ours = bptt(*pair.ours(weights), xs, pair.carry(states, 0), None, dys)
     dhs = ours.carries.h if pair.states == 2 else ours.carries
     assert_close(dhs, np.stack([h.grad.numpy() for h in hs]), TOLERANCE)
     assert_close(ours.params.w, cell.weight_hh.grad.numpy().T, TOLERANCE)

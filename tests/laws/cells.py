@@ -9,7 +9,7 @@ import pytest
 from jaxtyping import Array
 
 from jaxrnn import GRU, LRU, LSTM, Attention, AutodiffRules, Dropout, Elman, LayerNorm, Leaky, MinGRU, Readout, Stack
-from jaxrnn.cells import Clockwork, Delays, FeedForward, Jordan
+from jaxrnn.cells import Clockwork, Delays, FeedForward, Jordan, ProjectedLSTM
 from jaxrnn.cells.wrappers import (
     DeepInput,
     DeepOutput,
@@ -78,6 +78,7 @@ LIBRARY = {
     "lstm": LSTM(INPUT, HIDDEN),
     "lstm_peephole_previous": LSTM(INPUT, HIDDEN, "previous"),
     "lstm_peephole_current": LSTM(INPUT, HIDDEN, "current"),
+    "projected_lstm": ProjectedLSTM(INPUT, HIDDEN, 2),
     "gru_reset_before": GRU(INPUT, HIDDEN),
     "gru_reset_after": GRU(INPUT, HIDDEN, "after"),
     "jordan": Jordan(INPUT, HIDDEN, 4),

@@ -1,0 +1,58 @@
+"""Weights and models from other libraries, and to them.
+
+A recurrent layer is the same few matrices everywhere.  What differs is the order of the gates, which axis is the
+input's, how many biases there are, and now and then a sign; `jaxrnn.convert.layout` says it all in one place.
+
+    cell, params = convert.from_torch(torch_module.state_dict())
+    torch_module.load_state_dict({k: torch.from_numpy(a) for k, a in convert.to_torch(cell, params).items()})
+
+`from_…` gives `(cell, params)`, ready for `unroll`; `to_…` gives what the other library loads.  Nothing is
+imported but what a call needs, and for most of them arrays are enough.  What cannot be expressed on the other side
+is a `ConversionError` that says what it is and what to do.
+
+| library | from it | to it |
+|---|---|---|
+| PyTorch | `from_torch`, `readout_from_torch` | `to_torch`, `to_torch_cell`, `readout_to_torch` |
+| Keras 3 | `from_keras` | `to_keras` |
+| Flax linen, nnx | `from_flax`, `from_nnx` | `to_flax`, `to_nnx`, `to_nnx_optimized` |
+| Haiku | `from_haiku` | `to_haiku` |
+| Equinox | `from_equinox` | `to_equinox` |
+| reservoirpy | `from_reservoirpy`, `readout_from_reservoirpy` | `to_reservoirpy`, `readout_to_reservoirpy` |
+"""
+
+from jaxrnn.convert.equinox import from_equinox, to_equinox
+from jaxrnn.convert.flax import from_flax, from_nnx, to_flax, to_nnx, to_nnx_optimized
+from jaxrnn.convert.haiku import from_haiku, to_haiku
+from jaxrnn.convert.keras import from_keras, to_keras
+from jaxrnn.convert.layout import ConversionError
+from jaxrnn.convert.pytorch import from_torch, readout_from_torch, readout_to_torch, to_torch, to_torch_cell
+from jaxrnn.convert.reservoirpy import (
+    from_reservoirpy,
+    readout_from_reservoirpy,
+    readout_to_reservoirpy,
+    to_reservoirpy,
+)
+
+__all__ = [
+    "ConversionError",
+    "from_equinox",
+    "from_flax",
+    "from_haiku",
+    "from_keras",
+    "from_nnx",
+    "from_reservoirpy",
+    "from_torch",
+    "readout_from_reservoirpy",
+    "readout_from_torch",
+    "readout_to_reservoirpy",
+    "readout_to_torch",
+    "to_equinox",
+    "to_flax",
+    "to_haiku",
+    "to_keras",
+    "to_nnx",
+    "to_nnx_optimized",
+    "to_reservoirpy",
+    "to_torch",
+    "to_torch_cell",
+]

@@ -1,0 +1,95 @@
+"""Networks of two directions on top of one another; Goodfellow et al. 2016, §10.3 and §10.5; chapter 2.7 and 2.8.
+
+    (h_l⁽ᵗ⁾, g_l⁽ᵗ⁾) = layer l over y_{l−1}⁽¹⁾, …, y_{l−1}⁽τ⁾,          y_l⁽ᵗ⁾ = (h_l⁽ᵗ⁾, g_l⁽ᵗ⁾)
+
+Each layer reads the whole sequence of the one below, both of its directions, so the layers run one after the
+other: a deep bidirectional encoder, as PyTorch's `nn.LSTM(num_layers=n, bidirectional=True)`.
+
+References: Schuster & Paliwal 1997; Graves, Mohamed & Hinton 2013, §3.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PyTree, Shaped
+
+from jaxrnn.core.types import Key
+from jaxrnn.directions.bidirectional import Bidirectional, Directions
+from jaxrnn.unrolling.scan import unroll
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class BidirectionalStack:
+    """Layers of two directions, the lowest first.
+
+    Args:
+      layers: a tuple of `Bidirectional`, each taking what the one below it puts out (twice the hidden size, where
+        its `merge` is "concat").
+
+    Raises:
+      TypeError: not a tuple of `Bidirectional`.
+      ValueError: no layer.
+
+    >>> from jaxrnn import GRU
+    >>> network = BidirectionalStack((Bidirectional(GRU(3, 5), GRU(3, 5)), Bidirectional(GRU(10, 4), GRU(10, 4))))
+    >>> carry, ys = network.apply(network.init(jax.random.key(0)), jnp.ones((7, 2, 3)))
+    >>> ys.shape, len(carry)
+    ((7, 2, 8), 2)
+
+    References: Graves, Mohamed & Hinton 2013, §3.
+    """
+
+    layers: tuple[Bidirectional, ...]
+
+    def __post_init__(self):
+        if not isinstance(self.layers, tuple) or not all(isinstance(layer, Bidirectional) for layer in self.layers):
+            raise TypeError(f"`layers` must be a tuple of Bidirectional, got {self.layers!r}.")
+        if not self.layers:
+            raise ValueError("`layers` must hold at least one layer, got none.")
+
+    def init(self, key: Key) -> tuple[Directions, ...]:
+        """Return a tuple of the layers' parameters, the lowest first."""
+        keys = jax.random.split(key, len(self.layers))
+        return tuple(layer.init(k) for layer, k in zip(self.layers, keys, strict=True))
+
+    def initial_carry(self, params: tuple[Directions, ...], batch_shape: tuple[int, ...] = ()) -> tuple:
+        """Return a tuple of the layers' initial carries."""
+        return tuple(layer.initial_carry(p, batch_shape) for layer, p in zip(self.layers, params, strict=True))
+
+    def apply(
+        self,
+        params: tuple[Directions, ...],
+        xs: PyTree[Shaped[Array, "..."]],
+        carry: tuple[Directions, ...] | None = None,
+        *,
+        mask: Bool[Array, "..."] | None = None,
+        reset: Bool[Array, "..."] | None = None,
+        reverse: bool = False,
+        run: Callable = unroll,
+    ) -> tuple[tuple[Directions, ...], Float[Array, "..."]]:
+        """Run every layer over the sequence; the arguments of `Bidirectional.apply`.
+
+        Args:
+          params: as from `init`.
+          xs: inputs `[time, *batch, input]`.
+          carry: one `Directions` a layer; None is the cells' initial carries.
+          mask, reset, reverse, run: as for `Bidirectional.apply`, for every layer.
+
+        Returns:
+          The final carries, one `Directions` a layer, and the highest layer's outputs.
+
+        Raises:
+          TypeError, ValueError: as `Bidirectional.apply`; `params` or `carry` of another number of layers.
+        """
+        starts = (None,) * len(self.layers) if carry is None else carry
+        for name, value in (("params", params), ("carry", starts)):
+            if not isinstance(value, tuple) or len(value) != len(self.layers):
+                raise ValueError(f"`{name}` must be a tuple of one entry a layer, {len(self.layers)} in all.")
+        ends, ys = [], xs
+        for layer, p, start in zip(self.layers, params, starts, strict=True):
+            end, ys = layer.apply(p, ys, start, mask=mask, reset=reset, reverse=reverse, run=run)
+            ends.append(end)
+        return tuple(ends), jnp.asarray(ys)
