@@ -143,7 +143,7 @@ def _one(cell: Any) -> tuple[Any, Params]:
     shapes = {"kernel": (inputs, gates * hidden), "recurrent_kernel": (hidden, gates * hidden)}
     if cell.use_bias:
         two = gates == 3 and cell.reset_after
-        shapes["bias"] = (2, gates * hidden) if two else (gates * hidden,)
+        shapes |= {"bias": (2, gates * hidden) if two else (gates * hidden,)}
     arrays = checked_arrays("layer", weights, shapes)
     u, w = arrays["kernel"], arrays["recurrent_kernel"]
     b = arrays.get("bias", jnp.zeros(gates * hidden, u.dtype))
