@@ -1,15 +1,15 @@
-"""Back-propagation through structure, written out: chapter, section 5, with the split of sections 2.2.2 and 2.2.3.
+"""Back-propagation through structure: the explicit backward pass of a recursive network.
 
     ∇_{h_n}L = (∂h_{parent of n}/∂h_n)ᵀ ∇_{h_parent}L + (∂y_n/∂h_n)ᵀ ∇_{y_n}L       from the roots to the leaves
     ∇_θ L   = Σₙ (of what `step_tree` reads) + Σₙ (of what `project` and `leaf` read)     one contraction each, after it
 
-A node has one parent.  So each step writes what it sends down its edges next to one another, and the nodes below read
-it with a gather; `jax.grad` of the forward gather is a scatter into an array of all nodes, and a cotangent of the
-shape of the weights, at every step.
+The pass splits as in 2.2.2 and 2.2.3.  A node has one parent, so each step stores the cotangents of its children in
+consecutive rows, and the nodes below read them with a gather.  `jax.grad` of the forward gather instead scatters into
+an array of all nodes, and carries a cotangent of the shape of the weights, at every step.
 
-Of the forward pass the states of all nodes are kept, and what the cell's own rule wants beyond the children.
+The forward pass keeps the states of all nodes and the residuals of the cell's own rule.
 
-References: Goller & Küchler 1996.
+References: Goller & Küchler 1996; chapter 五; Goodfellow et al. 2016, §10.6.
 """
 
 from functools import partial
@@ -31,10 +31,19 @@ from jaxrnn.unrolling.scan import select, zeros
 def unroll_tree_bpts(
     cell: TreeCell, params: Params, forest: Forest, xs: Nodes | Float[Array, "leaves batch features"]
 ) -> tuple[Carry, Nodes]:
-    """`unroll_tree` whose gradient is back-propagation through structure, written out: the fast training path.
+    """Run a recursive network whose gradient is explicit back-propagation through structure: the fast way to train.
 
-    Arguments, results and errors are those of `unroll_tree`.  The cell's own local rules are used where it states
-    them, `TreeAutodiffRules` where it does not.  Reverse mode works to any order; for `jvp` take `unroll_tree`.
+    A cell's own local rules are used if it has them, else those of `TreeAutodiffRules`.  Reverse mode works to any
+    order; for `jvp` use `unroll_tree`.
+
+    Args:
+      cell, params, forest, xs: as for `unroll_tree`.
+
+    Returns:
+      As `unroll_tree`.
+
+    Raises:
+      TypeError, TreeError, ValueError: as `unroll_tree`.
 
     >>> from jaxrnn.trees import TreeElman, balanced_tree, pack, unroll_tree
     >>> cell, forest, xs = TreeElman(3, 5), pack([balanced_tree(8)]), jnp.ones((8, 1, 3))
@@ -69,7 +78,7 @@ def _backward(cell, saved, cotangents):
     present = forest.children < forest.edge.shape[0]
 
     def read(params, leaves, inner):
-        """All that does not wait for children."""
+        """Compute everything that does not depend on children."""
         zs = jax.tree.map(
             lambda z: jnp.broadcast_to(z, (*forest.node.shape, *z.shape[2:])), cell.project(params, inner)
         )
@@ -91,7 +100,7 @@ _bpts.defvjp(_forward, _backward)
 
 
 def _reverse_scan(cell: TreeCell, params: Params, forest: Forest, states: Carry, residuals, dcarry, dys):
-    """What goes down every edge, `[edges + batch + 1, ...]`, and ∇z and the locals of every node."""
+    """Return the cotangents along all edges, `[edges + batch + 1, ...]`, and ∇z and the locals of every node."""
     rules, shape, none = tree_local_rules(cell), forest.shape, forest.edge.shape[0]
     dcarry = storable(rows(states, forest.root), dcarry)
     below = jax.tree.map(partial(_edges, forest.children.size), dcarry)
@@ -113,7 +122,7 @@ def _reverse_scan(cell: TreeCell, params: Params, forest: Forest, states: Carry,
 
 
 def _edges(size: int, dcarry: Array) -> Array:
-    """The rows of one array of what goes down: the edges still to come, then each root's own, then nothing."""
+    """Return one array of cotangents: space for the edges, then those of the roots, then a row of zeros."""
     features = dcarry.shape[1:]
     return jnp.concatenate(
         [jnp.zeros((size, *features), dcarry.dtype), dcarry, jnp.zeros((1, *features), dcarry.dtype)]
@@ -121,5 +130,5 @@ def _edges(size: int, dcarry: Array) -> Array:
 
 
 def _like(primal: Any, cotangent: Any) -> Any:
-    """Cotangents in the dtypes of what they belong to."""
+    """Cast cotangents to the dtypes of their primals."""
     return tangent(primal, jax.tree.map(lambda x, d: d.astype(x.dtype), primal, cotangent))

@@ -1,13 +1,14 @@
-"""One answer for a tree of symbols, or for the same symbols in a row: chapter, section 5, items 2 and 3.
+"""Classifiers of a tree of symbols, and of the same symbols as a sequence.
 
     o = c + V h_root,        x_n = E[symbol at n]         over the tree
-    o = c + V h⁽τ⁾,          x⁽ᵗ⁾ = E[symbol t]           over the sequence, which has to find the tree by itself
+    o = c + V h⁽τ⁾,          x⁽ᵗ⁾ = E[symbol t]           over the sequence, which does not show the tree
 
-Two networks of the same parts, so that what they differ in is the graph.
+The two networks have the same parts and differ only in their graph.
 
 E → `params.embedding`; V, c → `params.readout`.
 
-References: Socher et al. 2013; Tai, Socher & Manning 2015; Bowman, Manning & Potts 2015 (trees against sequences).
+References: Socher et al. 2013; Tai, Socher & Manning 2015; Bowman, Manning & Potts 2015 (trees against sequences);
+chapter 五, items 2 and 3.
 """
 
 from dataclasses import dataclass
@@ -29,12 +30,17 @@ from jaxrnn.unrolling.backpropagation import unroll_bptt
 
 
 class StructureParams(NamedTuple):
-    """Of the three parts."""
+    """The parameters of the embedding, the cell and the read-out.
+
+    >>> from jaxrnn.trees import ChildSumTreeLSTM
+    >>> TreeClassifier(ChildSumTreeLSTM(4, 8), 10, 4, 8, 3).init(jax.random.key(0)).embedding.shape
+    (10, 4)
+    """
 
     embedding: Float[Array, "symbols features"]
-    """E: one row a symbol."""
+    """E: one row per symbol."""
     cell: Params
-    """Of the cell."""
+    """The parameters of the cell."""
     readout: ReadoutParams
     """V and c."""
 
@@ -46,10 +52,10 @@ class TreeClassifier:
 
     Args:
       cell: any tree cell.
-      symbols: how many there are.
-      features: the size of an embedded one, the cell's input size.
+      symbols: the number of symbols.
+      features: the size of an embedding, which is the input size of the cell.
       hidden_size: the size of the cell's output.
-      classes: how many there are.
+      classes: the number of classes.
 
     Raises:
       ValueError: a size below 1.
@@ -74,14 +80,14 @@ class TreeClassifier:
         _check_sizes(self)
 
     def init(self, key: Key) -> StructureParams:
-        """E from a normal distribution; the cell and the read-out by their own rules."""
+        """Draw E from a normal distribution, and the cell and the read-out by their own `init`."""
         return _init(self, key)
 
     def logits(self, params: StructureParams, forest: Forest, labels: Nodes) -> Float[Array, "batch classes"]:
-        """o of every tree, from the number of the symbol at every node.
+        """Return o of every tree, from the symbol at every node.
 
         Raises:
-          ValueError: a symbol that is not there (where the values are known).
+          ValueError: a symbol out of range (checked outside `jit`).
         """
         for array in jax.tree.leaves(labels):
             check_range("labels", array, 0, self.symbols - 1)
@@ -93,7 +99,7 @@ class TreeClassifier:
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class SequenceClassifier:
-    """o = c + V h⁽τ⁾ over a row of symbols.
+    """o = c + V h⁽τ⁾ over a sequence of symbols.
 
     Args:
       cell: any cell.
@@ -121,16 +127,16 @@ class SequenceClassifier:
         _check_sizes(self)
 
     def init(self, key: Key) -> StructureParams:
-        """E from a normal distribution; the cell and the read-out by their own rules."""
+        """Draw E from a normal distribution, and the cell and the read-out by their own `init`."""
         return _init(self, key)
 
     def logits(
         self, params: StructureParams, symbols: Int[Array, "time batch"], lengths: Int[Array, " batch"]
     ) -> Float[Array, "batch classes"]:
-        """o of every row, `symbols` valid up to its length.
+        """Return o of every row, whose symbols are valid up to its length.
 
         Raises:
-          ValueError: a symbol that is not there, a length above `time` (where the values are known).
+          ValueError: a symbol out of range, or a length above `time` (checked outside `jit`).
         """
         check_range("symbols", symbols, 0, self.symbols - 1)
         mask = mask_from_lengths(lengths, symbols.shape[0])

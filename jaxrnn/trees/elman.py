@@ -1,18 +1,18 @@
-"""The plain recursive network: chapter, section 5, item 1.
+"""The simple recursive network.
 
     h_n = U x_n + b                                 at a leaf
     h_n = f(b + U x_n + Σₖ Wₖ h_{child k of n})     elsewhere,        y_n = h_n
 
-one matrix for each place among the children.  A leaf is not bent by f, so that its state is the vector that stands
-there, as in the papers; an inner node that has no input has x = 0.
+with one matrix for each position among the children.  f is not applied at a leaf, so the state of a leaf is its input
+vector, as in the papers.  An inner node without an input has x = 0.
 
-A tree whose every left child is a leaf is a sequence, read from its end: with W₁ = I this is the network of
-section 2.2, whose input is U x + b.
+A tree in which every left child is a leaf is a sequence read from its end; with W₁ = I this is the network of 2.2 with
+input U x + b.
 
 U, Wₖ, b → `params.u`, `params.w[k]`, `params.b`.
 
 References: Pollack 1990 (recursive auto-associative memory); Goller & Küchler 1996; Socher, Lin, Ng & Manning 2011,
-§4; Goodfellow, Bengio & Courville 2016, §10.6.
+§4; Goodfellow, Bengio & Courville 2016, §10.6; chapter 五, item 1.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,11 @@ from jaxrnn.core.types import Key
 
 
 class TreeElmanParams(NamedTuple):
-    """The matrices, transposed: row vectors multiply from the left."""
+    """The matrices, transposed, because inputs are row vectors.
+
+    >>> TreeElman(input_size=3, hidden_size=5).init(jax.random.key(0)).w.shape
+    (2, 5, 5)
+    """
 
     u: Float[Array, "input hidden"]
     """Uᵀ: input to hidden."""
@@ -52,7 +56,7 @@ class TreeElman:
       activation: f: "tanh", "relu" or "identity".
 
     Raises:
-      ValueError: a size below 1, or another activation.
+      ValueError: a size below 1, or an unknown activation.
 
     >>> from jaxrnn.trees import balanced_tree, pack, unroll_tree
     >>> cell, forest = TreeElman(input_size=3, hidden_size=5), pack([balanced_tree(8)])
@@ -73,7 +77,7 @@ class TreeElman:
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
 
     def init(self, key: Key) -> TreeElmanParams:
-        """U by Glorot's uniform rule; each Wₖ orthogonal and divided by √arity, as so many meet in h; b = 0."""
+        """Draw U by Glorot's rule and each Wₖ orthogonal, over √arity because h sums arity terms; b = 0."""
         u_key, *w_keys = jax.random.split(key, 1 + self.arity)
         square = (self.hidden_size, self.hidden_size)
         return TreeElmanParams(
@@ -83,38 +87,38 @@ class TreeElman:
         )
 
     def initial_carry(self, params: TreeElmanParams, batch_shape: tuple[int, ...] = ()) -> Array:
-        """h = 0 of a child that is not there, `[*batch, hidden]`."""
+        """Return h = 0 for a missing child, `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
 
     def project(self, params: TreeElmanParams, xs: Array) -> Array:
-        """z_n = b + U x_n for every node: `[..., input]` → `[..., hidden]`."""
+        """Return z_n = b + U x_n for every node: `[..., input]` → `[..., hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
         return matmul(xs, params.u) + params.b
 
     def leaf(self, params: TreeElmanParams, z: Array) -> tuple[Array, Array]:
-        """h = z."""
+        """Return h = z as the state and the output."""
         return z, z
 
     def step_tree(self, params: TreeElmanParams, children: Array, present: Array, z: Array) -> tuple[Array, Array]:
-        """h = f(z + Σₖ Wₖ h_k), twice: it is the state and the output."""
+        """Return h = f(z + Σₖ Wₖ h_k) as the state and the output."""
         f, _ = ACTIVATIONS[self.activation]
         h = f(z + matmul(*_side_by_side(children, params.w)))
         return h, h
 
     def step_tree_fwd(self, params: TreeElmanParams, children: Array, present: Array, z: Array):
-        """The step, and h for its backward."""
+        """Run `step_tree`; the residual is h."""
         h, y = self.step_tree(params, children, present, z)
         return (h, y), h
 
     def step_tree_bwd(self, params: TreeElmanParams, children: Array, present: Array, residual, dcarry, dy):
-        """δ = f′ ⊙ (∇h from above, plus ∇y), and Wₖᵀ δ for child k."""
+        """Return Wₖᵀ δ for child k, with δ = f′ ⊙ (∇h from the parent + ∇y)."""
         _, derivative = ACTIVATIONS[self.activation]
         dz = derivative(residual) * (dcarry + dy)
         _, w = _side_by_side(children, params.w)
         return matmul_transposed(dz, w).reshape(children.shape), dz, dz
 
     def tree_weight_bwd(self, params: TreeElmanParams, children: Array, present: Array, residuals, locals):
-        """∇_{Wₖ} = Σₙ δ_n h_kᵀ.  U and b belong to `project`."""
+        """Return ∇_{Wₖ} = Σₙ δ_n h_kᵀ; the gradients of U and b come from `project`."""
         rows, w = _side_by_side(children, params.w)
         dw = outer_sum(rows, locals, w).reshape(-1, *params.w.shape[1:])
         dw = jnp.zeros_like(params.w).at[: len(dw)].set(dw)
@@ -122,6 +126,6 @@ class TreeElman:
 
 
 def _side_by_side(children: Array, w: Array) -> tuple[Array, Array]:
-    """h of the children in one row, and their matrices in one: `[*batch, n·hidden]`, `[n·hidden, hidden]`."""
+    """Concatenate h of the children and stack their matrices: `[*batch, n·hidden]`, `[n·hidden, hidden]`."""
     *batch, n, hidden = children.shape
     return children.reshape(*batch, n * hidden), w[:n].reshape(n * hidden, w.shape[-1])

@@ -1,24 +1,24 @@
-"""Many different trees as a few arrays of fixed shapes, level by level: chapter, section 5.
+"""A batch of different trees as a few arrays of fixed shapes.
 
-`pack` lays the trees of a batch side by side and cuts their inner nodes into *steps* of `width` nodes.  A node's
-children always lie in earlier steps, so that one loop over the steps does every tree of the batch at once:
+`pack` puts the trees of a batch side by side and divides their inner nodes into *steps* of `width` nodes.  The children
+of a node always belong to earlier steps, so one loop over the steps computes every tree of the batch:
 
     rows of the states:   leaves of all trees            | step 0      | step 1      | …        | none
-                          row leaf·batch + tree          | width rows  | width rows  |          | what is missing
+                          row leaf·batch + tree          | width rows  | width rows  |          | a missing child
 
-A step's states are written next to one another, and every array of indices is one gather: children in the forward
-pass, and in the backward pass the one edge to the parent (a tree has no more), so that nothing is ever scattered.
+The states of a step are stored in consecutive rows, and every array of indices is one gather: of the children in the
+forward pass, of the single edge to the parent in the backward pass.  Nothing is ever scattered.
 
-Without a limit to the width a step is a level (all nodes of one distance to the leaves), and there are as many as the
-highest tree is high: ⌈log₂ τ⌉ for balanced trees.  Levels get narrower towards the roots, and a loop has one width:
-for balanced trees over 128 leaves, 7 levels of the width of the widest would be 3.5 times the nodes there are.  A
-width that is smaller cuts the wide levels in pieces.  Which nodes go first is Hu's rule: those farthest from
-their root.  No order takes fewer steps than
+Without a limit on the width, a step is a level: all nodes at one distance from the leaves.  There are as many levels as
+the highest tree has, ⌈log₂ τ⌉ for balanced trees.  But levels get narrower towards the roots while the loop has one
+width: for balanced trees over 128 leaves, 7 levels as wide as the widest hold 3.5 times as many nodes as there are.  A
+smaller width splits the wide levels.  Hu's rule orders the nodes: those farthest from their root go first.  No order
+takes fewer steps than
 
     max over d of  d + ⌈number of nodes at a distance ≥ d from their root / width⌉.
 
 References: Hu 1961 (the schedule); Brent 1974 (depth and work); Looks, Herreshoff, Hutchins & Norvig 2017 (dynamic
-batching).
+batching); chapter 五; Goodfellow et al. 2016, §10.6.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -32,50 +32,64 @@ from jaxrnn.core.checks import check_positive
 from jaxrnn.trees.tree import Tree, TreeError
 
 OVERHEAD = 32
-"""How many nodes a step costs beyond those that it holds, in choosing the width: about so many, on a CPU."""
+"""The fixed cost of a step, in nodes, when the width is chosen; about right on a CPU."""
 
 
 class Nodes(NamedTuple):
-    """Something of every node of a batch of trees: inputs, outputs, labels."""
+    """A value for every node of a batch of trees: inputs, outputs or labels.
+
+    >>> Nodes(leaves=np.ones((8, 1, 3))).inner is None
+    True
+    """
 
     leaves: Shaped[Array, "leaves batch *features"]
-    """Of the leaves, from left to right."""
+    """The values of the leaves, from left to right."""
     inner: Shaped[Array, "inner batch *features"] | None = None
-    """Of the inner nodes, children before parents; None where there is nothing."""
+    """The values of the inner nodes, children before parents; None if they have none."""
 
 
 class ForestShape(NamedTuple):
-    """The sizes of a `Forest`, which are what a program is compiled for."""
+    """The sizes of a `Forest`; a program is compiled once per `ForestShape`.
+
+    >>> from jaxrnn.trees import balanced_tree
+    >>> pack([balanced_tree(4)]).shape.leaves
+    4
+    """
 
     batch: int
-    """Trees."""
+    """The number of trees."""
     leaves: int
-    """Leaves of a tree."""
+    """The most leaves of a tree."""
     inner: int
-    """Inner nodes of a tree."""
+    """The most inner nodes of a tree."""
     arity: int
-    """Children of a node."""
+    """The most children of a node."""
     steps: int
-    """Steps of the loop."""
+    """The number of steps of the loop."""
     width: int
-    """Inner nodes in a step."""
+    """The number of inner nodes in a step."""
 
 
 class Forest(NamedTuple):
-    """A batch of trees, made by `pack`.  Nothing is marked by the number one past the last."""
+    """A batch of trees as index arrays, built by `pack`.  An index one past the end means "none".
+
+    >>> from jaxrnn.trees import balanced_tree
+    >>> pack([balanced_tree(4), balanced_tree(3)]).leaf.sum(0).tolist()
+    [4, 3]
+    """
 
     leaf: Bool[Array, "leaves batch"]
-    """Whether there is such a leaf."""
+    """True where the leaf exists."""
     place: Int[Array, "inner batch"]
-    """Where each inner node is: step·width + number in the step."""
+    """The place of each inner node: step·width + position in the step."""
     node: Int[Array, "steps width"]
-    """The other way: inner·batch + tree."""
+    """The inverse: the node at each place, as inner·batch + tree."""
     children: Int[Array, "steps width arity"]
-    """The rows of a node's children."""
+    """The rows of the children of each node."""
     edge: Int[Array, " rows"]
-    """Of each row the edge to its parent: place·arity + which child; of a root: which tree, counted on from there."""
+    """The edge from each row to its parent, place·arity + child; for a root, places·arity + tree."""
     root: Int[Array, " batch"]
-    """The row of each tree's root."""
+    """The row of the root of each tree."""
 
     @property
     def shape(self) -> ForestShape:
@@ -94,22 +108,26 @@ def pack(
     steps: int | None = None,
     width: int | Literal["level"] | None = None,
 ) -> Forest:
-    """The trees of a batch as arrays, made with numpy on the host.
+    """Turn a batch of trees into arrays, with NumPy on the host.
 
-    Sizes that are not given are rounded up to a bucket (`bucket`), so that a thousand different batches compile a
-    handful of times; with all of them given, once.
+    Sizes that are not given are rounded up (`bucket`), so that a thousand different batches compile a handful of times.
+    With all sizes given, they compile once.
 
     Args:
-      trees: `Tree`s, or what `build` makes one of.
-      build: from an element of `trees` to a `Tree`.
-      leaves, inner, arity: room for so many leaves and inner nodes in a tree, and children of a node.
-      steps: room for so many steps.
-      width: room for so many inner nodes in a step; with "level" a step is a level, and as wide as the widest.  The
-        default is a power of two, chosen to make steps·(width + `OVERHEAD`) small.
+      trees: `Tree`s, or objects from which `build` makes a `Tree`.
+      build: makes a `Tree` from an element of `trees`.
+      leaves, inner, arity: the capacity for leaves and inner nodes per tree, and for children per node.
+      steps: the capacity for steps.
+      width: the number of inner nodes in a step; with "level" a step is a level, as wide as the widest one.  The
+      default
+        is the power of two that makes steps·(width + `OVERHEAD`) smallest.
+
+    Returns:
+      A `Forest`.
 
     Raises:
-      TreeError: an element that is not a tree, or a tree that does not fit; it says which.
-      ValueError: a size below 1, or trees that need more steps.
+      TreeError: an element that is not a tree, or a tree that exceeds a capacity; the message says which.
+      ValueError: a size below 1, or trees that need more steps than `steps`.
 
     >>> from jaxrnn.trees.tree import balanced_tree
     >>> pack([balanced_tree(128)] * 16, width="level").shape
@@ -138,7 +156,7 @@ def pack(
 
 
 def bucket(size: int, parts: int = 2) -> int:
-    """The next of 1, 2, 3, 4, 6, 8, 12, 16, 24, …: powers of two, and `parts` − 1 sizes between two of them.
+    """Round up to one of 1, 2, 3, 4, 6, 8, 12, 16, 24, …: powers of two, with `parts` − 1 sizes between two of them.
 
     >>> [bucket(n) for n in (5, 9, 100, 128)], bucket(9, parts=4)
     ([6, 12, 128, 128], 10)
@@ -153,13 +171,16 @@ def node_values(
     leaf: Callable[[Any], Any] | None = None,
     inner: Callable[[Any], Any] | None = None,
 ) -> Nodes:
-    """Numbers or vectors of labels, in the layout of the inputs: 0 where there is no node.
+    """Return values computed from the labels, in the layout of the inputs; 0 where there is no node.
 
     Args:
-      trees: those that `forest` was packed of.
+      trees: the trees that `forest` was packed from.
       forest: their arrays.
-      leaf: from what stands at a leaf to a number, or to an array; None is the label itself.
-      inner: the same for the inner nodes; None leaves them without.
+      leaf: maps the label of a leaf to a number or an array; None takes the label itself.
+      inner: maps the label of an inner node likewise; None leaves the inner nodes without values.
+
+    Returns:
+      `Nodes` of NumPy arrays, `[leaves, batch, …]` and `[inner, batch, …]`.
 
     >>> from jaxrnn.trees.tree import balanced_tree
     >>> trees = [balanced_tree([5, 6, 7]), balanced_tree([8])]
@@ -190,7 +211,7 @@ def _built(i: int, tree: Any, build: Callable[[Any], Tree] | None) -> Tree:
     except TreeError as error:
         raise TreeError(f"`trees[{i}]`: {error}") from None
     if not isinstance(tree, Tree):
-        raise TreeError(f"`trees[{i}]` must be a Tree, got {type(tree).__name__}; give `build`, or make one of it.")
+        raise TreeError(f"`trees[{i}]` must be a Tree, got {type(tree).__name__}; convert it first, or pass `build`.")
     return tree
 
 
@@ -200,27 +221,27 @@ def _room(name: str, size: int | None, needed: list[int], least: int = 1, round_
         return max(round_up(most), least)
     check_positive(**{name: size})
     if most > size:
-        raise TreeError(f"`trees[{needed.index(most)}]` needs {name}={most}, and there is room for {name}={size}.")
+        raise TreeError(f"`trees[{needed.index(most)}]` needs {name}={most}, but the capacity is {name}={size}.")
     return size
 
 
 class _Edges(NamedTuple):
-    """The inner nodes of all trees, numbered one tree after another, and the edges down from them."""
+    """The inner nodes of all trees, numbered tree after tree, and the edges to their children."""
 
     tree: np.ndarray
-    """Of each inner node, which tree it is in."""
+    """The tree of each inner node."""
     number: np.ndarray
-    """Of each inner node, which inner node of its tree it is."""
+    """The number of each inner node within its tree."""
     depth: np.ndarray
-    """Of each inner node, its distance to the root."""
+    """The distance of each inner node from its root."""
     above: np.ndarray
-    """Of each inner node, the one above it; −1 for a root."""
+    """The parent of each inner node; −1 for a root."""
     parent: np.ndarray
-    """Of each edge, the inner node that it goes down from."""
+    """The inner node above each edge."""
     which: np.ndarray
-    """Of each edge, which child it leads to."""
+    """The position of the child below each edge among its siblings."""
     child: np.ndarray
-    """Of each edge, the leaf k of its tree that it leads to, as k, or the inner node n, as −1 − n."""
+    """The node below each edge: k for leaf k of its tree, −1 − n for inner node n."""
 
 
 def _edges(trees: list[Tree]) -> _Edges:
@@ -244,14 +265,14 @@ def _edges(trees: list[Tree]) -> _Edges:
 
 
 def _width(edges: _Edges) -> int:
-    """The power of two for which Hu's schedule costs least."""
-    deep = np.cumsum(np.bincount(edges.depth, minlength=1)[::-1])[::-1]  # how many at a distance ≥ d
+    """Return the power of two for which Hu's schedule costs least."""
+    deep = np.cumsum(np.bincount(edges.depth, minlength=1)[::-1])[::-1]  # the number of nodes at a distance ≥ d
     widths = [1 << i for i in range(max(len(edges.depth) - 1, 0).bit_length() + 1)]
     return min(widths, key=lambda w: int((np.arange(len(deep)) - (-deep // w)).max()) * (w + OVERHEAD))
 
 
 def _schedule(edges: _Edges, width: int) -> list[np.ndarray]:
-    """Which inner nodes are made in each step: of those whose children are there, the farthest from their root."""
+    """Return the inner nodes of each step: among those whose children are done, the farthest from their root."""
     waits = np.bincount(edges.above[edges.above >= 0], minlength=len(edges.above))
     ready, order = np.flatnonzero(waits == 0), []
     while len(ready):
@@ -278,7 +299,7 @@ def _forest(trees: list[Tree], edges: _Edges, order: list[np.ndarray], shape: Fo
     at = place[edges.parent] * arity + edges.which
     counts = np.array([len(tree.leaves) for tree in trees], np.int64)
     tops = np.array([len(tree.children) for tree in trees], np.int64)
-    root = np.where(counts > 0, np.arange(batch), rows)  # a tree of one leaf, or of none
+    root = np.where(counts > 0, np.arange(batch), rows)  # a tree of one leaf, or an empty one
     root[tops > 0] = first + place[np.cumsum(tops)[tops > 0] - 1]
 
     def filled(size, nothing, where, values) -> Any:

@@ -1,11 +1,11 @@
-"""Long short-term memory on trees: chapter, section 5, with the cells of section 7.1.
+"""Long short-term memory on trees.
 
-Child-sum, for any number of children, whose order does not matter:
+Child-sum, for any number of unordered children:
 
     h̃ = Σₖ hₖ,      a = b + U x + W h̃                     for the gates i, g, o
     f_k = σ(b_f + U_f x + W_f h_k)                          a forget gate for each child
 
-N-ary, for children in an order, at most N of them:
+N-ary, for at most N ordered children:
 
     a = b + U x + Σₖ Wₖ hₖ                                  for the gates i, g, o
     f_k = σ(b_f + U_f x + Σₗ W_{f,k,l} hₗ)                  which reads every child
@@ -16,10 +16,11 @@ and in both
 
 A leaf is a node without children.  On a chain, one child a node, both are the `LSTM` of section 7.1.
 
-U, W, b → `params.u`, `params.w`, `params.b`.  The gates are packed i, f, g, o, as in `LSTM`, but in the N-ary W: there
-they are i, g, o, f₁, …, f_N, so that what fewer children need are the first rows and columns.
+U, W, b → `params.u`, `params.w`, `params.b`.  The gates are packed i, f, g, o, as in `LSTM`, except in the N-ary W,
+where they are i, g, o, f₁, …, f_N, so that nodes with fewer children use the first rows and columns.
 
-References: Tai, Socher & Manning 2015, §3.1 (child-sum) and §3.2 (N-ary).
+References: Tai, Socher & Manning 2015, §3.1 (child-sum) and §3.2 (N-ary); chapter 五 and 7.1; Goodfellow et
+al. 2016, §10.6 and §10.10.1.
 """
 
 from dataclasses import dataclass
@@ -38,7 +39,11 @@ from jaxrnn.core.types import Key
 
 
 class NaryTreeLSTMParams(NamedTuple):
-    """The matrices, transposed: row vectors multiply from the left."""
+    """The matrices, transposed, because inputs are row vectors.
+
+    >>> NaryTreeLSTM(input_size=3, hidden_size=5).init(jax.random.key(0)).u.shape
+    (3, 20)
+    """
 
     u: Float[Array, "input gates_hidden"]
     """Uᵀ of i, f, g, o: `[input, 4·hidden]`."""
@@ -77,10 +82,10 @@ class ChildSumTreeLSTM:
 
     @property
     def arity(self) -> None:
-        """Any number of children."""
+        """None: any number of children."""
 
     def init(self, key: Key) -> LSTMParams:
-        """U by Glorot's uniform rule, W orthogonal, gate by gate; b = 0, but 1 for the forget gates."""
+        """Draw U by Glorot's uniform rule and W orthogonal, gate by gate; b = 0, but 1 for the forget gates."""
         n = self.hidden_size
         u_key, w_key = jax.random.split(key)
         u = per_gate(input_weights, u_key, 4, (self.input_size, n))
@@ -88,38 +93,38 @@ class ChildSumTreeLSTM:
         return LSTMParams(u, w, b=jnp.zeros(4 * n).at[n : 2 * n].set(1))
 
     def initial_carry(self, params: LSTMParams, batch_shape: tuple[int, ...] = ()) -> LSTMCarry:
-        """h = c = 0 of a child that is not there, each `[*batch, hidden]`."""
+        """Return h = c = 0 for a missing child, each `[*batch, hidden]`."""
         return _nothing(self.hidden_size, params, batch_shape)
 
     def project(self, params: LSTMParams, xs: Array) -> Array:
-        """(b + U x) of the four gates for every node: `[..., input]` → `[..., 4·hidden]`."""
+        """Return b + U x of the four gates for every node: `[..., input]` → `[..., 4·hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
         return matmul(xs, params.u) + params.b
 
     def leaf(self, params: LSTMParams, z: Array) -> tuple[LSTMCarry, Array]:
-        """c = i ⊙ g, h = o ⊙ tanh(c)."""
+        """Return c = i ⊙ g and h = o ⊙ tanh(c)."""
         return _leaf(z)
 
     def step_tree(self, params: LSTMParams, children: LSTMCarry, present: Array, z: Array):
-        """The states of the children and z → (h, c), and h as the output."""
+        """Map the states of the children and z to (h, c), with h as the output."""
         return self.step_tree_fwd(params, children, present, z)[0]
 
     def step_tree_fwd(self, params: LSTMParams, children: LSTMCarry, present: Array, z: Array):
-        """The step, and the activated gates and tanh(c) for its backward."""
+        """Run `step_tree`; the residual holds the activated gates and tanh(c)."""
         others, forget = _apart(params.w)
         zs, zf = _apart(z)
         a = zs + matmul(children.h.sum(-2), others)
         return _combine(a, zf[..., None, :] + matmul(children.h, forget), children.c)
 
     def step_tree_bwd(self, params: LSTMParams, children: LSTMCarry, present: Array, residual, dcarry, dy):
-        """∇ of the gates' pre-activations, and from there to each child: through h̃, through f_k, and along c."""
+        """Return the cotangents of the children (through h̃, through f_k and along c) and of the pre-activations."""
         others, forget = _apart(params.w)
         da, daf, dc = _combine_bwd(residual, children.c, dcarry, dy)
         dh = matmul_transposed(da, others)[..., None, :] + matmul_transposed(daf, forget)
         return LSTMCarry(dh, dc), _together(da, daf.sum(-2)), (da, daf)
 
     def tree_weight_bwd(self, params: LSTMParams, children: LSTMCarry, present: Array, residuals, locals):
-        """Σ h̃ᵀ ∇a for i, g, o, and Σ hₖᵀ ∇a_{f,k} for f.  U and b belong to `project`."""
+        """Return Σ h̃ᵀ ∇a for i, g, o and Σ hₖᵀ ∇a_{f,k} for f; the gradients of U and b come from `project`."""
         others, forget = _apart(params.w)
         da, daf = locals
         dw = _together(outer_sum(children.h.sum(-2), da, others), outer_sum(children.h, daf, forget))
@@ -129,7 +134,7 @@ class ChildSumTreeLSTM:
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class NaryTreeLSTM:
-    """c = i ⊙ g + Σₖ f_k ⊙ c_k, h = o ⊙ tanh(c), with weights for each place among at most `arity` children.
+    """c = i ⊙ g + Σₖ f_k ⊙ c_k, h = o ⊙ tanh(c), with weights for each position among at most `arity` children.
 
     Args:
       input_size: the size of x.
@@ -153,7 +158,7 @@ class NaryTreeLSTM:
         check_positive(input_size=self.input_size, hidden_size=self.hidden_size, arity=self.arity)
 
     def init(self, key: Key) -> NaryTreeLSTMParams:
-        """U by Glorot's uniform rule, Wₖ orthogonal and divided by √arity, gate by gate; b = 0, but 1 to forget."""
+        """Draw U by Glorot's rule and Wₖ orthogonal, over √arity, gate by gate; b = 0, but 1 for the forget gates."""
         n = self.hidden_size
         u_key, *w_keys = jax.random.split(key, 1 + self.arity)
         u = per_gate(input_weights, u_key, 4, (self.input_size, n))
@@ -161,24 +166,24 @@ class NaryTreeLSTM:
         return NaryTreeLSTMParams(u, w, b=jnp.zeros(4 * n).at[n : 2 * n].set(1))
 
     def initial_carry(self, params: NaryTreeLSTMParams, batch_shape: tuple[int, ...] = ()) -> LSTMCarry:
-        """h = c = 0 of a child that is not there, each `[*batch, hidden]`."""
+        """Return h = c = 0 for a missing child, each `[*batch, hidden]`."""
         return _nothing(self.hidden_size, params, batch_shape)
 
     def project(self, params: NaryTreeLSTMParams, xs: Array) -> Array:
-        """(b + U x) of the four gates for every node: `[..., input]` → `[..., 4·hidden]`."""
+        """Return b + U x of the four gates for every node: `[..., input]` → `[..., 4·hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
         return matmul(xs, params.u) + params.b
 
     def leaf(self, params: NaryTreeLSTMParams, z: Array) -> tuple[LSTMCarry, Array]:
-        """c = i ⊙ g, h = o ⊙ tanh(c)."""
+        """Return c = i ⊙ g and h = o ⊙ tanh(c)."""
         return _leaf(z)
 
     def step_tree(self, params: NaryTreeLSTMParams, children: LSTMCarry, present: Array, z: Array):
-        """The states of the children and z → (h, c), and h as the output."""
+        """Map the states of the children and z to (h, c), with h as the output."""
         return self.step_tree_fwd(params, children, present, z)[0]
 
     def step_tree_fwd(self, params: NaryTreeLSTMParams, children: LSTMCarry, present: Array, z: Array):
-        """The step, and the activated gates and tanh(c) for its backward."""
+        """Run `step_tree`; the residual holds the activated gates and tanh(c)."""
         size = self.hidden_size
         a = matmul(_row(children.h), self._weight(params, children.h.shape[-2]))
         zs, zf = _apart(z)
@@ -186,21 +191,21 @@ class NaryTreeLSTM:
         return _combine(zs + a[..., : 3 * size], zf[..., None, :] + af, children.c)
 
     def step_tree_bwd(self, params: NaryTreeLSTMParams, children: LSTMCarry, present: Array, residual, dcarry, dy):
-        """∇ of the gates' pre-activations, and from there to each child: through the gates, and along c."""
+        """Return the cotangents of the children (through the gates and along c) and of the pre-activations."""
         da, daf, dc = _combine_bwd(residual, children.c, dcarry, dy)
         every = jnp.concatenate([da, _row(daf)], axis=-1)
         dh = matmul_transposed(every, self._weight(params, children.h.shape[-2]))
         return LSTMCarry(dh.reshape(dc.shape), dc), _together(da, daf.sum(-2)), every
 
     def tree_weight_bwd(self, params: NaryTreeLSTMParams, children: LSTMCarry, present: Array, residuals, locals):
-        """Σ hₖᵀ ∇a.  U and b belong to `project`."""
+        """Return Σ hₖᵀ ∇a; the gradients of U and b come from `project`."""
         n = children.h.shape[-2]
         dw = outer_sum(_row(children.h), locals, params.w).reshape(n, self.hidden_size, -1)
         dw = jnp.zeros_like(params.w).at[:n, :, : dw.shape[-1]].set(dw)
         return NaryTreeLSTMParams(jnp.zeros_like(params.u), dw, jnp.zeros_like(params.b))
 
     def _weight(self, params: NaryTreeLSTMParams, n: int) -> Array:
-        """W for n children: `[n·hidden, (3 + n)·hidden]`."""
+        """Return W for n children: `[n·hidden, (3 + n)·hidden]`."""
         return params.w[:n, :, : (3 + n) * self.hidden_size].reshape(n * self.hidden_size, -1)
 
 
@@ -210,18 +215,18 @@ def _nothing(size: int, params: Any, batch_shape: tuple[int, ...]) -> LSTMCarry:
 
 
 def _row(children: Array) -> Array:
-    """`[*batch, n, hidden]` → `[*batch, n·hidden]`."""
+    """Concatenate the children: `[*batch, n, hidden]` → `[*batch, n·hidden]`."""
     return lax.collapse(children, -2)
 
 
 def _apart(packed: Array) -> tuple[Array, Array]:
-    """i, f, g, o → (i, g, o) and f."""
+    """Split packed i, f, g, o into packed i, g, o and f."""
     i, f, g, o = jnp.split(packed, 4, axis=-1)
     return jnp.concatenate([i, g, o], axis=-1), f
 
 
 def _together(others: Array, forget: Array) -> Array:
-    """(i, g, o) and f → i, f, g, o."""
+    """Pack i, g, o and f as i, f, g, o."""
     i, g, o = jnp.split(others, 3, axis=-1)
     return jnp.concatenate([i, forget, g, o], axis=-1)
 
@@ -234,7 +239,7 @@ def _leaf(z: Array) -> tuple[LSTMCarry, Array]:
 
 
 def _combine(a: Array, af: Array, c: Array):
-    """The pre-activations of i, g, o, those of f_k, and c_k → ((h, c), h), and what the backward needs."""
+    """Map the pre-activations of i, g, o and of f_k, and c_k, to ((h, c), h) and the residual."""
     i, g, o = jnp.split(a, 3, axis=-1)
     i, g, o, f = jax.nn.sigmoid(i), jnp.tanh(g), jax.nn.sigmoid(o), jax.nn.sigmoid(af)
     c = i * g + (f * c).sum(-2)
@@ -244,7 +249,7 @@ def _combine(a: Array, af: Array, c: Array):
 
 
 def _combine_bwd(residual, c: Array, dcarry: LSTMCarry, dy: Array) -> tuple[Array, Array, Array]:
-    """∇ of (i, g, o) before their activation, of f_k before it, and of c_k."""
+    """Return the cotangents of the pre-activations of i, g, o and of f_k, and of c_k."""
     i, g, o, f, tanh_c = residual
     dh = dcarry.h + dy
     dc = dcarry.c + dh * o * (1 - tanh_c**2)

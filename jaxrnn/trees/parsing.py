@@ -1,14 +1,15 @@
-"""Trees that come from outside: chapter, section 5, item 4.
+"""Trees built from other data: nested tuples, brackets, parents, syntax trees.
 
     from_nested      (("the", "cat"), "sleeps")
     from_bracketed   "(S (NP the cat) (VP sleeps))"
     from_parents     [2, 2, 4, 4, -1]
     from_ast         Python's own syntax trees
-    from_children             whatever has children
+    from_children    any objects with a function that gives their children
 
-Nothing here is recursive, so a tree may be of any depth.
+Nothing here recurses, so trees of any depth are fine.
 
-References: Socher, Lin, Ng & Manning 2011; Marcus, Santorini & Marcinkiewicz 1993 (the Penn Treebank).
+References: Socher, Lin, Ng & Manning 2011; Marcus, Santorini & Marcinkiewicz 1993 (the Penn Treebank); chapter 五, item
+4.
 """
 
 import ast
@@ -22,14 +23,17 @@ from jaxrnn.trees.tree import Tree, TreeError
 def from_children(
     root: Any, children: Callable[[Any], Iterable[Any]], label: Callable[[Any], Any] = lambda node: node
 ) -> Tree:
-    """The tree of whatever has children.
+    """Build the tree below an object, from a function that gives the children of an object.
 
-    An object that is met in several places is several nodes.
+    An object that occurs in several places becomes several nodes.
 
     Args:
       root: any object.
-      children: of any object, those below it, from left to right; none at a leaf.
-      label: what stands at a node.
+      children: returns the children of an object from left to right; empty for a leaf.
+      label: returns the label of the node that an object becomes.
+
+    Returns:
+      A `Tree`.
 
     Raises:
       TreeError: a cycle.
@@ -40,7 +44,7 @@ def from_children(
     leaves: list[Any] = []
     inner: list[Any] = []
     numbers: list[list[int]] = []  # of the children; inner node j is −1 − j until all leaves are known
-    way = [(root, iter([root]), [])]  # a node above the root, and all nodes from the root down to here
+    way = [(root, iter([root]), [])]  # the path from a node above the root down to the current node
     on_the_way: set[int] = set()
     while way:
         node, rest, found = way[-1]
@@ -66,10 +70,16 @@ def from_children(
 
 
 def from_nested(nested: Any) -> Tree:
-    """Tuples and lists are inner nodes, without a label; all else are leaves.
+    """Build a tree from nested tuples or lists: they are inner nodes without labels, everything else is a leaf.
+
+    Args:
+      nested: tuples and lists within one another.
+
+    Returns:
+      A `Tree` whose inner nodes have the label None.
 
     Raises:
-      TreeError: an empty tuple or list, None in the place of a child, or a cycle.
+      TreeError: an empty tuple or list, None as a child, or a cycle.
 
     >>> from_nested((("the", "cat"), "sleeps"))
     Tree(children=((0, 1), (3, 2)), leaves=('the', 'cat', 'sleeps'), inner=(None, None))
@@ -86,15 +96,20 @@ def from_nested(nested: Any) -> Tree:
 
 
 def from_parents(parents: Sequence[int], labels: Sequence[Any] | None = None) -> Tree:
-    """The tree whose node i hangs on node parents[i]; −1 at the root.  Children are in the order of their numbers.
+    """Build the tree in which the parent of node i is node parents[i], with −1 at the root.
+
+    The children of a node are ordered by their numbers.
 
     Args:
-      parents: one integer a node.
-      labels: what stands at node i; the default is i, so that the labels of the tree say where each node was.
+      parents: one integer per node.
+      labels: the label of node i; the default is i, so that the labels say which node each one was.
+
+    Returns:
+      A `Tree`.
 
     Raises:
       TypeError: a parent that is not an integer.
-      TreeError: no root, or two; a parent that is not there; a cycle; labels of another number.
+      TreeError: no root, or two; a parent that does not exist; a cycle; another number of labels than of nodes.
 
     >>> from_parents([2, 2, 4, 4, -1], "ABCDE")
     Tree(children=((0, 1), (3, 2)), leaves=('A', 'B', 'D'), inner=('C', 'E'))
@@ -120,7 +135,7 @@ def from_parents(parents: Sequence[int], labels: Sequence[Any] | None = None) ->
 
 
 def _as_integer(node: int, parent: Any) -> int:
-    """Which node it is; nothing is rounded."""
+    """Return a parent as an integer, without rounding."""
     try:
         return operator.index(parent)
     except TypeError as error:
@@ -129,7 +144,7 @@ def _as_integer(node: int, parent: Any) -> int:
 
 
 def _cycle(parents: list[int], roots: list[int]) -> str:
-    """Which nodes hang on one another, of those that do not hang on the root."""
+    """Describe a cycle among the nodes that are not below the root."""
     safe, node = set(roots), 0
     while True:
         way = []
@@ -143,14 +158,17 @@ def _cycle(parents: list[int], roots: list[int]) -> str:
 
 
 def from_bracketed(text: str, brackets: str = "()") -> Tree:
-    """A parse in brackets: the first word of a bracket is its label, the others are leaves.
+    """Build a tree from a bracketed parse: the first word in a bracket is its label, the other words are leaves.
 
     Args:
-      text: "(S (NP the cat) (VP sleeps))", as treebanks have it; a bracket that begins with a bracket has no label.
-      brackets: the opening one and the closing one.
+      text: a parse such as "(S (NP the cat) (VP sleeps))"; a bracket that begins with a bracket has no label.
+      brackets: the opening and the closing bracket.
+
+    Returns:
+      A `Tree`.
 
     Raises:
-      TreeError: brackets that do not match, nothing within a pair of them, or more than one tree.
+      TreeError: brackets that do not match, an empty pair of brackets, or more than one tree.
 
     >>> from_bracketed("(S (NP the cat) (VP sleeps))")
     Tree(children=((0, 1), (2,), (3, 4)), leaves=('the', 'cat', 'sleeps'), inner=('NP', 'VP', 'S'))
@@ -191,11 +209,14 @@ def from_ast(
     children: Callable[[ast.AST], Iterable[ast.AST]] = ast.iter_child_nodes,
     label: Callable[[ast.AST], Any] = lambda node: type(node).__name__,
 ) -> Tree:
-    """A syntax tree of Python's own `ast`.
+    """Build a tree from a syntax tree of Python's `ast`.
 
     Args:
-      node: any node of it.
-      children, label: as for `from_children`: all the children, and the names of their classes, by default.
+      node: the node that becomes the root.
+      children, label: as for `from_children`; by default all children, labeled by the names of their classes.
+
+    Returns:
+      A `Tree`.
 
     >>> from_ast(ast.parse("a + 1", mode="eval").body).leaves
     ('Load', 'Add', 'Constant')
@@ -206,6 +227,6 @@ def from_ast(
 def _brief(value: Any) -> str:
     try:
         text = value if isinstance(value, str) else repr(value)
-    except RecursionError:  # a repr that cannot be made
+    except RecursionError:  # a repr that recurses too deeply
         text = f"a {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,15 +1,16 @@
-"""Recursive networks over batches of trees: chapter, section 5.
+"""Running a recursive network over a batch of trees.
 
     h_n = f(h of the children of n, x_n; θ),        from the leaves to the root
 
-`unroll_tree` is one `lax.scan` over the steps of a `Forest`, every tree of the batch in each of them; what is compiled
-knows nothing of any tree but the sizes.  `unroll_tree_python` is the recursion, as one would write it down, and the
-oracle of the tests.  The fast way to train is `unroll_tree_bpts`.
+`unroll_tree` is one `lax.scan` over the steps of a `Forest`, and each step covers every tree of the batch; the compiled
+program depends on the sizes alone.  `unroll_tree_python` is the recursion as one would write it, the oracle of the
+tests.  The fast way to train is `unroll_tree_bpts`.
 
-The depth is what item 3 promises: ⌈log₂ τ⌉ steps for balanced trees, if the forest was packed without a limit on the
-width, and otherwise as many more as the work divided by the width.
+Balanced trees take ⌈log₂ τ⌉ steps if the forest was packed without a limit on the width, and more if the limit splits a
+level.
 
-References: Goller & Küchler 1996; Looks, Herreshoff, Hutchins & Norvig 2017 (dynamic batching).
+References: Goller & Küchler 1996; Looks, Herreshoff, Hutchins & Norvig 2017 (dynamic batching); chapter 五;
+Goodfellow et al. 2016, §10.6.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,12 +40,12 @@ def unroll_tree(
       params: its parameters.
       forest: the trees, from `pack`.
       xs: inputs of the leaves, `[leaves, batch, input]`, or `Nodes` of inputs of leaves and of inner nodes,
-        `[inner, batch, input]`; inner nodes without inputs have x = 0.  Nothing that stands where there is no
-        node, NaN included, reaches a value or a gradient.
+        `[inner, batch, input]`; inner nodes without inputs have x = 0.  Values where there is no node, NaN
+        included, reach no value and no gradient.
 
     Returns:
       The states of the roots, `[batch, ...]` (the initial carry for a tree without nodes), and y of every node:
-      `Nodes`, 0 where there is none.
+      `Nodes`, 0 where there is no node.
 
     Raises:
       TypeError: `cell` is not a tree cell; inputs that are not floating.
@@ -58,7 +59,7 @@ def unroll_tree(
     >>> carry.h.shape, ys.leaves.shape, ys.inner.shape
     ((2, 5), (3, 2, 5), (3, 2, 5))
 
-    References: chapter, section 5.
+    References: chapter 五; Goodfellow et al. 2016, §10.6.
     """
     return _unroll_tree(cell, params, *check_unroll_tree(cell, params, forest, xs))
 
@@ -70,7 +71,14 @@ def _unroll_tree(cell, params, forest, xs):
 
 
 def root_outputs(forest: Forest, ys: Nodes) -> Float[Array, "batch features"]:
-    """y of each tree's root, `[batch, features]`; 0 for a tree without nodes.
+    """Return y at the root of each tree.
+
+    Args:
+      forest: the trees.
+      ys: the outputs of `unroll_tree`.
+
+    Returns:
+      `[batch, features]`; 0 for a tree without nodes.
 
     >>> from jaxrnn.trees import balanced_tree, pack
     >>> forest = pack([balanced_tree(3), balanced_tree(1)])
@@ -94,7 +102,7 @@ def _root_outputs(forest, ys):
 def unroll_tree_python(
     cell: TreeCell, params: Params, trees: Sequence[Tree], xs: Nodes | Float[Array, "leaves batch features"]
 ) -> tuple[Carry, Nodes]:
-    """`unroll_tree` as a recursion, one tree and one node at a time: the definition.
+    """Run a recursive network one tree and one node at a time: the definition of `unroll_tree`.
 
     Args:
       cell, params, xs: as for `unroll_tree`.
@@ -110,7 +118,7 @@ def unroll_tree_python(
     >>> bool(jnp.allclose(carry.h, want.h, atol=1e-6))
     True
 
-    References: chapter, section 5, item 1.
+    References: chapter 五, item 1.
     """
     xs = xs if isinstance(xs, Nodes) else Nodes(xs)
     carries, leaf_ys, inner_ys = [], {}, {}
@@ -143,7 +151,7 @@ def _stack(trees: list) -> Any:
 
 
 def forward(cell: TreeCell, params: Params, forest: Forest, xs: Nodes, step: Callable):
-    """((roots, ys), every state, residuals); `step(children, present, z) -> ((h, y), residual)`."""
+    """Return ((roots, ys), all states, residuals), given `step(children, present, z) -> ((h, y), residual)`."""
     shape, none = forest.shape, forest.edge.shape[0]
     leaves, leaf_ys = run_leaves(cell, forest, params, xs.leaves)
     states = jax.tree.map(partial(_states, none), leaves, cell.initial_carry(params, (1,)))
@@ -168,46 +176,46 @@ def forward(cell: TreeCell, params: Params, forest: Forest, xs: Nodes, step: Cal
 
 
 def run_leaves(cell: TreeCell, forest: Forest, params: Params, xs: Array) -> tuple[Carry, Any]:
-    """(h, y) of every leaf of every tree, `[leaves·batch, ...]`."""
+    """Return (h, y) of every leaf of every tree, `[leaves·batch, ...]`."""
     xs = select(forest.leaf, xs, zeros(xs))
     return cell.leaf(params, cell.project(params, xs.reshape(-1, xs.shape[-1])))
 
 
 def at_places(forest: Forest, xs: Nodes) -> Array:
-    """x of the inner nodes, `[steps, width, input]`; where they have none a single 0, `[1, 1, input]`."""
+    """Return x of the inner nodes, `[steps, width, input]`; a single 0, `[1, 1, input]`, if they have no inputs."""
     if xs.inner is None:
         return jnp.zeros((1, 1, xs.leaves.shape[-1]), xs.leaves.dtype)
     return take(xs.inner.reshape(-1, xs.inner.shape[-1]), forest.node)
 
 
 def _states(none: int, leaves: Array, outside: Array) -> Array:
-    """The rows of one array of the states: leaves, inner nodes still to come, and what is not there."""
+    """Return one array of states: the leaves, space for the inner nodes, and the initial carry for a missing child."""
     inner = jnp.zeros((none - len(leaves), *outside.shape[1:]), outside.dtype)
     return jnp.concatenate([leaves.astype(outside.dtype), inner, outside])
 
 
 def rows(tree: Any, indices: Array) -> Any:
-    """The rows of every array; the indices are known to be there."""
+    """Return the given rows of every array; the indices must be in bounds."""
     return jax.tree.map(lambda a: a.at[indices].get(mode="promise_in_bounds"), tree)
 
 
 def take(array: Array, indices: Array) -> Array:
-    """The rows of an array; 0 for the index that is one past the last."""
+    """Return the given rows of an array; 0 for an index one past the end."""
     return array.at[indices].get(mode="fill", fill_value=0)
 
 
 def write(tree: Any, values: Any, start: Array) -> Any:
-    """Consecutive rows of every array."""
+    """Write consecutive rows of every array."""
     return jax.tree.map(lambda a, v: lax.dynamic_update_slice_in_dim(a, v.astype(a.dtype), start, 0), tree, values)
 
 
 def check_unroll_tree(cell: TreeCell, params: Params, forest: Forest, xs) -> tuple[Forest, Nodes]:
-    """What `unroll_tree` and `unroll_tree_bpts` check: `(forest, xs)`, as arrays."""
+    """Check the arguments of `unroll_tree` and return `(forest, xs)` as arrays."""
     if not isinstance(cell, TreeCell) or isinstance(cell, type):
         raise TypeError(f"`cell` must have arity, init, initial_carry, project, leaf and step_tree, got {cell!r}.")
     check_params(params, cell)
     if not isinstance(forest, Forest):
-        raise TypeError(f"`forest` must be a Forest, got {type(forest).__name__}; write `pack(trees)`.")
+        raise TypeError(f"`forest` must be a Forest, got {type(forest).__name__}; make one with `pack(trees)`.")
     _check_arity(cell, forest)
     shape = forest.shape
     xs = jax.tree.map(jnp.asarray, xs if isinstance(xs, Nodes) else Nodes(xs))

@@ -1,17 +1,18 @@
-"""Trees as values: chapter, section 5, items 1 and 4.
+"""Trees as values.
 
-A recursive network has the graph of a tree, not of a chain,
+The graph of a recursive network is a tree instead of a chain,
 
     h_n = f(h of the children of n, x_n; θ),
 
-and reads it from the leaves to the root.  Which tree is an open question (item 4).  Either it does not depend on
-the data: `balanced_tree`, of depth ⌈log₂ τ⌉, or `right_comb`, a sequence.  Or it comes from outside:
-`jaxrnn.trees.parsing`.
+and it is computed from the leaves to the root.  How to choose the tree is an open question (chapter 五, item 4).  It
+can be independent of the data: `balanced_tree`, of depth ⌈log₂ τ⌉, or `right_comb`, which is a sequence.  Or it comes
+from another source, such as a parser: see `jaxrnn.trees.parsing`.
 
-In every `Tree` the leaves are numbered first, from left to right, 0 … τ − 1; then the inner nodes, children before
-their parents, τ … n − 1.  The root is the last.
+Every `Tree` numbers its leaves first, from left to right, 0 … τ − 1, and then its inner nodes, children before their
+parents, τ … n − 1.  The root is the last node.
 
-References: Goller & Küchler 1996; Socher, Lin, Ng & Manning 2011; Goodfellow, Bengio & Courville 2016, §10.6.
+References: Goller & Küchler 1996; Socher, Lin, Ng & Manning 2011; Goodfellow, Bengio & Courville 2016, §10.6; chapter
+五, items 1 and 4.
 """
 
 from collections.abc import Sequence
@@ -23,26 +24,26 @@ from jaxrnn.core.checks import check_positive
 
 
 class TreeError(ValueError):
-    """What was given is not a tree, or a tree that does not fit; the message says which, and why."""
+    """The error raised for input that is not a tree, or a tree that does not fit; the message says which and why."""
 
 
 @dataclass(frozen=True)
 class Tree:
-    """One ordered tree.
+    """An ordered tree.
 
     Args:
-      children: of each inner node the numbers of its children, from left to right.
-      leaves: what stands at the leaves: anything.
-      inner: what stands at the inner nodes, in the order of `children`.
+      children: for each inner node, the numbers of its children from left to right.
+      leaves: the labels of the leaves, of any type.
+      inner: the labels of the inner nodes, in the order of `children`.
 
     Raises:
-      TreeError: a child that is not there, that comes after its parent (so does some node of every cycle), or has
-        two parents; an inner node without children; two roots.
+      TreeError: a child that does not exist, comes after its parent (as in every cycle) or has two parents; an inner
+        node without children; two roots.
 
     >>> Tree(children=((0, 1), (3, 2)), leaves=("the", "cat", "sleeps"), inner=("NP", "S"))
     Tree(children=((0, 1), (3, 2)), leaves=('the', 'cat', 'sleeps'), inner=('NP', 'S'))
 
-    References: chapter, section 5.
+    References: chapter 五; Goodfellow et al. 2016, §10.6.
     """
 
     children: tuple[tuple[int, ...], ...]
@@ -80,12 +81,12 @@ class Tree:
 
     @property
     def height(self) -> int:
-        """The number of edges on the longest way from a leaf to the root."""
+        """The number of edges on the longest path from a leaf to the root."""
         return 1 + max(self.depths) if self.children else 0
 
     @cached_property
     def depths(self) -> tuple[int, ...]:
-        """Of every inner node the number of edges between it and the root."""
+        """The number of edges between each inner node and the root."""
         first = len(self.leaves)
         depths = [0] * len(self.children)
         for node in reversed(range(len(depths))):
@@ -96,17 +97,23 @@ class Tree:
 
 
 def balanced_tree(leaves: int | Sequence[Any]) -> Tree:
-    """Neighbours are joined in pairs, and the pairs again: binary, of height ⌈log₂ τ⌉.
+    """Join neighbors in pairs, then the pairs, and so on: a binary tree of height ⌈log₂ τ⌉.
 
     Args:
-      leaves: what stands at the leaves, or how many there are (the labels are then 0 … τ − 1); at least one.
+      leaves: the labels of the leaves, or their number (the labels are then 0 … τ − 1); at least one.
+
+    Returns:
+      A `Tree` whose inner nodes have the label None.
+
+    Raises:
+      ValueError: no leaf.
 
     >>> balanced_tree("abcde").children
     ((0, 1), (2, 3), (5, 6), (7, 4))
     >>> balanced_tree(1000).height
     10
 
-    References: chapter, section 5, item 4.
+    References: chapter 五, item 4.
     """
     labels = _labels(leaves)
     children: list[tuple[int, ...]] = []
@@ -120,10 +127,16 @@ def balanced_tree(leaves: int | Sequence[Any]) -> Tree:
 
 
 def right_comb(leaves: int | Sequence[Any]) -> Tree:
-    """(x₁, (x₂, (x₃, …))): a sequence, read from its end.
+    """Return the tree (x₁, (x₂, (x₃, …))), which is a sequence read from its end.
 
     Args:
       leaves: as for `balanced_tree`.
+
+    Returns:
+      A `Tree` whose inner nodes have the label None.
+
+    Raises:
+      ValueError: no leaf.
 
     >>> right_comb("abc").children
     ((1, 2), (0, 3))

@@ -1,19 +1,19 @@
-"""What a tree cell is, and the local backward rule of any of them: chapter, section 5.
+"""The protocol of a tree cell, and local backward rules for any of them.
 
-One node of a recursive network, in two halves like a step of a sequence,
+One node of a recursive network has two halves, like a step of a sequence:
 
     (h_n, y_n) = f(h of the children of n, z_n; θ),        z_n = b + U x_n
 
-`project` is what can be done for all nodes at once, `step_tree` what has to wait for the children, `leaf` what there
-is of it without any.  With J the Jacobian of `step_tree`, back-propagation through structure needs
+`project` computes what all nodes can compute at once, `step_tree` what depends on the children, and `leaf` replaces
+`step_tree` at a node without children.  With J the Jacobian of `step_tree`, back-propagation through structure needs
 
     step_tree_bwd:    (∇h of the children, ∇z_n) = Jᵀ (∇h_n, ∇y_n)
     tree_weight_bwd:  ∇θ = Σₙ J_θᵀ (∇h_n, ∇y_n)
 
-and `TreeAutodiffRules` gets them for any cell from `jax.vjp`.  The children's states are not among the residuals:
-they are still where they were read, one gather away.
+and `TreeAutodiffRules` derives them for any cell with `jax.vjp`.  The residuals do not hold the states of the children,
+which one gather reads again.
 
-References: Goller & Küchler 1996 (back-propagation through structure).
+References: Goller & Küchler 1996 (back-propagation through structure); chapter 五; Goodfellow et al. 2016, §10.6.
 """
 
 from dataclasses import dataclass
@@ -28,63 +28,66 @@ from jaxrnn.core.types import Carry, Inputs, Key, Params
 
 @runtime_checkable
 class TreeCell(Protocol):
-    """One node of a tree, as pure functions of `params`.  Write your own with these."""
+    """One node of a tree as pure functions of `params`: the methods that your own tree cell needs."""
 
     @property
     def arity(self) -> int | None:
-        """The largest number of children; None is any number."""
+        """The largest number of children; None for any number."""
         ...
 
     def init(self, key: Key) -> Params:
-        """Random parameters."""
+        """Draw random parameters."""
         ...
 
     def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
-        """The state of a child that is not there: arrays whose leading axes are `batch_shape`."""
+        """Return the state of a missing child: arrays with leading axes `batch_shape`."""
         ...
 
     def project(self, params: Params, xs: Inputs) -> Inputs:
-        """The part of a node that needs no children.  It works on any leading axes."""
+        """Compute the part of a node that needs no children, for any leading axes."""
         ...
 
     def leaf(self, params: Params, z: Inputs) -> tuple[Carry, Any]:
-        """z → (h, y) for a node without children, for any leading axes."""
+        """Map z → (h, y) at a node without children, for any leading axes."""
         ...
 
     def step_tree(self, params: Params, children: Carry, present: Array, z: Inputs) -> tuple[Carry, Any]:
-        """(h of the children, z) → (h, y), for any batch axes.
+        """Map (h of the children, z) → (h, y), for any batch axes.
 
-        `children` has an axis for them behind the batch axes, `[*batch, n, ...]`, n at most `arity`; `present` is
-        boolean, `[*batch, n]`.  Those that are not there come last, with the initial carry.
+        `children` is `[*batch, n, ...]` with n at most `arity`, and `present` is boolean, `[*batch, n]`.  Missing
+        children come last and have the initial carry.
         """
         ...
 
 
 @runtime_checkable
 class TreeLocalRules(TreeCell, Protocol):
-    """A tree cell that states its own local backward rule."""
+    """A tree cell with its own local backward rules."""
 
     def step_tree_fwd(
         self, params: Params, children: Carry, present: Array, z: Inputs
     ) -> tuple[tuple[Carry, Any], Any]:
-        """The step, and the residual that its backward needs beyond the children: `((h, y), residual)`."""
+        """Run `step_tree` and return `((h, y), residual)`; the residual need not hold the children."""
         ...
 
     def step_tree_bwd(
         self, params: Params, children: Carry, present: Array, residual: Any, dcarry: Carry, dy: Any
     ) -> tuple[Carry, Inputs, Any]:
-        """∇h and ∇y → (∇h of the children, ∇z, local); linear in (dcarry, dy)."""
+        """Map ∇h and ∇y to (∇h of the children, ∇z, local), linearly in (dcarry, dy)."""
         ...
 
     def tree_weight_bwd(self, params: Params, children: Carry, present: Array, residuals: Any, locals: Any) -> Params:
-        """Σ over every leading axis: the gradient of the parameters that `step_tree` reads."""
+        """Return the gradient of the parameters that `step_tree` reads, summed over all leading axes."""
         ...
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class TreeAutodiffRules:
-    """`cell` with the three rules derived by `jax.vjp` of one node.
+    """A tree cell with local rules derived by `jax.vjp` of one node.
+
+    Args:
+      cell: any tree cell.
 
     >>> from jaxrnn.trees import ChildSumTreeLSTM
     >>> TreeAutodiffRules(ChildSumTreeLSTM(2, 3))
@@ -119,17 +122,17 @@ class TreeAutodiffRules:
         return self.cell.step_tree(params, children, present, z)
 
     def step_tree_fwd(self, params: Params, children: Carry, present: Array, z: Inputs):
-        """The step, and z as the residual."""
+        """Run `step_tree`; the residual is z."""
         return self.cell.step_tree(params, children, present, z), z
 
     def step_tree_bwd(self, params: Params, children: Carry, present: Array, residual, dcarry: Carry, dy):
-        """Jᵀ (∇h, ∇y)."""
+        """Return Jᵀ (∇h, ∇y)."""
         out, vjp = jax.vjp(lambda c, z: self.cell.step_tree(params, c, present, z), children, residual)
         dchildren, dz = storable((children, residual), vjp(tangent(out, (dcarry, dy))))
         return dchildren, dz, (dcarry, dy)
 
     def tree_weight_bwd(self, params: Params, children: Carry, present: Array, residuals, locals) -> Params:
-        """Σ J_θᵀ (∇h, ∇y), the steps side by side."""
+        """Return Σ J_θᵀ (∇h, ∇y), over all steps at once."""
 
         def steps(params):
             return jax.vmap(lambda *at: self.cell.step_tree(params, *at))(children, present, residuals)
@@ -139,5 +142,5 @@ class TreeAutodiffRules:
 
 
 def tree_local_rules(cell: TreeCell) -> TreeLocalRules:
-    """The cell itself where it states its own rules, else `TreeAutodiffRules(cell)`."""
+    """Return the cell itself if it has its own rules, else `TreeAutodiffRules(cell)`."""
     return cell if isinstance(cell, TreeLocalRules) else TreeAutodiffRules(cell)

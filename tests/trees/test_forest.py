@@ -139,11 +139,11 @@ def test_the_example_that_is_not_a_tree_or_does_not_fit_is_named():
     with pytest.raises(TreeError, match=r"`trees\[1\]` must be a Tree, got tuple"):
         pack([balanced_tree(2), ("a", "b")])
     trees = [balanced_tree(2), balanced_tree(4), from_nested((1, 2, 3))]
-    with pytest.raises(TreeError, match=r"`trees\[2\]` needs arity=3, and there is room for arity=2"):
+    with pytest.raises(TreeError, match=r"`trees\[2\]` needs arity=3, but the capacity is arity=2"):
         pack(trees, arity=2)
-    with pytest.raises(TreeError, match=r"`trees\[1\]` needs leaves=4, and there is room for leaves=3"):
+    with pytest.raises(TreeError, match=r"`trees\[1\]` needs leaves=4, but the capacity is leaves=3"):
         pack(trees, leaves=3)
-    with pytest.raises(TreeError, match=r"`trees\[1\]` needs inner=3, and there is room for inner=2"):
+    with pytest.raises(TreeError, match=r"`trees\[1\]` needs inner=3, but the capacity is inner=2"):
         pack(trees, inner=2)
     with pytest.raises(ValueError, match="`steps` must be at least 2 for these trees"):
         pack(trees, steps=1)
