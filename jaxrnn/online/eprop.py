@@ -1,19 +1,18 @@
-"""e-prop: the gradient that flows inside the units, and not through the recurrent weights.
+"""e-prop: the gradient that flows within the units, not through the recurrent weights.
 
-    J⁽ᵗ⁾ = D̂⁽ᵗ⁾ J⁽ᵗ⁻¹⁾ + I⁽ᵗ⁾,      D̂ = ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ without the way through W h⁽ᵗ⁻¹⁾
+    J⁽ᵗ⁾ = D̂⁽ᵗ⁾ J⁽ᵗ⁻¹⁾ + I⁽ᵗ⁾,      D̂ = ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ without the path through W h⁽ᵗ⁻¹⁾
 
-J is the eligibility trace e_{ji} of every synapse; it is local, as D̂ is diagonal: 0 for the plain cell, f for an
-LSTM's C, z for a GRU's h.  The learning signal is ∂L⁽ᵗ⁾/∂h⁽ᵗ⁾ as it is (the paper's symmetric e-prop).
+J is the eligibility trace e_{ji} of every synapse.  It is local because D̂ is diagonal: 0 for Elman, f for an LSTM's C,
+z for a GRU's h.  The learning signal is ∂L⁽ᵗ⁾/∂h⁽ᵗ⁾ itself (the paper's symmetric e-prop).
 
-So e-prop is the exact gradient of another network, whose recurrent products are constants when they are
-differentiated, which is how it is written here and what it is tested against: `CutProducts(cell)`, a cell like
-any other, and on it SnAp, which is exact there.
+In other words, e-prop is the exact gradient of a network whose recurrent products are constants under differentiation.
+The implementation follows that: `CutProducts(cell)` is such a network, a cell like any other, and SnAp is exact on it.
 
-It is defined for `Elman`, `LSTM` and `GRU(reset="after")`.  With the reset before the product, r acts through W
-alone and would never learn.
+e-prop is defined for `Elman`, `LSTM` and `GRU(reset="after")`.  With the reset before the product, r acts only through
+W and would never learn.
 
 References: Bellec et al. 2020, "A solution to the learning dilemma for recurrent networks of spiking neurons",
-Nature Communications 11, eqs. 4 and 13, and its supplement on LSTMs.
+Nature Communications 11, eqs. 4 and 13, and its supplement on LSTMs; chapter 2.2.
 """
 
 from collections.abc import Callable
@@ -33,7 +32,10 @@ from jaxrnn.online.snap import SnAp
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class CutProducts:
-    """`cell` with no gradient through what W multiplies; the values are the cell's.
+    """A cell with the same values and no gradient through its recurrent products.
+
+    Args:
+      cell: `Elman`, `LSTM` or `GRU(..., reset="after")`.
 
     Raises:
       TypeError: a cell for which e-prop is not defined.
@@ -61,12 +63,12 @@ class CutProducts:
         return self.cell.project(params, xs)
 
     def step(self, params: Params, carry: Carry, z: Inputs):
-        """The cell's step, in which h⁽ᵗ⁻¹⁾ is a constant to W."""
+        """Run the step of the cell with W h⁽ᵗ⁻¹⁾ constant under differentiation."""
         if isinstance(self.cell, LSTM):
             return self.cell.step(params, carry._replace(h=lax.stop_gradient(carry.h)), z)
         fixed = lax.stop_gradient(carry)
         h, _ = self.cell.step(params, fixed, z)
-        if isinstance(self.cell, GRU):  # z⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾ is no product with W
+        if isinstance(self.cell, GRU):  # z⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾ is not a product with W and keeps its gradient
             _, (_, _, keep, *_) = self.cell.step_fwd(lax.stop_gradient(params), fixed, lax.stop_gradient(z))
             h = h + keep * (carry - fixed)
         return h, h
@@ -75,7 +77,7 @@ class CutProducts:
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class EProp:
-    """The gradient through the units' own memories.
+    """Gradients through the memories of the units alone.
 
     Args:
       cell: `Elman`, `LSTM` or `GRU(..., reset="after")`.
@@ -98,11 +100,11 @@ class EProp:
         CutProducts(self.cell)
 
     def init(self, params: Params, x: Inputs, carry: Carry | None = None) -> OnlineState:
-        """The state before the first step, as of `RTRL`."""
+        """Return the state before the first step; arguments as for `RTRL.init`."""
         return SnAp(CutProducts(self.cell)).init(params, x, carry)
 
     def step(
         self, params: Params, state: OnlineState, x: Inputs, loss: Callable, *, mask=None, reset=None
     ) -> tuple[OnlineState, OnlineStep]:
-        """The next step, as of `RTRL`."""
+        """Run one step; arguments and result as for `RTRL.step`."""
         return SnAp(CutProducts(self.cell)).step(params, state, x, loss, mask=mask, reset=reset)

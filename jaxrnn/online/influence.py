@@ -1,22 +1,22 @@
-"""Gradients without a way back: chapter, section 2.2, in forward order.
+"""Gradients computed forward in time, without a backward pass.
 
-What L⁽ᵗ⁾ owes to θ through all that was before is in one matrix, the influence of θ on the carry,
+Everything that L⁽ᵗ⁾ owes to θ through the past is in one matrix, the influence of θ on the carry,
 
     J⁽ᵗ⁾ = ∂h⁽ᵗ⁾/∂θ,      J⁽ᵗ⁾ = D⁽ᵗ⁾ J⁽ᵗ⁻¹⁾ + I⁽ᵗ⁾,      D⁽ᵗ⁾ = ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾,   I⁽ᵗ⁾ = the direct ∂h⁽ᵗ⁾/∂θ
 
     ∇_θ L⁽ᵗ⁾ = (∂L⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾) J⁽ᵗ⁻¹⁾ + the direct ∂L⁽ᵗ⁾/∂θ
 
-RTRL keeps J whole; SnAp keeps a part of it, UORO a random matrix of rank one whose mean it is, e-prop the part
-that flows inside the units.  All of them are values with two pure functions,
+RTRL stores J whole, SnAp some of its entries, UORO a random matrix of rank one whose mean is J, and e-prop the part
+that flows within the units.  Each is a value with two pure functions,
 
     state = algorithm.init(params, x)                               before the first step
     state, done = algorithm.step(params, state, x, loss)            done: (y, loss, gradient)
 
-that stand in a control loop as well as in a `lax.scan` (`run_online`).  Here is what they share: a step of one
-row as a function of one vector, and the bookkeeping around J.
+which work in a control loop as well as in a `lax.scan` (`run_online`).  This module holds what they share: the step of
+one row as a function of one vector, and the update of J.
 
 References: Williams & Zipser 1989; Marschall, Cho & Savin 2020, "A unified framework of online learning
-algorithms for training recurrent neural networks".
+algorithms for training recurrent neural networks"; chapter 2.2.
 """
 
 import math
@@ -35,38 +35,49 @@ from jaxrnn.unrolling.scan import gated, select, zeros
 
 
 class OnlineState(NamedTuple):
-    """What goes from one step to the next; its size does not depend on how many there were."""
+    """The state between two steps; its size does not depend on the number of steps.
+
+    >>> from jaxrnn import Elman
+    >>> from jaxrnn.online import RTRL
+    >>> algorithm = RTRL(Elman(2, 3))
+    >>> algorithm.init(algorithm.cell.init(jax.random.key(0)), jnp.ones((4, 2))).carry.shape
+    (4, 3)
+    """
 
     carry: Carry
     """h⁽ᵗ⁾, `[*batch, ...]`."""
     influence: Any
-    """J⁽ᵗ⁾ of each row, as the algorithm keeps it; `[rows]` in front."""
+    """J⁽ᵗ⁾ of each row in the form of the algorithm; the leading axis is `[rows]`."""
 
 
 class OnlineStep(NamedTuple):
-    """What a step gives back."""
+    """The result of one step: output, loss and gradient.
+
+    >>> OnlineStep(y=jnp.zeros(3), loss=jnp.array(0.5), gradient=()).loss.item()
+    0.5
+    """
 
     y: Any
     """y⁽ᵗ⁾, 0 where `mask` is False."""
     loss: Float[Array, ""]
     """L⁽ᵗ⁾."""
     gradient: Params
-    """∇_θ L⁽ᵗ⁾, through everything before it as far as the algorithm sees."""
+    """∇_θ L⁽ᵗ⁾, through the past as far as the algorithm tracks it."""
 
 
 @runtime_checkable
 class Online(Protocol):
-    """An algorithm of this package."""
+    """An online algorithm: a cell and a `step`."""
 
     @property
     def cell(self) -> Cell:
-        """The cell it is for."""
+        """The cell that learns."""
         ...
 
     def step(
         self, params: Params, state: OnlineState, x: Inputs, loss: Callable, *, mask=None, reset=None
     ) -> tuple[OnlineState, OnlineStep]:
-        """The next step."""
+        """Run one step."""
         ...
 
 
@@ -80,7 +91,7 @@ class Row(NamedTuple):
 
 
 def row_step(cell: Cell, row: Row) -> tuple[Callable, Array]:
-    """The step of one row as `f(θ, v) -> (v', (carry, y))`, and v: all floating numbers of the carry."""
+    """Return the step of one row as `f(θ, v) -> (v', (carry, y))`, and v, the floating part of the carry."""
     vector, rebuild = vector_of(row.carry)
 
     def step(params, vector):
@@ -106,7 +117,7 @@ def vector_of(carry: Carry) -> tuple[Array, Callable]:
 
 
 def begin(cell: Cell, params: Params, x: Inputs, carry: Carry | None) -> tuple[Carry, int, int]:
-    """What `init` does first: (h⁽⁰⁾, rows, the size of one row's carry)."""
+    """Return (h⁽⁰⁾, number of rows, size of one row's carry) for `init`."""
     xs, carry, *_ = check_unroll(cell, params, jax.tree.map(lambda a: jnp.asarray(a)[None], x), carry, None, None)
     batch = leading_axes(xs)[1:]
     size = jax.eval_shape(lambda p: vector_of(cell.initial_carry(p))[0], params).size
@@ -114,7 +125,7 @@ def begin(cell: Cell, params: Params, x: Inputs, carry: Carry | None) -> tuple[C
 
 
 def initial_influence(cell: Cell, params: Params) -> Params:
-    """∂h⁽⁰⁾/∂θ of one row: 0, unless the initial carry is learned.  Leaves `[carry, *parameter]`."""
+    """Return ∂h⁽⁰⁾/∂θ of one row, `[carry, *parameter]`; 0 unless the initial carry is learned."""
     return jax.jacrev(lambda p: vector_of(cell.initial_carry(p))[0])(params)
 
 
@@ -129,11 +140,11 @@ def learn(
     mask,
     reset,
 ) -> tuple[OnlineState, OnlineStep]:
-    """One step of any of the algorithms.
+    """Run one step of any online algorithm.
 
     Args:
-      advance: (θ, J⁽ᵗ⁻¹⁾, row) → J⁽ᵗ⁾, of one row.
-      pull: (J of all rows, g `[rows, carry]`) → Σ g J, shaped like θ.
+      advance: maps (θ, J⁽ᵗ⁻¹⁾, row) to J⁽ᵗ⁾, for one row.
+      pull: maps (J of all rows, g `[rows, carry]`) to Σ g J, shaped like θ.
     """
     xs = jax.tree.map(lambda a: jnp.asarray(a)[None], x)
     steps = tuple(None if a is None else jnp.asarray(a)[None] for a in (mask, reset))
@@ -158,13 +169,17 @@ def learn(
 
 
 class OnlineRun(NamedTuple):
-    """What `run_online` gives back."""
+    """The result of `run_online`: state, loss and gradient.
+
+    >>> OnlineRun(state=None, loss=jnp.array(0.5), gradient=()).loss.item()
+    0.5
+    """
 
     state: OnlineState
     loss: Float[Array, ""]
     """The mean of ℓ over the valid steps."""
     gradient: Params
-    """Its gradient: the mean of the steps' gradients."""
+    """The gradient of that mean."""
 
 
 def run_online(
@@ -178,15 +193,18 @@ def run_online(
     mask: Bool[Array, "..."] | None = None,
     reset: Bool[Array, "..."] | None = None,
 ) -> OnlineRun:
-    """A whole sequence with one of the algorithms, by `lax.scan`, with θ held: the gradient of `unroll_loss`.
+    """Run an online algorithm over a whole sequence at fixed θ, and return the gradient of `unroll_loss`.
 
     Args:
       algorithm: `RTRL(cell)`, `SnAp(cell, n)`, `UORO(cell)` or `EProp(cell)`.
-      params, state: θ, and what `algorithm.init` gave.
-      xs, targets, loss, mask, reset: as for `unroll_loss`: ℓ is of one step of one row.
+      params, state: θ, and the result of `algorithm.init`.
+      xs, targets, loss, mask, reset: as for `unroll_loss`; `loss` is ℓ of one step of one row.
+
+    Returns:
+      `OnlineRun(state, loss, gradient)`.
 
     Raises:
-      TypeError: `algorithm` is no online algorithm.
+      TypeError: `algorithm` is not an online algorithm.
       TypeError, ValueError: as `unroll`.
 
     >>> from jaxrnn.online import RTRL

@@ -1,12 +1,12 @@
-"""Real-time recurrent learning: the exact gradient, forwards: chapter, section 2.2, in the other order.
+"""Real-time recurrent learning: the exact gradient, forward in time.
 
     J⁽ᵗ⁾ = D⁽ᵗ⁾ J⁽ᵗ⁻¹⁾ + I⁽ᵗ⁾              for each row, carry × parameters
 
-O(n · P) memory and O(n² · P) time a step, whatever t is.  (BPTT: O(τ · n) and O(P).)  With full weights P is about
-n², so that the cost is n³ and n⁴: this is for small networks, for streams, and to measure the others by.
+A step takes O(n · P) memory and O(n² · P) time for any t (BPTT: O(τ · n) and O(P)).  With full weights P is about n²,
+so the costs are n³ and n⁴: RTRL is for small networks, for streams, and as the reference of the other algorithms.
 
 References: Williams & Zipser 1989, "A learning algorithm for continually running fully recurrent neural
-networks"; 1995, §5.
+networks"; 1995, §5; chapter 2.2.
 """
 
 import os
@@ -25,7 +25,10 @@ from jaxrnn.online.influence import OnlineState, OnlineStep, Row, begin, initial
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class RTRL:
-    """The exact gradient of every step, without a way back.
+    """Exact gradients at every step, without a backward pass.
+
+    Args:
+      cell: any cell.
 
     Raises:
       TypeError: `cell` is not a cell.
@@ -47,14 +50,14 @@ class RTRL:
         check_is_cell(cell=self.cell)
 
     def init(self, params: Params, x: Inputs, carry: Carry | None = None) -> OnlineState:
-        """The state before the first step: h⁽⁰⁾, and J = ∂h⁽⁰⁾/∂θ (0 for a carry that is given).
+        """Return the state before the first step: h⁽⁰⁾ and J = ∂h⁽⁰⁾/∂θ (0 for a given carry).
 
         Args:
-          x: an input of one step, `[*batch, input]`, for its shape.
+          x: an input of one step, `[*batch, input]`; only its shape and dtype matter.
           carry: h⁽⁰⁾; None is the cell's initial carry.
 
         Raises:
-          MemoryError: J cannot fit; the message says how large it would be.
+          MemoryError: J does not fit in memory; the message says how large it would be.
         """
         start, rows, size = begin(self.cell, params, x, carry)
         check_fits(f"{self.cell}: J of RTRL", rows, size, params)
@@ -65,15 +68,15 @@ class RTRL:
     def step(
         self, params: Params, state: OnlineState, x: Inputs, loss: Callable, *, mask=None, reset=None
     ) -> tuple[OnlineState, OnlineStep]:
-        """The next step: its output, its loss and ∇_θ L⁽ᵗ⁾.
+        """Run one step and return its output, its loss and ∇_θ L⁽ᵗ⁾.
 
         Args:
-          params: θ; it may change from step to step.
-          state: what the last step gave.
+          params: θ, which may change from step to step.
+          state: the state after the previous step.
           x: `[*batch, input]`.
-          loss: y⁽ᵗ⁾ `[*batch, hidden]` → L⁽ᵗ⁾; where the loss is not known yet, `cell.step` gives y alone,
-            and ⟨∇_y L, y⟩ is a loss with the same gradient.
-          mask, reset: `[*batch]`, as one step of `unroll`'s.
+          loss: maps y⁽ᵗ⁾ `[*batch, hidden]` to L⁽ᵗ⁾.  If the loss is not known yet, get y from `cell.step`; the
+            loss ⟨∇_y L, y⟩ then has the same gradient.
+          mask, reset: `[*batch]`, as in one step of `unroll`.
         """
         return learn(self.cell, self._advance, _pull, params, state, x, loss, mask, reset)
 
@@ -88,7 +91,7 @@ def _pull(influence: Params, back: jax.Array) -> Params:
 
 
 def check_fits(what: str, rows: int, size: int, params: Params) -> None:
-    """Raises MemoryError where three arrays `[rows, size, P]` (J, the next J and I) are more than there is."""
+    """Raise MemoryError if three arrays `[rows, size, P]` (J, the next J and I) exceed the memory."""
     leaves = cast(list[jax.Array], jax.tree.leaves(params))
     numbers = sum(leaf.size for leaf in leaves)
     needed = 3 * rows * size * sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
@@ -98,6 +101,6 @@ def check_fits(what: str, rows: int, size: int, params: Params) -> None:
     if needed > limit:
         raise MemoryError(
             f"{what} is {rows} × {size} × {numbers:,} numbers (rows × carry × parameters), and a step holds "
-            f"three of it: {needed / 2**30:,.0f} GiB, of {limit / 2**30:,.0f}. Take SnAp, UORO or EProp, or "
+            f"three such arrays: {needed / 2**30:,.0f} GiB, of {limit / 2**30:,.0f}. Use SnAp, UORO or EProp, or "
             "unroll_checkpointed, which needs no J."
         )

@@ -1,16 +1,16 @@
-"""SnAp-n: the influence that arrives within n steps.
+"""SnAp-n: the sparse part of the influence that forms within n steps.
 
-Most of J is 0 at first: a parameter acts at once on its own unit alone, and on the others only through W, one
-step later.  SnAp-n keeps the entries of J that are not 0 after n steps from J = 0, and lets the others be 0:
+Most of J starts at 0: a parameter acts on its own unit at once, and on the others only through W, one step later.
+SnAp-n keeps the entries of J that are nonzero after n steps from J = 0 and sets the others to 0:
 
     J⁽ᵗ⁾ = Pₙ ⊙ (D⁽ᵗ⁾ J⁽ᵗ⁻¹⁾ + I⁽ᵗ⁾),        P₁ = [I ≠ 0],   Pₙ₊₁ = [D ≠ 0] Pₙ ∨ P₁
 
-n = 1 costs about as much as the step itself; the larger n, the nearer to RTRL, which it is once Pₙ has all that
-can be reached.  The patterns are found by looking at the derivatives of the cell at random points, so
-that any cell will do.  Only what is kept is stored: `[rows, P, K]`, K the most entries that a parameter has.
+n = 1 costs about as much as the step itself.  A larger n is closer to RTRL, and equals it once Pₙ holds every reachable
+entry.  The patterns come from the derivatives of the cell at random points, so SnAp works for any cell.  Only the kept
+entries are stored, `[rows, P, K]`, where K is the largest number of entries of one parameter.
 
 References: Menick, Elsen, Evci, Osindero, Simonyan & Graves 2021, "A practical sparse approximation for real
-time recurrent learning"; for the colours, Curtis, Powell & Reid 1974.
+time recurrent learning"; for the coloring, Curtis, Powell & Reid 1974.
 """
 
 import functools
@@ -30,30 +30,30 @@ from jaxrnn.core.types import Carry, Cell, Inputs, Params
 from jaxrnn.online.influence import OnlineState, OnlineStep, Row, begin, initial_influence, learn, row_step
 
 POINTS = 32
-"""Random points at which derivatives are looked at: a relu is asleep at all of them once in 2³²."""
+"""The number of random points at which derivatives are inspected; a relu is off at all of them once in 2³²."""
 
 
 class Pattern(NamedTuple):
-    """Where the entries that are kept stand; P parameters, at most K entries each, NumPy arrays."""
+    """The positions of the kept entries: P parameters with at most K entries each, as NumPy arrays."""
 
     rows: np.ndarray
-    """`[P, K]`: on which number of the carry."""
+    """`[P, K]`: the index of the carry entry."""
     kept: np.ndarray
-    """`[P, K]`: False where a parameter has fewer than K."""
+    """`[P, K]`: False where a parameter has fewer than K entries."""
     direct: np.ndarray
-    """`[P, K]`: where I is not 0."""
+    """`[P, K]`: True where I is nonzero."""
     colour: np.ndarray
-    """`[carry]`: numbers of one colour share no parameter of I, so one product with I gives all of their rows."""
+    """`[carry]`: carry entries of one color share no parameter of I, so one product with I gives all their rows."""
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class SnAp:
-    """The gradient through the entries of J that are filled within n steps.
+    """Gradients through the entries of J that fill within n steps.
 
     Args:
       cell: any cell.
-      n: how many; 1 is the cheapest.
+      n: the number of steps; 1 is the cheapest.
 
     Raises:
       TypeError: `cell` is not a cell.
@@ -78,7 +78,7 @@ class SnAp:
         check_positive(n=self.n)
 
     def init(self, params: Params, x: Inputs, carry: Carry | None = None) -> OnlineState:
-        """The state before the first step, as of `RTRL`."""
+        """Return the state before the first step; arguments as for `RTRL.init`."""
         start, rows, _ = begin(self.cell, params, x, carry)
         at = pattern(self.cell, self.n, *_shapes(x))
         whole = jax.vmap(lambda tree: ravel_pytree(tree)[0])(initial_influence(self.cell, params))
@@ -89,7 +89,7 @@ class SnAp:
     def step(
         self, params: Params, state: OnlineState, x: Inputs, loss: Callable, *, mask=None, reset=None
     ) -> tuple[OnlineState, OnlineStep]:
-        """The next step, as of `RTRL`."""
+        """Run one step; arguments and result as for `RTRL.step`."""
         at = pattern(self.cell, self.n, *_shapes(x))
         theta, unravel = ravel_pytree(params)
 
@@ -102,7 +102,7 @@ class SnAp:
 
 
 def _advance(cell: Cell, at: Pattern, params: Params, influence: Array, row: Row) -> Array:
-    """(D J + I) where it is kept."""
+    """Return the kept entries of D J + I."""
     step, vector = row_step(cell, row)
     d = jax.jacrev(lambda v: step(params, v)[0])(vector)
     _, vjp = jax.vjp(lambda p: step(p, vector)[0], params)
@@ -119,14 +119,14 @@ def _advance(cell: Cell, at: Pattern, params: Params, influence: Array, row: Row
 
 
 def _shapes(x: Inputs) -> tuple:
-    """One row's input, hashable: the feature axis and dtype of each leaf, and the structure."""
+    """Describe the input of one row, hashably: feature shape and dtype of each leaf, and the structure."""
     leaves, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, x))
     return tuple((leaf.shape[-1:], str(leaf.dtype)) for leaf in leaves), structure
 
 
 @functools.lru_cache(maxsize=64)
 def pattern(cell: Cell, n: int, shapes: tuple, structure) -> Pattern:
-    """Where J has entries within n steps; found once for a cell."""
+    """Return the positions of the nonzero entries of J within n steps; computed once per cell."""
     direct, d = map(np.asarray, _derivatives(cell, shapes, structure))
     kept = direct
     for _ in range(n - 1):
@@ -141,7 +141,7 @@ def pattern(cell: Cell, n: int, shapes: tuple, structure) -> Pattern:
 
 
 def _derivatives(cell: Cell, shapes: tuple, structure) -> tuple[Array, Array]:
-    """Where I `[carry, P]` and D `[carry, carry]` are not 0, at any of some random points."""
+    """Return where I `[carry, P]` and D `[carry, carry]` are nonzero at any of several random points."""
 
     def at(key):
         keys = jax.random.split(key, 3)
@@ -166,7 +166,7 @@ def _derivatives(cell: Cell, shapes: tuple, structure) -> tuple[Array, Array]:
 
 
 def _noisy(key: Array, tree):
-    """The tree plus noise, where it is floating; drawn anew, where it is what a cell draws its own noise from."""
+    """Add noise to the floating leaves, and redraw the keys from which a cell draws its own noise."""
 
     def leaf(a, k):
         if jnp.issubdtype(a.dtype, jnp.floating):
@@ -179,7 +179,7 @@ def _noisy(key: Array, tree):
 
 
 def _colours(direct: np.ndarray) -> np.ndarray:
-    """A colour for each row, greedily, so that rows of one colour have no column in common."""
+    """Color the rows greedily so that rows of one color have no column in common."""
     taken: list[np.ndarray] = []
     colour = np.zeros(len(direct), int)
     for i, row in enumerate(direct):

@@ -1,12 +1,12 @@
-"""UORO: an unbiased guess of the influence, of rank one.
+"""UORO: an unbiased estimate of the influence, of rank one.
 
-    J ≈ s θ̃ᵀ,      E[s θ̃ᵀ] = J            for each row: as many numbers as the carry and the parameters have
+    J ≈ s θ̃ᵀ,      E[s θ̃ᵀ] = J            for each row: as large as the carry plus the parameters
 
     s⁽ᵗ⁾ = ρ₀ D s⁽ᵗ⁻¹⁾ + ρ₁ ν,      θ̃⁽ᵗ⁾ = θ̃⁽ᵗ⁻¹⁾/ρ₀ + νᵀI/ρ₁,      ν of random signs
-    ρ₀ = √(‖θ̃⁽ᵗ⁻¹⁾‖ / ‖D s⁽ᵗ⁻¹⁾‖),   ρ₁ = √(‖νᵀI‖ / ‖ν‖)      (they keep the variance small, and cancel in the mean)
+    ρ₀ = √(‖θ̃⁽ᵗ⁻¹⁾‖ / ‖D s⁽ᵗ⁻¹⁾‖),   ρ₁ = √(‖νᵀI‖ / ‖ν‖)      (they reduce the variance and cancel in the mean)
 
-The mean over ν is exact: E[ν νᵀ] = 1 makes I of the last product, and the two mixed ones are odd in ν.  The
-price is variance, which grows with the size of the carry.
+The mean over ν is exact: E[ν νᵀ] = 1 turns the last product into I, and the two mixed products are odd in ν.  The price
+is variance, which grows with the size of the carry.
 
 References: Tallec & Ollivier 2018, "Unbiased online recurrent optimization", §3.
 """
@@ -27,11 +27,11 @@ from jaxrnn.online.influence import OnlineState, OnlineStep, Row, begin, learn, 
 from jaxrnn.unrolling.scan import select
 
 TINY = 1e-7
-"""Added to norms that may be 0."""
+"""A constant added to norms that can be 0."""
 
 
 class RankOne(NamedTuple):
-    """s θ̃ᵀ of one row, and the key of the signs to come."""
+    """s θ̃ᵀ of one row, and the key of the signs still to be drawn."""
 
     s: Array
     theta: Array
@@ -41,7 +41,10 @@ class RankOne(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class UORO:
-    """A gradient whose mean over the signs is the exact one.
+    """Random gradients whose mean over the signs is the exact gradient.
+
+    Args:
+      cell: any cell.
 
     Raises:
       TypeError: `cell` is not a cell.
@@ -61,7 +64,7 @@ class UORO:
         check_is_cell(cell=self.cell)
 
     def init(self, key: Key, params: Params, x: Inputs, carry: Carry | None = None) -> OnlineState:
-        """The state before the first step, as of `RTRL`; the key decides all signs."""
+        """Return the state before the first step, as `RTRL.init`; the key determines all signs."""
         start, rows, size = begin(self.cell, params, x, carry)
         key, first = jax.random.split(key)
         keys = jax.random.split(key, rows)
@@ -76,7 +79,7 @@ class UORO:
     def step(
         self, params: Params, state: OnlineState, x: Inputs, loss: Callable, *, mask=None, reset=None
     ) -> tuple[OnlineState, OnlineStep]:
-        """The next step, as of `RTRL`."""
+        """Run one step; arguments and result as for `RTRL.step`."""
         flat, unravel = ravel_pytree(params)
 
         def pull(influence, back):
@@ -113,6 +116,6 @@ def _dtype(cell: Cell, params: Params):
 
 
 def _rows(nothing: RankOne, keys: Array) -> RankOne:
-    """The same for every row, but for the key."""
+    """Return the same state for every row, except for the key."""
     s, theta = (jnp.broadcast_to(a, (keys.shape[0], *a.shape)) for a in nothing[:2])
     return RankOne(s, theta, keys)
