@@ -1,17 +1,18 @@
-"""The likeliest sequences: beam search over any generator and any stop rule; chapter, section 2.5.1.
+"""Beam search for the likeliest sequences, over any generator and any stop rule.
 
-A hypothesis is the beginning of a sequence.  At every step each hypothesis that has not stopped is
-continued in every way, by each symbol, stopping there or not, and the `width` best of all are kept:
+A hypothesis is the beginning of a sequence.  At every step each running hypothesis is extended by every symbol, both
+stopping there and continuing, and the `width` best of all hypotheses are kept:
 
     score = log P(y⁽¹⁾ … y⁽ᵗ⁾) / tᵃ
 
-Stopped hypotheses stay as they are and compete with the others.  Under `PredictedLength` the search starts
-with the likeliest lengths, one hypothesis each.  With a = 0 and a beam wide enough for every beginning,
-this is exhaustive: it finds the most probable sequences in their order.  Width 1 is `greedy`.
+Stopped hypotheses no longer change and compete with the others.  Under `PredictedLength` the search starts with the
+likeliest lengths, one hypothesis each.  With a = 0 and a beam wide enough for every beginning the search is exhaustive:
+it returns the most probable sequences in order.  Width 1 is `greedy`.
 
 y → `symbols`, a → `length_penalty`.
 
-References: Lowerre 1976 (beam search); Sutskever, Vinyals & Le 2014, §3.2; Wu et al. 2016, §7 (length).
+References: Lowerre 1976 (beam search); Sutskever, Vinyals & Le 2014, §3.2; Wu et al. 2016, §7 (length);
+chapter 2.5.1.
 """
 
 from functools import partial
@@ -30,18 +31,22 @@ from jaxrnn.generation.stopping import StopRule, step_table
 
 
 class Beams(NamedTuple):
-    """The hypotheses of every row, the best first."""
+    """The hypotheses of every row, best first.
+
+    >>> Beams(*jnp.zeros((5, 2))).scores.shape
+    (2,)
+    """
 
     symbols: Int[Array, "bound *batch width"]
-    """y⁽¹⁾ … y⁽τ⁾, then `PADDING`."""
+    """y⁽¹⁾ … y⁽τ⁾, followed by `PADDING`."""
     lengths: Int[Array, "*batch width"]
     """τ; 0 where there are fewer sequences than the beam is wide."""
     stopped: Bool[Array, "*batch width"]
-    """True where the rule ended it, False where the bound did."""
+    """True where the stop rule ended the sequence, False where the bound did."""
     log_probability: Float[Array, "*batch width"]
     """log P; −∞ where there are fewer sequences than the beam is wide."""
     score: Float[Array, "*batch width"]
-    """log P / τᵃ, by which they are in order."""
+    """log P / τᵃ, in descending order."""
 
 
 class _Beam(NamedTuple):
@@ -67,20 +72,20 @@ def beam_search(
     width: int,
     length_penalty: float | Float[Array, ""] = 0.0,
 ) -> Beams:
-    """The `width` best sequences of every row; ends when all hypotheses have stopped.
+    """Return the `width` best sequences of every row, stopping when all hypotheses have stopped.
 
     Args:
-      generator: anything with `vocabulary` and `next_logits`.
+      generator: a `Generator`: a model with `vocabulary` and `next_logits`.
       params: its parameters.
       carry: h⁽⁰⁾, leading axes `[*batch]`.
-      start: y⁽⁰⁾, one symbol a row: its shape is the batch.
-      stop: the rule.
-      bound: the greatest number of steps.
-      width: how many hypotheses are kept.
-      length_penalty: a ≥ 0.  0 compares probabilities, 1 the mean log-probability of a symbol.
+      start: y⁽⁰⁾, one symbol per row; its shape is the batch shape.
+      stop: the stop rule.
+      bound: the largest number of steps.
+      width: the number of hypotheses.
+      length_penalty: a ≥ 0; 0 compares probabilities, 1 the mean log-probability per symbol.
 
     Returns:
-      `Beams`, the best first.
+      `Beams`, best first.
 
     Raises:
       TypeError, ValueError: as `sample`; a width below 1, a length penalty below 0.
@@ -125,7 +130,7 @@ def _beam_search(generator, params, carry, start, stop, penalty, *, bound, width
 
 
 def _first(carry: Carry, start: Array, stop: StopRule, dtype, bound: int, width: int) -> _Beam:
-    """The empty hypothesis, or one for each of the likeliest lengths; the others do not exist, log P = −∞."""
+    """Return the empty hypothesis, or one for each of the likeliest lengths; unused places have log P = −∞."""
     shape = (*start.shape, width)
 
     def widen(leaf):
@@ -143,7 +148,7 @@ def _first(carry: Carry, start: Array, stop: StopRule, dtype, bound: int, width:
 
 
 def _step(generator, params, stop, penalty, beam: _Beam, t) -> _Beam:
-    """Every hypothesis continued in every way; the best of them all."""
+    """Extend every hypothesis in every way and keep the best."""
     width, choices = beam.lengths.shape[-1], 2 * generator.vocabulary
     after, outputs = generator.next_logits(params, beam.carry, entry(beam.symbol, beam.remaining))
     table = step_table(stop, outputs.astype(beam.log_probability.dtype), beam.remaining)
@@ -165,12 +170,12 @@ def _step(generator, params, stop, penalty, beam: _Beam, t) -> _Beam:
 
 
 def _score(log_probability: Array, lengths: Array, penalty) -> Array:
-    """log P / τᵃ; an empty hypothesis counts as one symbol."""
+    """Return log P / τᵃ; an empty hypothesis counts as one symbol."""
     return log_probability / (jnp.maximum(lengths, 1) ** jnp.asarray(penalty, log_probability.dtype))
 
 
 def _take(tree: Any, index: Array) -> Any:
-    """The hypotheses `index`, `[*batch, width]`, of every leaf `[*batch, width, …]`."""
+    """Select the hypotheses `index`, `[*batch, width]`, from every leaf `[*batch, width, …]`."""
 
     def leaf(x):
         return jnp.take_along_axis(x, index.reshape(index.shape + (1,) * (x.ndim - index.ndim)), axis=index.ndim - 1)

@@ -1,15 +1,16 @@
-"""An input of length 1: one vector x, described by a sequence of symbols; chapter, section 2.5.2.
+"""A sequence of symbols that describes one input vector x.
 
     "every step"      x⁽ᵗ⁾ = E[y⁽ᵗ⁻¹⁾] + P x,     h⁽⁰⁾ the cell's own
     "initial state"   x⁽ᵗ⁾ = E[y⁽ᵗ⁻¹⁾],           h⁽⁰⁾ = d + B x
     "both"            x⁽ᵗ⁾ = E[y⁽ᵗ⁻¹⁾] + P x,     h⁽⁰⁾ = d + B x
 
-and, in each of the three, h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾) and P(y⁽ᵗ⁾ | y⁽¹⁾ … y⁽ᵗ⁻¹⁾, x) = softmax(c + V h⁽ᵗ⁾).
+and in all three h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾) and P(y⁽ᵗ⁾ | y⁽¹⁾ … y⁽ᵗ⁻¹⁾, x) = softmax(c + V h⁽ᵗ⁾).
 
-P → `params.every_step`; B, d → `params.initial_state`, one affine map for all the arrays of the carry.
-Where the length is predicted, P(τ | x) comes from x by `params.length`.
+P → `params.every_step`; B, d → `params.initial_state`, one affine map for all arrays of the carry.  If
+the length is predicted, `params.length` maps x to P(τ | x).
 
-References: chapter, section 2.5.2; Karpathy & Fei-Fei 2015, §3.2; Vinyals et al. 2015, §3 (captions).
+References: chapter 2.5.2; Goodfellow et al. 2016, §10.2.4; Karpathy & Fei-Fei 2015, §3.2; Vinyals et al. 2015, §3
+(captions).
 """
 
 import math
@@ -31,40 +32,48 @@ from jaxrnn.objectives.readout import Readout, ReadoutParams
 
 
 class CaptionerParams(NamedTuple):
-    """What is learnt; None where x does not enter that way."""
+    """The parameters; None for a way in which x does not enter.
+
+    >>> CaptionerParams(model=None, every_step=None, initial_state=None, length=None).length is None
+    True
+    """
 
     model: SymbolModelParams
-    """Of the model of the symbols."""
+    """The parameters of the symbol model."""
     every_step: Float[Array, "input features"] | None = None
     """Pᵀ."""
     initial_state: ReadoutParams | None = None
     """Bᵀ and d."""
     length: ReadoutParams | None = None
-    """From x to log P(τ), where the length is predicted."""
+    """The map from x to log P(τ), if the length is predicted."""
 
 
 class CaptionerCarry(NamedTuple):
-    """What goes from one step to the next."""
+    """The state: the carry of the model, and P x.
+
+    >>> CaptionerCarry(jnp.zeros(3), None).context is None
+    True
+    """
 
     cell: Carry
     """h⁽ᵗ⁾."""
     context: Float[Array, "*batch features"] | None
-    """P x, the same at every step; None where x enters as the initial state alone."""
+    """P x, constant over time; None if x enters through the initial state alone."""
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Captioner:
-    """P(y⁽¹⁾ … y⁽τ⁾ | x) for one vector x.
+    """A generator with P(y⁽¹⁾ … y⁽τ⁾ | x) for one vector x.
 
     Args:
-      model: the model of the symbols.
+      model: the symbol model.
       input_size: the size of x.
       x_enters: "every step", "initial state" or "both".
 
     Raises:
-      ValueError: a size below 1, or another `x_enters`.
-      TypeError: "initial state" for a cell whose carry is not all of floating dtype.
+      ValueError: a size below 1, or an unknown `x_enters`.
+      TypeError: "initial state" for a cell whose carry has arrays that are not floating.
 
     >>> from jaxrnn import EndSymbol, GRU, greedy
     >>> captioner = Captioner(SymbolModel(GRU(4, 8), 5, 4, 8), input_size=64, x_enters="both")
@@ -73,7 +82,7 @@ class Captioner:
     >>> greedy(captioner, params, carry, start=jnp.zeros(3, int), stop=EndSymbol(0), bound=6).symbols.shape
     (6, 3)
 
-    References: chapter, section 2.5.2.
+    References: chapter 2.5.2.
     """
 
     model: SymbolModel
@@ -86,11 +95,11 @@ class Captioner:
 
     @property
     def vocabulary(self) -> int:
-        """The model's."""
+        """The number of symbols."""
         return self.model.vocabulary
 
     def init(self, key: Key) -> CaptionerParams:
-        """P, B and the map to P(τ) by Glorot's uniform rule, d = 0; the model by its own."""
+        """Draw P, B and the map to P(τ) by Glorot's uniform rule, with d = 0, and the model by its own `init`."""
         model_key, p_key, b_key, length_key = jax.random.split(key, 4)
         params = CaptionerParams(self.model.init(model_key)._replace(length_logits=None))
         if self.x_enters != "initial state":
@@ -103,7 +112,7 @@ class Captioner:
         return params
 
     def initial_carry(self, params: CaptionerParams, x: Float[Array, "*batch input"]) -> CaptionerCarry:
-        """h⁽⁰⁾ and P x: all that the generator keeps of x.
+        """Return h⁽⁰⁾ and P x, which are all that the generator keeps of x.
 
         Raises:
           TypeError, ValueError: `x` is not floating, or its last axis is not `input_size`.
@@ -117,7 +126,7 @@ class Captioner:
     def next_logits(
         self, params: CaptionerParams, carry: CaptionerCarry, symbol: Any
     ) -> tuple[CaptionerCarry, Float[Array, "*batch outputs"]]:
-        """(h⁽ᵗ⁻¹⁾, y⁽ᵗ⁻¹⁾) → (h⁽ᵗ⁾, o⁽ᵗ⁾), x in the carry."""
+        """Map (h⁽ᵗ⁻¹⁾, y⁽ᵗ⁻¹⁾) to (h⁽ᵗ⁾, o⁽ᵗ⁾); x is in the carry."""
         embedded = self.model.embed(params.model, symbol)
         embedded = embedded if carry.context is None else embedded + carry.context
         after, logits = self.model.step(params.model, carry.cell, embedded)
@@ -133,7 +142,7 @@ class Captioner:
         start: int | Int[Array, "*batch"],
         key: Key | None = None,
     ) -> Float[Array, "time *batch outputs"]:
-        """o⁽ᵗ⁾ from x and the true y⁽ᵗ⁻¹⁾, parallel over time where the cell is; for `log_likelihood`.
+        """Return o⁽ᵗ⁾ from x and the true y⁽ᵗ⁻¹⁾, for `log_likelihood`; all steps are projected at once.
 
         Arguments and errors are those of `initial_carry` and of `SymbolModel.apply`.
         """
@@ -141,10 +150,10 @@ class Captioner:
         return self.model.apply(params.model, symbols, lengths, start=start, carry=carry, context=context, key=key)
 
     def predicted_length(self, params: CaptionerParams, x: Float[Array, "*batch input"]) -> PredictedLength:
-        """The stop rule with P(τ | x).
+        """Return the stop rule with P(τ | x).
 
         Raises:
-          ValueError: the model predicts no length.
+          ValueError: the model does not predict a length.
         """
         if params.length is None or self.model.longest is None:
             raise ValueError(f"`longest` must be given for a model that predicts its length, got {self.model}.")
@@ -157,7 +166,7 @@ class Captioner:
 
 
 def initial_state(params: ReadoutParams, x: Float[Array, "*batch input"], shapes: Carry) -> Carry:
-    """d + B x, cut into the arrays of a carry; `shapes` are those of one row."""
+    """Return d + B x, split into the arrays of a carry; `shapes` are those of one row."""
     leaves, structure = jax.tree.flatten(shapes)
     ends = np.cumsum([math.prod(leaf.shape) for leaf in leaves])
     parts = jnp.split(matmul(x, params.v) + params.c, ends[:-1], axis=-1)
@@ -166,11 +175,11 @@ def initial_state(params: ReadoutParams, x: Float[Array, "*batch input"], shapes
 
 
 def state_size(shapes: Carry) -> int:
-    """How many numbers a carry holds."""
+    """Return the number of entries of a carry."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
 
 
 def check_state(shapes: Carry, cell: Cell) -> None:
-    """Raises TypeError unless all of a carry is floating."""
+    """Raise TypeError unless all arrays of a carry are floating."""
     if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(shapes)):
         raise TypeError(f"`cell` must have a floating carry for x to be its initial state, got {cell}.")

@@ -1,22 +1,22 @@
-"""Networks without an input sequence, running: chapter, sections 2.5.1 and 2.6.
+"""Drawing sequences from a generator.
 
     (h⁽ᵗ⁾, o⁽ᵗ⁾) = f(h⁽ᵗ⁻¹⁾, y⁽ᵗ⁻¹⁾),      y⁽ᵗ⁾ ~ softmax(o⁽ᵗ⁾),      t = 1, 2, … until the rule says stop
 
-y⁽⁰⁾ is a start symbol.  An input of length 1, or a whole encoded sequence, lives in the carry.
+y⁽⁰⁾ is a start symbol.  An input of length 1, or an encoded sequence, is part of the carry.
 
-One step, two loops over it, which give the same sequences bit for bit:
+Two loops over the same step return the same sequences, bit for bit:
 
-* `sample`: a `lax.while_loop` that ends when every row has stopped.  Fast; not reverse-differentiable.
-* `sample_scan`: a `lax.scan` of `bound` steps in which stopped rows are held.  Its `log_probability` has a
-  gradient, the score ∇ log P(y) that REINFORCE wants.
+* `sample`: a `lax.while_loop` that ends when every row has stopped.  It is fast and has no reverse mode.
+* `sample_scan`: a `lax.scan` of `bound` steps in which stopped rows are held.  The gradient of its `log_probability` is
+  the score ∇ log P(y), which REINFORCE needs.
 
-Both give each row its own key, so that row b depends on row b alone, whatever else is in the batch.  Step t
+Each row has its own key, so a row does not depend on the rest of the batch.  Step t
 draws its symbol with `fold_in(key, 2t + 1)` and its stop with `fold_in(key, 2t + 2)`; a length is drawn with
 `fold_in(key, 0)`.
 
 y → `symbols`, h → `carry`, τ → `lengths`.
 
-References: chapter, sections 2.5.1 and 2.6; Williams 1992, §4 (the score).
+References: chapter 2.5.1 and 2.6; Goodfellow et al. 2016, §10.2.3; Williams 1992, §4 (the score).
 """
 
 from functools import partial
@@ -36,24 +36,28 @@ from jaxrnn.generation.stopping import StopRule, length_log_probability, step_lo
 from jaxrnn.unrolling.scan import select
 
 PADDING = -1
-"""What stands in `symbols` beyond a row's length: no symbol, so that it cannot be taken for one."""
+"""The value in `symbols` beyond the length of a row; it is not a symbol."""
 
 
 class Sequences(NamedTuple):
-    """What a generator made."""
+    """Generated sequences.
+
+    >>> Sequences(jnp.zeros((5, 2), int), jnp.array([5, 3]), jnp.ones(2, bool), jnp.zeros(2)).mask.sum(0).tolist()
+    [5, 3]
+    """
 
     symbols: Int[Array, "bound *batch"]
-    """y⁽¹⁾ … y⁽τ⁾, then `PADDING`."""
+    """y⁽¹⁾ … y⁽τ⁾, followed by `PADDING`."""
     lengths: Int[Array, "*batch"]
-    """τ, from 1 to `bound`; an end symbol is counted."""
+    """τ, from 1 to `bound`, with the end symbol counted."""
     stopped: Bool[Array, "*batch"]
-    """True where the rule ended the row, False where the bound did."""
+    """True where the stop rule ended the row, False where the bound did."""
     log_probability: Float[Array, "*batch"]
-    """log P under the model itself, whatever temperature, top-k and top-p it was drawn with."""
+    """log P under the model, independent of the temperature, top-k and top-p of the draw."""
 
     @property
     def mask(self) -> Bool[Array, "bound *batch"]:
-        """True where there is a symbol."""
+        """True where a row has a symbol."""
         return mask_from_lengths(self.lengths, len(self.symbols))
 
 
@@ -68,25 +72,25 @@ def sample(
     bound: int,
     sampling: Sampling = Sampling(),  # noqa: B008 (immutable)
 ) -> Sequences:
-    """Draw one sequence a key; ends when all have stopped.
+    """Draw one sequence per key, until all have stopped.
 
     Args:
-      keys: one key a row, `[*batch]`: `jax.random.split(key, 64)` for 64 rows, one key for no batch axis.
-      generator: anything with `vocabulary` and `next_logits`, registered with JAX as the cells are.
+      keys: one key per row, `[*batch]`: `jax.random.split(key, 64)` for 64 rows, one key for no batch axis.
+      generator: a `Generator`, a model with `vocabulary` and `next_logits`, registered with JAX like a cell.
       params: its parameters.
       carry: h⁽⁰⁾, leading axes `[*batch]`.
-      start: y⁽⁰⁾, one symbol, or one a row.
-      stop: the rule.
-      bound: the greatest number of steps.
+      start: y⁽⁰⁾, one symbol, or one per row.
+      stop: the stop rule.
+      bound: the largest number of steps.
       sampling: temperature, top-k and top-p.
 
     Returns:
       `Sequences`: symbols `[bound, *batch]`, lengths, whether the rule stopped each row, log P.
 
     Raises:
-      TypeError: no generator, no stop rule, keys that are not from `jax.random.key`.
+      TypeError: not a generator, not a stop rule, or keys that are not from `jax.random.key`.
       ValueError: a symbol out of range, a bound below 1 or below the longest length that `stop` predicts, a
-        wrong shape, a generator whose outputs are not what the rule needs (a stop unit that is not there).
+        wrong shape, or a generator without the outputs that the rule needs (such as a stop unit).
 
     >>> from jaxrnn import EndSymbol, GRU, SymbolModel
     >>> model = SymbolModel(GRU(4, 8), vocabulary=5, features=4, hidden_size=8)
@@ -95,7 +99,7 @@ def sample(
     >>> made.symbols.shape, made.lengths.shape
     ((20, 3), (3,))
 
-    References: chapter, sections 2.5.1 and 2.6.
+    References: chapter 2.5.1 and 2.6.
     """
     return _sample(_until_stopped, sampling, keys, generator, params, carry, start, stop, bound)
 
@@ -111,10 +115,19 @@ def sample_scan(
     bound: int,
     sampling: Sampling = Sampling(),  # noqa: B008 (immutable)
 ) -> Sequences:
-    """`sample` as a scan of exactly `bound` steps: the same sequences, and a gradient.
+    """Draw the sequences of `sample` in exactly `bound` steps, with a gradient.
 
-    Arguments, results and errors are those of `sample`.  ∇ of `log_probability` is the score of the
-    sequences that were drawn, ∂ log P(y)/∂θ; the choice of a symbol itself has no gradient.
+    The gradient of `log_probability` is the score of the drawn sequences, ∂ log P(y)/∂θ; the choice of a symbol has
+    no gradient.
+
+    Args:
+      keys, generator, params, carry, start, stop, bound, sampling: as for `sample`.
+
+    Returns:
+      As `sample`.
+
+    Raises:
+      TypeError, ValueError: as `sample`.
 
     >>> from jaxrnn import EndSymbol, GRU, SymbolModel
     >>> model = SymbolModel(GRU(4, 8), vocabulary=5, features=4, hidden_size=8)
@@ -139,10 +152,20 @@ def greedy(
     stop: StopRule,
     bound: int,
 ) -> Sequences:
-    """The likeliest symbol at every step (and stop, where σ > ½; and length, the likeliest).
+    """Take the likeliest symbol at every step.
 
-    Arguments, results and errors are those of `sample`, without keys; `start` is one symbol a row and says
-    how many rows there are.  The sequence is not the likeliest of all: see `beam_search`.
+    A stop unit stops where σ > ½, and a predicted length is the likeliest one.  The result need not be the likeliest
+    sequence: see `beam_search`.
+
+    Args:
+      generator, params, carry, stop, bound: as for `sample`.
+      start: y⁽⁰⁾, one symbol per row; its shape is the batch shape.
+
+    Returns:
+      As `sample`.
+
+    Raises:
+      TypeError, ValueError: as `sample`.
 
     >>> from jaxrnn import EndSymbol, GRU, SymbolModel
     >>> model = SymbolModel(GRU(4, 8), vocabulary=5, features=4, hidden_size=8)
@@ -151,14 +174,14 @@ def greedy(
     >>> made.symbols.shape, bool((made.symbols[:, 0] == made.symbols[:, 2]).all())  # nothing is drawn
     ((20, 3), True)
 
-    References: chapter, section 2.5.1.
+    References: chapter 2.5.1.
     """
     keys = jax.random.split(jax.random.key(0), jnp.shape(start))  # not looked at
     return _sample(_until_stopped, Greedy(), keys, generator, params, carry, start, stop, bound)
 
 
 class _State(NamedTuple):
-    """What a loop carries, one row of the batch each; a stopped row's never changes."""
+    """The state of the loop, one entry per row; the entry of a stopped row no longer changes."""
 
     carry: Carry
     symbol: Array
@@ -198,12 +221,12 @@ def _decode(generator, params, carry, start, stop, choice, keys, *, loop, bound)
 
 
 def _scan(step, state: _State, bound: int):
-    """`bound` steps, whoever has stopped."""
+    """Run `bound` steps, even if all rows have stopped."""
     return lax.scan(step, state, jnp.arange(bound, dtype=jnp.int32))
 
 
 def _until_stopped(step, state: _State, bound: int):
-    """Steps until every row has stopped; never more than `bound`."""
+    """Run steps until every row has stopped, at most `bound`."""
 
     def go_on(at):
         t, state, _ = at
@@ -219,7 +242,7 @@ def _until_stopped(step, state: _State, bound: int):
 
 
 def _per_row(function, keys: Array, number, *args):
-    """`function(fold_in(key, number), *row)` for every row of the batch."""
+    """Return `function(fold_in(key, number), *row)` for every row of the batch."""
 
     def row(key, *args):
         return function(jax.random.fold_in(key, number), *args)

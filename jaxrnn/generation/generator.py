@@ -1,13 +1,13 @@
-"""What makes a sequence, symbol by symbol: chapter, sections 2.5.1 and 2.5.2.
+"""The protocol of a generator, which produces a sequence symbol by symbol.
 
     (h⁽ᵗ⁾, o⁽ᵗ⁾) = f(h⁽ᵗ⁻¹⁾, y⁽ᵗ⁻¹⁾),      P(y⁽ᵗ⁾ | y⁽¹⁾ … y⁽ᵗ⁻¹⁾) = softmax(o⁽ᵗ⁾)
 
-A `Generator` is that f, whatever is inside: a cell with an embedding and a read-out, a decoder with
-attention, a language model.  An input of length 1, or a whole encoded sequence, lives in the carry.
+A `Generator` is f: a cell with an embedding and a read-out, a decoder with attention, or your own model.  An input of
+length 1, or an encoded sequence, is part of the carry.
 
 y → `symbols`, h → `carry`, o → `outputs`.
 
-References: chapter, section 2.5.
+References: chapter 2.5; Goodfellow et al. 2016, §10.2.3 and §10.2.4.
 """
 
 from typing import Any, Protocol, runtime_checkable
@@ -26,7 +26,7 @@ from jaxrnn.generation.stopping import Countdown, StopRule
 
 @runtime_checkable
 class Generator(Protocol):
-    """Something that, told a symbol, says how likely each next one is."""
+    """A model that maps a state and a symbol to the next state and the logits of the next symbol."""
 
     @property
     def vocabulary(self) -> int:
@@ -34,9 +34,9 @@ class Generator(Protocol):
         ...
 
     def next_logits(self, params: Params, carry: Carry, symbol: Any) -> tuple[Carry, Array]:
-        """(h⁽ᵗ⁻¹⁾, y⁽ᵗ⁻¹⁾) → (h⁽ᵗ⁾, o⁽ᵗ⁾), `[*batch, vocabulary + the stop rule's units]`.
+        """Map (h⁽ᵗ⁻¹⁾, y⁽ᵗ⁻¹⁾) to (h⁽ᵗ⁾, o⁽ᵗ⁾), with o `[*batch, vocabulary + units of the stop rule]`.
 
-        `symbol` is an integer array `[*batch]`; under `PredictedLength` a `Countdown` of two.
+        `symbol` is an integer array `[*batch]`, or a `Countdown` under `PredictedLength`.
         """
         ...
 
@@ -51,20 +51,20 @@ def forced_outputs(
     start: int | Int[Array, "*batch"],
     stop: StopRule,
 ) -> Float[Array, "time *batch outputs"]:
-    """o⁽ᵗ⁾ from the true y⁽ᵗ⁻¹⁾ in place of the drawn one, for `log_likelihood`: any generator, one step at a time.
+    """Return o⁽ᵗ⁾ from the true y⁽ᵗ⁻¹⁾, for `log_likelihood`: any generator, one step at a time.
 
-    A model's own `apply` gives the same faster where it can embed and project all t at once.
+    A model with an `apply` that embeds and projects all steps at once returns the same faster.
 
     Args:
-      generator, params, carry, start, stop: as in `sample`.
-      symbols: y⁽ᵗ⁾; what stands beyond a row's length is not looked at.
-      lengths: τ; under `PredictedLength` the generator is told of it.
+      generator, params, carry, start, stop: as for `sample`.
+      symbols: y⁽ᵗ⁾; values beyond the length of a row are ignored.
+      lengths: τ, which a generator under `PredictedLength` also receives.
 
     Returns:
-      o⁽ᵗ⁾, `[time, *batch, vocabulary + stop.units]`; beyond a row's length they are of no use.
+      o⁽ᵗ⁾, `[time, *batch, vocabulary + stop.units]`; meaningless beyond the length of a row.
 
     Raises:
-      TypeError, ValueError: as `sample`; a length or a symbol out of range, where the values are known.
+      TypeError, ValueError: as `sample`; a length or a symbol out of range (checked outside `jit`).
 
     >>> from jaxrnn import EndSymbol, GRU, SymbolModel
     >>> model = SymbolModel(GRU(4, 8), vocabulary=5, features=4, hidden_size=8)
@@ -74,7 +74,7 @@ def forced_outputs(
     >>> bool(jnp.allclose(os, model.apply(params, symbols, lengths, start=start), atol=1e-6))
     True
 
-    References: chapter, sections 2.3 and 2.5.
+    References: chapter 2.3 and 2.5.
     """
     batch = jnp.shape(lengths)
     check_shape("symbols", symbols, (len(symbols), *batch), "[time, *batch], the batch of `lengths`")
@@ -84,12 +84,12 @@ def forced_outputs(
 
 
 def entry(symbol: Array, remaining: Array | None) -> Any:
-    """What enters the generator: the symbol, or a `Countdown` where a length was predicted."""
+    """Return the input of the generator: the symbol, or a `Countdown` if the length is predicted."""
     return symbol if remaining is None else Countdown(symbol, remaining)
 
 
 def check_decode(generator: Generator, carry, start, stop: StopRule, batch: tuple[int, ...], bound=None) -> Array:
-    """What every decoder checks before it is compiled: `start`, one symbol a row."""
+    """Check the arguments that all decoders share, and return `start` with one symbol per row."""
     if not isinstance(generator, Generator):
         raise TypeError(f"`generator` must have vocabulary and next_logits, got {generator!r}.")
     if not isinstance(stop, StopRule):
@@ -107,12 +107,12 @@ def check_decode(generator: Generator, carry, start, stop: StopRule, batch: tupl
 
 
 def fit(generator: Generator, params: Params, carry: Carry, start: Array, stop: StopRule) -> tuple[Carry, Any]:
-    """The carry in the dtypes in which the generator gives it back, and the dtype of log-probabilities.
+    """Cast the carry to the dtypes that the generator returns, and return the dtype of log-probabilities.
 
-    Looks at shapes alone, while the loop is compiled.
+    It inspects shapes only, at compile time.
 
     Raises:
-      ValueError: the generator's outputs are not what the rule needs.
+      ValueError: the outputs of the generator do not match the stop rule.
     """
     told = None if stop.length_logits is None else start
     after, outputs = jax.eval_shape(generator.next_logits, params, carry, entry(start, told))

@@ -1,17 +1,18 @@
-"""How one symbol is chosen from its logits: chapter, section 2.5.1.
+"""Choosing one symbol from its logits.
 
-    p ∝ exp(o / T),    then only the k likeliest,    then only the nucleus:
+    p ∝ exp(o / T),    restricted to the k likeliest,    then to the nucleus
 
-the fewest likeliest symbols whose probabilities sum to at least p.  What is left is drawn from as it
-stands, by argmax(o + Gumbel noise), so a symbol that was left out cannot be drawn.
+The nucleus is the smallest set of likeliest symbols whose probabilities sum to at least p.  A symbol is drawn from the
+rest by argmax(o + Gumbel noise), so an excluded symbol cannot be drawn.
 
-Each piece is a function from logits to logits; `Sampling` and `Greedy` are the values that the loops of
-`jaxrnn.generation.decoding` take.
+Each restriction is a function from logits to logits.  `Sampling` and `Greedy` are values that `jaxrnn.sample` and its
+kin take.
 
 T → `temperature`, k → `top_k`, p → `top_p`.
 
 References: Ackley, Hinton & Sejnowski 1985, §2 (temperature); Fan, Lewis & Dauphin 2018, §5 (top-k);
-Holtzman et al. 2020, §3 (nucleus, top-p); Maddison, Tarlow & Minka 2014, §2 (the Gumbel trick).
+Holtzman et al. 2020, §3 (nucleus, top-p); Maddison, Tarlow & Minka 2014, §2 (the Gumbel trick);
+chapter 2.5.1.
 """
 
 import numbers
@@ -27,16 +28,19 @@ from jaxrnn.core.types import Key
 
 
 def with_temperature(logits: Float[Array, "... n"], temperature: float | Float[Array, ""]) -> Float[Array, "... n"]:
-    """(o − max o)/T: the distribution ∝ pᵀ⁻¹, with finite logits however small T is.
+    """Return (o − max o)/T, the logits of the distribution ∝ p^(1/T), finite for any small T.
 
     Args:
-      logits: o.
-      temperature: T > 0.  T → 0 draws from the likeliest symbols alone, and that is also what a T ≤ 0
-        gives whose value is not known (under `jit`).
+      logits: o, `[..., symbols]`.
+      temperature: T > 0.  As T → 0 only the likeliest symbols remain; under `jit`, where T cannot be checked, T ≤ 0
+        does the same.
+
+    Returns:
+      Logits of the same shape.
 
     Raises:
       TypeError: T is text.
-      ValueError: T ≤ 0 or not a number, where the value is known.
+      ValueError: T ≤ 0 or not a number (checked outside `jit`).
 
     >>> p = jax.nn.softmax(with_temperature(jnp.log(jnp.array([0.8, 0.2])), 0.5))  # ∝ p²
     >>> round(float(p[0]), 4)
@@ -48,7 +52,14 @@ def with_temperature(logits: Float[Array, "... n"], temperature: float | Float[A
 
 
 def keep_top_k(logits: Float[Array, "... n"], k: int) -> Float[Array, "... n"]:
-    """−∞ for all but the k likeliest, and those that are as likely as the k-th; k ≥ n keeps all.
+    """Set all logits to −∞ except the k largest and those equal to the k-th.
+
+    Args:
+      logits: o, `[..., symbols]`.
+      k: the number of symbols to keep; a k beyond the number of symbols keeps all.
+
+    Returns:
+      Logits of the same shape.
 
     Raises:
       ValueError: k is not an integer of at least 1.
@@ -63,13 +74,20 @@ def keep_top_k(logits: Float[Array, "... n"], k: int) -> Float[Array, "... n"]:
 
 
 def keep_top_p(logits: Float[Array, "... n"], p: float | Float[Array, ""]) -> Float[Array, "... n"]:
-    """−∞ for all but the fewest likeliest whose probabilities sum to at least p, and those as likely as the last.
+    """Set all logits to −∞ except those of the nucleus and those equal to its least likely symbol.
 
-    The likeliest symbol is always kept; p = 1 keeps all.
+    The likeliest symbol is always kept, and p = 1 keeps all.
+
+    Args:
+      logits: o, `[..., symbols]`.
+      p: the least probability of the nucleus, in (0, 1].
+
+    Returns:
+      Logits of the same shape.
 
     Raises:
       TypeError: p is text.
-      ValueError: p outside (0, 1], where the value is known.
+      ValueError: p outside (0, 1] (checked outside `jit`).
 
     >>> jnp.exp(keep_top_p(jnp.log(jnp.array([0.5, 0.125, 0.25])), 0.6)).round(3)
     Array([0.5 , 0.  , 0.25], dtype=float32)
@@ -86,19 +104,19 @@ def keep_top_p(logits: Float[Array, "... n"], p: float | Float[Array, ""]) -> Fl
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Sampling:
-    """Draw: y ~ softmax(keep_top_p(keep_top_k(o / T, k), p)).
+    """Random choice: y ~ softmax(keep_top_p(keep_top_k(o / T, k), p)).
 
-    A stop unit and a predicted length are drawn from their own probabilities: temperature, top-k and top-p
-    are for symbols.
+    Temperature, top-k and top-p apply to symbols; a stop unit and a predicted length are drawn from their own
+    probabilities.
 
     Args:
-      temperature: T > 0; 1 is the model's own distribution.  For T = 0 there is `greedy`.
-      top_k: k ≥ 1; None is all.
-      top_p: p in (0, 1]; None is 1.
+      temperature: T > 0; 1 is the distribution of the model.  For T = 0 use `greedy`.
+      top_k: k ≥ 1; None keeps all.
+      top_p: p in (0, 1]; None keeps all.
 
     Raises:
-      TypeError: text in the place of a number.
-      ValueError: a value out of its range.
+      TypeError: text instead of a number.
+      ValueError: a value out of range.
 
     >>> int(Sampling(top_k=1).symbol(jax.random.key(0), jnp.array([0.0, 3.0, 1.0])))
     1
@@ -117,40 +135,42 @@ class Sampling:
         _check_top_p(self.top_p)
 
     def symbol(self, key: Key, logits: Float[Array, " n"]) -> Int[Array, ""]:
-        """One draw from the symbols' logits."""
+        """Draw a symbol from its logits."""
         logits = with_temperature(logits, self.temperature)
         logits = logits if self.top_k is None else keep_top_k(logits, self.top_k)
         logits = logits if self.top_p is None else keep_top_p(logits, self.top_p)
         return jax.random.categorical(key, logits).astype(jnp.int32)
 
     def stops(self, key: Key, logit: Float[Array, ""]) -> Bool[Array, ""]:
-        """True with probability σ(logit): always at +∞, never at −∞."""
+        """Return True with probability σ(logit): always at +∞, never at −∞."""
         return jax.random.uniform(key, dtype=logit.dtype) < jax.nn.sigmoid(logit)
 
     def length(self, key: Key, logits: Float[Array, " longest"]) -> Int[Array, ""]:
-        """τ ~ softmax(logits), from 1."""
+        """Draw τ ~ softmax(logits), counted from 1."""
         return jax.random.categorical(key, logits).astype(jnp.int32) + 1
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Greedy:
-    """The likeliest, at every choice: `Sampling` at T → 0.  The key is not looked at.
+    """Deterministic choice of the likeliest: the limit of `Sampling` for T → 0.  The key is ignored.
+
+    Args: none.
 
     >>> int(Greedy().symbol(jax.random.key(0), jnp.array([0.0, 3.0, 1.0])))
     1
     """
 
     def symbol(self, key: Key, logits: Float[Array, " n"]) -> Int[Array, ""]:
-        """argmax o."""
+        """Return argmax o."""
         return jnp.argmax(logits).astype(jnp.int32)
 
     def stops(self, key: Key, logit: Float[Array, ""]) -> Bool[Array, ""]:
-        """σ(logit) > ½."""
+        """Return whether σ(logit) > ½."""
         return logit > 0
 
     def length(self, key: Key, logits: Float[Array, " longest"]) -> Int[Array, ""]:
-        """The likeliest τ, from 1."""
+        """Return the likeliest τ, counted from 1."""
         return jnp.argmax(logits).astype(jnp.int32) + 1
 
 

@@ -1,26 +1,25 @@
-"""How long the output is: chapter, section 2.6.
+"""Stop rules, which determine the length of the output.
 
-Three rules, each a value that any generator takes.  A sequence y⁽¹⁾ … y⁽τ⁾ has the probability
+There are three rules, and every generator takes any of them.  A sequence y⁽¹⁾ … y⁽τ⁾ has the probability
 
     end symbol e        Πₜ p(y⁽ᵗ⁾),                            y⁽ᵗ⁾ = e at t = τ and only there
     stop unit s         Πₜ p(y⁽ᵗ⁾) · Πₜ_<τ (1 − s⁽ᵗ⁾) · s⁽τ⁾,     s⁽ᵗ⁾ = σ(oₛ⁽ᵗ⁾)
-    predicted length    P(τ) Πₜ p(y⁽ᵗ⁾ | τ),                   the loop is told τ − t at every step
+    predicted length    P(τ) Πₜ p(y⁽ᵗ⁾ | τ),                   the input holds τ − t at every step
 
-and all three are one formula.  At every step a rule gives the log-odds of stopping there, and
+and one formula covers all three.  At every step a rule returns the log-odds of stopping there, and
 
     log P = log P(τ) + Σₜ [log p(y⁽ᵗ⁾) + log σ(±log-odds)],     + at the step that stops, − before it,
 
-where the log-odds are ±∞ for the two rules that leave nothing to chance, and P(τ) = 1 for the two that do
-not predict it.  The end symbol belongs to its sequence and counts in τ, so τ ≥ 1 always.
+where the log-odds are ±∞ for the two deterministic rules, and P(τ) = 1 for the two that do not predict τ.  The end
+symbol belongs to its sequence and counts in τ, so τ ≥ 1.
 
-*The bound.*  A loop makes at most `bound` steps.  A row that gets there without a stop is the common
-beginning of all the sequences that are longer; its probability is theirs together (its last step counts
-as "did not stop").  So the stopped sequences of length ≤ bound and the unstopped ones of length = bound
-have the sum 1.
+*The bound.*  A loop runs at most `bound` steps.  A row that reaches the bound without stopping is the common beginning
+of all longer sequences, and its probability is their sum (its last step counts as "did not stop").  The stopped
+sequences of length ≤ bound and the unstopped ones of length = bound therefore sum to 1.
 
 τ → `lengths`; τ − t, counted before y⁽ᵗ⁺¹⁾ is drawn, → `remaining` (1: the next symbol is the last).
 
-References: chapter, section 2.6; Goodfellow, Bengio & Courville 2016, §10.2.4; Graves 2013, §5.
+References: chapter 2.6; Goodfellow, Bengio & Courville 2016, §10.2.4; Graves 2013, §5.
 """
 
 from dataclasses import dataclass
@@ -36,51 +35,55 @@ from jaxrnn.core.precision import accumulator
 
 
 class Countdown(NamedTuple):
-    """What enters a step under `PredictedLength`: the last symbol, and how many are still to come."""
+    """The input of a step under `PredictedLength`: the last symbol, and the number still to come.
+
+    >>> Countdown(symbol=jnp.array(3), remaining=jnp.array(7)).remaining.item()
+    7
+    """
 
     symbol: Int[Array, "*batch"]
     remaining: Int[Array, "*batch"]
-    """From τ down to 1."""
+    """The number of symbols still to come, from τ down to 1."""
 
 
 @runtime_checkable
 class StopRule(Protocol):
-    """When a generator stops."""
+    """A rule that says when a generator stops."""
 
     @property
     def units(self) -> int:
-        """How many outputs the generator must have beside one for each symbol."""
+        """The number of outputs that the generator needs besides one per symbol."""
         ...
 
     @property
     def length_logits(self) -> Float[Array, "*batch longest"] | None:
-        """log P(τ) for τ = 1, 2, …, up to a constant; None where the length is not predicted."""
+        """log P(τ) for τ = 1, 2, …, up to a constant; None if the length is not predicted."""
         ...
 
     def symbol_logits(self, outputs: Array) -> Array:
-        """Of the generator's outputs those that belong to symbols: `[..., vocabulary]`."""
+        """Return the outputs that belong to symbols, `[..., vocabulary]`."""
         ...
 
     def stop_logit(self, outputs: Array, symbol: Array, remaining: Any) -> Array:
-        """The log-odds of stopping here, after `symbol`; ±∞ where it is certain."""
+        """Return the log-odds of stopping after `symbol`; ±∞ where the decision is certain."""
         ...
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class EndSymbol:
-    """The sequence ends when it says so: with the symbol `symbol`, which is a part of it.
+    """A stop rule: the sequence ends with an end symbol, which belongs to it.
 
     Args:
       symbol: e, an integer of at least 0, the last symbol of every sequence in the training set.
 
     Raises:
-      ValueError: another `symbol`.
+      ValueError: `symbol` is not an integer of at least 0.
 
     >>> EndSymbol(0).stop_logit(jnp.zeros((2, 5)), jnp.array([0, 3]), None)
     Array([ inf, -inf], dtype=float32)
 
-    References: chapter, section 2.6, item 3, the first way.
+    References: chapter 2.6, item 3, first way.
     """
 
     symbol: int
@@ -93,60 +96,62 @@ class EndSymbol:
             raise ValueError(f"`symbol` must be an integer of at least 0, got {self.symbol!r}.")
 
     def symbol_logits(self, outputs: Float[Array, "*batch outputs"]) -> Float[Array, "*batch vocabulary"]:
-        """All of them."""
+        """Return all outputs."""
         if self.symbol >= outputs.shape[-1]:
             raise ValueError(f"`stop` must end at a symbol in 0 … {outputs.shape[-1] - 1}, got {self}.")
         return outputs
 
     def stop_logit(self, outputs: Float[Array, "..."], symbol: Int[Array, "..."], remaining: Any) -> Array:
-        """+∞ where `symbol` is e, else −∞."""
+        """Return +∞ where `symbol` is e, else −∞."""
         return _certain(symbol == self.symbol, outputs.dtype)
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class StopUnit:
-    """One output more, the last, is a Bernoulli unit: the symbol drawn here is the last with s = σ(oₛ).
+    """A stop rule: an extra output unit makes the current symbol the last with probability s = σ(oₛ).
 
-    Symbol and stop are drawn independently, given the state.
+    The stop unit is the last output.  Symbol and stop are drawn independently given the state.
+
+    Args: none.
 
     >>> outputs = jnp.array([1.0, 2.0, -0.5])  # two symbols and the unit
     >>> StopUnit().symbol_logits(outputs), float(StopUnit().stop_logit(outputs, jnp.array(0), None))
     (Array([1., 2.], dtype=float32), -0.5)
 
-    References: chapter, section 2.6, item 3, the second way; Graves 2013, §5.
+    References: chapter 2.6, item 3, second way; Graves 2013, §5.
     """
 
     units = 1
     length_logits = None
 
     def symbol_logits(self, outputs: Float[Array, "*batch outputs"]) -> Float[Array, "*batch vocabulary"]:
-        """All but the last."""
+        """Return all outputs but the last."""
         if outputs.shape[-1] < 2:
             raise ValueError(f"`outputs` must hold the symbols and the stop unit, got shape {outputs.shape}.")
         return outputs[..., :-1]
 
     def stop_logit(self, outputs: Float[Array, "..."], symbol: Int[Array, "..."], remaining: Any) -> Array:
-        """The last output."""
+        """Return the last output."""
         return jnp.broadcast_to(outputs[..., -1], jnp.broadcast_shapes(outputs.shape[:-1], symbol.shape))
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class PredictedLength:
-    """τ is drawn before the first symbol; then the generator is told at every step how many are to come.
+    """A stop rule: τ is drawn before the first symbol, and the input counts down the symbols still to come.
 
     Args:
-      length_logits: log P(τ) up to a constant, for τ = 1, …, longest: `[*batch, longest]`.  −∞ is a length
-        that does not happen; all but one −∞ is a length that is given.
+      length_logits: log P(τ) up to a constant, for τ = 1, …, longest: `[*batch, longest]`.  −∞ excludes a
+        length, and a single finite entry fixes it.
 
-    The generator's `next_logits` gets a `Countdown` where it got the symbol.
+    The `next_logits` of the generator receives a `Countdown` instead of a symbol.
 
     >>> rule = PredictedLength(jnp.log(jnp.array([0.5, 0.25, 0.25])))
     >>> rule.stop_logit(jnp.zeros((2, 5)), jnp.array([4, 4]), jnp.array([1, 2]))
     Array([ inf, -inf], dtype=float32)
 
-    References: chapter, section 2.6, item 3, the third way.
+    References: chapter 2.6, item 3, third way.
     """
 
     length_logits: Float[Array, "*batch longest"]
@@ -154,11 +159,11 @@ class PredictedLength:
     units = 0
 
     def symbol_logits(self, outputs: Float[Array, "*batch outputs"]) -> Float[Array, "*batch vocabulary"]:
-        """All of them."""
+        """Return all outputs."""
         return outputs
 
     def stop_logit(self, outputs: Float[Array, "..."], symbol: Int[Array, "..."], remaining: Any) -> Array:
-        """+∞ where one symbol was to come, else −∞."""
+        """Return +∞ where one symbol was still to come, else −∞."""
         return jnp.broadcast_to(
             _certain(remaining == 1, outputs.dtype), jnp.broadcast_shapes(jnp.shape(remaining), symbol.shape)
         )
@@ -172,24 +177,24 @@ def log_likelihood(
     *,
     stopped: Bool[Array, "*batch"] | None = None,
 ) -> Float[Array, "*batch"]:
-    """log P of whole sequences, in nats: what maximum likelihood maximises, one number a row.
+    """Return log P of whole sequences in nats, one number per row: the objective of maximum likelihood.
 
         log P(τ) + Σ_{t ≤ τ} [log softmax(o⁽ᵗ⁾)_{y⁽ᵗ⁾} + log σ(±log-odds⁽ᵗ⁾)]
 
     Args:
-      stop: the rule.
-      outputs: o⁽ᵗ⁾, computed from y⁽¹⁾ … y⁽ᵗ⁻¹⁾, as a model's `apply` or `forced_outputs` gives them.
-      symbols: y⁽ᵗ⁾; what stands beyond a row's length is not looked at.
-      lengths: τ; a row of length 0 is no sequence and counts as log P = 0, with zero gradient.
-      stopped: False for rows that reached the bound (see the module's docstring); None is all True.
+      stop: the stop rule.
+      outputs: o⁽ᵗ⁾, computed from y⁽¹⁾ … y⁽ᵗ⁻¹⁾, as the `apply` of a model or `forced_outputs` returns them.
+      symbols: y⁽ᵗ⁾; values beyond the length of a row are ignored.
+      lengths: τ; a row of length 0 holds no sequence and has log P = 0 with gradient 0.
+      stopped: False for rows that reached the bound (see above); None for all True.
 
     Returns:
-      log P, in at least float32; −∞ for what cannot happen: under `EndSymbol` a sequence with e before its
-      end, or without it; under `PredictedLength` one longer than `longest`.
+      log P in at least float32; −∞ for an impossible sequence: under `EndSymbol` a sequence with e before its
+      end, or without it; under `PredictedLength` one that is longer than `longest`.
 
     Raises:
-      ValueError: a wrong shape; a symbol out of range on a valid step, a length out of range (where the
-        values are known; under `jit` such a symbol has probability 0, log P = −∞).
+      ValueError: a wrong shape; a symbol out of range on a valid step, a length out of range (checked
+        outside `jit`; under `jit` such a symbol has probability 0, log P = −∞).
       TypeError: lengths that are not integers.
 
     >>> outputs = jnp.log(jnp.array([[0.5, 0.5], [0.25, 0.75]]))
@@ -211,7 +216,7 @@ def log_likelihood(
 
 
 def step_log_probability(stop: StopRule, outputs: Array, symbol: Array, remaining: Any, stops: Array) -> Array:
-    """log p of drawing `symbol` and of stopping there, or not: `[...]`, for any leading axes."""
+    """Return log p of drawing `symbol` and of stopping or not there, for any leading axes."""
     logit = stop.stop_logit(outputs, symbol, remaining)
     log_p = jax.nn.log_softmax(stop.symbol_logits(outputs))
     known = jnp.where(symbol < 0, log_p.shape[-1], symbol)  # −1 is no symbol, not the last one
@@ -220,7 +225,7 @@ def step_log_probability(stop: StopRule, outputs: Array, symbol: Array, remainin
 
 
 def step_table(stop: StopRule, outputs: Float[Array, "*batch outputs"], remaining: Any) -> Array:
-    """log p of every symbol without and with a stop after it, `[*batch, vocabulary, 2]`; the exponentials sum to 1."""
+    """Return log p of every symbol without and with a stop after it, `[*batch, vocabulary, 2]`."""
     log_p = jax.nn.log_softmax(stop.symbol_logits(outputs))
     remaining = None if remaining is None else remaining[..., None]
     logit = stop.stop_logit(outputs[..., None, :], jnp.arange(log_p.shape[-1]), remaining)
@@ -228,7 +233,7 @@ def step_table(stop: StopRule, outputs: Float[Array, "*batch outputs"], remainin
 
 
 def length_log_probability(stop: StopRule, lengths: Int[Array, "*batch"]) -> Array:
-    """log P(τ), `[*batch]`; 0 where the length is not predicted."""
+    """Return log P(τ), `[*batch]`; 0 if the length is not predicted."""
     if stop.length_logits is None:
         return jnp.zeros(jnp.shape(lengths))
     log_p = jax.nn.log_softmax(stop.length_logits)
