@@ -155,8 +155,6 @@ class Sampling:
 class Greedy:
     """Deterministic choice of the likeliest: the limit of `Sampling` for T → 0.  The key is ignored.
 
-    Args: none.
-
     >>> int(Greedy().symbol(jax.random.key(0), jnp.array([0.0, 3.0, 1.0])))
     1
     """

@@ -113,8 +113,6 @@ class StopUnit:
 
     The stop unit is the last output.  Symbol and stop are drawn independently given the state.
 
-    Args: none.
-
     >>> outputs = jnp.array([1.0, 2.0, -0.5])  # two symbols and the unit
     >>> StopUnit().symbol_logits(outputs), float(StopUnit().stop_logit(outputs, jnp.array(0), None))
     (Array([1., 2.], dtype=float32), -0.5)
