@@ -25,6 +25,8 @@ from jaxrnn.convert.flax import from_flax, from_nnx, to_flax, to_nnx, to_nnx_opt
 from jaxrnn.convert.haiku import from_haiku, to_haiku
 from jaxrnn.convert.keras import from_keras, to_keras
 from jaxrnn.convert.layout import ConversionError
+from jaxrnn.convert.onnx_tensors import from_onnx_tensors, to_onnx_tensors
+from jaxrnn.convert.onnx_writing import to_onnx
 from jaxrnn.convert.pytorch import from_torch, readout_from_torch, readout_to_torch, to_torch, to_torch_cell
 from jaxrnn.convert.reservoirpy import (
     from_reservoirpy,
@@ -40,6 +42,7 @@ __all__ = [
     "from_haiku",
     "from_keras",
     "from_nnx",
+    "from_onnx_tensors",
     "from_reservoirpy",
     "from_torch",
     "readout_from_reservoirpy",
@@ -52,6 +55,8 @@ __all__ = [
     "to_keras",
     "to_nnx",
     "to_nnx_optimized",
+    "to_onnx",
+    "to_onnx_tensors",
     "to_reservoirpy",
     "to_torch",
     "to_torch_cell",
