@@ -13,6 +13,7 @@ FOLDERS = [
     "cells",
     "cells.wrappers",
     "linear",
+    "linear.matrix",
     "unrolling",
     "unrolling.parallel",
     "unrolling.fused",

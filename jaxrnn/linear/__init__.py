@@ -7,24 +7,39 @@ The composition of two such steps is a step of the same kind, so all h⁽ᵗ⁾ 
 for all steps, `read` gives y.  Start with `MinGRU`, a gated cell, or with `LRU`, whose a are complex eigenvalues
 inside the unit circle.  `LinearUnit` is an LSTM without its recurrent products.
 
+Where the state is a matrix S, a memory of associations (`MatrixCell`, `jaxrnn.linear.matrix`), a = diag(d) − w uᵀ and
+b = k vᵀ are kept as vectors, and `jaxrnn.unrolling.parallel.unroll_chunkwise` computes the run in matrix products.
+
 Chapter 3.1 (powers of one matrix); Feng et al. 2024 (minimal gates); Orvieto et al. 2023 (LRU).
 """
 
 from jaxrnn.linear.linear_unit import LinearUnit, LinearUnitParams
 from jaxrnn.linear.lru import LRU, LRUParams
+from jaxrnn.linear.matrix_state import Erase, InTurn, MatrixCell, Outer
 from jaxrnn.linear.min_gru import MinGRU, MinGRUParams
 from jaxrnn.linear.min_lstm import MinLSTM, MinLSTMParams
-from jaxrnn.linear.protocol import ComplexPair, LinearCell
+from jaxrnn.linear.protocol import ComplexPair, LinearCell, linear_step
+from jaxrnn.linear.short_conv import ShortConv, ShortConvParams
+from jaxrnn.linear.stages import Staged, StagedCell
 
 __all__ = [
     "LRU",
     "ComplexPair",
+    "Erase",
+    "InTurn",
     "LRUParams",
     "LinearCell",
     "LinearUnit",
     "LinearUnitParams",
+    "MatrixCell",
     "MinGRU",
     "MinGRUParams",
     "MinLSTM",
     "MinLSTMParams",
+    "Outer",
+    "ShortConv",
+    "ShortConvParams",
+    "Staged",
+    "StagedCell",
+    "linear_step",
 ]

@@ -1,16 +1,22 @@
-"""Cells that are linear in their carry, which is what a sequence can be computed by in parallel.
+"""Cells that are linear in their carry, the property that allows a sequence to be computed in parallel.
 
-    h⁽ᵗ⁾ = a⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾,        y⁽ᵗ⁾ = read(h⁽ᵗ⁾, z⁽ᵗ⁾)
+    h⁽ᵗ⁾ = a⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾,        y⁽ᵗ⁾ = read(h⁽ᵗ⁾, z⁽ᵗ⁾)
 
 with a and b functions of z⁽ᵗ⁾ = project(x⁽ᵗ⁾) and of θ, not of h.  Two such steps are again one,
 
     (a₂, b₂) ∘ (a₁, b₁) = (a₂ a₁, a₂ b₁ + b₂),
 
-and ∘ is associative, so all h⁽ᵗ⁾ are had in ⌈log₂ τ⌉ rounds (`jaxrnn.unroll_associative`).
+and ∘ is associative, so all h⁽ᵗ⁾ can be computed in ⌈log₂ τ⌉ rounds (`jaxrnn.unroll_associative`).
 
-⊙ is element-wise.  A carry may also hold complex numbers, as `ComplexPair`s of real arrays: then ⊙ is the
-product of complex numbers, which is that of the real 2×2 matrices [[re, −im], [im, re]].  No array is complex,
-so optimizers, checkpoints and norms of gradients need not know.
+The carry is a tree, and each leaf of it has a coefficient of one of three kinds:
+
+| leaf h | a | b | a h + b |
+|---|---|---|---|
+| an array | an array | an array | element by element |
+| a `ComplexPair` | a `ComplexPair` | a `ComplexPair` | as complex numbers, which are two real arrays each |
+| a matrix S | an `Erase` | an `Outer` | diag(d) S − w (uᵀ S) + k vᵀ (`jaxrnn.linear.matrix_state`) |
+
+No array is complex, so optimizers, checkpoints and norms of gradients need not know about complex numbers.
 
 References: Blelloch 1990, §1.4; Martin & Cundy 2018, §2.
 """
@@ -22,6 +28,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
+from jaxrnn.linear.matrix_state import Dense, Erase, InTurn, MatrixCell, Outer, densify, erase, in_turn, recall, write
+from jaxrnn.linear.stages import ONE_STEP, Staged
 
 
 class ComplexPair(NamedTuple):
@@ -35,7 +43,7 @@ class ComplexPair(NamedTuple):
 
 @runtime_checkable
 class LinearCell(Cell, Protocol):
-    """A cell whose step is h ← a ⊙ h + b, y = read(h, z), with a and b that do not depend on h."""
+    """A cell whose step is h ← a h + b, y = read(h, z), with a and b that do not depend on h."""
 
     def coefficients(self, params: Params, z: Inputs) -> tuple[Carry, Carry]:
         """z⁽ᵗ⁾ → (a⁽ᵗ⁾, b⁽ᵗ⁾), any leading axes: trees as the carry; a may lack the leading axes."""
@@ -46,15 +54,45 @@ class LinearCell(Cell, Protocol):
         ...
 
 
-def linear_step(cell: LinearCell, params: Params, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
-    """The `step` of a linear cell, from its `coefficients` and its `read`."""
+def linear_step(cell: Any, params: Params, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
+    """The `step` of a linear cell, from its `coefficients` and its `read`, or its `query` and `answer`."""
+    if isinstance(carry, Staged):
+        first, z = cell.lead(params, carry.first, z, ONE_STEP)
+        state, y = _linear_step(cell, params, carry.state, z)
+        return Staged(first, state), y
+    return _linear_step(cell, params, carry, z)
+
+
+def _linear_step(cell, params, state, z):
     a, b = cell.coefficients(params, z)
-    carry = jax.tree.map(jnp.add, times(a, carry), b)
-    return carry, cell.read(params, carry, z)
+    state = advance(a, b, state)
+    return state, read_state(cell, params, state, z)
+
+
+def read_state(cell: LinearCell | MatrixCell, params: Params, state: PyTree, z: Inputs) -> Any:
+    """y⁽ᵗ⁾ from the state after the step, any leading axes."""
+    if not isinstance(cell, MatrixCell):
+        return cell.read(params, state, z)
+    q = cell.query(params, z)
+    r = jax.tree.map(lambda q, s: s if q is None else recall(s, q), q, state, is_leaf=lambda leaf: leaf is None)
+    return cell.answer(params, r, z)
+
+
+def advance(a: PyTree, b: PyTree, state: PyTree) -> PyTree:
+    """a h + b, leaf by leaf; updates in turn one after the other."""
+
+    def leaf(a, b, h):
+        if isinstance(a, InTurn):
+            for pair in in_turn(a, b):
+                h = leaf(*pair, h)
+            return h
+        return plus(times(a, h), b)
+
+    return jax.tree.map(leaf, a, b, state, is_leaf=is_coefficient)
 
 
 def times(a: PyTree, h: PyTree) -> PyTree:
-    """a ⊙ h: element by element, and as complex numbers where there are `ComplexPair`s.
+    """a h: element by element, as complex numbers where there are `ComplexPair`s, as matrices where a is one.
 
     >>> i = ComplexPair(jnp.array(0.0), jnp.array(1.0))
     >>> times(i, i)
@@ -64,24 +102,66 @@ def times(a: PyTree, h: PyTree) -> PyTree:
     def leaf(a, h):
         if isinstance(a, ComplexPair):
             return ComplexPair(a.re * h.re - a.im * h.im, a.re * h.im + a.im * h.re)
+        if isinstance(a, Erase):
+            return erase(a, h)
+        if isinstance(a, Dense):
+            return Dense(_product(a.matrix, h.matrix)) if isinstance(h, Dense) else _product(a.matrix, h)
         return a * h
 
-    return jax.tree.map(leaf, a, h, is_leaf=_is_pair)
+    return jax.tree.map(leaf, a, h, is_leaf=is_coefficient)
+
+
+def _product(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, precision="highest")
+
+
+def plus(h: PyTree, b: PyTree) -> PyTree:
+    """h + b, where b may hold an `Outer` for a matrix of h.
+
+    >>> plus(jnp.zeros((2, 1)), Outer(jnp.array([1.0, 2.0]), jnp.array([3.0]))).tolist()
+    [[3.0], [6.0]]
+    """
+
+    def leaf(b, h):
+        return write(h, b) if isinstance(b, Outer) else jax.tree.map(jnp.add, h, b)
+
+    return jax.tree.map(leaf, b, h, is_leaf=is_coefficient)
+
+
+def dense(a: PyTree, b: PyTree) -> tuple[PyTree, PyTree]:
+    """(a, b) with matrices in the place of every `Erase` and `Outer`."""
+    kinds, structure = jax.tree.flatten(a, is_leaf=is_coefficient)
+    pairs = [
+        densify(a, b) if isinstance(a, Erase | InTurn) else (a, b)
+        for a, b in zip(kinds, structure.flatten_up_to(b), strict=True)
+    ]
+    return tuple(structure.unflatten([pair[i] for pair in pairs]) for i in (0, 1))
 
 
 def conjugate(a: PyTree) -> PyTree:
-    """What `times(a, ·)` is transposed to: a itself, conjugate where it is complex."""
-    return jax.tree.map(lambda a: ComplexPair(a.re, -a.im) if _is_pair(a) else a, a, is_leaf=_is_pair)
+    """What `times(a, ·)` is transposed to: a itself, conjugate where it is complex, transposed where it is a matrix."""
+
+    def leaf(a):
+        if isinstance(a, ComplexPair):
+            return ComplexPair(a.re, -a.im)
+        return Dense(jnp.swapaxes(a.matrix, -1, -2)) if isinstance(a, Dense) else a
+
+    return jax.tree.map(leaf, a, is_leaf=is_coefficient)
 
 
 def ones(a: PyTree) -> PyTree:
     """The 1 of `times`, like a."""
 
     def leaf(a):
-        return ComplexPair(jnp.ones_like(a.re), jnp.zeros_like(a.im)) if _is_pair(a) else jnp.ones_like(a)
+        if isinstance(a, ComplexPair):
+            return ComplexPair(jnp.ones_like(a.re), jnp.zeros_like(a.im))
+        if isinstance(a, Dense):
+            return Dense(jnp.broadcast_to(jnp.eye(a.matrix.shape[-1], dtype=a.matrix.dtype), a.matrix.shape))
+        return jax.tree.map(jnp.zeros_like if isinstance(a, Erase | InTurn) else jnp.ones_like, a)
 
-    return jax.tree.map(leaf, a, is_leaf=_is_pair)
+    return jax.tree.map(leaf, a, is_leaf=is_coefficient)
 
 
-def _is_pair(tree) -> bool:
-    return isinstance(tree, ComplexPair)
+def is_coefficient(tree) -> bool:
+    """Whether it is one coefficient, though it is made of several arrays."""
+    return isinstance(tree, ComplexPair | Erase | Outer | InTurn | Dense)

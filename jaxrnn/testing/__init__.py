@@ -22,6 +22,7 @@ from jaxrnn.testing.gradients import (
     law_hand_rules_agree_with_autodiff,
     law_members_agree,
 )
+from jaxrnn.testing.linear import law_parallel_forms_are_the_scan, law_repeated_inputs_are_accurate_in_float32
 from jaxrnn.testing.padding import (
     law_episodes_are_independent,
     law_length_zero_is_the_identity,
@@ -64,6 +65,8 @@ __all__ = [
     "law_length_zero_is_the_identity",
     "law_members_agree",
     "law_padding_is_invisible",
+    "law_parallel_forms_are_the_scan",
+    "law_repeated_inputs_are_accurate_in_float32",
     "law_reverse_is_forward_on_the_flip",
     "law_reverse_starts_at_each_row_s_end",
     "law_rows_are_independent",

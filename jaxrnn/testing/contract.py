@@ -9,7 +9,7 @@ from jaxtyping import PyTree
 
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.types import Cell
-from jaxrnn.testing import batch, gradients, padding, programs, time
+from jaxrnn.testing import batch, gradients, linear, padding, programs, time
 from jaxrnn.testing.problem import Problem, law, must_agree, random_problem
 from jaxrnn.unrolling.backpropagation import unroll_bptt
 from jaxrnn.unrolling.scan import unroll_python
@@ -64,6 +64,8 @@ LAWS: tuple[Callable, ...] = (
     programs.law_explicit_loop_carries_no_weights,
     programs.law_dtypes,
     programs.law_wrong_arguments_are_named,
+    linear.law_parallel_forms_are_the_scan,
+    linear.law_repeated_inputs_are_accurate_in_float32,
 )
 """Every law of a cell; each is a function `law(cell, problem=None)`."""
 

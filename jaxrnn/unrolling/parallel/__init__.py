@@ -12,6 +12,7 @@ Blelloch 1990; Danieli et al. 2023; Lim et al. 2024 (DEER); Gonzalez et al. 2024
 """
 
 from jaxrnn.unrolling.parallel.associative import Algebra, linear_recurrence, unroll_associative
+from jaxrnn.unrolling.parallel.chunkwise import unroll_chunkwise
 from jaxrnn.unrolling.parallel.newton_over_devices import newton_sharded, unroll_newton_sharded
 from jaxrnn.unrolling.parallel.newton_updates import Convergence, Newton
 from jaxrnn.unrolling.parallel.newtons_method import newton, unroll_newton
@@ -26,6 +27,7 @@ __all__ = [
     "newton",
     "newton_sharded",
     "unroll_associative",
+    "unroll_chunkwise",
     "unroll_newton",
     "unroll_newton_sharded",
     "unroll_sharded",

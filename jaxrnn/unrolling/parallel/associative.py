@@ -18,7 +18,7 @@ References: Hillis & Steele 1986; Blelloch 1990, §1.4; Martin & Cundy 2018, §2
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,9 @@ from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.core.checks import check_tree, check_unroll, leading_axes
 from jaxrnn.core.types import Carry, Inputs, Params
-from jaxrnn.linear.protocol import LinearCell, conjugate, ones, times
+from jaxrnn.linear.matrix_state import Dense, MatrixCell
+from jaxrnn.linear.protocol import LinearCell, conjugate, dense, ones, read_state, times
+from jaxrnn.linear.stages import AllSteps, Staged
 from jaxrnn.unrolling.parallel.time_axis import WHOLE, Time
 from jaxrnn.unrolling.scan import prepare, select, unroll, zeros
 
@@ -48,7 +50,7 @@ DIAGONAL = Algebra(times, times, conjugate)
 
 
 def unroll_associative(
-    cell: LinearCell,
+    cell: LinearCell | MatrixCell,
     params: Params,
     xs: PyTree[Shaped[Array, "..."]],
     carry: Carry | None = None,
@@ -80,36 +82,55 @@ def unroll_associative(
     return _unroll(cell, params, *arguments, reverse=reverse)
 
 
-def check_linear(cell: LinearCell) -> None:
-    """Raises TypeError unless `cell` has `coefficients` and `read`."""
-    if not isinstance(cell, LinearCell):
+def check_linear(cell: LinearCell | MatrixCell) -> None:
+    """Raises TypeError unless `cell` states its coefficients, and how its carry is read."""
+    if not isinstance(cell, LinearCell | MatrixCell):
         raise TypeError(
-            f"`cell` must be linear in its carry (have `coefficients` and `read`), got {cell!r}. "
-            "`unroll_newton` takes any cell."
+            "`cell` must be linear in its carry (have `coefficients`, and `read` or `query` and `answer`), "
+            f"got {cell!r}. `unroll_newton` takes any cell."
         )
 
 
 @partial(jax.jit, static_argnames="reverse")
 def _unroll(cell, params, xs, carry, mask, reset, *, reverse):
     xs, carry, initial, reset = prepare(cell, params, xs, carry, mask, reset, reverse)
-    zs = cell.project(params, xs)
+    first, carry, zs = first_stage(cell, params, carry, cell.project(params, xs), mask, reset, reverse)
     a, b = gated_coefficients(cell, params, zs, mask, reset, initial)
-    carries = linear_recurrence(a, b, carry, reverse=reverse)
-    ys = cell.read(params, carries, zs)
+    carries = linear_recurrence(a, b, carry, reverse=reverse) if jax.tree.leaves(b) else b
+    ys = read_state(cell, params, carries, zs)
     ys = ys if mask is None else select(mask, ys, zeros(ys))
-    return jax.tree.map(lambda h: h[0 if reverse else -1], carries), ys
+    return first(jax.tree.map(lambda h: h[0 if reverse else -1], carries)), ys
 
 
-def gated_coefficients(cell: LinearCell, params: Params, zs: Inputs, mask, reset, initial: Carry | None):
+def first_stage(cell: Any, params: Params, carry: Carry, zs: Inputs, mask, reset, reverse: bool):
+    """Run `lead` over all steps: (a function from the last state to the carry, the first state, zs)."""
+    if not isinstance(carry, Staged):
+        return lambda state: state, carry, zs
+    first, zs = cell.lead(params, carry.first, zs, AllSteps(mask, reset, reverse))
+    return lambda state: Staged(first, state), carry.state, zs
+
+
+def gated_coefficients(
+    cell: LinearCell | MatrixCell, params: Params, zs: Inputs, mask, reset, initial: Carry | None
+) -> tuple[PyTree, PyTree]:
     """a and b of every step under its mask and its reset, `[time, *batch, ...]` each; as `prepare` has them."""
-    a, b = cell.coefficients(params, zs)
-    a = jax.tree.map(lambda a, b: jnp.broadcast_to(a, b.shape).astype(b.dtype), a, b)
+    return gate(*dense(*cell.coefficients(params, zs)), mask, reset, initial)
+
+
+def gate(a: PyTree, b: PyTree, mask, reset, initial: Carry | None) -> tuple[PyTree, PyTree]:
+    """The same of coefficients that are at hand, without any `Erase` or `Outer`."""
+    initial = initial.state if isinstance(initial, Staged) else initial
+    a = jax.tree.map(_broadcast, a, b, is_leaf=lambda leaf: isinstance(leaf, Dense))
     if mask is not None:
         a, b = select(mask, a, ones(a)), select(mask, b, zeros(b))
     if reset is not None:
         from_initial = jax.tree.map(jnp.add, times(a, initial), b)
         a, b = select(reset, zeros(a), a), select(reset, from_initial, b)
     return a, b
+
+
+def _broadcast(a, b):
+    return a if isinstance(a, Dense) else jnp.broadcast_to(a, b.shape).astype(b.dtype)
 
 
 def linear_recurrence(

@@ -1,0 +1,113 @@
+"""Linear recurrences whose state is a matrix: decay, erase, write, read.
+
+    S⁽ᵗ⁾ = diag(d⁽ᵗ⁾) S⁽ᵗ⁻¹⁾ − w⁽ᵗ⁾ (u⁽ᵗ⁾ᵀ S⁽ᵗ⁻¹⁾) + k⁽ᵗ⁾ v⁽ᵗ⁾ᵀ,        r⁽ᵗ⁾ = S⁽ᵗ⁾ᵀ q⁽ᵗ⁾,        S ∈ R^{K×V}
+
+It is h ← a h + b with a = diag(d) − w uᵀ and b = k vᵀ, each stored as its vectors, an `Erase` and an `Outer`.  Linear
+attention, Mamba-2, the mLSTM, GLA, the delta rule and its gated relatives differ only in d, u, w, k, q and v.  u reads
+the state before the decay, so that nothing is ever divided by d.  Heads are batch axes of S.
+
+`InTurn` puts several such updates into one step.  `densify` writes a and b out as matrices, K × K and K × V a step: the
+slow form that `unroll_associative` runs on, against which the chunkwise form is tested.
+
+References: Schlag, Irie & Schmidhuber 2021, "Linear transformers are secretly fast weight programmers", §4;
+Yang et al. 2024, "Parallelizing linear transformers with the delta rule over sequence length", §4 (a table of layers).
+"""
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrnn.core.types import Carry, Cell, Inputs, Params
+
+
+class Erase(NamedTuple):
+    """The coefficient a = diag(exp log_d) − w uᵀ."""
+
+    log_d: Float[Array, "*batch decay"]
+    """log d ≤ 0, `decay` = K, or 1 where all units share it."""
+    u: Float[Array, "*batch key"] | None = None
+    """What is read of the state before the decay; None for a plain decay, and so is w."""
+    w: Float[Array, "*batch key"] | None = None
+    """Where it is subtracted."""
+
+
+class Outer(NamedTuple):
+    """The addend b = k vᵀ."""
+
+    k: Float[Array, "*batch key"]
+    """Where v is added."""
+    v: Float[Array, "*batch value"]
+    """What is added."""
+
+
+class InTurn(NamedTuple):
+    """Several updates in one step, one after the other."""
+
+    steps: Any
+    """An `Erase` or an `Outer` whose arrays have an axis of n updates before their last: `[*batch, n, ·]`."""
+
+
+class Dense(NamedTuple):
+    """The coefficient a as a matrix, which multiplies from the left."""
+
+    matrix: Float[Array, "*batch key key"]
+
+
+@runtime_checkable
+class MatrixCell(Cell, Protocol):
+    """A cell whose state S is read by queries, so that no S but the last of a chunk need be stored."""
+
+    def coefficients(self, params: Params, z: Inputs) -> tuple[Carry, Carry]:
+        """z⁽ᵗ⁾ → (a⁽ᵗ⁾, b⁽ᵗ⁾), any leading axes: trees as the carry, with `Erase` and `Outer` for each matrix in it."""
+        ...
+
+    def query(self, params: Params, z: Inputs) -> Any:
+        """z⁽ᵗ⁾ → q⁽ᵗ⁾, `[..., K]`: a tree as the carry, None where the leaf is no matrix."""
+        ...
+
+    def answer(self, params: Params, r: Any, z: Inputs) -> Any:
+        """(r⁽ᵗ⁾, z⁽ᵗ⁾) → y⁽ᵗ⁾, where r is the carry with Sᵀ q, `[..., V]`, in the place of each matrix S."""
+        ...
+
+
+def erase(a: Erase, state: Float[Array, "*batch key value"]) -> Float[Array, "*batch key value"]:
+    """a S = diag(d) S − w (uᵀ S).
+
+    >>> erase(Erase(jnp.zeros(1), jnp.array([1.0, 0.0]), jnp.array([1.0, 0.0])), jnp.ones((2, 1))).tolist()
+    [[0.0], [1.0]]
+    """
+    kept = jnp.exp(a.log_d)[..., None] * state
+    return kept if a.u is None or a.w is None else kept - a.w[..., None] * recall(state, a.u)[..., None, :]
+
+
+def write(state: Float[Array, "*batch key value"], b: Outer) -> Float[Array, "*batch key value"]:
+    """S + k vᵀ."""
+    return state + b.k[..., None] * b.v[..., None, :]
+
+
+def recall(state: Float[Array, "*batch key value"], q: Float[Array, "*batch key"]) -> Float[Array, "*batch value"]:
+    """Sᵀ q."""
+    return jnp.sum(state * q[..., None], axis=-2)
+
+
+def densify(a: Erase | InTurn, b: Outer | InTurn) -> tuple[Dense, Float[Array, "*batch key value"]]:
+    """Write (a, b) out as matrices, updates in turn as their composition."""
+    if isinstance(a, InTurn) or isinstance(b, InTurn):
+        pairs = [densify(*pair) for pair in in_turn(a, b)]
+        matrix, addend = pairs[0]
+        for after, more in pairs[1:]:
+            matrix, addend = Dense(after.matrix @ matrix.matrix), after.matrix @ addend + more
+        return matrix, addend
+    key = b.k.shape[-1]
+    matrix = jnp.exp(a.log_d)[..., None] * jnp.eye(key, dtype=b.k.dtype)
+    matrix = matrix if a.u is None or a.w is None else matrix - a.w[..., :, None] * a.u[..., None, :]
+    matrix = jnp.broadcast_to(matrix, (*b.k.shape, key))
+    return Dense(matrix), b.k[..., :, None] * b.v[..., None, :]
+
+
+def in_turn(a: Any, b: Any) -> list[tuple[Erase, Outer]]:
+    """The updates of a step, apart, the first one first."""
+    count = b.steps.k.shape[-2]
+    return [jax.tree.map(lambda leaf, i=i: leaf[..., i, :], (a.steps, b.steps)) for i in range(count)]

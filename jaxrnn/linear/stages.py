@@ -1,0 +1,166 @@
+"""What comes before the coefficients: a short convolution over the last inputs, a running maximum.
+
+The coefficients of a linear recurrence may not depend on its state, but they may depend on a recurrence that runs ahead
+of it.  The carry is then `Staged(first, state)`, and a method `lead` turns z⁽ᵗ⁾ into what `coefficients` takes.  Nearly
+all of it is done for each t separately; the operations in which one step meets another are here, twice:
+
+| | `OneStep`, inside `step` | `AllSteps`, for arrays `[time, ...]` |
+|---|---|---|
+| `window` | a shift register | shifted arrays, gathered around padding |
+| `running_max` | m ← max(d + m, x) | an associative scan of (max, +) |
+| `scan` | the step itself | `lax.scan`, for a recurrence of any other kind |
+
+`AllSteps` holds the mask and the resets: a step that does not happen leaves the first stage alone, and a reset sets it
+to zero.
+
+References: Blelloch 1990, §1.4 (recurrences over a semiring).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, PyTree
+
+from jaxrnn.core.types import Carry, Cell, Inputs, Params
+
+
+class Staged(NamedTuple):
+    """A carry in two stages."""
+
+    first: PyTree
+    """What `lead` reads and changes; its initial value is 0."""
+    state: PyTree
+    """What is linear, with coefficients that may depend on the first stage."""
+
+
+@runtime_checkable
+class StagedCell(Cell, Protocol):
+    """A cell whose carry is `Staged`."""
+
+    def lead(self, params: Params, first: Carry, z: Inputs, steps: "Steps") -> tuple[Carry, Inputs]:
+        """(first⁽ᵗ⁻¹⁾, z⁽ᵗ⁾) → (first⁽ᵗ⁾, what `coefficients` takes): one step, or all of them."""
+        ...
+
+
+@dataclass(frozen=True)
+class OneStep:
+    """The operations for one step."""
+
+    def window(self, recent: Array, x: Array) -> tuple[Array, tuple[Array, ...]]:
+        """The last W inputs, the oldest first, from the last W − 1, `[*batch, W − 1, features]`, and x⁽ᵗ⁾.
+
+        >>> recent, taps = ONE_STEP.window(jnp.array([[1.0], [2.0]]), jnp.array([3.0]))
+        >>> recent.tolist(), [tap.tolist() for tap in taps]
+        ([[2.0], [3.0]], [[1.0], [2.0], [3.0]])
+        """
+        taps = (*(recent[..., i, :] for i in range(recent.shape[-2])), x.astype(recent.dtype))
+        return jnp.concatenate([recent[..., 1:, :], taps[-1][..., None, :]], axis=-2), taps
+
+    def running_max(self, m: Array, decay: Array, x: Array) -> tuple[Array, tuple[Array, Array]]:
+        """m⁽ᵗ⁾ = max(decay⁽ᵗ⁾ + m⁽ᵗ⁻¹⁾, x⁽ᵗ⁾): the new m, and (m⁽ᵗ⁻¹⁾, m⁽ᵗ⁾)."""
+        after = jnp.maximum(decay + m, x)
+        return after, (m, after)
+
+    def scan(self, step: Callable, first: PyTree, xs: PyTree) -> tuple[PyTree, Any]:
+        """`step(first, x) -> (first, output)`."""
+        return step(first, xs)
+
+
+@dataclass(frozen=True, eq=False)
+class AllSteps:
+    """The operations for all steps of a run, or of a stretch of one, along the first axis."""
+
+    mask: Array | None
+    """`[time, *batch]`; False where the step does not happen."""
+    reset: Array | None
+    """`[time, *batch]`; True where the step starts from 0."""
+    reverse: bool = False
+    """From the last step to the first."""
+
+    def window(self, recent: Array, x: Array) -> tuple[Array, tuple[Array, ...]]:
+        """The last W inputs of each step, the oldest first; the inputs of masked steps are skipped."""
+        mask, segment, x = self._flip(self.mask), self._flip(self._segment()), self._flip(x)
+        end = None if segment is None else segment[-1:].sum(axis=0, dtype=jnp.int32)  # 0 where there is no step
+        width, time, rows = recent.shape[-2], x.shape[0], x.shape[1:-1]
+        if mask is not None:  # valid steps to the front
+            order = jnp.argsort(~mask, axis=0, stable=True)
+            x, segment = _take(x, order), None if segment is None else _take(segment, order)
+        line = jnp.concatenate([jnp.moveaxis(recent, -2, 0), x.astype(recent.dtype)])
+        number = jnp.zeros((time + width, *rows), jnp.int32) if segment is None else _after_zeros(segment, width)
+        taps = [line[i : i + time] for i in range(width + 1)]
+        valid = jnp.full(rows, time) if mask is None else jnp.sum(mask, axis=0)
+        last = valid + jnp.arange(width).reshape(-1, *[1] * len(rows))
+        recent = _take(line, last)
+        if segment is not None:
+            taps = [_where(number[i : i + time] == segment, tap) for i, tap in enumerate(taps)]
+            recent = _where(_take(number, last) == end, recent)
+        if mask is not None:  # and back to where they were
+            place = jnp.maximum(jnp.cumsum(mask, axis=0) - 1, 0)
+            taps = [_take(tap, place) for tap in taps]
+        return jnp.moveaxis(recent, 0, -2), tuple(self._flip(tap) for tap in taps)
+
+    def running_max(self, m: Array, decay: Array, x: Array) -> tuple[Array, tuple[Array, Array]]:
+        """m of each step before and after it; m has the batch axes of the mask and possibly more."""
+        cut = jnp.zeros(x.shape[:1], bool) if self.reset is None else self.reset
+        cut = cut.reshape(cut.shape + (1,) * (x.ndim - cut.ndim))
+        if self.mask is not None:
+            mask = self.mask.reshape(self.mask.shape + (1,) * (x.ndim - self.mask.ndim))
+            decay, x = jnp.where(mask, decay, 0), jnp.where(mask, x, -jnp.inf)
+        x, cut = jnp.where(cut, jnp.maximum(decay, x), x), jnp.broadcast_to(cut, x.shape)
+
+        def join(first, second):
+            (d1, x1, cut1), (d2, x2, cut2) = first, second
+            return d1 + d2, jnp.where(cut2, x2, jnp.maximum(d2 + x1, x2)), cut1 | cut2
+
+        decay, x, cut = lax.associative_scan(join, (decay, x, cut), reverse=self.reverse)
+        after = jnp.where(cut, x, jnp.maximum(decay + m, x))
+        if not len(after):
+            return m, (after, after)
+        before = jnp.concatenate([after[1:], m[None]] if self.reverse else [m[None], after[:-1]])
+        if self.reset is not None:
+            before = _where(~self.reset, before)
+        return after[0 if self.reverse else -1], (before, after)
+
+    def scan(self, step: Callable, first: PyTree, xs: PyTree) -> tuple[PyTree, Any]:
+        """`lax.scan` of `step`, with the mask and the resets."""
+
+        def body(first, at_t):
+            x, mask, reset = at_t
+            if reset is not None:
+                first = jax.tree.map(lambda a: _where(~reset, a), first)
+            after, output = step(first, x)
+            if mask is not None:
+                after = jax.tree.map(lambda a, b: _where(mask, a, b), after, first)
+            return after, output
+
+        return lax.scan(body, first, (xs, self.mask, self.reset), reverse=self.reverse)
+
+    def _segment(self):
+        """The number of resets up to each step, in the order of the run."""
+        return None if self.reset is None else lax.cumsum(self.reset.astype(jnp.int32), reverse=self.reverse)
+
+    def _flip(self, a):
+        return a if a is None or not self.reverse else jnp.flip(a, 0)
+
+
+Steps = OneStep | AllSteps
+
+ONE_STEP = OneStep()
+"""The operations inside `step`."""
+
+
+def _after_zeros(segment, width):
+    return jnp.concatenate([jnp.zeros((width, *segment.shape[1:]), segment.dtype), segment])
+
+
+def _take(a, index):
+    """a[index[t, row], row], where `index` covers the leading axes of `a`."""
+    return jnp.take_along_axis(a, index.reshape(index.shape + (1,) * (a.ndim - index.ndim)), axis=0)
+
+
+def _where(condition, a, b=0):
+    return jnp.where(condition.reshape(condition.shape + (1,) * (a.ndim - condition.ndim)), a, b)

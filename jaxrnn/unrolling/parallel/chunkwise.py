@@ -1,0 +1,209 @@
+"""Linear recurrences with matrix states in chunks: matrix products inside a chunk, a loop over chunks.
+
+`unroll` carries S ∈ R^{K×V} through every step, and reverse mode stores each of them.  Inside a chunk of C steps the
+outputs are sums over pairs of steps, which are products of matrices (`jaxrnn.linear.matrix.chunk`), and only the S
+between chunks exist:
+
+    (S′, r⁽¹⁾, …, r⁽ᶜ⁾) = chunk(S₀, x⁽¹⁾, …, x⁽ᶜ⁾)            ⌈τ/C⌉ times
+
+`jax.checkpoint` recomputes the inside of a chunk in the backward pass, so that memory grows as τ (K + V) + (τ/C) K V
+and not as τ K V.  The gradient is autodiff's, of any order and in both modes.
+
+A step masked out has log d = 0 and u = w = k = q = 0.  A reset begins a new segment, across which nothing is summed.
+A number that is not finite in a step that counts reaches the other steps of its chunk, since 0 · NaN is NaN.
+
+References: Hua et al. 2022, "Transformer quality in linear time", §3.3 (mixed chunks); Yang et al. 2024, "Parallelizing
+linear transformers with the delta rule over sequence length", §3; Chen et al. 2016 (recomputation).
+"""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, PyTree, Shaped
+
+from jaxrnn.core.checks import check_unroll, leading_axes
+from jaxrnn.core.types import Carry, Params
+from jaxrnn.linear.matrix.chunk import ChunkInputs, solve_chunk
+from jaxrnn.linear.matrix_state import InTurn, MatrixCell, Outer
+from jaxrnn.linear.protocol import LinearCell, is_coefficient
+from jaxrnn.linear.stages import Staged
+from jaxrnn.unrolling.parallel.associative import check_linear, first_stage, gate, linear_recurrence
+from jaxrnn.unrolling.scan import prepare, select, unroll, zeros
+from jaxrnn.unrolling.time_blocks import projection
+
+
+def unroll_chunkwise(
+    cell: MatrixCell | LinearCell,
+    params: Params,
+    xs: PyTree[Shaped[Array, "..."]],
+    carry: Carry | None = None,
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    reset: Bool[Array, "..."] | None = None,
+    reverse: bool = False,
+    chunk: int = 64,
+) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
+    """Run a cell with a matrix state over a sequence, chunk by chunk.
+
+    Arguments, results and errors are those of `unroll`.  Element-wise states run in parallel inside a chunk.
+
+    Args:
+      chunk: how many updates a chunk has, a power of two.  Work grows with it, the number of stored states falls.
+
+    Raises:
+      TypeError: `cell` is not linear in its carry.
+      ValueError: `chunk` is not a power of two; a `reset` to a matrix that is not known to be 0.
+
+    >>> from jaxrnn.linear.matrix import GatedDelta
+    >>> cell = GatedDelta(input_size=3, heads=2, key_size=4, value_size=5)
+    >>> params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (7, 2, 3))
+    >>> bool(jnp.allclose(unroll_chunkwise(cell, params, xs)[1], unroll(cell, params, xs)[1], atol=1e-6))
+    True
+
+    References: Yang et al. 2024; `jax.checkpoint`.
+    """
+    arguments = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    check_linear(cell)
+    check_chunk(chunk)
+    if reset is not None:
+        check_starts_at_zero(cell, params)
+    if leading_axes(arguments[0])[0] == 0:
+        return unroll(cell, params, *arguments[:2])
+    return _unroll(cell, params, *arguments, reverse=reverse, chunk=chunk)
+
+
+def check_chunk(chunk: int) -> None:
+    """Raises ValueError unless `chunk` is a power of two."""
+    if not isinstance(chunk, int) or isinstance(chunk, bool) or chunk < 1 or chunk & (chunk - 1):
+        raise ValueError(f"`chunk` must be a power of two, such as 32 or 64, got {chunk!r}.")
+
+
+def check_starts_at_zero(cell, params: Params) -> None:
+    """Raises ValueError where a reset would go back to a matrix, or a first stage, that is not known to be 0."""
+    with jax.ensure_compile_time_eval():  # zeros are values even while the rest is traced
+        carry = cell.initial_carry(params, ())
+    first, state = (carry.first, carry.state) if isinstance(carry, Staged) else ((), carry)
+    for leaf in jax.tree.leaves((first, state) if isinstance(cell, MatrixCell) else first):
+        if isinstance(leaf, jax.core.Tracer) or np.asarray(leaf).any():
+            raise ValueError(
+                f"`reset` goes back to the initial carry of {cell}, whose matrices must be 0 in a chunkwise run. "
+                "Run each episode on its own with its start as `carry`, or use `unroll` or `unroll_associative`."
+            )
+
+
+@partial(jax.jit, static_argnames=("reverse", "chunk"))
+def _unroll(cell, params, xs, carry, mask, reset, *, reverse, chunk):
+    xs, carry, initial, reset = prepare(cell, params, xs, carry, mask, reset, reverse)
+    return run_chunks(cell, params, xs, carry, mask, reset, initial, reverse=reverse, chunk=chunk)
+
+
+def run_chunks(cell, params, xs, carry, mask, reset, initial, *, reverse, chunk):
+    """The loop over chunks; arguments as `prepare` has them."""
+    time, *batch = leading_axes(xs)
+    read, project = projection(cell, params, xs)
+    length = min(chunk_length(cell, params, xs, chunk), 2 ** math.ceil(math.log2(time)))
+    count = -(-time // length)
+    padding = count * length - time
+    if padding and mask is None:
+        mask = jnp.ones((time, *batch), bool)
+    chunks = jax.tree.map(partial(_cut, count=count, padding=padding), (read, mask, reset))
+
+    @jax.checkpoint
+    def body(carry, at):
+        x, mask, reset = at
+        return run_chunk(cell, params, project(x), carry, mask, reset, initial, reverse)
+
+    carry, ys = jax.lax.scan(body, carry, chunks, reverse=reverse)
+    return carry, jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:])[:time], ys)
+
+
+def chunk_length(cell, params, xs, chunk: int) -> int:
+    """The steps of a chunk: fewer than `chunk` where a step consists of several updates."""
+
+    def addends(params, x):
+        carry = cell.initial_carry(params, leading_axes(x)[1:])
+        _, _, z = first_stage(cell, params, carry, cell.project(params, x), None, None, False)
+        return cell.coefficients(params, z)[1]
+
+    b = jax.eval_shape(addends, params, jax.tree.map(lambda x: x[:1], xs))
+    in_turn = [leaf for leaf in jax.tree.leaves(b, is_leaf=is_coefficient) if isinstance(leaf, InTurn)]
+    updates = max((leaf.steps.k.shape[-2] for leaf in in_turn), default=1)
+    return max(1, chunk // 2 ** math.ceil(math.log2(updates)))
+
+
+def run_chunk(cell, params, zs, carry, mask, reset, initial, reverse):
+    """One chunk: (carry, z of C steps) → (carry, ys)."""
+    rejoin, state, zs = first_stage(cell, params, carry, zs, mask, reset, reverse)
+    a, b = cell.coefficients(params, zs)
+    kinds, structure = jax.tree.flatten(a, is_leaf=is_coefficient)
+    queries = _queries(cell, params, zs, structure)
+    initial = initial.state if isinstance(initial, Staged) else initial
+    starts = [None] * len(kinds) if initial is None else structure.flatten_up_to(initial)
+    run = partial(_run_leaf, mask=mask, reset=reset, reverse=reverse)
+    done = [
+        run(*leaf)
+        for leaf in zip(kinds, structure.flatten_up_to(b), structure.flatten_up_to(state), queries, starts, strict=True)
+    ]
+    state, r = (structure.unflatten([pair[i] for pair in done]) for i in (0, 1))
+    ys = cell.answer(params, r, zs) if isinstance(cell, MatrixCell) else cell.read(params, r, zs)
+    return rejoin(state), ys if mask is None else select(mask, ys, zeros(ys))
+
+
+def _queries(cell, params, zs, structure):
+    if not isinstance(cell, MatrixCell):
+        return [None] * structure.num_leaves
+    return jax.tree.leaves(cell.query(params, zs), is_leaf=lambda leaf: leaf is None)
+
+
+def _run_leaf(a, b, state, q, initial, *, mask, reset, reverse):
+    """(the state after the chunk, r or h of each step) of one leaf of the carry."""
+    if not isinstance(b, Outer | InTurn):
+        hs = linear_recurrence(*gate(a, b, mask, reset, initial), state, reverse=reverse)
+        return jax.tree.map(lambda h: h[0 if reverse else -1], hs), hs
+    a = _full(a, b)
+    if mask is not None:
+        a, b, q = (select(mask, tree, zeros(tree)) for tree in (a, b, q))
+    if reverse:
+        a, b, q, reset = jax.tree.map(lambda leaf: jnp.flip(leaf, 0), (a, b, q, reset))
+    updates = b.steps.k.shape[-2] if isinstance(b, InTurn) else 1
+    state, r = solve_chunk(state, _chunk_inputs(a, b, q), _segment(reset, updates, state))
+    r = jnp.moveaxis(r[..., updates - 1 :: updates, :], -2, 0)
+    return state, jnp.flip(r, 0) if reverse else r
+
+
+def _full(a, b):
+    """The coefficient with all leading axes of the addend, in its dtype."""
+    k = b.steps.k if isinstance(b, InTurn) else b.k
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (*k.shape[:-1], leaf.shape[-1])).astype(k.dtype), a)
+
+
+def _chunk_inputs(a, b, q) -> ChunkInputs:
+    """Arrays `[time, *batch, ·]` → `[*batch, time, ·]`; updates in turn one after the other, the last one is read."""
+    if not isinstance(b, InTurn):
+        return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -2), ChunkInputs(a.log_d, a.u, a.w, b.k, b.v, q))
+    unread = jnp.zeros((*b.steps.k.shape[:-2], b.steps.k.shape[-2] - 1, q.shape[-1]), q.dtype)
+    q = jnp.concatenate([unread, q[..., None, :]], axis=-2)
+
+    def leaf(x):
+        return jnp.moveaxis(x, 0, -3).reshape(*x.shape[1:-2], -1, x.shape[-1])
+
+    a, b = a.steps, b.steps
+    return jax.tree.map(leaf, ChunkInputs(a.log_d, a.u, a.w, b.k, b.v, q))
+
+
+def _segment(reset, updates, state):
+    """The number of resets up to each update, `[*batch, time]`, with axes of size 1 for heads."""
+    if reset is None:
+        return None
+    segment = jnp.moveaxis(jnp.cumsum(reset, axis=0, dtype=jnp.int32), 0, -1)
+    segment = jnp.repeat(segment, updates, axis=-1)
+    return segment.reshape(*segment.shape[:-1], *[1] * (state.ndim - 1 - segment.ndim), segment.shape[-1])
+
+
+def _cut(a, count, padding):
+    """`[time, ...]` → `[count, chunk, ...]`, with zeros behind the end."""
+    a = jnp.pad(a, [(0, padding)] + [(0, 0)] * (a.ndim - 1)) if padding else a
+    return a.reshape(count, -1, *a.shape[1:])
