@@ -20,7 +20,8 @@ from jaxrnn.cells.wrappers import (
     Zoneout,
 )
 from jaxrnn.core.precision import accumulator, matmul
-from jaxrnn.linear import LinearUnit, MinLSTM
+from jaxrnn.linear import LinearUnit, MinLSTM, ShortConv
+from jaxrnn.linear.matrix import GatedDelta
 from jaxrnn.memory import NTM
 from jaxrnn.patterns import Feedback
 from jaxrnn.reservoirs import LIF, Reservoir
@@ -108,6 +109,9 @@ LIBRARY = {
     "min_lstm": MinLSTM(INPUT, HIDDEN, "positive"),
     "lru": LRU(INPUT, HIDDEN, 4),
     "linear_unit": LinearUnit(INPUT, HIDDEN),
+    "short_conv": ShortConv(INPUT, 3, bias=True),
+    "gated_delta": GatedDelta(INPUT, heads=2, key_size=2, value_size=3, conv=2),
+    "kimi_delta": GatedDelta(INPUT, 1, 3, 2, decay="unit", negative_eigenvalues=True, conv=None),
     "liquid": LIF(INPUT, (HIDDEN,), dt=10.0, refractory=1, spike="smooth"),
     "autodiff_rules_gru": AutodiffRules(GRU(INPUT, HIDDEN)),
     "autodiff_rules_lstm": AutodiffRules(LSTM(INPUT, HIDDEN, "previous")),

@@ -15,12 +15,12 @@ LEAST_NORM = 1e-6
 
 def split_heads(x: Float[Array, "*batch features"], heads: int) -> Float[Array, "*batch heads size"]:
     """`[..., heads · size]` → `[..., heads, size]`."""
-    return x.reshape(*x.shape[:-1], heads, -1)
+    return x.reshape(*x.shape[:-1], heads, x.shape[-1] // heads)
 
 
 def merge_heads(x: Float[Array, "*batch heads size"]) -> Float[Array, "*batch features"]:
     """`[..., heads, size]` → `[..., heads · size]`."""
-    return x.reshape(*x.shape[:-2], -1)
+    return x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])
 
 
 def normalize(x: Float[Array, "*batch size"]) -> Float[Array, "*batch size"]:

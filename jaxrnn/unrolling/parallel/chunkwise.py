@@ -117,7 +117,7 @@ def run_chunks(cell, params, xs, carry, mask, reset, initial, *, reverse, chunk)
         return run_chunk(cell, params, project(x), carry, mask, reset, initial, reverse)
 
     carry, ys = jax.lax.scan(body, carry, chunks, reverse=reverse)
-    return carry, jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:])[:time], ys)
+    return carry, jax.tree.map(lambda y: y.reshape(count * length, *y.shape[2:])[:time], ys)
 
 
 def chunk_length(cell, params, xs, chunk: int) -> int:
@@ -188,7 +188,7 @@ def _chunk_inputs(a, b, q) -> ChunkInputs:
     q = jnp.concatenate([unread, q[..., None, :]], axis=-2)
 
     def leaf(x):
-        return jnp.moveaxis(x, 0, -3).reshape(*x.shape[1:-2], -1, x.shape[-1])
+        return jnp.moveaxis(x, 0, -3).reshape(*x.shape[1:-2], x.shape[0] * x.shape[-2], x.shape[-1])
 
     a, b = a.steps, b.steps
     return jax.tree.map(leaf, ChunkInputs(a.log_d, a.u, a.w, b.k, b.v, q))
@@ -206,4 +206,4 @@ def _segment(reset, updates, state):
 def _cut(a, count, padding):
     """`[time, ...]` → `[count, chunk, ...]`, with zeros behind the end."""
     a = jnp.pad(a, [(0, padding)] + [(0, 0)] * (a.ndim - 1)) if padding else a
-    return a.reshape(count, -1, *a.shape[1:])
+    return a.reshape(count, a.shape[0] // count, *a.shape[1:])

@@ -173,3 +173,10 @@ def test_a_reset_to_a_matrix_that_is_not_zero_is_refused_and_runs_elsewhere(with
             run(cell, *p[:3], mask=p.mask, reset=p.reset)
     laws.law_members_agree(cell, p, unroll=unroll_associative)
     laws.law_members_agree(cell, p._replace(reset=None), unroll=CHUNKS[8])
+
+
+def test_a_batch_may_have_no_rows():
+    cell = GatedDelta(3, 2, 4, 5)
+    p = laws.random_problem(cell, batch=(0,))
+    _, ys = jax.eval_shape(partial(CHUNKS[2], cell), *p[:3], mask=p.mask, reset=p.reset)
+    assert ys.shape == (6, 0, 10)
