@@ -1,16 +1,16 @@
-"""Two directions: chapter, section 2.7.
+"""Bidirectional networks.
 
-    h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾),        t = 1, …, τ          to the right, what was
-    g⁽ᵗ⁾ = f′(g⁽ᵗ⁺¹⁾, x⁽ᵗ⁾),       t = τ, …, 1          to the left, what will be
+    h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾),        t = 1, …, τ          forward in time
+    g⁽ᵗ⁾ = f′(g⁽ᵗ⁺¹⁾, x⁽ᵗ⁾),       t = τ, …, 1          backward in time
     y⁽ᵗ⁾ = (h⁽ᵗ⁾, g⁽ᵗ⁾)  or  h⁽ᵗ⁾ + g⁽ᵗ⁾                so o⁽ᵗ⁾ depends on all of x⁽¹⁾, …, x⁽ᵗ⁾, …, x⁽τ⁾
 
-A network of two directions is not a `Cell`: y⁽ᵗ⁾ waits for the end of the sequence.  It is two runs of the
-unroll family, the second with `reverse=True`.  As padding holds the carry, each row's g begins at that row's
-own last step, and the final states are exact: h at the row's last step, g at its first.
+A bidirectional network is not a `Cell`, because y⁽ᵗ⁾ depends on the end of the sequence.  It is two runs of the unroll
+family, the second with `reverse=True`.  Padding holds the carry, so g of each row starts at the last step of that row,
+and the final states are exact: h at the last step of the row, g at its first.
 
 h, g → the two halves of `ys` and of the final carry.
 
-References: Schuster & Paliwal 1997; Graves & Schmidhuber 2005.
+References: Schuster & Paliwal 1997; Graves & Schmidhuber 2005; Goodfellow et al. 2016, §10.3; chapter 2.7.
 """
 
 from collections.abc import Callable
@@ -28,27 +28,31 @@ from jaxrnn.unrolling.scan import unroll
 
 
 class Directions(NamedTuple):
-    """What a network of two directions has two of: parameters, carries."""
+    """A pair, one for each direction: parameters or carries.
+
+    >>> Directions(forward=1, backward=2).backward
+    2
+    """
 
     forward: Any
-    """Of h, from the first step to the last."""
+    """For h, from the first step to the last."""
     backward: Any
-    """Of g, from the last step to the first."""
+    """For g, from the last step to the first."""
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Bidirectional:
-    """y⁽ᵗ⁾ = (h⁽ᵗ⁾, g⁽ᵗ⁾), or their sum.
+    """A bidirectional network: y⁽ᵗ⁾ = (h⁽ᵗ⁾, g⁽ᵗ⁾), or their sum.
 
     Args:
       forward_cell: f, any cell whose output is an array.
-      backward_cell: f′, another, of the same kind or not.
+      backward_cell: f′, another cell, of the same kind or not.
       merge: "concat", the features of h and then of g, or "sum".
 
     Raises:
       TypeError: not a cell.
-      ValueError: another merge.
+      ValueError: an unknown merge.
 
     >>> from jaxrnn import GRU, mask_from_lengths
     >>> network = Bidirectional(GRU(3, 5), GRU(3, 5))
@@ -58,7 +62,7 @@ class Bidirectional:
     >>> ys.shape, bool(jnp.allclose(h[3, 1], carry.forward[1])), bool(jnp.allclose(g[0, 1], carry.backward[1]))
     ((7, 2, 10), True, True)
 
-    References: Schuster & Paliwal 1997; chapter, section 2.7.
+    References: Schuster & Paliwal 1997; chapter 2.7.
     """
 
     forward_cell: Cell
@@ -70,12 +74,12 @@ class Bidirectional:
         check_choice("merge", self.merge, MERGES)
 
     def init(self, key: Key) -> Directions:
-        """Parameters of the two cells."""
+        """Draw the parameters of the two cells."""
         forward_key, backward_key = jax.random.split(key)
         return Directions(self.forward_cell.init(forward_key), self.backward_cell.init(backward_key))
 
     def initial_carry(self, params: Directions, batch_shape: tuple[int, ...] = ()) -> Directions:
-        """h⁽⁰⁾ and g⁽τ⁺¹⁾."""
+        """Return h⁽⁰⁾ and g⁽τ⁺¹⁾."""
         return Directions(
             self.forward_cell.initial_carry(params.forward, batch_shape),
             self.backward_cell.initial_carry(params.backward, batch_shape),
@@ -92,7 +96,7 @@ class Bidirectional:
         reverse: bool = False,
         run: Callable = unroll,
     ) -> tuple[Directions, Float[Array, "..."]]:
-        """Both directions over a sequence; the arguments of `unroll`, and the one of its family that runs.
+        """Run both directions over a sequence.
 
         Args:
           params: as from `init`.
@@ -101,7 +105,7 @@ class Bidirectional:
           mask: `[time, *batch]`; False where the step does not happen.
           reset: `[time, *batch]`; True where a new episode begins, for both directions.
           reverse: read the sequence from its other end: the forward cell runs from the last step to the first.
-          run: `unroll`, `unroll_bptt`, or another of the family.
+          run: the member of the unroll family to use: `unroll`, `unroll_bptt`, ….
 
         Returns:
           The two final carries, `Directions(h at each row's last step, g at its first)`, and `ys`:
@@ -124,11 +128,11 @@ class Bidirectional:
 
 
 MERGES = ("concat", "sum")
-"""How the outputs of several directions become one."""
+"""The ways to combine the outputs of several directions."""
 
 
 def merged(merge: str, outputs: list[Array]) -> Array:
-    """One array of the outputs of several directions.
+    """Combine the outputs of several directions into one array.
 
     >>> merged("concat", [jnp.ones((7, 2)), jnp.ones((7, 3))]).shape
     (7, 5)

@@ -1,11 +1,12 @@
-"""Networks of two directions on top of one another; Goodfellow et al. 2016, §10.3 and §10.5; chapter 2.7 and 2.8.
+"""Deep bidirectional networks.
 
     (h_l⁽ᵗ⁾, g_l⁽ᵗ⁾) = layer l over y_{l−1}⁽¹⁾, …, y_{l−1}⁽τ⁾,          y_l⁽ᵗ⁾ = (h_l⁽ᵗ⁾, g_l⁽ᵗ⁾)
 
-Each layer reads the whole sequence of the one below, both of its directions, so the layers run one after the
-other: a deep bidirectional encoder, as PyTorch's `nn.LSTM(num_layers=n, bidirectional=True)`.
+Each layer reads both directions of the whole sequence of the layer below, so the layers run one after the other.  This
+is the network of PyTorch's `nn.LSTM(num_layers=n, bidirectional=True)`.
 
-References: Schuster & Paliwal 1997; Graves, Mohamed & Hinton 2013, §3.
+References: Schuster & Paliwal 1997; Graves, Mohamed & Hinton 2013, §3; Goodfellow et al. 2016, §10.3 and §10.5; chapter
+2.7 and 2.8.
 """
 
 from collections.abc import Callable
@@ -23,11 +24,11 @@ from jaxrnn.unrolling.scan import unroll
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class BidirectionalStack:
-    """Layers of two directions, the lowest first.
+    """Bidirectional layers, one above the other.
 
     Args:
-      layers: a tuple of `Bidirectional`, each taking what the one below it puts out (twice the hidden size, where
-        its `merge` is "concat").
+      layers: a tuple of `Bidirectional`, the lowest first.  The input size of a layer is the output size of the layer
+        below: twice the hidden size if its `merge` is "concat".
 
     Raises:
       TypeError: not a tuple of `Bidirectional`.
@@ -75,11 +76,11 @@ class BidirectionalStack:
         Args:
           params: as from `init`.
           xs: inputs `[time, *batch, input]`.
-          carry: one `Directions` a layer; None is the cells' initial carries.
+          carry: one `Directions` per layer; None is the cells' initial carries.
           mask, reset, reverse, run: as for `Bidirectional.apply`, for every layer.
 
         Returns:
-          The final carries, one `Directions` a layer, and the highest layer's outputs.
+          The final carries, one `Directions` per layer, and the outputs of the highest layer.
 
         Raises:
           TypeError, ValueError: as `Bidirectional.apply`; `params` or `carry` of another number of layers.

@@ -1,12 +1,12 @@
-"""The plain network on a grid: chapter, section 2.7, on images.
+"""The simple recurrent network on a grid.
 
     h_ij = tanh(b + U x_ij + W₁ h_{i−1,j} + W₂ h_{i,j−1}),        y_ij = h_ij
 
-and h = 0 outside of the image.  With W₁ = 0 the rows know nothing of one another, and each is an `Elman` network.
+with h = 0 outside the image.  With W₁ = 0 the rows are independent, and each is an `Elman` network.
 
 U, W₁, W₂, b → `params.u`, `params.w_above`, `params.w_left`, `params.b`.
 
-References: Graves, Fernández & Schmidhuber 2007, "Multi-dimensional recurrent neural networks", §2.
+References: Graves, Fernández & Schmidhuber 2007, "Multi-dimensional recurrent neural networks", §2; chapter 2.7.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,11 @@ from jaxrnn.core.types import Key
 
 
 class Elman2DParams(NamedTuple):
-    """The matrices, transposed: row vectors multiply from the left."""
+    """The matrices, transposed, because inputs are row vectors.
+
+    >>> Elman2D(3, 5).init(jax.random.key(0)).w_above.shape
+    (5, 5)
+    """
 
     u: Float[Array, "input hidden"]
     """Uᵀ: input to hidden."""
@@ -38,7 +42,7 @@ class Elman2DParams(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Elman2D:
-    """h_ij = tanh(b + U x_ij + W₁ h_{i−1,j} + W₂ h_{i,j−1}).
+    """The cell h_ij = tanh(b + U x_ij + W₁ h_{i−1,j} + W₂ h_{i,j−1}).
 
     Args:
       input_size: the size of x.
@@ -62,7 +66,7 @@ class Elman2D:
         check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
 
     def init(self, key: Key) -> Elman2DParams:
-        """U by Glorot's uniform rule; W₁ and W₂ orthogonal and halved, as their sum meets h; b = 0."""
+        """Draw U by Glorot's uniform rule, W₁ and W₂ orthogonal and halved because h reads their sum; b = 0."""
         u_key, above_key, left_key = jax.random.split(key, 3)
         square = (self.hidden_size, self.hidden_size)
         return Elman2DParams(
@@ -73,15 +77,15 @@ class Elman2D:
         )
 
     def initial_carry(self, params: Elman2DParams, batch_shape: tuple[int, ...] = ()) -> Array:
-        """h = 0 outside of the image, `[*batch, hidden]`."""
+        """Return h = 0, the state outside the image, `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
 
     def project(self, params: Elman2DParams, xs: Array) -> Array:
-        """b + U x for every pixel: `[..., input]` → `[..., hidden]`."""
+        """Return b + U x for every pixel: `[..., input]` → `[..., hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
         return matmul(xs, params.u) + params.b
 
     def step_2d(self, params: Elman2DParams, above: Array, left: Array, z: Array) -> tuple[Array, Array]:
-        """(h_{i−1,j}, h_{i,j−1}, z_ij) → h_ij, twice: it is the carry and the output."""
+        """Map (h_{i−1,j}, h_{i,j−1}, z_ij) to h_ij, the carry and the output."""
         h = jnp.tanh(z + matmul(above, params.w_above) + matmul(left, params.w_left))
         return h, h

@@ -1,19 +1,20 @@
-"""Long short-term memory on a grid: chapter, section 2.7, on images.
+"""Long short-term memory on a grid.
 
     a_ij = b + U x_ij + W₁ h_{i−1,j} + W₂ h_{i,j−1}               for each of the gates i, f₁, f₂, g, o
     C_ij = σ(f₁) ⊙ C_{i−1,j} + σ(f₂) ⊙ C_{i,j−1} + σ(i) ⊙ tanh(g)
     h_ij = σ(o) ⊙ tanh(C_ij),             y_ij = h_ij
 
-and h = C = 0 outside of the image.  One forget gate for each dimension, as in the paper; its peepholes are left out.
+with h = C = 0 outside the image.  There is one forget gate per dimension, as in the paper, without its peepholes.
 
-C_ij is a sum over all paths that lead to (i, j), of which there are exponentially many: with f₁ = f₂ = f it
-grows like (2f)^{i+j}.  The forget biases therefore start at 0, f = 1/2, where the weights of the paths to one
-diagonal sum to 1, and not at 1 as in one dimension.  Nothing keeps f₁ + f₂ ≤ 1 after that: on large images it
-may still grow (h does not: it is bounded by 1), which is what Leifert et al. made other cells for.
+C_ij sums over all paths to (i, j), and there are exponentially many: with f₁ = f₂ = f it grows like (2f)^{i+j}.  The
+forget biases therefore start at 0, not at 1 as in one dimension: then f = 1/2, and the weights of the paths to one
+diagonal sum to 1.  Training does not keep f₁ + f₂ ≤ 1, so C can still grow on large images, while h is bounded by 1.
+Leifert et al. propose other cells for that reason.
 
-U, W₁, W₂, b → `params.u`, `params.w_above`, `params.w_left`, `params.b`, the gates i, f₁, f₂, g, o side by side.
+U, W₁, W₂, b → `params.u`, `params.w_above`, `params.w_left`, `params.b`, with the gates packed as i, f₁, f₂, g, o.
 
-References: Graves, Fernández & Schmidhuber 2007, §3; Leifert, Strauß, Grüning, Wustlich & Labahn 2016 (the growth).
+References: Graves, Fernández & Schmidhuber 2007, §3; Leifert, Strauß, Grüning, Wustlich & Labahn 2016 (the growth);
+chapter 2.7.
 """
 
 from dataclasses import dataclass
@@ -31,7 +32,11 @@ from jaxrnn.core.types import Key
 
 
 class LSTM2DParams(NamedTuple):
-    """The matrices, transposed, the gates i, f₁, f₂, g, o side by side."""
+    """The matrices, transposed, with the gates packed as i, f₁, f₂, g, o.
+
+    >>> LSTM2D(3, 5).init(jax.random.key(0)).u.shape
+    (3, 25)
+    """
 
     u: Float[Array, "input gates_hidden"]
     """Uᵀ: `[input, 5·hidden]`."""
@@ -46,7 +51,7 @@ class LSTM2DParams(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class LSTM2D:
-    """C_ij = f₁ ⊙ C_{i−1,j} + f₂ ⊙ C_{i,j−1} + i ⊙ g, h_ij = o ⊙ tanh(C_ij).
+    """The cell C_ij = f₁ ⊙ C_{i−1,j} + f₂ ⊙ C_{i,j−1} + i ⊙ g, h_ij = o ⊙ tanh(C_ij).
 
     Args:
       input_size: the size of x.
@@ -70,7 +75,7 @@ class LSTM2D:
         check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
 
     def init(self, key: Key) -> LSTM2DParams:
-        """U by Glorot's uniform rule; W₁ and W₂ orthogonal and halved, gate by gate; b = 0."""
+        """Draw U by Glorot's uniform rule, W₁ and W₂ orthogonal and halved, gate by gate; b = 0."""
         n = self.hidden_size
         u_key, above_key, left_key = jax.random.split(key, 3)
         return LSTM2DParams(
@@ -81,17 +86,17 @@ class LSTM2D:
         )
 
     def initial_carry(self, params: LSTM2DParams, batch_shape: tuple[int, ...] = ()) -> LSTMCarry:
-        """h = C = 0 outside of the image, each `[*batch, hidden]`."""
+        """Return h = C = 0, the state outside the image, each `[*batch, hidden]`."""
         shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.u.dtype)
         return LSTMCarry(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
     def project(self, params: LSTM2DParams, xs: Array) -> Array:
-        """(b + U x) of the five gates for every pixel: `[..., input]` → `[..., 5·hidden]`."""
+        """Return b + U x of the five gates for every pixel: `[..., input]` → `[..., 5·hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
         return matmul(xs, params.u) + params.b
 
     def step_2d(self, params: LSTM2DParams, above: LSTMCarry, left: LSTMCarry, z: Array) -> tuple[LSTMCarry, Array]:
-        """The states above and to the left, and z_ij → (h, C)_ij, and h_ij as the output."""
+        """Map the states above and to the left, and z_ij, to (h, C)_ij, with h_ij as the output."""
         a = z + matmul(above.h, params.w_above) + matmul(left.h, params.w_left)
         i, f1, f2, g, o = jnp.split(a, 5, axis=-1)
         c = jax.nn.sigmoid(f1) * above.c + jax.nn.sigmoid(f2) * left.c + jax.nn.sigmoid(i) * jnp.tanh(g)

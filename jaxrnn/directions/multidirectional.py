@@ -1,24 +1,24 @@
-"""Four directions over an image: chapter, section 2.7, items 4 and 5.
+"""Networks that scan an image from its four corners.
 
     (h_ij, y_ij) = f(h_{i−1,j}, h_{i,j−1}, x_ij)                     towards the lower right
 
-and three more, from the other corners, so that the outputs at (i, j) together depend on every pixel.
+and likewise from the other corners, so that the four outputs at (i, j) together depend on every pixel.
 
-Pixels on one anti-diagonal, i + j = d, do not wait for one another, only for those on the diagonal before:
+The pixels on one anti-diagonal, i + j = d, depend only on those of the diagonal before:
 
     j →        d = 0 1 2 3          stored skewed:  zs[d, i] = z_{i, d−i}
     i  0 1 2 3                                      above of (d, i)  =  carry[i − 1]
     ↓  1 2 3 4                                      left  of (d, i)  =  carry[i]
        2 3 4 5
 
-so a network over height × width pixels takes height + width − 1 steps of one `lax.scan`, whatever its number of
-directions; each step is one batched call of the cell, with the shorter side of the image as an axis of the batch.
+so a network over height × width pixels takes height + width − 1 steps of one `lax.scan`, for any number of directions.
+Each step is one batched call of the cell, with the shorter side of the image as a batch axis.
 
-A masked pixel lies outside of the image: its state is the initial one, as beyond the border, and its output is 0.
-Images of several sizes go into one corner of a common grid, and each row of the batch is as if it were alone.
+A masked pixel lies outside the image: its state is the initial one, as beyond the border, and its output is 0.  Images
+of several sizes go into one corner of a common grid, and each row of the batch is computed as if it were alone.
 
 References: Graves, Fernández & Schmidhuber 2007; Lamport 1974 (wavefronts); van den Oord, Kalchbrenner &
-Kavukcuoglu 2016, §3.2 (skewing).
+Kavukcuoglu 2016, §3.2 (skewing); chapter 2.7, items 4 and 5.
 """
 
 from dataclasses import dataclass
@@ -38,33 +38,33 @@ from jaxrnn.unrolling.scan import select, zeros
 
 @runtime_checkable
 class Cell2D(Protocol):
-    """One step on a grid: a cell with two states to go on from.  Write your own with these four methods."""
+    """One step on a grid, from two states: the four methods that your own 2-D cell needs."""
 
     def init(self, key: Key) -> Params:
-        """Random parameters."""
+        """Draw random parameters."""
         ...
 
     def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
-        """The state outside of the image: arrays whose leading axes are `batch_shape`."""
+        """Return the state outside the image: arrays with leading axes `batch_shape`."""
         ...
 
     def project(self, params: Params, xs: Inputs) -> Inputs:
-        """The part of the step that needs no state.  It works on any leading axes, the grid's among them."""
+        """Compute the part of the step that needs no state, for any leading axes, those of the grid included."""
         ...
 
     def step_2d(self, params: Params, above: Carry, left: Carry, z: Inputs) -> tuple[Carry, Any]:
-        """(h_{i−1,j}, h_{i,j−1}, z_ij) → (h_ij, y_ij), for any batch axes."""
+        """Map (h_{i−1,j}, h_{i,j−1}, z_ij) to (h_ij, y_ij), for any batch axes."""
         ...
 
 
 CORNERS = ((False, False), (False, True), (True, False), (True, True))
-"""Of `reverse`: the ways down and right, down and left, up and right, up and left."""
+"""The values of `reverse` for down-right, down-left, up-right and up-left."""
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Multidirectional:
-    """y_ij: the outputs of four networks, one from each corner of the image, side by side or summed.
+    """Four networks, one from each corner of the image, with their outputs concatenated or summed.
 
     Args:
       cells: four 2-D cells, in the order down-right, down-left, up-right, up-left.
@@ -72,7 +72,7 @@ class Multidirectional:
 
     Raises:
       TypeError: not four 2-D cells.
-      ValueError: another merge.
+      ValueError: an unknown merge.
 
     >>> from jaxrnn.directions import LSTM2D
     >>> network = Multidirectional((LSTM2D(1, 5),) * 4)
@@ -91,7 +91,7 @@ class Multidirectional:
         check_choice("merge", self.merge, MERGES)
 
     def init(self, key: Key) -> tuple[Params, ...]:
-        """Parameters of the four cells."""
+        """Draw the parameters of the four cells."""
         return tuple(cell.init(k) for cell, k in zip(self.cells, jax.random.split(key, 4), strict=True))
 
     def apply(
@@ -101,12 +101,12 @@ class Multidirectional:
         *,
         mask: Bool[Array, "height width *batch"] | None = None,
     ) -> Float[Array, "height width *batch hidden"]:
-        """All four directions over images, in one loop of height + width − 1 steps.
+        """Run all four directions over images, in one loop of height + width − 1 steps.
 
         Args:
           params: as from `init`.
           xs: `[height, width, *batch, features]`.
-          mask: `[height, width, *batch]`; False outside of an image.
+          mask: `[height, width, *batch]`; False outside an image.
 
         Returns:
           `[height, width, *batch, 4·hidden]`, or `hidden` with "sum"; 0 where `mask` is False.
@@ -133,11 +133,11 @@ def unroll_2d(
       cell: any 2-D cell.
       params: its parameters.
       xs: `[height, width, *batch, features]`, any number of batch axes, none included.
-      mask: `[height, width, *batch]`; False outside of an image.
-      reverse: (vertically, horizontally): `(True, False)` runs from the lower left corner, and "above" is below.
+      mask: `[height, width, *batch]`; False outside an image.
+      reverse: (vertically, horizontally): `(True, False)` runs from the lower left corner, so "above" means below.
 
     Returns:
-      y for every pixel: `[height, width, *batch, hidden]`, in the order of `xs`; 0 where `mask` is False.
+      y of every pixel: `[height, width, *batch, hidden]`, in the order of `xs`; 0 where `mask` is False.
 
     Raises:
       TypeError: `cell` is not a 2-D cell; `mask` is not boolean.
@@ -162,9 +162,16 @@ def unroll_2d_python(
     mask: Bool[Array, "height width *batch"] | None = None,
     reverse: tuple[bool, bool] = (False, False),
 ) -> Float[Array, "height width *batch hidden"]:
-    """`unroll_2d` as two nested Python loops: the definition.
+    """Run a 2-D cell over images in two nested Python loops: the definition of `unroll_2d`.
 
-    Arguments, results and errors are those of `unroll_2d`.
+    Args:
+      cell, params, xs, mask, reverse: as for `unroll_2d`.
+
+    Returns:
+      As `unroll_2d`.
+
+    Raises:
+      TypeError, ValueError: as `unroll_2d`.
 
     >>> from jaxrnn.directions import Elman2D
     >>> cell, xs = Elman2D(3, 5), jnp.ones((2, 3, 3))
@@ -218,7 +225,7 @@ def _checked_run(cells, params, xs, mask, reverses) -> list[Array]:
 
 @partial(jax.jit, static_argnames=("cells", "reverses"))
 def _wavefront(cells, params, xs, mask, reverses) -> list[Array]:
-    """Every direction in one scan over the anti-diagonals."""
+    """Run every direction in one scan over the anti-diagonals."""
     if mask is not None:
         xs = select(mask, xs, zeros(xs))
     tall = xs.shape[0] > xs.shape[1]  # the shorter side is the axis of the batch: fewer places without a pixel
@@ -242,7 +249,7 @@ def _wavefront(cells, params, xs, mask, reverses) -> list[Array]:
 
 
 def _diagonal(cell, params, outside, state, z, inside, *, tall: bool):
-    """One step of one direction: every pixel of a diagonal, from the states of the one before."""
+    """Compute all pixels of a diagonal in one direction, from the states of the previous diagonal."""
     shifted = jax.tree.map(lambda start, s: jnp.concatenate([start[:1], s[:-1]]), outside, state)
     above, left = (state, shifted) if tall else (shifted, state)
     after, y = cell.step_2d(params, above, left, z)
@@ -250,10 +257,10 @@ def _diagonal(cell, params, outside, state, z, inside, *, tall: bool):
 
 
 def _to_diagonals(grid: Array, *, reverse: tuple[bool, bool], tall: bool) -> Array:
-    """`[height, width, ...]` → `[diagonal, lane, ...]`, 0 where there is no pixel.
+    """Skew `[height, width, ...]` into `[diagonal, lane, ...]`, with 0 where there is no pixel.
 
-    Each lane is padded to one more than the number of diagonals; read on at that number a lane, and every lane
-    comes to lie one place further to the right than the one before.
+    Each lane is padded to one more than the number of diagonals.  Reshaping the flat array to rows of the number of
+    diagonals then shifts every lane one place further than the one before.
     """
     grid = jnp.flip(grid, [axis for axis in (0, 1) if reverse[axis]])
     grid = jnp.swapaxes(grid, 0, 1) if tall else grid
@@ -264,7 +271,7 @@ def _to_diagonals(grid: Array, *, reverse: tuple[bool, bool], tall: bool) -> Arr
 
 
 def _from_diagonals(diagonals: Array, shape: tuple[int, int], reverse: tuple[bool, bool], tall: bool) -> Array:
-    """The inverse of `_to_diagonals`."""
+    """Invert `_to_diagonals`."""
     (count, lanes), rest = diagonals.shape[:2], diagonals.shape[2:]
     flat = jnp.swapaxes(diagonals, 0, 1).reshape(lanes * count, *rest)
     flat = jnp.pad(flat, [(0, lanes), *[(0, 0)] * len(rest)])
@@ -274,7 +281,7 @@ def _from_diagonals(diagonals: Array, shape: tuple[int, int], reverse: tuple[boo
 
 
 def _empty(cell: Cell2D, params: Params, xs: Array) -> Array:
-    """The outputs over an image without pixels."""
+    """Return the outputs over an image without pixels."""
 
     def one(x):
         outside = cell.initial_carry(params, x.shape[:-1])

@@ -1,13 +1,13 @@
-"""Both kinds of edges, hidden → hidden and output → hidden: chapter, section 2.3, item 4.
+"""Networks with both hidden → hidden and output → hidden edges.
 
-    h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, [x⁽ᵗ⁾; ŷ⁽ᵗ⁻¹⁾]),      o⁽ᵗ⁾ = c + V h⁽ᵗ⁾,      ŷ⁽ᵗ⁾ what is fed back of o⁽ᵗ⁾
+    h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, [x⁽ᵗ⁾; ŷ⁽ᵗ⁻¹⁾]),      o⁽ᵗ⁾ = c + V h⁽ᵗ⁾,      ŷ⁽ᵗ⁾ = the feedback of o⁽ᵗ⁾
 
-Any cell becomes such a network when its input is x⁽ᵗ⁾ beside its own previous output.  `unroll` of it runs
-free.  `teacher_forced` puts the true y⁽ᵗ⁻¹⁾ there: the inputs of the inner cell are then all known, its
-projection and the read-out run for all t at once, and what is left of the loop is h, through which the
-gradient goes by back-propagation through time: teacher forcing and BPTT together.
+Any cell becomes such a network if its input is x⁽ᵗ⁾ concatenated with its own previous output.  `unroll` runs it on its
+own outputs.  `teacher_forced` feeds the true y⁽ᵗ⁻¹⁾ instead: all inputs of the inner cell are then known, its
+projection and the read-out run for all steps at once, and only the recursion of h remains in the loop.  Its gradient is
+back-propagation through time: teacher forcing and BPTT together.
 
-References: Goodfellow, Bengio & Courville 2016, §10.2.1 and §10.2.4; Graves 2013, §2.
+References: Goodfellow, Bengio & Courville 2016, §10.2.1 and §10.2.4; Graves 2013, §2; chapter 2.3, item 4.
 """
 
 from dataclasses import dataclass
@@ -26,36 +26,44 @@ from jaxrnn.unrolling.backpropagation import unroll_bptt
 
 
 class FeedbackParams(NamedTuple):
-    """Of the two parts."""
+    """The parameters of the inner cell and of the read-out.
+
+    >>> FeedbackParams(cell=None, readout=None).cell is None
+    True
+    """
 
     cell: Params
-    """Of the inner cell."""
+    """The parameters of the inner cell."""
     readout: ReadoutParams
     """V and c."""
 
 
 class FeedbackCarry(NamedTuple):
-    """What goes from one step to the next."""
+    """The state: the carry of the inner cell, and the feedback.
+
+    >>> FeedbackCarry(jnp.zeros(5), jnp.zeros(2)).fed.shape
+    (2,)
+    """
 
     cell: Carry
     """h⁽ᵗ⁾."""
     fed: Array
-    """What is fed back of o⁽ᵗ⁾: `[*batch, output]`."""
+    """The feedback of o⁽ᵗ⁾, `[*batch, output]`."""
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Feedback:
-    """`cell` over [x⁽ᵗ⁾; ŷ⁽ᵗ⁻¹⁾], and its read-out o⁽ᵗ⁾, as one cell.
+    """A cell over [x⁽ᵗ⁾; ŷ⁽ᵗ⁻¹⁾] with its read-out o⁽ᵗ⁾, as one cell.
 
     Args:
       cell: any cell; its input size is that of x plus `readout.output_size`.
-      readout: from the cell's output to o.
-      feedback: what is fed back: "probabilities", "logits", "symbol" or "sample", as in `Jordan`.
+      readout: maps the output of the cell to o.
+      feedback: the form of the feedback: "probabilities", "logits", "symbol" or "sample", as in `Jordan`.
 
     Raises:
       TypeError: `cell` is not a cell.
-      ValueError: another feedback.
+      ValueError: an unknown feedback.
 
     >>> from jaxrnn import LSTM
     >>> from jaxrnn.patterns import teacher_forced
@@ -65,7 +73,7 @@ class Feedback:
     >>> os.shape
     (7, 2, 4)
 
-    References: chapter, section 2.3, item 4.
+    References: chapter 2.3, item 4.
     """
 
     cell: Cell
@@ -82,24 +90,24 @@ class Feedback:
         return self.readout.output_size
 
     def init(self, key: Key) -> FeedbackParams:
-        """Of the inner cell and of the read-out."""
+        """Draw the parameters of the inner cell and of the read-out."""
         cell_key, readout_key = jax.random.split(key)
         return FeedbackParams(self.cell.init(cell_key), self.readout.init(readout_key))
 
     def initial_carry(self, params: FeedbackParams, batch_shape: tuple[int, ...] = ()) -> FeedbackCarry:
-        """h⁽⁰⁾ of the inner cell, and no output yet: 0."""
+        """Return h⁽⁰⁾ of the inner cell, and a feedback of 0."""
         fed = jnp.zeros((*batch_shape, self.output_size), accumulator(params.readout.v.dtype))
         return FeedbackCarry(self.cell.initial_carry(params.cell, batch_shape), fed)
 
     def project(self, params: FeedbackParams, xs: PyTree[Shaped[Array, "..."]]) -> tuple[Array, Array | None]:
-        """x and the noise of "sample": the inner projection has to wait for ŷ⁽ᵗ⁻¹⁾."""
+        """Return x and the noise of "sample"; the inner projection needs ŷ⁽ᵗ⁻¹⁾ and runs in `step`."""
         xs, noise = split_noise(self.feedback, xs, self.output_size)
         if not jnp.issubdtype(xs.dtype, jnp.floating):
             raise TypeError(f"`xs` must have a floating dtype, got {xs.dtype}.")
         return xs, noise
 
     def step(self, params: FeedbackParams, carry: FeedbackCarry, z) -> tuple[FeedbackCarry, Array]:
-        """The inner cell's step, and its read-out."""
+        """Run the step of the inner cell and its read-out."""
         x, noise = z
         both = jnp.concatenate([x, carry.fed], axis=-1)
         inner, y = self.cell.step(params.cell, carry.cell, self.cell.project(params.cell, both))
@@ -109,15 +117,16 @@ class Feedback:
     # What teacher forcing asks for: `jaxrnn.patterns.teacher_forcing.FeedbackCell`.
 
     def fed(self, carry: FeedbackCarry) -> Array:
-        """What the next step will read of the outputs."""
+        """Return the feedback that the next step reads."""
         return carry.fed
 
     def with_fed(self, carry: FeedbackCarry, fed: Array) -> FeedbackCarry:
-        """The carry with `fed` in that place."""
+        """Return the carry with its feedback replaced by `fed`."""
         return carry._replace(fed=fed)
 
     def run_forced(self, params: FeedbackParams, xs, feds: Array, carry: FeedbackCarry, mask, reset, reverse: bool):
-        """The inner cell over [x⁽ᵗ⁾; feds[t]], all known, by explicit BPTT; then the read-out of all t at once."""
+        """Run the inner cell over the known [x⁽ᵗ⁾; feds[t]] by explicit BPTT, then the read-out of all steps at
+        once."""
         xs, _ = self.project(params, xs)
         both = jnp.concatenate([xs, feds], axis=-1)
         inner, ys = unroll_bptt(self.cell, params.cell, both, carry.cell, mask=mask, reset=reset, reverse=reverse)

@@ -1,15 +1,15 @@
-"""Networks with hidden → hidden edges, by where their outputs are: chapter, sections 2.1 and 2.4.
+"""Networks with hidden → hidden edges, with an output at every step or one at the end.
 
     ManyToMany      an output at every t       2.1.1
     ManyToOne       one output, at the end     2.1.3
 
-(`jaxrnn.patterns.output_to_hidden` is 2.1.2.)  The first maximises the first likelihood of 2.4,
+(2.1.2 is `OutputToHidden`.)  `ManyToMany` maximizes the first likelihood of 2.4,
 
     log p(y⁽ᵗ⁾ | x⁽¹⁾ … x⁽ᵗ⁾),      P(y⁽¹⁾ … y⁽τ⁾ | x⁽¹⁾ … x⁽τ⁾) = ∏ₜ p(y⁽ᵗ⁾ | x⁽¹⁾ … x⁽ᵗ⁾):
 
-given the inputs, its outputs are independent of each other.
+its outputs are independent of each other given the inputs.
 
-What y is, is a field: "class" (one of n), "values" (real) or "bits" (n independent binary features).
+The field `target` says what y is: "class" (one of n), "values" (real) or "bits" (n independent binary features).
 
 | target | loss | prediction | prediction on padding |
 |---|---|---|---|
@@ -17,7 +17,7 @@ What y is, is a field: "class" (one of n), "values" (real) or "bits" (n independ
 | "values" | `squared_error` | o | 0 |
 | "bits" | `bernoulli` | σ(o) > ½, a boolean | False |
 
-References: Goodfellow, Bengio & Courville 2016, §10.2.
+References: Goodfellow, Bengio & Courville 2016, §10.2; chapter 2.1 and 2.4.
 """
 
 from dataclasses import dataclass
@@ -46,10 +46,14 @@ Steps = Bool[Array, "..."] | None
 
 
 class PatternParams(NamedTuple):
-    """Of the two parts."""
+    """The parameters of the cell and of the read-out.
+
+    >>> PatternParams(cell=None, readout=None).readout is None
+    True
+    """
 
     cell: Params
-    """Of the cell."""
+    """The parameters of the cell."""
     readout: ReadoutParams
     """V and c."""
 
@@ -57,16 +61,16 @@ class PatternParams(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class ManyToMany:
-    """Hidden → hidden, an output at every step: o⁽ᵗ⁾ = c + V h⁽ᵗ⁾.
+    """A network with an output at every step: o⁽ᵗ⁾ = c + V h⁽ᵗ⁾.
 
     Args:
       cell: any cell.
-      readout: from its output to o.
-      target: what y is: "class", "values" or "bits".
+      readout: maps the output of the cell to o.
+      target: the kind of y: "class", "values" or "bits".
 
     Raises:
       TypeError: `cell` is not a cell.
-      ValueError: another target.
+      ValueError: an unknown target.
 
     >>> from jaxrnn import GRU
     >>> model = ManyToMany(GRU(3, 8), Readout(8, 4))
@@ -74,7 +78,7 @@ class ManyToMany:
     >>> model.logits(params, xs).shape, model.predict(params, xs).shape
     ((7, 2, 4), (7, 2))
 
-    References: chapter, sections 2.1.1 and 2.4.
+    References: chapter 2.1.1 and 2.4.
     """
 
     cell: Cell
@@ -86,13 +90,13 @@ class ManyToMany:
         check_choice("target", self.target, tuple(TARGETS))
 
     def init(self, key: Key) -> PatternParams:
-        """Of the cell and of the read-out."""
+        """Draw the parameters of the cell and of the read-out."""
         return _init(key, self.cell, self.readout)
 
     def logits(
         self, params: PatternParams, xs: Inputs, *, mask: Steps = None, reset: Steps = None
     ) -> Float[Array, "..."]:
-        """o⁽ᵗ⁾ given x⁽¹⁾ … x⁽ᵗ⁾: `[time, *batch, output]`, 0 where `mask` is False."""
+        """Return o⁽ᵗ⁾ given x⁽¹⁾ … x⁽ᵗ⁾: `[time, *batch, output]`, 0 where `mask` is False."""
         _, ys = unroll_bptt(self.cell, params.cell, xs, mask=mask, reset=reset)
         os = self.readout.apply(params.readout, ys)
         return os if mask is None else select(mask, os, zeros(os))
@@ -106,31 +110,31 @@ class ManyToMany:
         mask: Steps = None,
         reset: Steps = None,
     ) -> Float[Array, ""]:
-        """−log p(y⁽ᵗ⁾ | x⁽¹⁾ … x⁽ᵗ⁾), the mean over valid steps."""
+        """Return −log p(y⁽ᵗ⁾ | x⁽¹⁾ … x⁽ᵗ⁾), averaged over valid steps."""
         return TARGETS[self.target][0](self.logits(params, xs, mask=mask, reset=reset), targets, mask=mask)
 
     def predict(
         self, params: PatternParams, xs: Inputs, *, mask: Steps = None, reset: Steps = None
     ) -> Shaped[Array, "..."]:
-        """The likeliest y⁽ᵗ⁾ of every step: each alone, which is the likeliest sequence too (2.1.2, item 5)."""
+        """Return the likeliest y⁽ᵗ⁾ of every step; together they are the likeliest sequence (2.1.2, item 5)."""
         return predict_from(self.target, self.logits(params, xs, mask=mask, reset=reset), mask)
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class ManyToOne:
-    """Hidden → hidden, one output after the whole sequence: o = c + V h⁽τ⁾, τ each row's own last valid step.
+    """A network with one output after the sequence: o = c + V h⁽τ⁾, with τ the last valid step of each row.
 
-    A row without a valid step has h = 0, so o = c, and takes no part in the loss.
+    A row without a valid step has h = 0, so o = c, and does not count in the loss.
 
     Args:
       cell: any cell.
-      readout: from its output to o.
-      target: what y is: "class", "values" or "bits".
+      readout: maps the output of the cell to o.
+      target: the kind of y: "class", "values" or "bits".
 
     Raises:
       TypeError: `cell` is not a cell.
-      ValueError: another target.
+      ValueError: an unknown target.
 
     >>> from jaxrnn import LSTM
     >>> model = ManyToOne(LSTM(3, 8), Readout(8, 4))
@@ -138,7 +142,7 @@ class ManyToOne:
     >>> model.logits(params, xs).shape, model.predict(params, xs).shape
     ((2, 4), (2,))
 
-    References: chapter, section 2.1.3.
+    References: chapter 2.1.3.
     """
 
     cell: Cell
@@ -150,28 +154,35 @@ class ManyToOne:
         check_choice("target", self.target, tuple(TARGETS))
 
     def init(self, key: Key) -> PatternParams:
-        """Of the cell and of the read-out."""
+        """Draw the parameters of the cell and of the read-out."""
         return _init(key, self.cell, self.readout)
 
     def logits(self, params: PatternParams, xs: Inputs, *, mask: Steps = None) -> Float[Array, "..."]:
-        """o given the whole sequence: `[*batch, output]`."""
+        """Return o given the whole sequence: `[*batch, output]`."""
         _, ys = unroll_bptt(self.cell, params.cell, xs, mask=mask)
         return self.readout.apply(params.readout, last_valid(ys, mask=mask))
 
     def loss(
         self, params: PatternParams, xs: Inputs, targets: Shaped[Array, "..."], *, mask: Steps = None
     ) -> Float[Array, ""]:
-        """−log p(y | x⁽¹⁾ … x⁽τ⁾), the mean over the rows that have a valid step."""
+        """Return −log p(y | x⁽¹⁾ … x⁽τ⁾), averaged over the rows with a valid step."""
         rows = None if mask is None else jnp.any(mask, axis=0)
         return TARGETS[self.target][0](self.logits(params, xs, mask=mask), targets, mask=rows)
 
     def predict(self, params: PatternParams, xs: Inputs, *, mask: Steps = None) -> Shaped[Array, "..."]:
-        """The likeliest y; of a row without a valid step, what c alone says."""
+        """Return the likeliest y; for a row without a valid step, the one that c alone predicts."""
         return predict_from(self.target, self.logits(params, xs, mask=mask), None)
 
 
 def last_valid(ys: Float[Array, "time *rest"], *, mask: Steps = None) -> Float[Array, "*rest"]:
-    """y of each row's last valid step, `[*batch, features]`; 0 for a row that has none.
+    """Return y at the last valid step of each row.
+
+    Args:
+      ys: the outputs, `[time, *batch, features]`.
+      mask: `[time, *batch]`; None if every step is valid.
+
+    Returns:
+      `[*batch, features]`; 0 for a row without a valid step.
 
     >>> mask = jnp.array([[True, False], [True, False], [False, False]])
     >>> last_valid(jnp.arange(6.0).reshape(3, 2, 1), mask=mask)[:, 0]
@@ -193,7 +204,7 @@ def _init(key: Key, cell: Cell, readout: Readout) -> PatternParams:
 
 
 def predict_from(target: str, os: Array, mask) -> Array:
-    """What the table says of the logits."""
+    """Return the prediction of the table above."""
     _, predict, padding = TARGETS[target]
     predicted = predict(os)
     return predicted if mask is None else select(mask, predicted, jnp.full_like(predicted, padding))

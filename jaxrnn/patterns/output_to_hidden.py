@@ -1,17 +1,18 @@
-"""A network that reads its own outputs: chapter, sections 2.1.2, 2.3 and 2.4.
+"""Networks that read their own previous output.
 
     training:  o⁽ᵗ⁾ from x⁽¹⁾ … x⁽ᵗ⁾ and the true y⁽¹⁾ … y⁽ᵗ⁻¹⁾        teacher forcing
-    use:       o⁽ᵗ⁾ from x⁽¹⁾ … x⁽ᵗ⁾ and what was fed back of o⁽¹⁾ … o⁽ᵗ⁻¹⁾   free running
+    use:       o⁽ᵗ⁾ from x⁽¹⁾ … x⁽ᵗ⁾ and the feedback of o⁽¹⁾ … o⁽ᵗ⁻¹⁾          free running
 
-It maximises the second likelihood of 2.4,
+Such a network maximizes the second likelihood of 2.4,
 
     log p(y⁽ᵗ⁾ | x⁽¹⁾ … x⁽ᵗ⁾, y⁽¹⁾ … y⁽ᵗ⁻¹⁾),   P(y⁽¹⁾ … y⁽τ⁾ | x) = ∏ₜ p(y⁽ᵗ⁾ | x⁽¹⁾ … x⁽ᵗ⁾, y⁽¹⁾ … y⁽ᵗ⁻¹⁾):
 
-the edge from one output to the next step makes the outputs depend on each other, given the inputs.  That is
-so because it is the *symbol* that is read, the true one or a drawn one; free running on fed-back logits or
-probabilities is a function of x alone, with independent outputs like any other.
+the edge from an output to the next step makes the outputs depend on each other given the inputs.  This holds because
+the network reads a *symbol*, the true one or a drawn one.  Fed back as logits or probabilities, the outputs are a
+function of x alone and independent given x.
 
-References: Goodfellow, Bengio & Courville 2016, §10.2.1; Bengio, Vinyals, Jaitly & Shazeer 2015.
+References: Goodfellow, Bengio & Courville 2016, §10.2.1; Bengio, Vinyals, Jaitly & Shazeer 2015; chapter 2.1.2, 2.3
+and 2.4.
 """
 
 from dataclasses import dataclass, replace
@@ -33,14 +34,14 @@ from jaxrnn.unrolling.scan import unroll
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class OutputToHidden:
-    """Output → hidden, an output at every step; trained by teacher forcing, run free.
+    """A network with output → hidden edges, trained by teacher forcing and run freely.
 
     Args:
-      cell: `Jordan`, whose only memory is its output; or `Feedback`, with hidden → hidden edges as well.
-      target: what y is: "class", "values" (feed back "logits" then) or "bits".
+      cell: `Jordan`, whose only memory is its output, or `Feedback`, which has hidden → hidden edges as well.
+      target: the kind of y: "class", "values" (with feedback "logits") or "bits".
 
     Raises:
-      ValueError: another target.
+      ValueError: an unknown target.
 
     >>> import jax.numpy as jnp
     >>> model = OutputToHidden(Jordan(3, 8, 4))
@@ -48,7 +49,7 @@ class OutputToHidden:
     >>> model.logits(params, xs, tokens).shape, model.predict(params, xs).shape
     ((7, 2, 4), (7, 2))
 
-    References: chapter, sections 2.1.2, 2.3 and 2.4; Bengio et al. 2015.
+    References: chapter 2.1.2, 2.3 and 2.4; Bengio et al. 2015.
     """
 
     cell: Jordan | Feedback
@@ -58,32 +59,32 @@ class OutputToHidden:
         check_choice("target", self.target, tuple(TARGETS))
 
     def init(self, key: Key) -> Params:
-        """The cell's own."""
+        """Draw the parameters of the cell."""
         return self.cell.init(key)
 
     def logits(
         self, params: Params, xs: Inputs, targets: Shaped[Array, "..."], *, mask: Steps = None, reset: Steps = None
     ) -> Float[Array, "..."]:
-        """o⁽ᵗ⁾ given x⁽¹⁾ … x⁽ᵗ⁾ and the true y⁽¹⁾ … y⁽ᵗ⁻¹⁾: teacher forcing."""
+        """Return o⁽ᵗ⁾ given x⁽¹⁾ … x⁽ᵗ⁾ and the true y⁽¹⁾ … y⁽ᵗ⁻¹⁾ (teacher forcing)."""
         return teacher_forced(self.cell, params, xs, targets, mask=mask, reset=reset)[1]
 
     def free_logits(
         self, params: Params, xs: Inputs, *, mask: Steps = None, reset: Steps = None
     ) -> Float[Array, "..."]:
-        """o⁽ᵗ⁾ given x⁽¹⁾ … x⁽ᵗ⁾ and what the network itself put out: free running."""
+        """Return o⁽ᵗ⁾ given x⁽¹⁾ … x⁽ᵗ⁾ and the network's own outputs (free running)."""
         return unroll_bptt(self.cell, params, xs, mask=mask, reset=reset)[1]
 
     def loss(
         self, params: Params, xs: Inputs, targets: Shaped[Array, "..."], *, mask: Steps = None, reset: Steps = None
     ) -> Float[Array, ""]:
-        """−log p(y⁽ᵗ⁾ | x⁽¹⁾ … x⁽ᵗ⁾, y⁽¹⁾ … y⁽ᵗ⁻¹⁾), the mean over valid steps; for `Jordan`, no loop."""
+        """Return −log p(y⁽ᵗ⁾ | x⁽¹⁾ … x⁽ᵗ⁾, y⁽¹⁾ … y⁽ᵗ⁻¹⁾), averaged over valid steps; without a loop for `Jordan`."""
         os = self.logits(params, xs, targets, mask=mask, reset=reset)
         return TARGETS[self.target][0](os, targets, mask=mask)
 
     def free_loss(
         self, params: Params, xs: Inputs, targets: Shaped[Array, "..."], *, mask: Steps = None, reset: Steps = None
     ) -> Float[Array, ""]:
-        """The same loss of the free-running network, by BPTT through its own outputs."""
+        """Return the same loss of the free-running network, with BPTT through its own outputs."""
         return TARGETS[self.target][0](self.free_logits(params, xs, mask=mask, reset=reset), targets, mask=mask)
 
     def scheduled_loss(
@@ -97,20 +98,20 @@ class OutputToHidden:
         mask: Steps = None,
         reset: Steps = None,
     ) -> Float[Array, ""]:
-        """Between the two: `loss` at probability 1, `free_loss` at 0."""
+        """Return the loss of scheduled sampling: `loss` at probability 1, `free_loss` at 0."""
         _, os = scheduled_sampling(key, self.cell, params, xs, targets, probability, mask=mask, reset=reset)
         return TARGETS[self.target][0](os, targets, mask=mask)
 
     def predict(self, params: Params, xs: Inputs, *, mask: Steps = None, reset: Steps = None) -> Shaped[Array, "..."]:
-        """The likeliest y⁽ᵗ⁾ given what was fed back before it: free running."""
+        """Return the likeliest y⁽ᵗ⁾ given the feedback before it (free running)."""
         return predict_from(self.target, self.free_logits(params, xs, mask=mask, reset=reset), mask)
 
     def sample(
         self, key: Key, params: Params, xs: Float[Array, "..."], *, mask: Steps = None, reset: Steps = None
     ) -> Int[Array, "..."]:
-        """y⁽¹⁾ … y⁽τ⁾ ~ P(· | x⁽¹⁾ … x⁽τ⁾), each symbol fed back as it is drawn: `[time, *batch]`, −1 on padding.
+        """Draw y⁽¹⁾ … y⁽τ⁾ ~ P(· | x⁽¹⁾ … x⁽τ⁾) and feed each symbol back: `[time, *batch]`, −1 on padding.
 
-        It is the joint distribution whose factors `logits` gives, whatever the cell's own feedback is.
+        The draw is from the joint distribution whose factors `logits` returns, for any feedback of the cell.
         """
         noise = jax.random.gumbel(key, (*leading_axes(xs), self.cell.output_size), accumulator(xs.dtype))
         _, os = unroll(replace(self.cell, feedback="sample"), params, (xs, noise), mask=mask, reset=reset)

@@ -1,22 +1,23 @@
-"""Reading the truth instead of one's own output: chapter, section 2.3.
+"""Teacher forcing and scheduled sampling.
 
-    free running        step t reads f(o⁽ᵗ⁻¹⁾), what the network put out      `unroll`
-    teacher forcing     step t reads y⁽ᵗ⁻¹⁾, what it should have put out      `teacher_forced`
-    scheduled sampling  step t reads y⁽ᵗ⁻¹⁾ with probability p⁽ᵗ⁻¹⁾, else its own   `scheduled_sampling`
+    free running        step t reads f(o⁽ᵗ⁻¹⁾), the network's own output             `unroll`
+    teacher forcing     step t reads the target y⁽ᵗ⁻¹⁾                               `teacher_forced`
+    scheduled sampling  step t reads y⁽ᵗ⁻¹⁾ with probability p⁽ᵗ⁻¹⁾, else f(o⁽ᵗ⁻¹⁾)   `scheduled_sampling`
 
-Where the output is the only way from one step to the next (`Jordan`), the truth cuts that way: the steps are
-independent of each other, and `teacher_forced` computes all of them at once, with no loop.  Where there are
-hidden → hidden edges too (`Feedback`), they still need back-propagation through time: both together.
+If the output is the only path from one step to the next (`Jordan`), the targets cut that path: the steps are
+independent, and `teacher_forced` computes all of them at once, without a loop.  Hidden → hidden edges (`Feedback`)
+still need back-propagation through time.
 
-With a mask, y⁽ᵗ⁻¹⁾ is the last *valid* target before t, and with a reset it is the initial output again, just
-as a scan would carry it: the three agree on every mask, in values and in gradients.
+Under a mask, y⁽ᵗ⁻¹⁾ is the last *valid* target before t, and after a reset it is the initial output, as a scan would
+carry it.  The three ways agree on every mask, in values and gradients.
 
-A cell that feeds its output back says so by three methods, `FeedbackCell`.
+A cell with output feedback implements the three methods of `FeedbackCell`.
 
-y → `targets`: token ids `[time, *batch]`, or vectors `[time, *batch, output]` in the space of what is fed
-back: one-hot, probabilities, bits, real outputs.
+y → `targets`: token ids `[time, *batch]`, or vectors `[time, *batch, output]` in the space of the feedback: one-hot,
+probabilities, bits or real outputs.
 
-References: Williams & Zipser 1989, §4; Bengio, Vinyals, Jaitly & Shazeer 2015 (scheduled sampling).
+References: Williams & Zipser 1989, §4; Bengio, Vinyals, Jaitly & Shazeer 2015 (scheduled sampling);
+Goodfellow et al. 2016, §10.2.1; chapter 2.3.
 """
 
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ from jaxrnn.unrolling.scan import select, zeros
 
 @runtime_checkable
 class FeedbackCell(Cell, Protocol):
-    """A cell that reads its previous output, which a teacher can put a truth in the place of."""
+    """A cell that reads its previous output, which teacher forcing can replace by the target."""
 
     @property
     def output_size(self) -> int:
@@ -45,17 +46,18 @@ class FeedbackCell(Cell, Protocol):
         ...
 
     def fed(self, carry: Carry) -> Array:
-        """What the next step will read of the outputs: `[*batch, output]`."""
+        """Return the feedback that the next step reads, `[*batch, output]`."""
         ...
 
     def with_fed(self, carry: Carry, fed: Array) -> Carry:
-        """The carry with `fed` in that place."""
+        """Return the carry with its feedback replaced by `fed`."""
         ...
 
     def run_forced(
         self, params: Params, xs: Inputs, feds: Array, carry: Carry, mask, reset, reverse: bool
     ) -> tuple[Carry, Array]:
-        """All steps, where step t reads `feds[t]`; `(carry, os)`, whatever is fed in the carry left open."""
+        """Run all steps with step t reading `feds[t]`, and return `(carry, os)`; the feedback in the carry is
+        unspecified."""
         ...
 
 
@@ -70,21 +72,21 @@ def teacher_forced(
     reset: Bool[Array, "..."] | None = None,
     reverse: bool = False,
 ) -> tuple[Carry, Float[Array, "..."]]:
-    """o⁽ᵗ⁾ given x⁽¹⁾ … x⁽ᵗ⁾ and the true y⁽¹⁾ … y⁽ᵗ⁻¹⁾; for `Jordan`, in parallel over time.
+    """Return o⁽ᵗ⁾ given x⁽¹⁾ … x⁽ᵗ⁾ and the true y⁽¹⁾ … y⁽ᵗ⁻¹⁾; in parallel over time for `Jordan`.
 
     Args:
-      cell: `Jordan`, `Feedback`, or another that feeds its output back.
+      cell: `Jordan`, `Feedback`, or another `FeedbackCell`.
       params, xs, carry, mask, reset, reverse: as for `unroll`.
       targets: y: token ids `[time, *batch]`, or vectors `[time, *batch, output]`.
 
     Returns:
-      The carry, in which the last valid y stands as the previous output, so that a sequence can be cut
-      anywhere; and the outputs, `[time, *batch, output]`, 0 where `mask` is False.
+      The carry, whose feedback is the last valid y, so that a sequence can be split anywhere; and the outputs, `[time,
+      *batch, output]`, 0 where `mask` is False.
 
     Raises:
-      TypeError: a cell that does not feed back; and as `unroll`.
-      ValueError: targets of a wrong shape, a token out of range on a valid step (where the values are known;
-        under `jit` it makes the outputs NaN); and as `unroll`.
+      TypeError: a cell without feedback; and as `unroll`.
+      ValueError: targets of a wrong shape, a token out of range on a valid step (checked outside `jit`; under
+        `jit` it makes the outputs NaN); and as `unroll`.
 
     >>> from jaxrnn.cells import Jordan
     >>> cell = Jordan(input_size=3, hidden_size=5, output_size=4)
@@ -93,7 +95,7 @@ def teacher_forced(
     >>> os.shape, fed[0]
     ((7, 2, 4), Array([0., 1., 0., 0.], dtype=float32))
 
-    References: chapter, section 2.3; Williams & Zipser 1989.
+    References: chapter 2.3; Williams & Zipser 1989.
     """
     xs, targets, carry, mask, reset = _check(cell, params, xs, targets, carry, mask, reset, reverse)
     return _teacher_forced(cell, params, xs, targets, carry, mask, reset, reverse=reverse)
@@ -123,22 +125,22 @@ def scheduled_sampling(
     reset: Bool[Array, "..."] | None = None,
     reverse: bool = False,
 ) -> tuple[Carry, Float[Array, "..."]]:
-    """A coin at every step and in every row: heads, the truth y⁽ᵗ⁾ is handed on; tails, the network's own f(o⁽ᵗ⁾).
+    """Run a network that reads the target y⁽ᵗ⁾ with probability p and its own f(o⁽ᵗ⁾) otherwise.
 
-    p = 1 everywhere is `teacher_forced`, p = 0 is `unroll`; training goes from the one to the other.
-    Bengio et al. draw the network's own symbol: that is `feedback="sample"`, whose noise is in `xs`.
+    A coin is tossed for every step and row.  p = 1 is `teacher_forced` and p = 0 is `unroll`; training moves from 1
+    towards 0.  Bengio et al. feed back a drawn symbol: that is `feedback="sample"`, whose noise is in `xs`.
 
     Args:
-      key: for the coins alone.
+      key: the key of the coins.
       cell, params, xs, targets, carry, mask, reset, reverse: as for `teacher_forced`.
-      probability: p, of the truth: a number, `[time]`, or `[time, *batch]`; p[t] is for what follows step t.
+      probability: p: a number, `[time]`, or `[time, *batch]`; p[t] applies to the feedback after step t.
 
     Returns:
       The carry and the outputs, as `unroll`.
 
     Raises:
-      TypeError, ValueError: as `teacher_forced`; a probability of a wrong shape, or outside [0, 1] (where
-        the values are known).
+      TypeError, ValueError: as `teacher_forced`; a probability of a wrong shape, or outside [0, 1] (checked
+        outside `jit`).
 
     >>> from jaxrnn.cells import Jordan
     >>> cell = Jordan(input_size=3, hidden_size=5, output_size=4)
@@ -159,9 +161,9 @@ def scheduled_sampling(
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class _Scheduled:
-    """`cell` over inputs (x, y, coin): after each step, heads puts y where the output stood.
+    """A cell over inputs (x, y, coin) whose feedback after a step is y if the coin is heads.
 
-    After the step, not before the next: so a held carry and a reset are as they are in any run.
+    The feedback is replaced after the step, not before the next, so masks and resets act as in any run.
     """
 
     cell: FeedbackCell
@@ -175,24 +177,24 @@ class _Scheduled:
         return self.cell.initial_carry(params, batch_shape)
 
     def project(self, params: Params, xs: Inputs) -> Inputs:
-        """The cell's own, of x."""
+        """Project x."""
         xs, targets, coins = xs
         return self.cell.project(params, xs), targets, coins
 
     def step(self, params: Params, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
-        """The cell's own step, and the coin."""
+        """Run the step of the cell, then apply the coin."""
         z, target, coin = z
         carry, o = self.cell.step(params, carry, z)
         return self._toss(carry, target, coin), o
 
     def step_fwd(self, params: Params, carry: Carry, z: Inputs):
-        """The step; the cell's residual, and the coin."""
+        """Run `step`; the residual is that of the cell, and the coin."""
         z, target, coin = z
         (carry, o), residual = rules_of(self.cell).step_fwd(params, carry, z)
         return (self._toss(carry, target, coin), o), (residual, coin)
 
     def step_bwd(self, params: Params, residual, dcarry: Carry, dy):
-        """What the next step sends back goes to the truth with heads, to the output with tails."""
+        """Route the cotangent of the feedback to the target for heads, to the output for tails."""
         residual, coin = residual
         dfed = self.cell.fed(dcarry)
         dtarget = jnp.where(coin, dfed, 0)
@@ -210,11 +212,10 @@ class _Scheduled:
 
 
 def _previous(targets: Array, given: Array, initial: Array, mask, reset, reverse: bool) -> tuple[Array, Array]:
-    """What each step reads, `[time, *batch, output]`, and what is left at the end, `[*batch, output]`.
+    """Return the feedback that each step reads, `[time, *batch, output]`, and the last one, `[*batch, output]`.
 
-    A running maximum of step numbers takes the place of the loop: step t reads the newest of the given
-    output (number 0) and the targets of valid steps before it (step s is number s + 1), unless a reset
-    (r + 1 again) is newer still.
+    A running maximum of step numbers replaces the loop: step t reads the newest of the given output (number 0) and the
+    targets of valid steps before it (number s + 1 for step s), unless a reset is newer.
     """
     if reverse:
         targets, mask, reset = _backwards(targets, mask, reset)
@@ -234,14 +235,14 @@ def _previous(targets: Array, given: Array, initial: Array, mask, reset, reverse
 
 
 def _backwards(targets: Array, mask, reset):
-    """The three in the order of a reversed run, where step t − 1 is behind the boundary at t."""
+    """Return targets, mask and reset in the order of a reversed run, which crosses the boundary at t after step t."""
     if reset is not None:
         reset = jnp.concatenate([reset[1:], jnp.zeros_like(reset[:1])])[::-1]
     return targets[::-1], None if mask is None else mask[::-1], reset
 
 
 def _check(cell, params, xs, targets, carry, mask, reset, reverse):
-    """The arguments as arrays, the targets as vectors, 0 on padding."""
+    """Check the arguments and return them as arrays, with the targets as vectors that are 0 on padding."""
     if not isinstance(cell, FeedbackCell):
         raise TypeError(f"`cell` must feed its output back (Jordan, Feedback, a FeedbackCell), got {cell!r}.")
     xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
@@ -250,7 +251,7 @@ def _check(cell, params, xs, targets, carry, mask, reset, reverse):
 
 
 def _vectors(targets, leading: tuple[int, ...], size: int, mask) -> Array:
-    """Token ids become one-hot vectors, NaN if out of range; vectors (booleans: of bits) stay."""
+    """Turn token ids into one-hot vectors, NaN if out of range, and leave vectors as they are."""
     dtype = jnp.result_type(targets)
     if jnp.issubdtype(dtype, jnp.integer):
         check_shape("targets", targets, leading, "token ids [time, *batch], the leading axes of `xs`")
@@ -264,7 +265,7 @@ def _vectors(targets, leading: tuple[int, ...], size: int, mask) -> Array:
 
 
 def _check_probability(probability, leading: tuple[int, ...]) -> Array:
-    """p with axes `[time, *batch]` or 1 in their places."""
+    """Return p with axes `[time, *batch]`, each of its size or 1."""
     check_range("probability", probability, 0, 1)
     p = jnp.asarray(probability, float)
     if p.shape not in ((), leading[:1], leading):
