@@ -24,9 +24,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxrnn.cells.elman import ACTIVATIONS, Elman, ElmanParams
+from jaxrnn.core.carry_parts import CarryParts
 from jaxrnn.core.checks import check_positive
 from jaxrnn.core.precision import matmul, matmul_in_loop, matmul_transposed, outer_sum
-from jaxrnn.core.types import Key
+from jaxrnn.core.types import Carry, Key
 from jaxrnn.core.unit_groups import check_groups, spread
 
 
@@ -84,6 +85,10 @@ class Clockwork:
         """h⁽⁰⁾ = 0, and the clock at 0."""
         h = Elman(self.input_size, self.hidden_size).initial_carry(params, batch_shape)
         return ClockworkCarry(h, jnp.zeros(batch_shape, jnp.int32))
+
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """y⁽ᵗ⁾ is h⁽ᵗ⁾."""
+        return CarryParts(output=carry.h)
 
     def project(self, params: ElmanParams, xs: Array) -> Array:
         """z⁽ᵗ⁾ = b + U x⁽ᵗ⁾ for every t and every group: `[..., input]` → `[..., hidden]`."""

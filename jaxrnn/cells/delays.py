@@ -27,10 +27,11 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxrnn.cells.elman import ACTIVATIONS
+from jaxrnn.core.carry_parts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, recurrent_weights
 from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum
-from jaxrnn.core.types import Key
+from jaxrnn.core.types import Carry, Key
 
 
 class DelaysParams(NamedTuple):
@@ -103,6 +104,10 @@ class Delays:
         return DelaysCarry(
             jnp.zeros((*batch_shape, n), dtype), jnp.zeros((*batch_shape, max(self.delays) - 1, n), dtype)
         )
+
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """y⁽ᵗ⁾ is h⁽ᵗ⁾."""
+        return CarryParts(output=carry.h)
 
     def project(self, params: DelaysParams, xs: Array) -> Array:
         """z⁽ᵗ⁾ = b + U x⁽ᵗ⁾ for every t: `[..., input]` → `[..., hidden]`."""

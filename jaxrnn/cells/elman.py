@@ -24,10 +24,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.core.carry_parts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, recurrent_weights
 from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum
-from jaxrnn.core.types import Key
+from jaxrnn.core.types import Carry, Key
 
 ACTIVATIONS = {
     # name: (f, f′ as a function of h = f(a))
@@ -89,6 +90,10 @@ class Elman:
     def initial_carry(self, params: ElmanParams, batch_shape: tuple[int, ...] = ()) -> Array:
         """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
+
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
+        return CarryParts(output=carry)
 
     def project(self, params: ElmanParams, xs: Array) -> Array:
         """z⁽ᵗ⁾ = b + U x⁽ᵗ⁾ for every t: `[..., input]` → `[..., hidden]`."""

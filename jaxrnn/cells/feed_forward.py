@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.core.carry_parts import CarryParts
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.precision import accumulator, matmul
-from jaxrnn.core.types import Key
+from jaxrnn.core.types import Carry, Key
 
 
 class FeedForwardParams(NamedTuple):
@@ -64,6 +65,10 @@ class FeedForward:
     def initial_carry(self, params: FeedForwardParams, batch_shape: tuple[int, ...] = ()) -> Array:
         """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
+
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
+        return CarryParts(output=carry)
 
     def project(self, params: FeedForwardParams, xs: Array) -> Array:
         """b + U x⁽ᵗ⁾: all but the tanh, for every t at once."""

@@ -26,10 +26,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.core.carry_parts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
 from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
-from jaxrnn.core.types import Key
+from jaxrnn.core.types import Carry, Key
 
 
 class GRUParams(NamedTuple):
@@ -86,6 +87,10 @@ class GRU:
     def initial_carry(self, params: GRUParams, batch_shape: tuple[int, ...] = ()) -> Array:
         """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
+
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
+        return CarryParts(output=carry)
 
     def project(self, params: GRUParams, xs: Array) -> Array:
         """(b + U x⁽ᵗ⁾) of the three gates: `[..., input]` → `[..., 3·hidden]`."""

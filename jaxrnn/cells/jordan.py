@@ -35,10 +35,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree, Shaped
 
+from jaxrnn.core.carry_parts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum
-from jaxrnn.core.types import Key
+from jaxrnn.core.types import Carry, Key
 
 FEEDBACKS = ("logits", "probabilities", "symbol", "sample")
 """What may be fed back."""
@@ -108,6 +109,10 @@ class Jordan:
         As a start symbol it loses nothing: it reads b where symbol k reads b + W[k], all of them free.
         """
         return jnp.zeros((*batch_shape, self.output_size), accumulator(params.w.dtype))
+
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """y⁽ᵗ⁾ = o⁽ᵗ⁾ is the carry where it is fed back as it is."""
+        return CarryParts(output=carry if self.feedback == "logits" else None)
 
     def project(self, params: JordanParams, xs: PyTree[Shaped[Array, "..."]]) -> tuple[Array, Array | None]:
         """z⁽ᵗ⁾ = b + U x⁽ᵗ⁾ for every t, `[..., hidden]`, and the noise of "sample", else None."""

@@ -29,10 +29,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxrnn.core.carry_parts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
 from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
-from jaxrnn.core.types import Key
+from jaxrnn.core.types import Carry, Key
 
 
 class LSTMParams(NamedTuple):
@@ -101,6 +102,10 @@ class LSTM:
         """h⁽⁰⁾ = C⁽⁰⁾ = 0, each of shape `[*batch, hidden]`."""
         shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.w.dtype)
         return LSTMCarry(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
+
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """y⁽ᵗ⁾ is h⁽ᵗ⁾."""
+        return CarryParts(output=carry.h)
 
     def project(self, params: LSTMParams, xs: Array) -> Array:
         """(b + U x⁽ᵗ⁾) of the four gates: `[..., input]` → `[..., 4·hidden]`."""

@@ -16,8 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxrnn.core.carry_parts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_is_cell
-from jaxrnn.core.types import Carry, Cell, Inputs, Key, LocalRules, Params
+from jaxrnn.core.forwarding import forwarded
+from jaxrnn.core.types import Carry, Cell, Inputs, LocalRules, Params
 
 
 @jax.tree_util.register_static
@@ -38,21 +40,14 @@ class AutodiffRules:
     def __post_init__(self):
         check_is_cell(cell=self.cell)
 
-    def init(self, key: Key) -> Params:
-        """The cell's own."""
-        return self.cell.init(key)
+    init = forwarded(Cell.init)
+    initial_carry = forwarded(Cell.initial_carry)
+    project = forwarded(Cell.project)
+    step = forwarded(Cell.step)
 
-    def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
+    def carry_parts(self, carry: Carry) -> CarryParts:
         """The cell's own."""
-        return self.cell.initial_carry(params, batch_shape)
-
-    def project(self, params: Params, xs: Inputs) -> Inputs:
-        """The cell's own."""
-        return self.cell.project(params, xs)
-
-    def step(self, params: Params, carry: Carry, z: Inputs):
-        """The cell's own."""
-        return self.cell.step(params, carry, z)
+        return carry_parts(self.cell, carry)
 
     def step_fwd(self, params: Params, carry: Carry, z: Inputs):
         """The step, and its input as the residual."""

@@ -1,4 +1,7 @@
-"""Masks from the lengths of the rows: mask[t, b] = (t < lengths[b])."""
+"""Masks from the lengths of the rows, and boundaries between episodes in the order of a run.
+
+mask[t, b] = (t < lengths[b])
+"""
 
 from typing import SupportsIndex
 
@@ -34,3 +37,15 @@ def mask_from_lengths(lengths: Int[Array, "*batch"], time: int) -> Bool[Array, "
         row = f" in row {', '.join(map(str, np.argwhere(wrong)[0]))}" if known.ndim else ""
         raise ValueError(f"`lengths` must lie in 0 … time={time}, got {known[wrong][0]}{row}.")
     return jnp.arange(time).reshape(-1, *[1] * lengths.ndim) < lengths
+
+
+def boundaries(reset: Bool[Array, "time *batch"], *, reverse: bool) -> Bool[Array, "time *batch"]:
+    """Return for every step whether a boundary is crossed on the way into it.
+
+    `reset[t]` lies between t − 1 and t.  Forwards it is crossed into step t; backwards it is crossed into step t − 1,
+    so nothing is crossed into the last step.
+
+    >>> boundaries(jnp.array([True, False, True]), reverse=True).tolist()
+    [False, True, False]
+    """
+    return jnp.concatenate([reset[1:], jnp.zeros_like(reset[:1])]) if reverse else reset

@@ -34,9 +34,9 @@ from jaxtyping import Array, Bool, Float, PyTree, Shaped
 from jaxrnn.core.checks import check_unroll, leading_axes
 from jaxrnn.core.local_rules import AutodiffRules, rules_of, tangent
 from jaxrnn.core.types import Carry, Cell, LocalRules, Params
+from jaxrnn.dynamics.gradient_pass import Pass, one_pass
 from jaxrnn.dynamics.jacobians import check_differentiable
 from jaxrnn.dynamics.states import as_vectors
-from jaxrnn.unrolling.backpropagation import Pass, one_pass
 from jaxrnn.unrolling.scan import zeros
 
 Loss = Callable[[Carry, PyTree], Float[Array, ""]]

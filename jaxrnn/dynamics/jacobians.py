@@ -23,8 +23,8 @@ from jaxtyping import Array, Bool, Float, PyTree, Shaped
 from jaxrnn.core.checks import check_range, check_square, check_unroll, leading_axes
 from jaxrnn.core.local_rules import rules_of
 from jaxrnn.core.types import Carry, Cell, Params
+from jaxrnn.dynamics.gradient_pass import one_pass
 from jaxrnn.dynamics.states import as_vectors, from_vector, trajectory
-from jaxrnn.unrolling.backpropagation import one_pass
 
 
 def step_jacobians(

@@ -19,10 +19,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.core.carry_parts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate
 from jaxrnn.core.precision import accumulator, matmul
-from jaxrnn.core.types import Key
+from jaxrnn.core.types import Carry, Key
 from jaxrnn.linear.min_gru import CANDIDATES
 from jaxrnn.linear.protocol import linear_step
 
@@ -75,6 +76,10 @@ class MinLSTM:
     def initial_carry(self, params: MinLSTMParams, batch_shape: tuple[int, ...] = ()) -> Array:
         """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
+
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
+        return CarryParts(output=carry)
 
     def project(self, params: MinLSTMParams, xs: Array) -> tuple[Array, ...]:
         """b + U x⁽ᵗ⁾ of the gates and the candidate, apart: `[..., input]` → `[..., hidden]` each."""

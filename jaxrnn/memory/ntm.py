@@ -37,6 +37,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxrnn.core.carry_parts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_features, check_is_cell, check_positive
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.local_rules import rules_of, tangent
@@ -159,6 +160,10 @@ class NTM:
             address=jnp.zeros((*batch_shape, self.heads, self.slots), dtype).at[..., 0].set(AT_SLOT_0),
             reads=jnp.zeros((*batch_shape, self.read_heads * self.width), dtype),
         )
+
+    def carry_parts(self, carry: NTMCarry) -> CarryParts:
+        """Nothing is constant but what the controller holds constant."""
+        return CarryParts(constants=carry_parts(self.controller, carry.controller).constants)
 
     def project(self, params: NTMParams, xs: Array) -> Array:
         """Return x in the carry's dtype; the controller's own projection needs r⁽ᵗ⁻¹⁾, so it runs in `step`."""

@@ -24,7 +24,8 @@ from jax import lax
 from jaxrnn.cells.elman import Elman
 from jaxrnn.cells.gru import GRU
 from jaxrnn.cells.lstm import LSTM
-from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
+from jaxrnn.core.forwarding import forwarded
+from jaxrnn.core.types import Carry, Cell, Inputs, Params
 from jaxrnn.online.influence import OnlineState, OnlineStep
 from jaxrnn.online.snap import SnAp
 
@@ -50,17 +51,9 @@ class CutProducts:
         if not isinstance(self.cell, Elman | LSTM | GRU) or (isinstance(self.cell, GRU) and self.cell.reset != "after"):
             raise TypeError(f'e-prop is defined for Elman, LSTM and GRU(..., reset="after"), not for {self.cell!r}.')
 
-    def init(self, key: Key) -> Params:
-        """The cell's own."""
-        return self.cell.init(key)
-
-    def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
-        """The cell's own."""
-        return self.cell.initial_carry(params, batch_shape)
-
-    def project(self, params: Params, xs: Inputs) -> Inputs:
-        """The cell's own."""
-        return self.cell.project(params, xs)
+    init = forwarded(Cell.init)
+    initial_carry = forwarded(Cell.initial_carry)
+    project = forwarded(Cell.project)
 
     def step(self, params: Params, carry: Carry, z: Inputs):
         """Run the step of the cell with W h⁽ᵗ⁻¹⁾ constant under differentiation."""

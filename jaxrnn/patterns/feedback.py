@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree, Shaped
 
 from jaxrnn.cells.jordan import FEEDBACKS, feed_back, split_noise
+from jaxrnn.core.carry_parts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_choice, check_is_cell
 from jaxrnn.core.precision import accumulator
 from jaxrnn.core.types import Carry, Cell, Key, Params
@@ -98,6 +99,11 @@ class Feedback:
         """Return h⁽⁰⁾ of the inner cell, and a feedback of 0."""
         fed = jnp.zeros((*batch_shape, self.output_size), accumulator(params.readout.v.dtype))
         return FeedbackCarry(self.cell.initial_carry(params.cell, batch_shape), fed)
+
+    def carry_parts(self, carry: FeedbackCarry) -> CarryParts:
+        """y⁽ᵗ⁾ = o⁽ᵗ⁾ is in the carry where it is fed back as it is."""
+        constants = carry_parts(self.cell, carry.cell).constants
+        return CarryParts(output=carry.fed if self.feedback == "logits" else None, constants=constants)
 
     def project(self, params: FeedbackParams, xs: PyTree[Shaped[Array, "..."]]) -> tuple[Array, Array | None]:
         """Return x and the noise of "sample"; the inner projection needs ŷ⁽ᵗ⁻¹⁾ and runs in `step`."""

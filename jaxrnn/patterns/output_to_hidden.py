@@ -22,8 +22,9 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from jaxrnn.cells.jordan import Jordan
 from jaxrnn.core.checks import check_choice, leading_axes
+from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.precision import accumulator
-from jaxrnn.core.types import Key, Params
+from jaxrnn.core.types import Cell, Key, Params
 from jaxrnn.patterns.feedback import Feedback
 from jaxrnn.patterns.hidden_to_hidden import TARGETS, Inputs, Steps, predict_from
 from jaxrnn.patterns.teacher_forcing import scheduled_sampling, teacher_forced
@@ -58,9 +59,7 @@ class OutputToHidden:
     def __post_init__(self):
         check_choice("target", self.target, tuple(TARGETS))
 
-    def init(self, key: Key) -> Params:
-        """Draw the parameters of the cell."""
-        return self.cell.init(key)
+    init = forwarded(Cell.init)
 
     def logits(
         self, params: Params, xs: Inputs, targets: Shaped[Array, "..."], *, mask: Steps = None, reset: Steps = None

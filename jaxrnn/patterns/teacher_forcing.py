@@ -30,7 +30,9 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.core.checks import check_range, check_shape, check_unroll, leading_axes
+from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.local_rules import rules_of
+from jaxrnn.core.masks import boundaries
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
 from jaxrnn.unrolling.backpropagation import unroll_bptt
 from jaxrnn.unrolling.scan import select, zeros
@@ -168,13 +170,8 @@ class _Scheduled:
 
     cell: FeedbackCell
 
-    def init(self, key: Key) -> Params:
-        """The cell's own."""
-        return self.cell.init(key)
-
-    def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
-        """The cell's own."""
-        return self.cell.initial_carry(params, batch_shape)
+    init = forwarded(Cell.init)
+    initial_carry = forwarded(Cell.initial_carry)
 
     def project(self, params: Params, xs: Inputs) -> Inputs:
         """Project x."""
@@ -237,7 +234,7 @@ def _previous(targets: Array, given: Array, initial: Array, mask, reset, reverse
 def _backwards(targets: Array, mask, reset):
     """Return targets, mask and reset in the order of a reversed run, which crosses the boundary at t after step t."""
     if reset is not None:
-        reset = jnp.concatenate([reset[1:], jnp.zeros_like(reset[:1])])[::-1]
+        reset = boundaries(reset, reverse=True)[::-1]
     return targets[::-1], None if mask is None else mask[::-1], reset
 
 

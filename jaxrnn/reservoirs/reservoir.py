@@ -40,9 +40,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxrnn.cells.elman import ACTIVATIONS
+from jaxrnn.core.carry_parts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive, known_values
 from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum
-from jaxrnn.core.types import Key
+from jaxrnn.core.types import Carry, Key
 
 
 class ReservoirParams(NamedTuple):
@@ -132,6 +133,10 @@ class Reservoir:
     def initial_carry(self, params: ReservoirParams, batch_shape: tuple[int, ...] = ()) -> Array:
         """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
+
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
+        return CarryParts(output=carry)
 
     def project(self, params: ReservoirParams, xs: Array) -> Array:
         """z⁽ᵗ⁾ = b + U (s ⊙ x⁽ᵗ⁾) for every t: `[..., input]` → `[..., hidden]`."""

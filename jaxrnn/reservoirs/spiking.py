@@ -34,9 +34,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxrnn.core.carry_parts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.precision import accumulator, matmul
-from jaxrnn.core.types import Key
+from jaxrnn.core.types import Carry, Key
 
 CONNECTION = np.array([[0.3, 0.2], [0.4, 0.1]])
 """C[from][to], of excitatory and inhibitory neurons."""
@@ -177,6 +178,10 @@ class LIF:
         v = jnp.broadcast_to(params.start.astype(dtype), shape)
         excitatory, inhibitory, spikes, trace = (jnp.zeros(shape, dtype) for _ in range(4))
         return LIFCarry(v, excitatory, inhibitory, spikes, trace, jnp.zeros(shape, jnp.int32))
+
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """y⁽ᵗ⁾ is the trace q⁽ᵗ⁾."""
+        return CarryParts(output=carry.trace)
 
     def project(self, params: LIFParams, xs: Array) -> Array:
         """U x⁽ᵗ⁾ for every t: `[..., input]` → `[..., hidden]`."""

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jaxrnn.core.carry_parts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_is_cell, check_positive
 from jaxrnn.core.local_rules import rules_of, tangent
 from jaxrnn.core.noise import Noisy, check_noisy, takes_noise
@@ -103,6 +104,10 @@ class Attending:
         memory = self.attention.no_memory(_dtype(params), self.source, batch_shape)
         carry = self.cell.initial_carry(params.cell, batch_shape)
         return AttendingCarry(carry, self.attention.no_reading(memory), memory)
+
+    def carry_parts(self, carry: AttendingCarry) -> CarryParts:
+        """What is attended to is constant, and so are the constants of the cell."""
+        return CarryParts(constants=(carry_parts(self.cell, carry.cell).constants, carry.memory))
 
     def attend_to(
         self,

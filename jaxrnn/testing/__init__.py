@@ -14,9 +14,10 @@ from jaxrnn.testing.batch import (
     law_equal_cells_compile_once,
     law_rows_are_independent,
 )
-from jaxrnn.testing.contract import LAWS, check_cell, law_it_is_a_cell
+from jaxrnn.testing.contract import LAWS, check_cell, law_carry_parts_are_what_they_are_said_to_be, law_it_is_a_cell
 from jaxrnn.testing.gradients import (
     law_bptt_is_the_gradient,
+    law_bptt_is_the_loop,
     law_defaults_are_trivial_arguments,
     law_derivatives_are_finite_differences,
     law_hand_rules_agree_with_autodiff,
@@ -53,6 +54,8 @@ __all__ = [
     "draws",
     "law_batch_axes_are_rows",
     "law_bptt_is_the_gradient",
+    "law_bptt_is_the_loop",
+    "law_carry_parts_are_what_they_are_said_to_be",
     "law_causality",
     "law_defaults_are_trivial_arguments",
     "law_derivatives_are_finite_differences",

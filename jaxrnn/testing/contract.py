@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
 
+from jaxrnn.core.carry_parts import carry_parts
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.types import Cell
 from jaxrnn.testing import batch, gradients, linear, padding, programs, time
@@ -40,12 +42,29 @@ def law_it_is_a_cell(cell: Cell, problem: Problem) -> None:
         _broken(cell, f"step gives back a carry as it takes it: it took {before} and gave {after}")
 
 
+@law
+def law_carry_parts_are_what_they_are_said_to_be(cell: Cell, problem: Problem) -> None:
+    """An output in the carry is y, constants are not changed; and a cell whose y is in the carry says so."""
+    z = jax.tree.map(lambda z: z[0], cell.project(problem.params, problem.xs))
+    after, y = cell.step(problem.params, problem.carry, z)
+    before, parts = carry_parts(cell, problem.carry).constants, carry_parts(cell, after)
+    must_agree(cell, "the constants of `carry_parts` are not changed by a step", parts.constants, before, 0)
+    if parts.output is not None:
+        must_agree(cell, "the output of `carry_parts` is y", [parts.output], jax.tree.leaves(y), 0)
+        return
+    for path, leaf in jax.tree_util.tree_leaves_with_path(after):
+        if len(jax.tree.leaves(y)) == 1 and np.array_equal(leaf, jax.tree.leaves(y)[0]):
+            where = jax.tree_util.keystr(path)
+            _broken(cell, f"y is carry{where}, so `carry_parts(carry)` returns CarryParts(output=carry{where})")
+
+
 def _broken(cell: Cell, statement: str) -> None:
     raise AssertionError(f"{cell} breaks the law: {statement}.")
 
 
 LAWS: tuple[Callable, ...] = (
     law_it_is_a_cell,
+    law_carry_parts_are_what_they_are_said_to_be,
     gradients.law_members_agree,
     gradients.law_hand_rules_agree_with_autodiff,
     gradients.law_bptt_is_the_gradient,

@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import PyTree
 
+from jaxrnn.core.carry_parts import output_place
 from jaxrnn.core.local_rules import AutodiffRules, rules_of, storable, tangent
 from jaxrnn.core.types import Cell
 from jaxrnn.testing import host_trees
@@ -26,6 +27,7 @@ from jaxrnn.testing.problem import (
     run,
 )
 from jaxrnn.unrolling.backpropagation import bptt, unroll_bptt
+from jaxrnn.unrolling.backpropagation_loop import bptt_python
 from jaxrnn.unrolling.scan import select, zeros
 from jaxrnn.unrolling.scan import unroll as reference
 
@@ -139,32 +141,28 @@ def law_bptt_is_the_gradient(cell: Cell, problem: Problem) -> None:
         must_agree(cell, f"bptt = jax.vjp of unroll, reverse={reverse}", got[:3], want[2:])
         pushed = host_trees.host(_push_gradient(cell, problem, reverse=reverse))
         seen = host_trees.select(problem.mask, host_trees.host(problem.dys), host_trees.zeros(problem.dys))
-        leaves = [
-            want + jax.tree.leaves(seen)[0] if is_output else want
-            for want, is_output in zip(jax.tree.leaves(pushed), _is_output(cell, problem), strict=True)
-        ]
-        want = jax.tree.unflatten(jax.tree.structure(pushed), leaves)
+        leaves, structure = jax.tree.flatten(pushed)
+        if (place := output_place(cell, problem.carry)) is not None:
+            leaves[place] = leaves[place] + jax.tree.leaves(seen)[0]
+        want = structure.unflatten(leaves)
         must_agree(cell, f"bptt's carries = ∇L with respect to h at every t, reverse={reverse}", got.carries, want)
 
 
-@partial(quick_jit, static_argnames="reverse")
-def _bptt(cell: Cell, problem: Problem, reverse: bool):
+@law
+def law_bptt_is_the_loop(cell: Cell, problem: Problem) -> None:
+    """`bptt`, a scan and sums after it, gives what `bptt_python` adds up step by step."""
+    for reverse in DIRECTIONS:
+        got, want = (_bptt(cell, problem, reverse=reverse, run=run) for run in (bptt, bptt_python))
+        must_agree(cell, f"bptt = bptt_python, reverse={reverse}", got, want)
+        started = problem._replace(carry=None)
+        got, want = (_bptt(cell, started, reverse=reverse, run=run) for run in (bptt, bptt_python))
+        must_agree(cell, f"bptt = bptt_python from the initial carry, reverse={reverse}", got, want)
+
+
+@partial(quick_jit, static_argnames=("reverse", "run"))
+def _bptt(cell: Cell, problem: Problem, reverse: bool, run: Callable = bptt):
     params, xs, carry, mask, reset, dcarry, dys = problem
-    return bptt(cell, params, xs, carry, dcarry, dys, mask=mask, reset=reset, reverse=reverse)
-
-
-def _is_output(cell: Cell, problem: Problem) -> list[bool]:
-    """Of each leaf of the carry: whether it is y."""
-    found = []
-
-    def step(params, carry, x):
-        carry, y = cell.step(params, carry, cell.project(params, x))
-        found.extend(leaf is y for leaf in jax.tree.leaves(carry))
-
-    x = jax.tree.map(lambda x: x[0], host_trees.host(problem.xs))
-    with jax.disable_jit():  # so that "y is h" can be asked of Python, of a jitted step too
-        jax.eval_shape(step, problem.params, problem.carry, x)
-    return [is_output and not any(found[:i]) for i, is_output in enumerate(found)]
+    return run(cell, params, xs, carry, dcarry, dys, mask=mask, reset=reset, reverse=reverse)
 
 
 @partial(quick_jit, static_argnames="reverse")

@@ -22,8 +22,9 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 from jaxtyping import Array
 
+from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.local_rules import storable, tangent
-from jaxrnn.core.types import Carry, Inputs, Key, Params
+from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
 
 
 @runtime_checkable
@@ -101,17 +102,9 @@ class TreeAutodiffRules:
         """The cell's own."""
         return self.cell.arity
 
-    def init(self, key: Key) -> Params:
-        """The cell's own."""
-        return self.cell.init(key)
-
-    def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
-        """The cell's own."""
-        return self.cell.initial_carry(params, batch_shape)
-
-    def project(self, params: Params, xs: Inputs) -> Inputs:
-        """The cell's own."""
-        return self.cell.project(params, xs)
+    init = forwarded(Cell.init)
+    initial_carry = forwarded(Cell.initial_carry)
+    project = forwarded(Cell.project)
 
     def leaf(self, params: Params, z: Inputs) -> tuple[Carry, Any]:
         """The cell's own."""

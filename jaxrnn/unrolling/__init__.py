@@ -20,6 +20,7 @@ Chapter 一 and 2.2; Goodfellow et al. 2016, §10.1 and §10.2.2.
 """
 
 from jaxrnn.unrolling.backpropagation import Gradients, bptt, unroll_bptt
+from jaxrnn.unrolling.backpropagation_loop import bptt_python
 from jaxrnn.unrolling.checkpointing import unroll_checkpointed
 from jaxrnn.unrolling.layer_by_layer import unroll_layers
 from jaxrnn.unrolling.scan import unroll, unroll_python
@@ -31,6 +32,7 @@ __all__ = [
     "TruncatedBPTT",
     "TruncatedState",
     "bptt",
+    "bptt_python",
     "unroll",
     "unroll_bptt",
     "unroll_checkpointed",

@@ -29,6 +29,7 @@ from jax import lax
 from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
+from jaxrnn.core.masks import boundaries
 from jaxrnn.core.types import Carry, Cell, Params
 from jaxrnn.unrolling.backpropagation import unroll_bptt
 from jaxrnn.unrolling.scan import select
@@ -158,7 +159,7 @@ def join(outs: PyTree, rest: PyTree | None) -> PyTree:
 
 def segments_input(xs, mask, reset, reverse: bool) -> tuple:
     """What segments read: `xs`, `mask`, `reset`, and backwards the boundary that lies behind each step."""
-    behind = None if reset is None or not reverse else jnp.concatenate([reset[1:], jnp.zeros_like(reset[:1])])
+    behind = None if reset is None or not reverse else boundaries(reset, reverse=True)
     return xs, mask, reset, behind
 
 

@@ -28,6 +28,7 @@ from jax import lax
 from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
+from jaxrnn.core.masks import boundaries
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
 from jaxrnn.unrolling.time_blocks import projection, turns
 
@@ -117,17 +118,16 @@ def unroll_python(
     time, *batch = leading_axes(xs)
     initial = cell.initial_carry(params, tuple(batch))
     carry = initial if carry is None else carry
+    crossed = None if reset is None else boundaries(reset, reverse=reverse)
     ys: list[Any] = [None] * time
     for t in reversed(range(time)) if reverse else range(time):
-        boundary = t + 1 if reverse else t  # the one that is crossed to get here
-        if reset is not None and boundary < time:
-            carry = select(reset[boundary], initial, carry)
-        x = jax.tree.map(lambda x, t=t: x[t], xs)
-        if mask is not None:
-            x = select(mask[t], x, zeros(x))
+        if crossed is not None:
+            carry = select(crossed[t], initial, carry)
+        valid = None if mask is None else mask[t]
+        x = masked(valid, jax.tree.map(lambda x, t=t: x[t], xs))
         after, y = cell.step(params, carry, cell.project(params, x))
-        carry = after if mask is None else select(mask[t], after, carry)
-        ys[t] = y if mask is None else select(mask[t], y, zeros(y))
+        carry = after if valid is None else select(valid, after, carry)
+        ys[t] = masked(valid, y)
     if time == 0:
         _, y = jax.eval_shape(
             lambda x: cell.step(params, initial, cell.project(params, x)),
@@ -143,14 +143,13 @@ def prepare(cell: Cell, params: Params, xs: Inputs, carry, mask, reset, reverse:
     Padding in `xs` becomes 0; the carry gets its default; `initial` is what a reset goes back to (None
     where there is no reset); `reset` is turned into "reset before this step, in the order of the run".
     """
-    if mask is not None:
-        xs = select(mask, xs, zeros(xs))
+    xs = masked(mask, xs)
     initial = cell.initial_carry(params, leading_axes(xs)[1:]) if carry is None or reset is not None else None
     carry = initial if carry is None else carry
     if reset is None:
         initial = None
-    elif reverse:
-        reset = jnp.concatenate([reset[1:], jnp.zeros_like(reset[:1])])
+    else:
+        reset = boundaries(reset, reverse=reverse)
     return xs, carry, initial, reset
 
 
@@ -159,9 +158,8 @@ def gated(step: Callable, initial: Carry | None, carry: Carry, z: Inputs, mask, 
     if reset is not None:
         carry = select(reset, initial, carry)
     (after, y), residual = step(carry, z)
-    if mask is not None:
-        after, y = select(mask, after, carry), select(mask, y, zeros(y))
-    return (after, y), residual
+    after = after if mask is None else select(mask, after, carry)
+    return (after, masked(mask, y)), residual
 
 
 def select(condition: Array, if_true: PyTree, if_false: PyTree) -> PyTree:
@@ -176,6 +174,11 @@ def select(condition: Array, if_true: PyTree, if_false: PyTree) -> PyTree:
         return jnp.where(condition.reshape(condition.shape + (1,) * (jnp.ndim(a) - condition.ndim)), a, b)
 
     return jax.tree.map(leaf, if_true, if_false)
+
+
+def masked(mask: Array | None, tree: PyTree) -> PyTree:
+    """Return the tree with 0 where `mask` is False; None masks nothing."""
+    return tree if mask is None else select(mask, tree, zeros(tree))
 
 
 def zeros(tree: PyTree) -> PyTree:

@@ -7,8 +7,8 @@ None of this changes a result.  The choices are made from the shapes when a run 
 * **Sums over t** (`scan_blocks`).  ∇_θ is one contraction after the reverse loop while ∇z of all t stays
   small; from then on the loop pauses after every block of steps and contracts what is still in the cache.
 * **Unrolling** (`turns`).  Steps with next to nothing to do go several to a turn of the loop.
-* **Sharing** (`shared`).  What stands twice in the record of a step is recorded once, and what no step changes
-  (`unchanged`) once for all t.
+* **Sharing** (`shared`).  An array that occurs twice in the record of a step is recorded once, and a constant of the
+  carry (`jaxrnn.core.carry_parts`) once for all t.
 
 The limits come from measurements: `docs/performance.md`.
 """
@@ -142,17 +142,6 @@ def shared(tree: PyTree, held: Sequence = ()) -> Shared:
     distinct = [leaf for leaf in {id(leaf): leaf for leaf in leaves}.values() if id(leaf) not in place]
     place |= {id(leaf): i for i, leaf in enumerate(distinct)}
     return Shared(tuple(distinct), (structure, tuple(place[id(leaf)] for leaf in leaves)))
-
-
-def unchanged(before: PyTree, after: PyTree) -> tuple:
-    """The leaves of a carry, and in the place of each that a step has changed an object that is nothing else.
-
-    >>> a, b = jnp.ones(3), jnp.ones(2)
-    >>> [leaf is b for leaf in unchanged((a, b), (a + 1, b))]
-    [False, True]
-    """
-    pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
-    return tuple(old if new is old else object() for old, new in pairs)
 
 
 def size(tree: PyTree) -> int:

@@ -26,6 +26,7 @@ from jax import lax
 from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.core.checks import check_is_cell, check_positive, check_unroll, leading_axes
+from jaxrnn.core.masks import boundaries
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
 from jaxrnn.unrolling.backpropagation import unroll_bptt
 from jaxrnn.unrolling.scan import select, unroll
@@ -83,7 +84,7 @@ def _unroll_truncated(cell, params, xs, carry, mask, reset, k1, k2, reverse, run
     time, *batch = leading_axes(xs)
     if reverse:  # forwards on the flip; boundaries stay between the steps where they lie
         xs, mask = jax.tree.map(lambda a: jnp.flip(a, 0), (xs, mask))
-        reset = None if reset is None else jnp.concatenate([jnp.zeros_like(reset[:1]), jnp.flip(reset[1:], 0)])
+        reset = None if reset is None else jnp.flip(boundaries(reset, reverse=True), 0)
     count = -(-time // k1)
     k2 = min(k2, count * k1)
     mask = jnp.ones((time, *batch), bool) if mask is None else mask

@@ -13,6 +13,8 @@ from jaxrnn.online import RTRL, run_online
 from jaxrnn.testing import (
     draws,
     law_bptt_is_the_gradient,
+    law_bptt_is_the_loop,
+    law_carry_parts_are_what_they_are_said_to_be,
     law_defaults_are_trivial_arguments,
     law_derivatives_are_finite_differences,
     law_hand_rules_agree_with_autodiff,
@@ -69,6 +71,16 @@ def test_newton_s_method_gives_the_results_and_the_gradient_of_unroll(cell, draw
 @given(drawn=draws())
 def test_bptt_gives_the_gradients_of_everything_and_of_every_carry(cell, drawn):
     law_bptt_is_the_gradient(cell, random_problem(cell, **drawn))
+
+
+@every_cell
+def test_bptt_is_the_python_loop_of_the_recursion_and_the_sums(cell):
+    law_bptt_is_the_loop(cell, random_problem(cell, time=3))
+
+
+@every_cell
+def test_what_a_cell_states_about_its_carry_is_true(cell):
+    law_carry_parts_are_what_they_are_said_to_be(cell)
 
 
 @every_cell

@@ -25,7 +25,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.core.carry_parts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_features, check_is_cell, check_positive
+from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.precision import matmul
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
@@ -84,18 +86,18 @@ class DeepInput:
         cell_key, key = jax.random.split(key)
         return DeepParams(self.cell.init(cell_key), _layers(key, self.sizes))
 
-    def initial_carry(self, params: DeepParams, batch_shape: tuple[int, ...] = ()) -> Carry:
+    initial_carry = forwarded(Cell.initial_carry, params="cell")
+
+    def carry_parts(self, carry: Carry) -> CarryParts:
         """The cell's own."""
-        return self.cell.initial_carry(params.cell, batch_shape)
+        return carry_parts(self.cell, carry)
 
     def project(self, params: DeepParams, xs: Array) -> Inputs:
         """The cell's projection of MLP(x⁽ᵗ⁾), for every t at once."""
         check_features("xs", xs, input_size=self.sizes[0])
         return self.cell.project(params.cell, mlp(params.layers, xs))
 
-    def step(self, params: DeepParams, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
-        """The cell's own."""
-        return self.cell.step(params.cell, carry, z)
+    step = forwarded(Cell.step, params="cell")
 
 
 @jax.tree_util.register_static
@@ -138,13 +140,12 @@ class DeepTransition:
         size = jax.tree.leaves(self.cell.initial_carry(params))[0].shape[-1]
         return DeepParams(params, _layers(key, (size, *self.sizes, size)))
 
-    def initial_carry(self, params: DeepParams, batch_shape: tuple[int, ...] = ()) -> Carry:
-        """The cell's own."""
-        return self.cell.initial_carry(params.cell, batch_shape)
+    initial_carry = forwarded(Cell.initial_carry, params="cell")
+    project = forwarded(Cell.project, params="cell")
 
-    def project(self, params: DeepParams, xs: Inputs) -> Inputs:
+    def carry_parts(self, carry: Carry) -> CarryParts:
         """The cell's own."""
-        return self.cell.project(params.cell, xs)
+        return carry_parts(self.cell, carry)
 
     def step(self, params: DeepParams, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
         """The cell's own, from the transformed h⁽ᵗ⁻¹⁾."""
@@ -188,13 +189,12 @@ class DeepOutput:
         cell_key, key = jax.random.split(key)
         return DeepParams(self.cell.init(cell_key), _layers(key, self.sizes))
 
-    def initial_carry(self, params: DeepParams, batch_shape: tuple[int, ...] = ()) -> Carry:
-        """The cell's own."""
-        return self.cell.initial_carry(params.cell, batch_shape)
+    initial_carry = forwarded(Cell.initial_carry, params="cell")
+    project = forwarded(Cell.project, params="cell")
 
-    def project(self, params: DeepParams, xs: Inputs) -> Inputs:
-        """The cell's own."""
-        return self.cell.project(params.cell, xs)
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """The constants are the cell's; the output is in no carry."""
+        return CarryParts(constants=carry_parts(self.cell, carry).constants)
 
     def step(self, params: DeepParams, carry: Carry, z: Inputs) -> tuple[Carry, Array]:
         """The cell's own, and MLP(y⁽ᵗ⁾)."""

@@ -12,15 +12,16 @@ References: Srivastava et al. 2014; Zaremba, Sutskever & Vinyals 2014, §3.2; Ga
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxrnn.core.carry_parts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_choice, check_is_cell
+from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.local_rules import rules_of
 from jaxrnn.core.noise import Noisy, check_rate, keep, part_input, quiet
-from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
+from jaxrnn.core.types import Carry, Cell, Inputs, LocalRules, Params
 
 
 @jax.tree_util.register_static
@@ -61,34 +62,22 @@ class Dropout:
         """The cell itself."""
         return quiet(self.cell)
 
-    def init(self, key: Key) -> Params:
-        """The cell's own."""
-        return self.cell.init(key)
+    init = forwarded(Cell.init)
+    initial_carry = forwarded(Cell.initial_carry)
 
-    def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
+    def carry_parts(self, carry: Carry) -> CarryParts:
         """The cell's own."""
-        return self.cell.initial_carry(params, batch_shape)
+        return carry_parts(self.cell, carry)
 
     def project(self, params: Params, xs: Noisy) -> Inputs:
         """The cell's projection of x̃⁽ᵗ⁾, for every t at once."""
         x = drop(part_input(self, xs, 0), self.rate, each_step=self.per == "step")
         return self.cell.project(params, part_input(self.cell, xs._replace(x=x), 1))
 
-    def step(self, params: Params, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
-        """The cell's own: the noise is in z."""
-        return self.cell.step(params, carry, z)
-
-    def step_fwd(self, params: Params, carry: Carry, z: Inputs):
-        """The cell's own."""
-        return rules_of(self.cell).step_fwd(params, carry, z)
-
-    def step_bwd(self, params: Params, residual, dcarry: Carry, dy):
-        """The cell's own."""
-        return rules_of(self.cell).step_bwd(params, residual, dcarry, dy)
-
-    def weight_bwd(self, params: Params, residuals, locals) -> Params:
-        """The cell's own."""
-        return rules_of(self.cell).weight_bwd(params, residuals, locals)
+    step = forwarded(Cell.step)
+    step_fwd = forwarded(LocalRules.step_fwd, via=rules_of)
+    step_bwd = forwarded(LocalRules.step_bwd, via=rules_of)
+    weight_bwd = forwarded(LocalRules.weight_bwd, via=rules_of)
 
 
 def drop(noisy: Noisy, rate: float, *, each_step: bool) -> jax.Array:

@@ -16,7 +16,9 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxrnn.cells.wrappers.stack import Stack, layers
-from jaxrnn.core.types import Inputs, Key
+from jaxrnn.core.carry_parts import CarryParts, carry_parts
+from jaxrnn.core.forwarding import forwarded
+from jaxrnn.core.types import Cell, Inputs
 
 
 @jax.tree_util.register_static
@@ -48,17 +50,13 @@ class EveryLayer:
         if not isinstance(self.stack, Stack):
             raise TypeError(f"`stack` must be a Stack, got {self.stack!r}: write EveryLayer(Stack((a, b))).")
 
-    def init(self, key: Key) -> tuple:
-        """The stack's."""
-        return self.stack.init(key)
+    init = forwarded(Cell.init, to="stack")
+    initial_carry = forwarded(Cell.initial_carry, to="stack")
+    project = forwarded(Cell.project, to="stack")
 
-    def initial_carry(self, params: tuple, batch_shape: tuple[int, ...] = ()) -> tuple:
-        """The stack's."""
-        return self.stack.initial_carry(params, batch_shape)
-
-    def project(self, params: tuple, xs: Inputs) -> Inputs:
-        """The stack's."""
-        return self.stack.project(params, xs)
+    def carry_parts(self, carry: tuple) -> CarryParts:
+        """The constants are the stack's; the outputs side by side are in no carry."""
+        return CarryParts(constants=carry_parts(self.stack, carry).constants)
 
     def step(self, params: tuple, carry: tuple, z: Inputs) -> tuple[tuple, Array]:
         """One step of every layer, from the lowest up, and all they put out."""

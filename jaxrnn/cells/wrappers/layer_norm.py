@@ -30,8 +30,10 @@ from jaxtyping import Array, Float, PyTree
 from jaxrnn.cells.elman import ACTIVATIONS, Elman
 from jaxrnn.cells.gru import GRU
 from jaxrnn.cells.lstm import LSTM, LSTMCarry
+from jaxrnn.core.carry_parts import CarryParts, carry_parts
+from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.precision import accumulator, matmul
-from jaxrnn.core.types import Carry, Key, Params
+from jaxrnn.core.types import Carry, Cell, Key, Params
 
 
 class LayerNormParams(NamedTuple):
@@ -96,9 +98,11 @@ class LayerNorm:
                 return LayerNormParams(params, gain, jnp.ones_like(gain), jnp.ones(n), jnp.zeros(n))
         return LayerNormParams(params, gain, jnp.ones_like(gain))
 
-    def initial_carry(self, params: LayerNormParams, batch_shape: tuple[int, ...] = ()) -> Carry:
+    initial_carry = forwarded(Cell.initial_carry, params="cell")
+
+    def carry_parts(self, carry: Carry) -> CarryParts:
         """The cell's own."""
-        return self.cell.initial_carry(params.cell, batch_shape)
+        return carry_parts(self.cell, carry)
 
     def project(self, params: LayerNormParams, xs: Array) -> Array:
         """LN(U x⁽ᵗ⁾; γ_x) + b for every t; U x⁽ᵗ⁾ in the plain network, whose sum is normalised in the step."""

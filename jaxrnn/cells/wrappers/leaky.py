@@ -29,7 +29,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.core.carry_parts import CarryParts, carry_parts, output_place
 from jaxrnn.core.checks import check_is_cell
+from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.local_rules import rules_of
 from jaxrnn.core.precision import row_sum
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
@@ -43,6 +45,17 @@ class LeakyParams(NamedTuple):
     """The cell's own."""
     alpha: Float[Array, " groups"]
     """α of every group: one entry for all units, one for each, or anything in between."""
+
+
+class LeakyResidual(NamedTuple):
+    """The record of a step for its backward."""
+
+    cell: Any
+    """The cell's own residual."""
+    h: Float[Array, "*batch hidden"]
+    """h⁽ᵗ⁻¹⁾."""
+    new: Float[Array, "*batch hidden"]
+    """h̃⁽ᵗ⁾."""
 
 
 @jax.tree_util.register_static
@@ -88,51 +101,55 @@ class Leaky:
         check_groups("alpha", len(alpha), size)
         return LeakyParams(params, alpha)
 
-    def initial_carry(self, params: LeakyParams, batch_shape: tuple[int, ...] = ()) -> Carry:
-        """The cell's own."""
-        return self.cell.initial_carry(params.cell, batch_shape)
+    initial_carry = forwarded(Cell.initial_carry, params="cell")
+    project = forwarded(Cell.project, params="cell")
 
-    def project(self, params: LeakyParams, xs: Inputs) -> Inputs:
+    def carry_parts(self, carry: Carry) -> CarryParts:
         """The cell's own."""
-        return self.cell.project(params.cell, xs)
+        return carry_parts(self.cell, carry)
 
     def step(self, params: LeakyParams, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
         """h⁽ᵗ⁾ = α h⁽ᵗ⁻¹⁾ + (1 − α) h̃⁽ᵗ⁾, the carry's first array and the output."""
-        out, _ = self._mixed(params, carry, *self.cell.step(params.cell, carry, z))
+        self._check_output(carry)
+        after, _ = self.cell.step(params.cell, carry, z)
+        out, _ = self._mixed(params, carry, after)
         return out
 
     def step_fwd(self, params: LeakyParams, carry: Carry, z: Inputs):
         """The step; the cell's residual, h⁽ᵗ⁻¹⁾ and h̃⁽ᵗ⁾."""
-        out, residual = rules_of(self.cell).step_fwd(params.cell, carry, z)
-        out, pair = self._mixed(params, carry, *out)
-        return out, (residual, pair)
+        self._check_output(carry)
+        (after, _), residual = rules_of(self.cell).step_fwd(params.cell, carry, z)
+        out, pair = self._mixed(params, carry, after)
+        return out, LeakyResidual(residual, *pair)
 
-    def step_bwd(self, params: LeakyParams, residual, dcarry: Carry, dy: Array):
+    def step_bwd(self, params: LeakyParams, residual: LeakyResidual, dcarry: Carry, dy: Array):
         """g⁽ᵗ⁾: a share of 1 − α to the cell's own rule, a share of α to h⁽ᵗ⁻¹⁾."""
-        inner, (old, new) = residual
         (dh, *others), structure = jax.tree.flatten(dcarry)
         g = dh + dy
         alpha = spread(params.alpha, g.shape[-1])
         dcarry = structure.unflatten([jnp.zeros_like(dh), *others])
-        dcarry, dz, local = rules_of(self.cell).step_bwd(params.cell, inner, dcarry, (1 - alpha) * g)
+        dcarry, dz, local = rules_of(self.cell).step_bwd(params.cell, residual.cell, dcarry, (1 - alpha) * g)
         (dh, *others), structure = jax.tree.flatten(dcarry)
-        return structure.unflatten([dh + alpha * g, *others]), dz, (local, (old - new) * g)
+        return structure.unflatten([dh + alpha * g, *others]), dz, (local, (residual.h - residual.new) * g)
 
-    def weight_bwd(self, params: LeakyParams, residuals, locals) -> LeakyParams:
+    def weight_bwd(self, params: LeakyParams, residuals: LeakyResidual, locals) -> LeakyParams:
         """The cell's own, and ∇_α = Σₜ (h⁽ᵗ⁻¹⁾ − h̃⁽ᵗ⁾) ⊙ g⁽ᵗ⁾ over the units of each group."""
-        (inner, _), (local, dalphas) = residuals, locals
+        local, dalphas = locals
         n = params.alpha.shape[0]
         groups = dalphas.reshape(*dalphas.shape[:-1], n, dalphas.shape[-1] // n).sum(-1)
-        return LeakyParams(rules_of(self.cell).weight_bwd(params.cell, inner, local), row_sum(groups, params.alpha))
+        dcell = rules_of(self.cell).weight_bwd(params.cell, residuals.cell, local)
+        return LeakyParams(dcell, row_sum(groups, params.alpha))
 
-    def _mixed(self, params: LeakyParams, carry: Carry, after: Carry, y: Any):
-        """The step's results with h leaky, and (h⁽ᵗ⁻¹⁾, h̃⁽ᵗ⁾)."""
-        old, (new, *others) = jax.tree.leaves(carry)[0], jax.tree.leaves(after)
-        if new is not y:
+    def _check_output(self, carry: Carry) -> None:
+        if output_place(self.cell, carry) != 0:
             raise TypeError(
                 f"`cell` must put out the first array of its carry, y = h, to be leaky; {self.cell} does not. "
-                "Where there is a cell in it that does, wrap that one."
+                "Where there is a cell in it that does, wrap that one; if it does, say so with a method `carry_parts`."
             )
+
+    def _mixed(self, params: LeakyParams, carry: Carry, after: Carry):
+        """The step's results with h leaky, and (h⁽ᵗ⁻¹⁾, h̃⁽ᵗ⁾)."""
+        old, (new, *others) = jax.tree.leaves(carry)[0], jax.tree.leaves(after)
         alpha = spread(params.alpha, new.shape[-1])
         h = alpha * old + (1 - alpha) * new
         return (jax.tree.structure(after).unflatten([h, *others]), h), (old, new)

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxrnn.core.carry_parts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.local_rules import rules_of, tangent
 from jaxrnn.core.noise import Noisy, check_noisy, part_input, takes_noise
@@ -60,6 +61,11 @@ class Stack:
     def initial_carry(self, params: tuple, batch_shape: tuple[int, ...] = ()) -> tuple:
         """A tuple of the layers' initial carries, lowest first."""
         return tuple(cell.initial_carry(p, batch_shape) for cell, p in zip(self.cells, params, strict=True))
+
+    def carry_parts(self, carry: tuple) -> CarryParts:
+        """The output is that of the highest layer; each layer may have constants."""
+        parts = [carry_parts(cell, c) for cell, c in zip(self.cells, carry, strict=True)]
+        return CarryParts(output=parts[-1].output, constants=tuple(part.constants for part in parts))
 
     def project(self, params: tuple, xs: Inputs) -> Inputs:
         """The lowest layer's projection; where a layer draws noise, what the layers above it draw from as well."""

@@ -21,9 +21,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jaxrnn.core.carry_parts import CarryParts, carry_parts, output_place
 from jaxrnn.core.checks import check_is_cell
+from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.noise import Noisy, check_rate, keep, part_input, quiet
-from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
+from jaxrnn.core.types import Carry, Cell, Inputs, Params
 
 
 @jax.tree_util.register_static
@@ -63,13 +65,12 @@ class Zoneout:
         """The expectation over d."""
         return ExpectedZoneout(quiet(self.cell), self.rate)
 
-    def init(self, key: Key) -> Params:
-        """The cell's own."""
-        return self.cell.init(key)
+    init = forwarded(Cell.init)
+    initial_carry = forwarded(Cell.initial_carry)
 
-    def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
-        """The cell's own."""
-        return self.cell.initial_carry(params, batch_shape)
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """The output is the cell's; no array is handed on as it was taken."""
+        return CarryParts(output=carry_parts(self.cell, carry).output)
 
     def project(self, params: Params, xs: Noisy) -> tuple[Inputs, list[Array]]:
         """The cell's projection, and d for every t and every array of the carry."""
@@ -106,17 +107,13 @@ class ExpectedZoneout:
     def __post_init__(self):
         Zoneout(self.cell, self.rate)
 
-    def init(self, key: Key) -> Params:
-        """The cell's own."""
-        return self.cell.init(key)
+    init = forwarded(Cell.init)
+    initial_carry = forwarded(Cell.initial_carry)
+    project = forwarded(Cell.project)
 
-    def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
-        """The cell's own."""
-        return self.cell.initial_carry(params, batch_shape)
-
-    def project(self, params: Params, xs: Inputs) -> Inputs:
-        """The cell's own."""
-        return self.cell.project(params, xs)
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """As of `Zoneout`."""
+        return CarryParts(output=carry_parts(self.cell, carry).output)
 
     def step(self, params: Params, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
         """The expectation over d⁽ᵗ⁾."""
@@ -135,13 +132,13 @@ def _rates(rate: float | tuple[float, ...], count: int) -> tuple[float, ...]:
 
 def _mixed(cell: Cell, params: Params, carry: Carry, z: Inputs, mix: Callable) -> tuple[Carry, Any]:
     """One step of `cell`, its new carry mixed with the old one, array by array, and y with it."""
-    after, y = cell.step(params, carry, z)
-    (old, structure), new = jax.tree.flatten(carry), jax.tree.leaves(after)
-    output = [i for i, leaf in enumerate(new) if leaf is y]
-    if not output:
+    place = output_place(cell, carry)
+    if place is None:
         raise TypeError(
             f"`cell` must put out one array of its carry, y = h, to be zoned out; {cell} does not. "
-            "Where there is a cell in it that does, wrap that one."
+            "Where there is a cell in it that does, wrap that one; if it does, say so with a method `carry_parts`."
         )
+    after, _ = cell.step(params, carry, z)
+    (old, structure), new = jax.tree.flatten(carry), jax.tree.leaves(after)
     mixed = [mix(i, a, b) for i, (a, b) in enumerate(zip(old, new, strict=True))]
-    return jax.tree.unflatten(structure, mixed), mixed[output[0]]
+    return jax.tree.unflatten(structure, mixed), mixed[place]

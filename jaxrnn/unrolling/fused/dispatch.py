@@ -29,7 +29,7 @@ from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
-from jaxrnn.unrolling.backpropagation import Gradients, backward, forward, unroll_bptt
+from jaxrnn.unrolling.backpropagation import Gradients, Saved, backward, forward, unroll_bptt
 from jaxrnn.unrolling.fused import kernels
 from jaxrnn.unrolling.fused.eligibility import blocking_of, fits, gates_of, has_kernels, shared_memory
 from jaxrnn.unrolling.fused.kernels import Run, Switches
@@ -165,7 +165,7 @@ def _kernel_forward(cell, params, xs, carry, mask, reset, *, reverse, interpret,
     z = jax.ShapeDtypeStruct(zs.shape[1:], zs.dtype)
     structure = jax.tree.structure(jax.eval_shape(cell.step_fwd, params, start, z)[1])
     residuals = jax.tree.unflatten(structure, [leaf.reshape(*leading, -1) for leaf in records])
-    return results, (params, xs, carry, mask, reset, shared(residuals))
+    return results, Saved(params, xs, carry, mask, reset, shared(residuals))
 
 
 def _kernel_backward(cell, saved, dcarry, dys, *, reverse, interpret):

@@ -1,0 +1,65 @@
+"""Facts about a carry that a cell may state: the part that is its output, and the part that no step changes.
+
+    y⁽ᵗ⁾ = h⁽ᵗ⁾            in most cells of the field: the output is an array of the new carry
+
+A cell says so with one optional method, which picks these parts out of any carry:
+
+    def carry_parts(self, carry):
+        return CarryParts(output=carry.h)
+
+`bptt` then adds ∇_{y⁽ᵗ⁾}L to ∇_{h⁽ᵗ⁾}L, `Leaky` and `Zoneout` know which array of the carry is the output, and the
+explicit pass stores a constant once and not for every t.  Without the method nothing is assumed.
+`jaxrnn.testing.check_cell` compares the statement with what a step computes.
+"""
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+
+from jaxrnn.core.types import Carry, Cell
+
+
+class CarryParts(NamedTuple):
+    """Parts of a carry.
+
+    >>> CarryParts(output="h").constants
+    ()
+    """
+
+    output: Any = None
+    """y⁽ᵗ⁾, where it is one array of h⁽ᵗ⁾; None where it is not."""
+    constants: Any = ()
+    """Every array that a step hands on as it took it."""
+
+
+@runtime_checkable
+class StatesCarryParts(Protocol):
+    """A cell that states which part of its carry is the output, and which is constant."""
+
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """Pick the parts out of a carry, without computing anything."""
+        ...
+
+
+def carry_parts(cell: Cell, carry: Carry) -> CarryParts:
+    """Return what the cell states about its carry; nothing, if it has no such method.
+
+    >>> from jaxrnn import LSTM
+    >>> from jaxrnn.cells import LSTMCarry
+    >>> carry_parts(LSTM(3, 5), LSTMCarry("h", "c"))
+    CarryParts(output='h', constants=())
+    """
+    return cell.carry_parts(carry) if isinstance(cell, StatesCarryParts) else CarryParts()
+
+
+def output_place(cell: Cell, carry: Carry) -> int | None:
+    """Return the number of the leaf of the carry that is the output, or None.
+
+    >>> from jaxrnn import GRU, LSTM, Stack
+    >>> stack = Stack((LSTM(3, 4), GRU(4, 5)))
+    >>> output_place(stack, stack.initial_carry(stack.init(jax.random.key(0))))  # h and C of the LSTM come first
+    2
+    """
+    leaves, structure = jax.tree.flatten(carry)
+    numbers = jax.tree.leaves(carry_parts(cell, structure.unflatten(range(len(leaves)))).output)
+    return numbers[0] if numbers else None
