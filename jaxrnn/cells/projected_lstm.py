@@ -22,10 +22,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrnn.cells.lstm import LSTMCarry
+from jaxrnn.core.carry_parts import CarryParts
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
 from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum
-from jaxrnn.core.types import Key
+from jaxrnn.core.types import Carry, Key
 
 
 class ProjectedLSTMParams(NamedTuple):
@@ -104,6 +105,10 @@ class ProjectedLSTM:
         dtype = accumulator(params.w.dtype)
         h = jnp.zeros((*batch_shape, self.projection_size), dtype)
         return LSTMCarry(h, jnp.zeros((*batch_shape, self.hidden_size), dtype))
+
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """y⁽ᵗ⁾ is h⁽ᵗ⁾."""
+        return CarryParts(output=carry.h)
 
     def project(self, params: ProjectedLSTMParams, xs: Array) -> Array:
         """Return b + U x⁽ᵗ⁾ of the four gates: `[..., input]` → `[..., 4·hidden]`."""
