@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxrnn.cells.elman import ACTIVATIONS, Elman, ElmanParams
-from jaxrnn.core.carry_parts import CarryParts
+from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_positive
 from jaxrnn.core.precision import matmul, matmul_in_loop, matmul_transposed, outer_sum
 from jaxrnn.core.types import Carry, Key

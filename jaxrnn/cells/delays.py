@@ -27,7 +27,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxrnn.cells.elman import ACTIVATIONS
-from jaxrnn.core.carry_parts import CarryParts
+from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, recurrent_weights
 from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum

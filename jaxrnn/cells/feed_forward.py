@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrnn.core.carry_parts import CarryParts
+from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.precision import accumulator, matmul

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrnn.cells.lstm import LSTMCarry
-from jaxrnn.core.carry_parts import CarryParts
+from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
 from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum

@@ -15,7 +15,7 @@ Start with `Cell`, the protocol that your own cell must satisfy, then `mask_from
 Chapter 一 and 2.2; Goodfellow et al. 2016, §10.1 and §10.2.
 """
 
-from jaxrnn.core.carry_parts import CarryParts
+from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.local_rules import AutodiffRules
 from jaxrnn.core.masks import mask_from_lengths
 from jaxrnn.core.noise import DrawsNoise, Noisy, quiet, with_noise

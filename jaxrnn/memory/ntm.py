@@ -37,7 +37,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxrnn.core.carry_parts import CarryParts, carry_parts
+from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_features, check_is_cell, check_positive
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.local_rules import rules_of, tangent

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree, Shaped
 
 from jaxrnn.cells.jordan import FEEDBACKS, feed_back, split_noise
-from jaxrnn.core.carry_parts import CarryParts, carry_parts
+from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_choice, check_is_cell
 from jaxrnn.core.precision import accumulator
 from jaxrnn.core.types import Carry, Cell, Key, Params

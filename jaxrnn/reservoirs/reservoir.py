@@ -40,7 +40,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxrnn.cells.elman import ACTIVATIONS
-from jaxrnn.core.carry_parts import CarryParts
+from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive, known_values
 from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum
 from jaxrnn.core.types import Carry, Key

@@ -34,7 +34,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxrnn.core.carry_parts import CarryParts
+from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.precision import accumulator, matmul
 from jaxrnn.core.types import Carry, Key

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxrnn.core.carry_parts import CarryParts, carry_parts
+from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_is_cell, check_positive
 from jaxrnn.core.local_rules import rules_of, tangent
 from jaxrnn.core.noise import Noisy, check_noisy, takes_noise

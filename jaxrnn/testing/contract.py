@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxrnn.core.carry_parts import carry_parts
+from jaxrnn.core.carry_facts import carry_parts
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.types import Cell
 from jaxrnn.testing import batch, gradients, linear, padding, programs, time

@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import PyTree
 
-from jaxrnn.core.carry_parts import output_place
+from jaxrnn.core.carry_facts import output_place
 from jaxrnn.core.local_rules import AutodiffRules, rules_of, storable, tangent
 from jaxrnn.core.types import Cell
 from jaxrnn.testing import host_trees

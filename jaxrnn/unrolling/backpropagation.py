@@ -28,7 +28,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, PyTree, Shaped
 
-from jaxrnn.core.carry_parts import carry_parts, output_place
+from jaxrnn.core.carry_facts import carry_parts, output_place
 from jaxrnn.core.checks import check_tree, check_unroll, leading_axes
 from jaxrnn.core.local_rules import rules_of, storable, tangent
 from jaxrnn.core.precision import turned

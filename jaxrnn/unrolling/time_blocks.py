@@ -8,7 +8,7 @@ None of this changes a result.  The choices are made from the shapes when a run 
   small; from then on the loop pauses after every block of steps and contracts what is still in the cache.
 * **Unrolling** (`turns`).  Steps with next to nothing to do go several to a turn of the loop.
 * **Sharing** (`shared`).  An array that occurs twice in the record of a step is recorded once, and a constant of the
-  carry (`jaxrnn.core.carry_parts`) once for all t.
+  carry (`jaxrnn.core.carry_facts`) once for all t.
 
 The limits come from measurements: `docs/performance.md`.
 """

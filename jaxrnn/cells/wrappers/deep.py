@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrnn.core.carry_parts import CarryParts, carry_parts
+from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_features, check_is_cell, check_positive
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.initializers import input_weights

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxrnn.cells.wrappers.stack import Stack, layers
-from jaxrnn.core.carry_parts import CarryParts, carry_parts
+from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.types import Cell, Inputs
 

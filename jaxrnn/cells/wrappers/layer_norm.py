@@ -30,7 +30,7 @@ from jaxtyping import Array, Float, PyTree
 from jaxrnn.cells.elman import ACTIVATIONS, Elman
 from jaxrnn.cells.gru import GRU
 from jaxrnn.cells.lstm import LSTM, LSTMCarry
-from jaxrnn.core.carry_parts import CarryParts, carry_parts
+from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.precision import accumulator, matmul
 from jaxrnn.core.types import Carry, Cell, Key, Params

@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrnn.core.carry_parts import CarryParts, carry_parts, output_place
+from jaxrnn.core.carry_facts import CarryParts, carry_parts, output_place
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.local_rules import rules_of

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.core.carry_parts import CarryParts, carry_parts
+from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.local_rules import rules_of, tangent
 from jaxrnn.core.noise import Noisy, check_noisy, part_input, takes_noise

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxrnn.core.carry_parts import CarryParts, carry_parts, output_place
+from jaxrnn.core.carry_facts import CarryParts, carry_parts, output_place
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.noise import Noisy, check_rate, keep, part_input, quiet
