@@ -22,58 +22,94 @@ The names that nearly every program needs are here; everything else lives in the
     testing      the laws, to be tried on your own cell
 """
 
-import importlib
+from importlib import import_module
 
-from jaxrnn import (
-    cells,
-    core,
-    directions,
-    dynamics,
-    generation,
-    linear,
-    memory,
-    objectives,
-    online,
-    patterns,
-    reservoirs,
-    seq2seq,
-    training,
-    trees,
-    unrolling,
-)
-from jaxrnn.cells import GRU, LSTM, Elman
-from jaxrnn.cells.wrappers import Dropout, LayerNorm, Leaky, Stack
-from jaxrnn.core import AutodiffRules, Cell, LocalRules, mask_from_lengths, quiet, with_noise
-from jaxrnn.directions import Bidirectional
-from jaxrnn.dynamics import choose_method, diagnose
-from jaxrnn.generation import EndSymbol, SymbolModel, beam_search, greedy, sample
-from jaxrnn.linear import LRU, MinGRU
-from jaxrnn.objectives import Readout, bernoulli, cross_entropy, squared_error
-from jaxrnn.patterns import ManyToMany, ManyToOne, last_valid
-from jaxrnn.reservoirs import ESN
-from jaxrnn.seq2seq import Attention, Seq2Seq
-from jaxrnn.unrolling import (
-    bptt,
-    unroll,
-    unroll_bptt,
-    unroll_checkpointed,
-    unroll_layers,
-    unroll_loss,
-    unroll_python,
-    unroll_truncated,
-)
-from jaxrnn.unrolling.parallel import unroll_associative, unroll_newton
+TYPE_CHECKING = False  # as in `typing`, whose import would be the slowest part of this module
+if TYPE_CHECKING:
+    from jaxrnn import (
+        cells,
+        convert,
+        core,
+        directions,
+        dynamics,
+        generation,
+        linear,
+        memory,
+        objectives,
+        online,
+        patterns,
+        reservoirs,
+        seq2seq,
+        tasks,
+        testing,
+        training,
+        trees,
+        unrolling,
+    )
+    from jaxrnn.cells import GRU, LSTM, Elman
+    from jaxrnn.cells.wrappers import Dropout, LayerNorm, Leaky, Stack
+    from jaxrnn.core import AutodiffRules, Cell, LocalRules, mask_from_lengths, quiet, with_noise
+    from jaxrnn.directions import Bidirectional
+    from jaxrnn.dynamics import choose_method, diagnose
+    from jaxrnn.generation import EndSymbol, SymbolModel, beam_search, greedy, sample
+    from jaxrnn.linear import LRU, MinGRU
+    from jaxrnn.objectives import Readout, bernoulli, cross_entropy, squared_error
+    from jaxrnn.patterns import ManyToMany, ManyToOne, last_valid
+    from jaxrnn.reservoirs import ESN
+    from jaxrnn.seq2seq import Attention, Seq2Seq
+    from jaxrnn.unrolling import (
+        bptt,
+        unroll,
+        unroll_bptt,
+        unroll_checkpointed,
+        unroll_layers,
+        unroll_loss,
+        unroll_python,
+        unroll_truncated,
+    )
+    from jaxrnn.unrolling.parallel import unroll_associative, unroll_newton
 
 __version__ = "0.1.0"
 
+_HOMES = (
+    "core",
+    "objectives",
+    "cells",
+    "cells.wrappers",
+    "linear",
+    "unrolling",
+    "unrolling.parallel",
+    "online",
+    "directions",
+    "patterns",
+    "generation",
+    "seq2seq",
+    "dynamics",
+    "trees",
+    "reservoirs",
+    "memory",
+    "training",
+)
 _ON_DEMAND = ("convert", "tasks", "testing")
 
 
 def __getattr__(name: str):
-    """Import a namespace that few programs need at its first use."""
+    """Import the public names at the first use of any; `jaxrnn --help` needs none of them, nor JAX.
+
+    What few programs need is imported at its own first use.
+    """
     if name in _ON_DEMAND:
-        return importlib.import_module(f"jaxrnn.{name}")
-    raise AttributeError(f"module 'jaxrnn' has no attribute {name!r}")
+        return import_module(f"jaxrnn.{name}")
+    if name not in __all__:
+        raise AttributeError(f"module 'jaxrnn' has no attribute {name!r}")
+    for folder in _HOMES:
+        home = import_module(f"jaxrnn.{folder}")
+        globals().update({public: getattr(home, public) for public in __all__ if public in home.__all__})
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
 
 
 __all__ = [

@@ -5,9 +5,9 @@ Bad input is one line on stderr and exit code 2.  A traceback is a bug of ours, 
 
 import importlib
 import os
-import shutil
 import sys
-import textwrap
+
+from jaxrnn.commands.runs import signals
 
 COMMANDS = {
     "train": "learn a task; a character language model is the default",
@@ -19,6 +19,18 @@ COMMANDS = {
 CLI = ("tyro", "tqdm", "orbax", "safetensors", "matplotlib")  # packages of the extra `cli`
 
 
+def program() -> None:
+    """Run as a process of its own, which Ctrl-C ends at any moment; `main` runs in the process that calls it.
+
+    The interpreter is never torn down: XLA's threads may still be at work, and would crash in it.
+    """
+    signals.listen()
+    importlib.import_module("jaxrnn.commands.runs.compiled_programs").keep()
+    code = main()
+    _discard_output()
+    os._exit(code)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a command; the exit code: 0, 2 for bad input, 128 + n for a stop by signal n."""
     argv = sys.argv[1:] if argv is None else argv
@@ -27,7 +39,8 @@ def main(argv: list[str] | None = None) -> int:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without the character shows "?"
+            # a terminal without the character shows "?"; and a process that ends at once loses no line
+            stream.reconfigure(errors="replace", line_buffering=True)
     try:
         code = _dispatch(argv)
         sys.stdout.flush()  # here, so that a full disk behind `>` is reported as any other
@@ -52,6 +65,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _dispatch(argv: list[str]) -> int:
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:2], "--help"]
     if not argv or argv[0] in ("-h", "--help"):
         print(_usage())
         return 0
@@ -64,12 +79,20 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _usage() -> str:
+    import shutil
+    import textwrap
+
+    from jaxrnn.commands.runs import compiled_programs
+
     width = min(shutil.get_terminal_size().columns, 88) - 1
     lines = ["usage: jaxrnn COMMAND [OPTIONS]", ""]
     lines += [*textwrap.wrap("Recurrent networks as pure functions for JAX.", width), ""]
     for name, what in COMMANDS.items():
         lines += textwrap.wrap(f"{name:11}{what}", width, initial_indent="  ", subsequent_indent=" " * 13)
     lines += ["", *textwrap.wrap("`jaxrnn COMMAND --help` has the options and examples.", width)]
+    kept = str(compiled_programs.folder()).replace(os.path.expanduser("~"), "~", 1)
+    kept = f"Compiled programs are kept in {kept}; {compiled_programs.NAME} names another folder."
+    lines += ["", *textwrap.wrap(kept, width)]
     return "\n".join(lines)
 
 
@@ -102,4 +125,4 @@ def _fail(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -2,6 +2,9 @@
 
 import ast
 import importlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,6 +106,26 @@ def test_at_most_fifty_names_are_on_top():
 
     names = [name for name in jaxrnn.__all__ if not (ROOT / name).is_dir()]
     assert len(names) <= 50
+
+
+def test_the_names_on_top_are_those_that_type_checkers_see():
+    import jaxrnn
+
+    tree = ast.parse((ROOT / "__init__.py").read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.name: node.module for node in block.body for alias in node.names}
+    assert sorted(seen) == sorted(jaxrnn.__all__)
+    for name, module in seen.items():
+        nested = f"{module}.{name}"
+        expected = importlib.import_module(nested) if module == "jaxrnn" else getattr(sys.modules[module], name)
+        assert getattr(jaxrnn, name) is expected
+
+
+def test_importing_the_package_or_the_command_line_imports_no_jax():
+    program = "import jaxrnn, jaxrnn.__main__, jaxrnn.commands.runs.signals, sys; print('jax' in sys.modules)"
+    env = os.environ | {"PYTHONPATH": str(ROOT.parent)}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "False\n", done
 
 
 @pytest.mark.parametrize("name", EXISTING)

@@ -12,6 +12,8 @@ of them.  Cells whose step is linear in the carry are in `jaxrnn.linear`.
 Chapter 2.1.2, 2.2, 3.2 and 七; Goodfellow et al. 2016, §10.2, §10.9 and §10.10.
 """
 
+from importlib import import_module
+
 from jaxrnn.cells.clockwork import Clockwork, ClockworkCarry
 from jaxrnn.cells.delays import Delays, DelaysCarry, DelaysParams
 from jaxrnn.cells.elman import Elman, ElmanParams
@@ -20,6 +22,14 @@ from jaxrnn.cells.gru import GRU, GRUParams
 from jaxrnn.cells.jordan import Jordan, JordanParams
 from jaxrnn.cells.lstm import LSTM, LSTMCarry, LSTMParams
 from jaxrnn.cells.projected_lstm import ProjectedLSTM, ProjectedLSTMParams
+
+
+def __getattr__(name: str):
+    """Import a nested namespace at its first use."""
+    if name == "wrappers":
+        return import_module(f"jaxrnn.cells.{name}")
+    raise AttributeError(f"module 'jaxrnn.cells' has no attribute {name!r}")
+
 
 __all__ = [
     "GRU",

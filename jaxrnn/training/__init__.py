@@ -11,6 +11,8 @@ skips an update whose gradient is not finite and counts it; `updates` does many 
 Chapter 2.2.3, 3.2.3 and 3.3; Goodfellow et al. 2016, §10.9.2 and §10.11.1.
 """
 
+from importlib import import_module
+
 from jaxrnn.training.clipping import (
     ClippingBias,
     ClippingState,
@@ -22,6 +24,14 @@ from jaxrnn.training.clipping import (
 from jaxrnn.training.data_parallel import spread_updates, usable_devices
 from jaxrnn.training.timescales import UpdateEveryState, alphas, bound_alphas, update_every
 from jaxrnn.training.train_state import Batch, LossFn, TrainState, cosine_adam, init_state, update, updates
+
+
+def __getattr__(name: str):
+    """Import a nested namespace at its first use."""
+    if name == "saving":
+        return import_module(f"jaxrnn.training.{name}")
+    raise AttributeError(f"module 'jaxrnn.training' has no attribute {name!r}")
+
 
 __all__ = [
     "Batch",

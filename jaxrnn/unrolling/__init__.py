@@ -19,6 +19,8 @@ Start with `unroll`; train with `unroll_bptt`.  `bptt` is the explicit pass itse
 Chapter 一 and 2.2; Goodfellow et al. 2016, §10.1 and §10.2.2.
 """
 
+from importlib import import_module
+
 from jaxrnn.unrolling.backpropagation import Gradients, bptt, unroll_bptt
 from jaxrnn.unrolling.backpropagation_loop import bptt_python
 from jaxrnn.unrolling.checkpointing import unroll_checkpointed
@@ -26,6 +28,14 @@ from jaxrnn.unrolling.layer_by_layer import unroll_layers
 from jaxrnn.unrolling.scan import unroll, unroll_python
 from jaxrnn.unrolling.summed_loss import unroll_loss
 from jaxrnn.unrolling.truncation import TruncatedBPTT, TruncatedState, unroll_truncated
+
+
+def __getattr__(name: str):
+    """Import a nested namespace at its first use."""
+    if name in ("fused", "parallel"):
+        return import_module(f"jaxrnn.unrolling.{name}")
+    raise AttributeError(f"module 'jaxrnn.unrolling' has no attribute {name!r}")
+
 
 __all__ = [
     "Gradients",

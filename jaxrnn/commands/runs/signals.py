@@ -1,10 +1,31 @@
-"""Ctrl-C and SIGTERM as a wish that is granted between two updates."""
+"""Ctrl-C and SIGTERM: the program ends at once, or, where there is a run to save, after the update it is in.
+
+A handler written in Python runs between two instructions of the main thread, which may spend ten seconds in one
+compilation; an exception that it raises there can get lost in a callback of XLA; and an interpreter that is torn down
+while XLA's threads are at work crashes.  So a thread of its own reads the signals as they arrive, and the process ends
+without tearing the interpreter down.
+"""
 
 import contextlib
 import os
 import signal
 import threading
 from collections.abc import Iterator
+
+_listening = False
+_wishes: list[int] | None = None
+"""The signals that came so far to a run that can be saved; None where there is none."""
+
+
+def listen() -> None:
+    """Let Ctrl-C end the process at once, from now on; called in the main thread before anything slow is imported."""
+    global _listening
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGINT, _leave_it_to_the_thread)
+    threading.Thread(target=_read_signals, args=(reader,), daemon=True).start()
+    _listening = True
 
 
 @contextlib.contextmanager
@@ -13,20 +34,49 @@ def stop_wishes() -> Iterator[list[int]]:
 
     The first one is noted, a second one ends the program where it stands.
     """
+    global _wishes
     wishes: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
         yield wishes
         return
-
-    def note(signum, frame):
-        if wishes:
-            raise KeyboardInterrupt
-        wishes.append(signum)
-        os.write(2, b"\nstopping after this update; once more stops at once, without saving\n")
-
-    before = {signum: signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
+    _wishes = wishes
+    handler = _leave_it_to_the_thread if _listening else _receive
+    before = {signum: signal.signal(signum, handler) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield wishes
     finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+        for signum, old in before.items():
+            signal.signal(signum, old)
+        _wishes = None
+
+
+def _leave_it_to_the_thread(signum: int, frame: object) -> None:
+    """The handler that makes Python write the signal's number to the pipe."""
+
+
+def _read_signals(reader: int) -> None:
+    while True:
+        for signum in os.read(reader, 1):
+            _receive(signum)
+
+
+def _receive(signum: int, frame: object = None) -> None:
+    """Note a first wish to stop; otherwise end."""
+    if _wishes is not None and not _wishes:
+        _wishes.append(signum)
+        _say("stopping after this update; once more stops at once, without saving\n")
+    elif _listening:
+        _leave(signum)
+    else:
+        raise KeyboardInterrupt
+
+
+def _leave(signum: int) -> None:
+    _say("jaxrnn: interrupted.\n")
+    os._exit(128 + signum)
+
+
+def _say(line: str) -> None:
+    """Write to stderr past Python's buffers, on a line of its own: a terminal has echoed ^C, or shows a bar."""
+    with contextlib.suppress(OSError):
+        os.write(2, ("\n" * os.isatty(2) + line).encode())
