@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup train test processes conformance check doctest notebooks bench reproduce chaos dist clean
+.PHONY: help setup train test processes conformance check doctest notebooks bench reproduce chaos dist docs \
+  docs-check docs-links docs-serve clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # one stamp for each group of dependencies; a changed pyproject.toml installs again
 $(BIN)/python:
@@ -49,8 +50,8 @@ check: $(VENV)/.dev  ## ruff and pyrefly
 	$(BIN)/ruff format --check .
 	$(BIN)/pyrefly check
 
-doctest: $(VENV)/.dev  ## every example in the docstrings and in the docs, as a user runs them
-	$(BIN)/python -m pytest -o addopts="-n 2 -q" --doctest-modules jaxrnn --doctest-glob='*.md' README.md docs $(ARGS)
+doctest: $(VENV)/.dev $(VENV)/.recipes  ## every example in the docstrings and in the docs, as a user runs them
+	$(BIN)/python -m pytest -o addopts="-n 2 -q" --doctest-modules jaxrnn --doctest-glob='*.md' README.md docs docs/check/recipes.py $(ARGS)
 
 notebooks: $(VENV)/.dev $(VENV)/.notebooks  ## run every notebook from its .py source and write the .ipynb
 	$(BIN)/python notebooks/run.py $(ARGS)
@@ -64,6 +65,19 @@ reproduce: $(VENV)/.dev  ## results of papers on long-term dependencies and rese
 chaos: $(VENV)/.dev  ## kill a training run at 100 random moments and resume it each time
 	JAXRNN_KILLS=100 $(BIN)/python -m pytest -m process tests/commands/test_chaos.py -n 0 $(ARGS)
 
+docs: $(VENV)/.docs  ## the site, in docs/_build/html; a warning is an error
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -b html docs docs/_build/html $(ARGS)
+
+docs-check: $(VENV)/.docs $(VENV)/.dev  ## the site in headless Chromium: console, formulas, search, a phone, the dark (installs Chromium where apt is)
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium chromium-driver; }
+	$(BIN)/python -m pytest -o addopts="-n 2 --dist loadgroup -q" docs/check/in_a_browser.py $(ARGS)
+
+docs-links: $(VENV)/.docs  ## every link out of the site; needs the network
+	$(BIN)/python -m sphinx -b linkcheck docs docs/_build/links
+
+docs-serve: docs  ## the site on http://localhost:8000
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory docs/_build/html 8000
+
 dist: $(VENV)/.dist  ## build the sdist and the wheel, check both, and try the wheel in an empty environment
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist .
@@ -71,4 +85,4 @@ dist: $(VENV)/.dist  ## build the sdist and the wheel, check both, and try the w
 	$(BIN)/python .ci/try_wheel.py
 
 clean:  ## remove the virtual environment and every cache
-	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache dist build
+	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache dist build docs/_build docs/notebooks docs/reference docs/gallery docs/gallery.md
