@@ -1,21 +1,22 @@
-"""What a reservoir remembers, and for how long.  Chapter, section 6.2.
+"""Measures of a reservoir's memory, and intrinsic plasticity.
 
-The echo-state property: under one and the same input, two different beginnings are forgotten,
+The echo-state property: under the same input, two different initial states converge,
 
-    ‖h⁽ᵗ⁾ − h′⁽ᵗ⁾‖ → 0,        its mean rate (1/τ) log(‖h⁽τ⁾ − h′⁽τ⁾‖ / ‖h⁽⁰⁾ − h′⁽⁰⁾‖) < 0        `forgetting_rate`
+    ‖h⁽ᵗ⁾ − h′⁽ᵗ⁾‖ → 0,        with the mean rate (1/τ) log(‖h⁽τ⁾ − h′⁽τ⁾‖ / ‖h⁽⁰⁾ − h′⁽⁰⁾‖) < 0
+    `forgetting_rate`
 
-The short-term memory capacity: how much of the input k steps ago a linear read-out can tell,
+The short-term memory capacity: how well a linear read-out recovers the input of k steps ago,
 
     MC = Σₖ r²(x⁽ᵗ⁻ᵏ⁾, oₖ⁽ᵗ⁾) ≤ N                                                          `memory_capacity`
 
-Intrinsic plasticity, before any read-out: each unit moves its gain and its bias, tanh(γ a + b), until its output is
-about Gaussian with mean μ and deviation σ, which minimises the Kullback-Leibler divergence online:
+Intrinsic plasticity, before any read-out: each unit adapts its gain and bias, tanh(γ a + b), until its output is
+approximately Gaussian with mean μ and deviation σ.  The rule minimizes the Kullback-Leibler divergence online:
 
     Δb = −η (−μ/σ² + (y/σ²)(2σ² + 1 − y² + μy)),        Δγ = η/γ + Δb a               `intrinsic_plasticity`
 
 References: Jaeger 2001, "The echo state approach"; Jaeger 2001, "Short term memory in echo state networks" (GMD
 report 152); Schrauwen, Wardermann, Verstraeten, Steil & Stroobandt 2008, "Improving reservoirs using intrinsic
-plasticity".
+plasticity"; chapter 6.2; Goodfellow et al. 2016, §10.8.
 """
 
 import jax
@@ -33,17 +34,17 @@ from jaxrnn.unrolling.scan import unroll
 def forgetting_rate(
     cell: Cell, params: Params, xs: Float[Array, "time *batch input"], one: Carry, other: Carry
 ) -> Float[Array, "*batch"]:
-    """The mean exponential rate at which two beginnings come together under one input; negative: they are forgotten.
+    """Return the mean exponential rate at which two initial states converge under one input; negative if they do.
 
-    It is the largest Lyapunov exponent along this input where the beginnings are close, and a test of the echo-state
-    property where they are not.
+    For close initial states it is the largest Lyapunov exponent along this input, for distant ones a test of the
+    echo-state property.
 
     Args:
       cell, params, xs: as for `unroll`.
-      one, other: two carries.
+      one, other: two initial carries.
 
     Returns:
-      `[*batch]`; −∞ where the two became equal.
+      `[*batch]`; −∞ where the two states became equal.
 
     >>> cell = Reservoir(1, 50, radius=0.5)
     >>> params, xs = cell.init(jax.random.key(0)), jnp.zeros((40, 1))
@@ -61,7 +62,7 @@ def forgetting_rate(
 
 
 def _distance(one: Carry, other: Carry, axis: int) -> Array:
-    """The norm over all leaves, behind the batch axes."""
+    """Return the norm over all leaves and all axes after the batch axes."""
 
     def leaf(a, b):
         return jnp.sum(jnp.abs(a - b).reshape(*a.shape[:axis], -1) ** 2, axis=-1)
@@ -72,16 +73,19 @@ def _distance(one: Carry, other: Carry, axis: int) -> Array:
 def memory_capacity(
     key: Key, cell: Cell, params: Params, *, delays: int, steps: int = 2000, washout: int = 200, penalty: float = 1e-9
 ) -> Float[Array, " delays"]:
-    """r² of the input 1, 2, …, `delays` steps ago, as far as a linear read-out can tell it; their sum is MC.
+    """Return r² of a linear read-out of the input 1, 2, …, `delays` steps ago; their sum is MC.
 
     Args:
-      key: of the input, uniform in [−1, 1].
+      key: the key of the input, which is uniform in [−1, 1].
       cell: any cell with one input.
       params: its parameters.
       delays: the longest delay.
-      steps: how many steps are fitted to, and as many are measured on.
-      washout: steps before them; raised to `delays`.
-      penalty: of the read-outs.
+      steps: the number of steps to fit, and the number to measure.
+      washout: the number of steps before them, at least `delays`.
+      penalty: the penalty of the read-outs.
+
+    Returns:
+      `[delays]`.
 
     Raises:
       ValueError: a number below 1.
@@ -114,21 +118,24 @@ def intrinsic_plasticity(
     deviation: float = 0.3,
     learning_rate: float = 5e-4,
 ) -> ReservoirParams:
-    """The reservoir with gains and biases at which its units' outputs are about Gaussian over this input.
+    """Adapt the gains and biases until the outputs of the units are approximately Gaussian over this input.
 
-    The gain γ of a unit goes into its weights, u and w, so that the result is a reservoir as any other; `radius` is
-    then no longer its spectral radius: see `spectral_radius(recurrent_matrix(cell, params))`.
+    The gain γ of a unit is multiplied into its weights u and w, so the result is an ordinary reservoir.  `radius` is
+    then no longer its spectral radius: compute `spectral_radius(recurrent_matrix(cell, params))`.
 
     Args:
       cell: a reservoir of tanh units.
-      params: where it begins.
-      xs: one pass is made over it; join copies for more.
+      params: the initial parameters.
+      xs: the input, read once; concatenate copies for more passes.
       mean: μ.
       deviation: σ.
       learning_rate: η.
 
+    Returns:
+      The adapted parameters.
+
     Raises:
-      ValueError: a reservoir of other units; a deviation or a rate that is not above 0.
+      ValueError: units other than tanh, or a deviation or rate that is not above 0.
 
     >>> cell = Reservoir(1, 30, connections=5, input_scaling=3.0)
     >>> params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (4000, 1))

@@ -1,18 +1,19 @@
-"""The echo state network: a reservoir, and a read-out that is solved.  Chapter, section 6.
+"""The echo state network: a reservoir with a read-out that is solved by regression.
 
     h⁽ᵗ⁾ = reservoir(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾)  or  reservoir(h⁽ᵗ⁻¹⁾, [x⁽ᵗ⁾; y⁽ᵗ⁻¹⁾]),        o⁽ᵗ⁾ = c + V h⁽ᵗ⁾
 
-V and c minimise Σ ‖y⁽ᵗ⁾ − o⁽ᵗ⁾‖² + β‖V‖² over the valid steps behind the washout; nothing else is learnt.
-With `feedback` the reservoir reads its own last output: while it is fitted the truth stands there (teacher
-forcing, section 2.3), afterwards it runs free.  A network that continues a series has feedback, and an x without
-features: `xs` of shape `[time, *batch, 0]`.
+V and c minimize Σ ‖y⁽ᵗ⁾ − o⁽ᵗ⁾‖² + β‖V‖² over the valid steps after the washout; nothing else is learned.  With
+`feedback` the reservoir reads its own previous output: the targets while it is fitted (teacher forcing, 2.3), its own
+outputs afterwards.  A network that continues a series has feedback and an input without features: `xs` of shape
+`[time, *batch, 0]`.
 
-Any cell can be the reservoir; `EveryLayer(Stack(…))` makes it deep, and the read-out sees all layers.  `fit` is a
-pure function of the parameters: `vmap` it over keys, spectral radii and penalties, and a search is one call;
-`jax.grad` through it trains a leak.
+Any cell can be the reservoir; `EveryLayer(Stack(…))` makes it deep, and the read-out reads all layers.  `fit` is a pure
+function of the parameters: `vmap` over keys, spectral radii and penalties makes a search one call, and `jax.grad`
+through it trains a leak.
 
 References: Jaeger 2001, "The echo state approach" (GMD report 148); Jaeger & Haas 2004, "Harnessing
-nonlinearity"; Gallicchio, Micheli & Pedrelli 2017 (deep reservoirs).
+nonlinearity"; Gallicchio, Micheli & Pedrelli 2017 (deep reservoirs); chapter 六; Goodfellow et al.
+2016, §10.8.
 """
 
 import math
@@ -39,13 +40,13 @@ from jaxrnn.unrolling.checkpointing import nested
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class ESN:
-    """A reservoir and its read-out.
+    """An echo state network: a reservoir and its read-out.
 
     Args:
       cell: the reservoir: any cell, `StateNoise(cell, σ)` and `Stack` included.  With `feedback` its input size is
-        that of x plus the output's.
-      readout: from h to o.
-      feedback: whether the reservoir reads o⁽ᵗ⁻¹⁾ beside x⁽ᵗ⁾.
+        the size of x plus the size of the output.
+      readout: maps h to o.
+      feedback: True if the reservoir reads o⁽ᵗ⁻¹⁾ besides x⁽ᵗ⁾.
 
     Raises:
       TypeError: `cell` is not a cell.
@@ -59,7 +60,7 @@ class ESN:
     >>> bool(abs(os[:, 0] - jnp.sin(0.2 * jnp.arange(400.0, 450.0))).max() < 0.05)
     True
 
-    References: Jaeger 2001; chapter, section 6.
+    References: Jaeger 2001; chapter 六.
     """
 
     cell: Cell
@@ -70,7 +71,7 @@ class ESN:
         check_is_cell(cell=self.cell)
 
     def init(self, key: Key) -> FeedbackParams:
-        """The reservoir, and a read-out of 0 that waits for `fit`."""
+        """Draw the reservoir, with a read-out of 0 until `fit`."""
         readout = jax.tree.map(jnp.zeros_like, self.readout.init(key))
         return FeedbackParams(self.cell.init(key), readout)
 
@@ -85,15 +86,15 @@ class ESN:
         reset: Bool[Array, "..."] | None = None,
         key: Key | None = None,
     ) -> tuple[Carry, Float[Array, "..."]]:
-        """h⁽ᵗ⁾ for every t, with the true y⁽ᵗ⁻¹⁾ where the output is fed back.
+        """Return h⁽ᵗ⁾ for every t; with feedback, the reservoir reads the true y⁽ᵗ⁻¹⁾.
 
         Args:
           params, xs, carry, mask, reset: as for `unroll`.
-          targets: y, `[time, *batch, output]`; without feedback they are not looked at.
-          key: for a reservoir with noise.
+          targets: y, `[time, *batch, output]`; ignored without feedback.
+          key: the key of a reservoir with noise.
 
         Returns:
-          The carry, from which `apply` goes on; and `[time, *batch, hidden]`.
+          The final carry, from which `apply` continues, and `[time, *batch, hidden]`.
 
         Raises:
           TypeError: no key for a reservoir that draws noise.
@@ -102,7 +103,7 @@ class ESN:
         return self._states(params, self._inputs(xs, reset, key), targets, carry, {"mask": mask, "reset": reset})
 
     def _inputs(self, xs: Array, reset: Array | None, key: Key | None) -> Inputs:
-        """x, and noise for a reservoir that draws some."""
+        """Return x, with noise for a reservoir that draws it."""
         if not takes_noise(self.cell):
             return xs
         if key is None:
@@ -110,7 +111,7 @@ class ESN:
         return with_noise(key, xs, reset=reset)
 
     def _driven(self) -> "Cell | _Driven":
-        """The reservoir, with its own last output beside x where it reads that."""
+        """Return the reservoir, with its own previous output concatenated to x if it has feedback."""
         return _Driven(self.cell, self.readout.output_size) if self.feedback else self.cell
 
     def _states(self, params: FeedbackParams, xs: Inputs, targets: Array, carry: Carry | None, steps: dict[str, Any]):
@@ -132,18 +133,18 @@ class ESN:
         reset: Bool[Array, "..."] | None = None,
         key: Key | None = None,
     ) -> tuple[Carry, FeedbackParams]:
-        """The read-out that fits the targets best: one run of the reservoir, one ridge regression.
+        """Fit the read-out to the targets: one run of the reservoir and one ridge regression.
 
-        For what does not fit memory, and where speed counts more than the last digits: `accumulate`.
+        Use `accumulate` for data that does not fit in memory, or if speed matters more than the last digits.
 
         Args:
-          params: their reservoir is kept, their read-out replaced.
+          params: the parameters, whose read-out is replaced.
           xs, targets, carry, mask, reset, key: as for `states`.
           penalty: β.
-          washout: the first valid steps of each series (and each episode, with `reset`) that are not fitted.
+          washout: the number of valid steps to skip at the start of each series (with `reset`, of each episode).
 
         Returns:
-          The carry behind the last step, and the parameters.
+          The final carry and the parameters.
 
         Raises:
           TypeError, ValueError: as `states`, `washout_mask` and `ridge`.
@@ -167,17 +168,17 @@ class ESN:
         reset: Bool[Array, "..."] | None = None,
         key: Key | None = None,
     ) -> tuple[Carry, Equations]:
-        """One more stretch of a stream in the sums of a ridge regression; no h is kept beyond some hundred steps.
+        """Add a stretch of a stream to the normal equations; no h is kept beyond some hundred steps.
 
-        `solve(equations, penalty)` is then the read-out.
+        `solve(equations, penalty)` then returns the read-out.
 
         Args:
-          equations: the sums so far; `no_equations(hidden, output)` at the beginning.
-          params, xs, targets, carry, washout, mask, reset, key: as for `fit`; a stretch in the middle of a stream has
-            the carry of the one before, and no washout.
+          equations: the sums so far; `no_equations(hidden, output)` at first.
+          params, xs, targets, carry, washout, mask, reset, key: as for `fit`; a later stretch of a stream takes the
+            carry of the one before and no washout.
 
         Returns:
-          The carry behind the last step, and the sums.
+          The final carry and the sums.
 
         Raises:
           TypeError, ValueError: as `states`, `washout_mask` and `add_equations`.
@@ -217,7 +218,7 @@ class ESN:
         mask: Bool[Array, "..."] | None = None,
         reset: Bool[Array, "..."] | None = None,
     ) -> tuple[Carry, Float[Array, "..."]]:
-        """o⁽ᵗ⁾ for every t, without noise; with feedback the network runs free, on its own outputs.
+        """Return o⁽ᵗ⁾ for every t, without noise; with feedback, the network reads its own outputs.
 
         Arguments, results and errors are those of `unroll`.
         """
@@ -232,7 +233,7 @@ class ESN:
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class _Driven:
-    """The reservoir over [x⁽ᵗ⁾; y⁽ᵗ⁻¹⁾], with its carry as `Feedback` has it, and h⁽ᵗ⁾ as its output."""
+    """The reservoir over [x⁽ᵗ⁾; y⁽ᵗ⁻¹⁾], with the carry of `Feedback` and h⁽ᵗ⁾ as its output."""
 
     cell: Cell
     output_size: int
@@ -264,7 +265,7 @@ class _Driven:
 
 
 def _beside(xs: Inputs, feds: Array) -> Inputs:
-    """[x; y], with the noise of x."""
+    """Return [x; y], with the noise of x."""
     if isinstance(xs, Noisy):
         return xs._replace(x=jnp.concatenate([xs.x, feds], axis=-1))
     return jnp.concatenate([xs, feds], axis=-1)

@@ -1,11 +1,11 @@
-"""Float64 for the few computations that need it, whatever the setting of `jax_enable_x64`.
+"""Float64 for the few computations that need it, for any setting of `jax_enable_x64`.
 
-The read-out of a reservoir is the solution of a least-squares problem whose condition may be 10⁷ and more; in
-float32, where 1/ε is about 10⁷, it would be noise.  So that one computation is traced with float64 enabled; it
-takes float32 arrays and gives float32 arrays.
+The read-out of a reservoir solves a least-squares problem with a condition number of 10⁷ and more.  In float32, where
+1/ε is about 10⁷, the solution would be noise.  So this computation is traced with float64 enabled; its arguments and
+results are float32 arrays.
 
-What must be kept *between* such computations, where no float64 array can be, is kept as an unevaluated sum of
-two arrays (`Double`): 48 bits of precision in two float32 numbers, and nothing lost in float64.
+A value that must survive *between* such computations, where float64 arrays cannot exist, is stored as an unevaluated
+sum of two arrays (`Double`): two float32 numbers hold 48 bits of precision, and float64 loses nothing.
 
 References: Dekker 1971 (a number as the sum of two); `jax.enable_x64`.
 """
@@ -26,15 +26,15 @@ class Double(NamedTuple):
     high: Array
     """The number, rounded to the default dtype."""
     low: Array
-    """What the rounding left."""
+    """The remainder that the rounding lost."""
 
 
 def in_float64(function: Callable[..., PyTree]) -> Callable[..., PyTree]:
-    """`function` of arrays, computed in float64; floating results come back in the default dtype.
+    """Wrap a function of arrays so that it computes in float64 and returns the default dtype.
 
-    A `Double` among the arguments comes in as one float64 array; a `Double(x, 0)` among the results goes out
-    with all its digits.  `jit`, `vmap` and reverse mode work, in any order; forward mode and higher derivatives
-    where x64 is enabled, as what is here a `jax.custom_vjp` is then `function` itself.  Use `product` for `@`.
+    A `Double` argument arrives as one float64 array, and a `Double(x, 0)` result keeps all its digits.  `jit`, `vmap`
+    and reverse mode work in any order.  Forward mode and higher derivatives need x64 enabled, where the wrapper is
+    `function` itself instead of a `jax.custom_vjp`.  Use `product` for `@`.
 
     >>> total = in_float64(lambda a: (a + 1e8) - 1e8)
     >>> float(total(jnp.float32(0.125)))
@@ -65,9 +65,9 @@ def in_float64(function: Callable[..., PyTree]) -> Callable[..., PyTree]:
 
 
 def product(a: Array, b: Array) -> Array:
-    """a @ b inside such a function.
+    """Return a @ b within such a function.
 
-    `jnp` states the dtype of the result, and a transformation that comes later, outside, would round it.
+    `jnp.matmul` fixes the dtype of its result, so a transformation applied outside would round it.
     """
     return lax.dot_general(a, b, (((a.ndim - 1,), (0,)), ((), ())))
 
@@ -77,7 +77,7 @@ def _is_double(value: Any) -> bool:
 
 
 def _widen(tree: PyTree) -> PyTree:
-    """Floating leaves in float64."""
+    """Cast floating leaves to float64."""
 
     def leaf(a):
         if _is_double(a):
@@ -88,7 +88,7 @@ def _widen(tree: PyTree) -> PyTree:
 
 
 def _narrow(dtype, tree: PyTree) -> PyTree:
-    """Floating leaves in `dtype`, a `Double` split in two."""
+    """Cast floating leaves to `dtype` and split a `Double` in two."""
     digits = jnp.finfo(dtype)
 
     def leaf(a):

@@ -1,4 +1,4 @@
-"""The read-out after every single step: recursive least squares.  Chapter, section 6.1, item 3, online.
+"""Recursive least squares: the optimal read-out after every step.
 
 With h⁽ᵗ⁾ extended by a 1 for the bias, P⁽⁰⁾ = I/β, and a forgetting factor λ ≤ 1,
 
@@ -6,13 +6,14 @@ With h⁽ᵗ⁾ extended by a 1 for the bias, P⁽⁰⁾ = I/β, and a forgettin
     V⁽ᵗ⁾ = V⁽ᵗ⁻¹⁾ + k⁽ᵗ⁾ (y⁽ᵗ⁾ − V⁽ᵗ⁻¹⁾ᵀ h⁽ᵗ⁾)
     P⁽ᵗ⁾ = (P⁽ᵗ⁻¹⁾ − k⁽ᵗ⁾ h⁽ᵗ⁾ᵀ P⁽ᵗ⁻¹⁾) / λ
 
-which after t steps is the minimum of Σₛ λᵗ⁻ˢ ‖y⁽ˢ⁾ − V⁽ᵗ⁾ᵀ h⁽ˢ⁾‖² + λᵗ β ‖V‖²: with λ = 1, `ridge` of all steps.
-There are no means to take off before there are data, so the bias has a penalty here too, β · 10⁻⁶.  The steps
-take P from 1/β down to (Σ h hᵀ)⁻¹, which loses digits where β is tiny: 10⁻³ to 1 is a good choice.
+After t steps V minimizes Σₛ λᵗ⁻ˢ ‖y⁽ˢ⁾ − V⁽ᵗ⁾ᵀ h⁽ˢ⁾‖² + λᵗ β ‖V‖²; with λ = 1 that is `ridge` of all steps.  Means
+cannot be subtracted before the data are known, so the bias is penalized as well, by β · 10⁻⁶.  The steps shrink P from
+1/β to (Σ h hᵀ)⁻¹ and lose digits if β is tiny: choose β between 10⁻³ and 1.
 
-P is computed in float64, whatever the setting of `jax_enable_x64`: in float32 it soon is not positive any more.
+P is computed in float64 for any setting of `jax_enable_x64`; in float32 it soon stops being positive definite.
 
-References: Haykin 2002, ch. 9; Jaeger 2003, "Adaptive nonlinear system identification with echo state networks".
+References: Haykin 2002, ch. 9; Jaeger 2003, "Adaptive nonlinear system identification with echo state networks";
+chapter 6.1, item 3.
 """
 
 from typing import NamedTuple
@@ -29,11 +30,15 @@ from jaxrnn.reservoirs.float64 import Double, in_float64, product
 from jaxrnn.reservoirs.ridge_regression import check_regression
 
 BIAS_PENALTY = 1e-6
-"""The bias's share of β."""
+"""The penalty of the bias as a fraction of β."""
 
 
 class Tracker(NamedTuple):
-    """What recursive least squares remembers."""
+    """The state of recursive least squares.
+
+    >>> tracker(2, 1, penalty=0.5).readout.v.shape
+    (2, 1)
+    """
 
     v: Double
     """The bias and V: `[1 + hidden, output]`."""
@@ -42,16 +47,16 @@ class Tracker(NamedTuple):
 
     @property
     def readout(self) -> ReadoutParams:
-        """V and c now."""
+        """The current V and c."""
         return ReadoutParams(self.v.high[1:], self.v.high[0])
 
 
 def tracker(hidden_size: int, output_size: int, penalty: float) -> Tracker:
-    """Before the first step: V = 0, P = I/β.
+    """Return the state before the first step: V = 0, P = I/β.
 
     Args:
-      hidden_size, output_size: of `hs` and of `targets`.
-      penalty: β > 0; the bias has 10⁻⁶ of it.
+      hidden_size, output_size: the sizes of h and of y.
+      penalty: β > 0; the penalty of the bias is 10⁻⁶ β.
 
     Returns:
       The state for `track`.
@@ -81,20 +86,20 @@ def track(
     forgetting: float | Float[Array, ""] = 1.0,
     mask: Bool[Array, "..."] | None = None,
 ) -> tuple[Tracker, Float[Array, "..."]]:
-    """Learn from one step after another; what came of each *before* it was learnt from tells how good V is.
+    """Learn from one step after another, and return the predictions made *before* each step was learned.
 
     Args:
-      state: from `tracker`, or from the block before.
-      hs: h, `[time, *batch, hidden]`; the rows of one t are taken one by one.
+      state: the state from `tracker` or from the previous block.
+      hs: h, `[time, *batch, hidden]`; the rows of a step are learned one by one.
       targets: y, `[time, *batch, output]`.
       forgetting: λ, 0 < λ ≤ 1; the memory is about 1/(1 − λ) steps.
-      mask: `[time, *batch]`; False where nothing is learnt, and the output is 0.
+      mask: `[time, *batch]`; False where nothing is learned and the output is 0.
 
     Returns:
       The state after the last step, and V⁽ᵗ⁻¹⁾ᵀ h⁽ᵗ⁾ for every t: `[time, *batch, output]`.
 
     Raises:
-      TypeError, ValueError: as `ridge`; a forgetting factor outside (0, 1]; sizes that are not the state's.
+      TypeError, ValueError: as `ridge`; a forgetting factor outside (0, 1]; sizes that differ from those of the state.
 
     >>> hs = jax.random.normal(jax.random.key(0), (50, 3))
     >>> state, os = track(tracker(3, 1, penalty=1e-6), hs, 2.0 * hs[:, :1] + 1.0)

@@ -1,25 +1,24 @@
-"""The reservoir: a recurrent cell whose weights are drawn, not learned.  Chapter, section 6.
+"""The reservoir: a recurrent cell whose weights are drawn at random and not learned.
 
     a⁽ᵗ⁾ = b + ρ W h⁽ᵗ⁻¹⁾ + U (s ⊙ x⁽ᵗ⁾)
     h⁽ᵗ⁾ = r ⊙ h⁽ᵗ⁻¹⁾ + g ⊙ tanh(a⁽ᵗ⁾),          y⁽ᵗ⁾ = h⁽ᵗ⁾
 
-W is drawn with a spectral radius of exactly 1, so ρ *is* the spectral radius, and ρ, the input scaling s, the
-retention r and the gain g are parameters like any other: they can be mapped over, and trained by gradient.
-Jaeger's leaky integrator, h ← (1 − δCa) h + δC tanh(…), is r = 1 − δCa, g = δC; the usual leaking rate α is
-r = 1 − α, g = α.
+W is drawn with a spectral radius of exactly 1, so ρ *is* the spectral radius.  ρ, the input scaling s, the retention r
+and the gain g are ordinary parameters: `vmap` over them, or train them by gradient.  Jaeger's leaky integrator,
+h ← (1 − δCa) h + δC tanh(…), is r = 1 − δCa, g = δC; the usual leaking rate α is r = 1 − α, g = α.
 
-**Sparse without indices.**  Unit i reads the units i + o₁, …, i + o_K (mod N), with K offsets that the size and
-`wiring` decide, and weights that are drawn for each connection:
+**Sparse without indices.**  Unit i reads the units i + o₁, …, i + o_K (mod N).  The size and `wiring` determine the K
+offsets, and the weight of each connection is drawn:
 
     (W h)ᵢ = Σₖ wₖᵢ h_{(i + oₖ) mod N}
 
-This is a gather whose indices are runs, so it is K products of contiguous arrays, for one reservoir and for a
-hundred under `vmap`; a gather from arbitrary indices is 3 to 5 times slower on a CPU.  Every unit has K inputs
-and K outputs, so the backward pass, section 2.2.2, is the same sum over −oₖ.  With random offsets the graph is
-an expander as a random graph is, and the weights on it are as random.
+The indices form contiguous runs, so this takes K products of contiguous arrays, for one reservoir or for a hundred
+under `vmap`; a gather from arbitrary indices is 3 to 5 times slower on a CPU.  Every unit has K inputs and K outputs,
+so the backward pass of 2.2.2 is the same sum over −oₖ.  With random offsets the graph is an expander, like a random
+graph.
 
-Correction to the chapter's 6.2: a spectral radius of 3 is far outside the usual advice (0.8 to 1.25).  With it
-the state does not forget where it began unless the input saturates the units: it is a parameter here.
+Correction to the chapter's 6.2: a spectral radius of 3 is far outside the usual advice (0.8 to 1.25).  At 3 the state
+does not forget its initial value unless the input saturates the units.  Here the radius is a parameter.
 
 Feedback of the output is `Feedback(cell, readout, "logits")`, noise inside tanh is `StateNoise(cell, scale)`, and
 depth is `EveryLayer(Stack(…))`.
@@ -27,7 +26,8 @@ depth is `EveryLayer(Stack(…))`.
 U, W, b → `params.u`, `.w`, `.b`; ρ, s, r, g → `.radius`, `.scaling`, `.retention`, `.gain`.
 
 References: Jaeger 2001, "The echo state approach" (GMD report 148), §3.2; Jaeger, Lukoševičius, Popovici &
-Siewert 2007 (leaky integrators); Lukoševičius 2012, "A practical guide to applying echo state networks".
+Siewert 2007 (leaky integrators); Lukoševičius 2012, "A practical guide to applying echo state networks"; chapter
+六; Goodfellow et al. 2016, §10.8.
 """
 
 import functools
@@ -47,46 +47,50 @@ from jaxrnn.core.types import Carry, Key
 
 
 class ReservoirParams(NamedTuple):
-    """What is drawn, and the real numbers that shape it."""
+    """The drawn weights, and the numbers that scale them.
+
+    >>> Reservoir(3, 100, connections=10).init(jax.random.key(0)).w.shape
+    (10, 100)
+    """
 
     u: Float[Array, "input hidden"]
     """Uᵀ: input to hidden, in [−1, 1]."""
     w: Float[Array, "connections hidden"]
-    """wₖᵢ: the weight of unit i + oₖ in unit i; where all are connected, Wᵀ."""
+    """wₖᵢ: the weight from unit i + oₖ to unit i; Wᵀ if all units are connected."""
     b: Float[Array, " hidden"]
     """b."""
     radius: Float[Array, ""]
-    """ρ: the factor of W, and its spectral radius while `w` is as it was drawn."""
+    """ρ: the factor of W, and its spectral radius as long as `w` is the one drawn."""
     scaling: Float[Array, " input"]
-    """s: the factor of each input."""
+    """s: the scale of each input."""
     retention: Float[Array, " hidden"]
-    """r: the share of h⁽ᵗ⁻¹⁾ that stays."""
+    """r: the weight of h⁽ᵗ⁻¹⁾."""
     gain: Float[Array, " hidden"]
-    """g: the share of tanh(a⁽ᵗ⁾) that comes in."""
+    """g: the weight of tanh(a⁽ᵗ⁾)."""
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Reservoir:
-    """h⁽ᵗ⁾ = r h⁽ᵗ⁻¹⁾ + g f(b + ρ W h⁽ᵗ⁻¹⁾ + U (s x⁽ᵗ⁾)), y⁽ᵗ⁾ = h⁽ᵗ⁾.
+    """The cell h⁽ᵗ⁾ = r h⁽ᵗ⁻¹⁾ + g f(b + ρ W h⁽ᵗ⁻¹⁾ + U (s x⁽ᵗ⁾)), y⁽ᵗ⁾ = h⁽ᵗ⁾.
 
-    The last five fields are only what `init` begins with.  To try other values, change the parameters, not
-    the cell: `params._replace(radius=…)` needs no compilation, and works under `vmap`.
+    The last five fields are only the initial values of parameters.  To try others, change the parameters and not the
+    cell: `params._replace(radius=…)` needs no compilation and works under `vmap`.
 
     Args:
       input_size: the size of x.
       hidden_size: N, the number of units.
-      connections: K, the inputs of each unit; None connects all units, by a matrix product.
+      connections: K, the number of inputs of each unit; None connects all units, by a matrix product.
       activation: f: "tanh", "relu", or "identity" for a linear reservoir.
-      wiring: which offsets; with another number another graph.
+      wiring: the seed of the offsets; another number gives another graph.
       radius: ρ, the spectral radius of the recurrent weights.
       input_scaling: s, for every input.
       bias_scaling: b is drawn from [−bias_scaling, bias_scaling].
-      retention: r, for every unit; 0 is the plain unit.
-      gain: g, for every unit; None is 1 − retention.
+      retention: r, for every unit; 0 for a unit without a leak.
+      gain: g, for every unit; None for 1 − retention.
 
     Raises:
-      ValueError: a size below 1, more connections than units, another activation, a negative number.
+      ValueError: a size below 1, more connections than units, an unknown activation, or a negative number.
 
     >>> from jaxrnn import unroll
     >>> cell = Reservoir(input_size=3, hidden_size=100, connections=10, radius=0.9, retention=0.5)
@@ -95,7 +99,7 @@ class Reservoir:
     >>> ys.shape, round(float(spectral_radius(recurrent_matrix(cell, params))), 4)
     ((7, 2, 100), 0.9)
 
-    References: Jaeger 2001, §3.2; chapter, section 6.
+    References: Jaeger 2001, §3.2; chapter 六.
     """
 
     input_size: int
@@ -124,14 +128,14 @@ class Reservoir:
                 raise ValueError(f"`{name}` must be at least 0, got {getattr(self, name)!r}.")
 
     def init(self, key: Key) -> ReservoirParams:
-        """U, W and b uniform; then W is divided by its spectral radius.
+        """Draw U, W and b from uniform distributions, then divide W by its spectral radius.
 
-        The eigenvalues of an N × N matrix are what this costs: about 0.3 s for N = 500.
+        The cost is that of the eigenvalues of an N × N matrix: about 0.3 s for N = 500.
         """
         return _draw(self, key)
 
     def initial_carry(self, params: ReservoirParams, batch_shape: tuple[int, ...] = ()) -> Array:
-        """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        """Return h⁽⁰⁾ = 0, `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
 
     def carry_parts(self, carry: Carry) -> CarryParts:
@@ -139,24 +143,24 @@ class Reservoir:
         return CarryParts(output=carry)
 
     def project(self, params: ReservoirParams, xs: Array) -> Array:
-        """z⁽ᵗ⁾ = b + U (s ⊙ x⁽ᵗ⁾) for every t: `[..., input]` → `[..., hidden]`."""
+        """Return z⁽ᵗ⁾ = b + U (s ⊙ x⁽ᵗ⁾) for every t: `[..., input]` → `[..., hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
         return matmul(xs, params.scaling[:, None] * params.u) + params.b
 
     def step(self, params: ReservoirParams, carry: Array, z: Array) -> tuple[Array, Array]:
-        """h⁽ᵗ⁾, twice: it is the carry and the output."""
+        """Return h⁽ᵗ⁾ as the carry and the output."""
         out, _ = self.step_fwd(params, carry, z)
         return out
 
     def step_fwd(self, params: ReservoirParams, carry: Array, z: Array):
-        """The step, and (h⁽ᵗ⁻¹⁾, f(a⁽ᵗ⁾)) for its backward."""
+        """Run `step`; the residual is (h⁽ᵗ⁻¹⁾, f(a⁽ᵗ⁾))."""
         f, _ = ACTIVATIONS[self.activation]
         y = f(z + params.radius * self._hear(params.w, carry)).astype(carry.dtype)
         h = params.retention * carry + params.gain * y
         return (h, h), (carry, y)
 
     def step_bwd(self, params: ReservoirParams, residual, dcarry: Array, dy: Array):
-        """δ⁽ᵗ⁾ = f′ ⊙ g ⊙ ∇h⁽ᵗ⁾, and r ⊙ ∇h⁽ᵗ⁾ + ρ Wᵀ δ⁽ᵗ⁾ for t − 1."""
+        """Return r ⊙ ∇h⁽ᵗ⁾ + ρ Wᵀ δ⁽ᵗ⁾ for step t − 1, and δ⁽ᵗ⁾ = f′ ⊙ g ⊙ ∇h⁽ᵗ⁾."""
         _, derivative = ACTIVATIONS[self.activation]
         _, y = residual
         dh = dcarry + dy
@@ -164,7 +168,7 @@ class Reservoir:
         return params.retention * dh + params.radius * self._tell(params.w, dz), dz, (dh, dz)
 
     def weight_bwd(self, params: ReservoirParams, residuals, locals) -> ReservoirParams:
-        """Σₜ for W, ρ, r and g.  U, s and b belong to `project`."""
+        """Sum the gradients of W, ρ, r and g over time; those of U, s and b come from `project`."""
         hs, ys = residuals
         dhs, dzs = locals
         if self.connections is None:
@@ -184,24 +188,24 @@ class Reservoir:
 
     @property
     def offsets(self) -> tuple[int, ...]:
-        """o₁ < … < o_K, distinct, from 0 … N − 1."""
+        """Return the offsets o₁ < … < o_K, distinct, from 0 … N − 1."""
         return _offsets(self.hidden_size, self.connections, self.wiring)
 
     def _hear(self, w: Array, h: Array) -> Array:
-        """W h."""
+        """Return W h."""
         if self.connections is None:
             return matmul(h, w)
         return self._sum_runs(w, h, self.offsets)
 
     def _tell(self, w: Array, dz: Array) -> Array:
-        """Wᵀ δ: unit j is read by the units j − oₖ."""
+        """Return Wᵀ δ; the units j − oₖ read unit j."""
         if self.connections is None:
             return matmul_transposed(dz, w)
         turned = jnp.stack([jnp.roll(w[k], o) for k, o in enumerate(self.offsets)])
         return self._sum_runs(turned, dz, tuple(-o % self.hidden_size for o in self.offsets))
 
     def _sum_runs(self, w: Array, h: Array, offsets: tuple[int, ...]) -> Array:
-        """Σₖ wₖᵢ h_{i + oₖ}, the products in w's dtype, the sum at least in float32."""
+        """Return Σₖ wₖᵢ h_{i + oₖ}, with products in the dtype of w and the sum in float32 at least."""
         dtype, n = accumulator(w.dtype), self.hidden_size
         w, h = w.astype(dtype), h.astype(w.dtype).astype(dtype)
         around = jnp.concatenate([h, h], axis=-1)  # so that every run is contiguous
@@ -209,7 +213,14 @@ class Reservoir:
 
 
 def recurrent_matrix(cell: Reservoir, params: ReservoirParams) -> Float[Array, "hidden hidden"]:
-    """ρ Wᵀ as a matrix: what `h @ …` multiplies by.
+    """Return ρ Wᵀ, the matrix that h is multiplied by.
+
+    Args:
+      cell: a reservoir.
+      params: its parameters.
+
+    Returns:
+      `[hidden, hidden]`.
 
     >>> cell = Reservoir(1, 4, connections=1, wiring=3)
     >>> (recurrent_matrix(cell, cell.init(jax.random.key(0))) != 0).sum(0)
@@ -219,7 +230,16 @@ def recurrent_matrix(cell: Reservoir, params: ReservoirParams) -> Float[Array, "
 
 
 def spectral_radius(w: Float[Array, "n n"]) -> Float[Array, ""]:
-    """max |λ| over the eigenvalues of W; section 6.2, item 2.
+    """Return the spectral radius of W, max |λ| over its eigenvalues (chapter 6.2, item 2).
+
+    Args:
+      w: `[n, n]`.
+
+    Returns:
+      A scalar.
+
+    Raises:
+      ValueError: `w` is not square.
 
     >>> round(float(spectral_radius(jnp.array([[0.0, 2.0], [-2.0, 0.0]]))), 4)
     2.0
@@ -230,11 +250,18 @@ def spectral_radius(w: Float[Array, "n n"]) -> Float[Array, ""]:
 
 
 def with_spectral_radius(w: Float[Array, "n n"], radius: float | Float[Array, ""]) -> Float[Array, "n n"]:
-    """W times the number that makes its spectral radius `radius`.
+    """Scale W to a given spectral radius.
+
+    Args:
+      w: `[n, n]`.
+      radius: the spectral radius of the result.
+
+    Returns:
+      `[n, n]`.
 
     Raises:
-      ValueError: `w` is not square; or all its eigenvalues are 0, as of a network without a cycle (checked
-        where the values are known; the result has no finite entry under `jit`).
+      ValueError: `w` is not square; or all its eigenvalues are 0, as in a network without a cycle (checked
+        outside `jit`; under `jit` no entry of the result is finite).
 
     >>> w = with_spectral_radius(jax.random.normal(jax.random.key(0), (5, 5)), 0.8)
     >>> round(float(spectral_radius(w)), 5)
@@ -271,7 +298,7 @@ def _offsets(n: int, connections: int, wiring: int) -> tuple[int, ...]:
 
 
 def _matrix(cell: Reservoir, w: Array) -> Array:
-    """Wᵀ from what is stored."""
+    """Return Wᵀ as a matrix."""
     if cell.connections is None:
         return w
     units = np.arange(cell.hidden_size)

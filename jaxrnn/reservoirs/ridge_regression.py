@@ -1,28 +1,28 @@
-"""The read-out that is solved, not trained: ridge regression.  Chapter, section 6.1, items 2 and 3.
+"""Ridge regression: the read-out as the solution of a least-squares problem.
 
     V, c = argmin Σₜ ‖y⁽ᵗ⁾ − c − V h⁽ᵗ⁾‖² + β ‖V‖²           over every valid step of every series
 
-c is not penalised.  With means taken off, X = H − h̄, Y = Y − ȳ, it is one least-squares problem,
+c is not penalized.  After subtracting the means, X = H − h̄ and Y = Y − ȳ, it is one least-squares problem,
 
     V = (XᵀX + βI)⁻¹ XᵀY,      c = ȳ − V h̄,
 
-and there are three ways to it:
+which can be solved in three ways:
 
-    ridge                        all steps at once, by QR of [X; √β I]: the condition of X, not its square
-    add_equations, solve         one pass over what does not fit memory: XᵀX and XᵀY are summed up, then Cholesky
-    jaxrnn.least_squares         after every step, by recursive least squares, which can also forget
+    ridge                   all steps at once, by QR of [X; √β I], whose condition number is that of X, not its square
+    add_equations, solve    one pass over data that does not fit in memory: sums of XᵀX and XᵀY, then Cholesky
+    track                   after every step, by recursive least squares, which can also forget
 
-All of them compute in float64, whatever the setting of `jax_enable_x64`, and give back `ReadoutParams`.
+All of them compute in float64, for any setting of `jax_enable_x64`, and return `ReadoutParams`.
 `ridge` and `solve` are differentiable, by the implicit function theorem:
 
     (XᵀX + βI) dV = dXᵀ (Y − XV) + Xᵀ (dY − dX V) − dβ V
 
-so that a leak, a spectral radius or a scaling can be trained by gradient *through* the solution.
+so a leak, a spectral radius or a scaling can be trained by gradient *through* the solution.
 
 β → `penalty`, H → `hs`, Y → `targets`.
 
 References: Hoerl & Kennard 1970; Golub & Van Loan 2013, §5.3 and §6.1; Haykin 2002, ch. 9 (recursive least
-squares); Lukoševičius 2012, §4.
+squares); Lukoševičius 2012, §4; chapter 6.1, items 2 and 3.
 """
 
 from typing import NamedTuple
@@ -40,11 +40,15 @@ from jaxrnn.reservoirs.float64 import Double, in_float64, product
 from jaxrnn.unrolling.checkpointing import nested
 
 ROWS = 128
-"""Steps that are summed up together: their copy in float64 stays in the cache."""
+"""The number of steps summed together; their float64 copy stays in the cache."""
 
 
 class Equations(NamedTuple):
-    """The sums that a ridge regression needs of its data, over the steps seen so far."""
+    """The normal equations of a ridge regression: sums over the steps so far.
+
+    >>> no_equations(2, 1).count.shape
+    ()
+    """
 
     count: Double
     """The number of steps."""
@@ -59,25 +63,24 @@ def ridge(
     *,
     mask: Bool[Array, "..."] | None = None,
 ) -> ReadoutParams:
-    """V and c that minimise Σ ‖y − c − V h‖² + β ‖V‖².
+    """Return V and c that minimize Σ ‖y − c − V h‖² + β ‖V‖².
 
     Args:
       hs: h, `[time, *batch, hidden]`.
       targets: y, `[time, *batch, output]`.
-      penalty: β ≥ 0.  Many of them under `vmap` cost one factorisation of the data.
+      penalty: β ≥ 0.  Under `vmap` over many, the data are factorized once.
       mask: `[time, *batch]`; False where a step does not count, as in padding or in the washout.
 
     Returns:
       `ReadoutParams(v, c)`, for `Readout(hidden, output)`.
 
-    Many problems at once are best one `vmap` over all of them: two batched factorisations that one program runs side
-    by side on two cores can wait for each other for ever (jaxlib 0.10).
+    Solve many problems by one `vmap` over all of them: two batched factorizations that one program runs in parallel on
+    two cores can deadlock (jaxlib 0.10).
 
     Raises:
       TypeError: `hs` or `targets` not floating, `mask` not boolean.
       ValueError: wrong shapes, a negative penalty; no solution, because `hs` or `targets` has NaN on a valid step,
-        or because β = 0 and the columns of `hs` depend on one another.  Where the values are not known, as under
-        `jit`, the result is NaN instead.
+        or because β = 0 and the columns of `hs` are linearly dependent.  Under `jit` the result is NaN instead.
 
     >>> hs = jax.random.normal(jax.random.key(0), (50, 4, 3))
     >>> v = jnp.array([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
@@ -92,7 +95,13 @@ def ridge(
 
 
 def no_equations(hidden_size: int, output_size: int) -> Equations:
-    """The sums over no step at all.
+    """Return the normal equations of no steps.
+
+    Args:
+      hidden_size, output_size: the sizes of h and of y.
+
+    Returns:
+      `Equations`, all 0.
 
     Raises:
       ValueError: a size below 1.
@@ -113,17 +122,20 @@ def add_equations(
     *,
     mask: Bool[Array, "..."] | None = None,
 ) -> Equations:
-    """The sums with one more block of steps in them.
+    """Add a block of steps to the normal equations.
 
-    Sums of several machines are added up leaf by leaf (`jax.lax.psum`).
+    Equations of several machines are added leaf by leaf (`jax.lax.psum`).
 
     Args:
-      equations: the sums so far; `no_equations(hidden, output)` at the beginning.
+      equations: the sums so far; `no_equations(hidden, output)` at first.
       hs, targets, mask: as for `ridge`.
 
+    Returns:
+      `Equations`.
+
     Raises:
-      TypeError: `equations` are none.
-      TypeError, ValueError: as `ridge`; or sizes that are not those of `equations`.
+      TypeError: `equations` is not an `Equations`.
+      TypeError, ValueError: as `ridge`; or sizes that differ from those of `equations`.
 
     >>> hs = jax.random.normal(jax.random.key(0), (60, 3))
     >>> equations = no_equations(3, 1)
@@ -141,17 +153,20 @@ def add_equations(
 
 
 def solve(equations: Equations, penalty: float | Float[Array, ""]) -> ReadoutParams:
-    """V and c from the sums: what `ridge` gives for all the steps together.
+    """Solve the normal equations for V and c: the result of `ridge` over all steps.
 
-    XᵀX holds the squares of the singular values of X, so what is smaller than 10⁻⁷ times the largest is lost in
-    it.  Where β is too small to stand above that, and Cholesky breaks down, β is raised to the rounding of XᵀX.
+    XᵀX holds the squares of the singular values of X, so it loses singular values below 10⁻⁷ times the largest.  If β
+    is smaller than that and Cholesky breaks down, β is raised to the rounding error of XᵀX.
 
     Args:
-      equations: from `add_equations`.
-      penalty: β ≥ 0.  Many of them under `vmap` cost one pass over the data.
+      equations: the result of `add_equations`.
+      penalty: β ≥ 0; `vmap` over many needs no further pass over the data.
+
+    Returns:
+      `ReadoutParams(v, c)`.
 
     Raises:
-      TypeError: `equations` are none.
+      TypeError: `equations` is not an `Equations`.
       ValueError: a negative penalty; no solution, as for `ridge`.
 
     >>> hs = jax.random.normal(jax.random.key(0), (60, 3))
@@ -176,7 +191,7 @@ def _ridge(hs, targets, mask, penalty):
 
 @jax.custom_jvp
 def _least_squares(x, y, penalty):
-    """(XᵀX + βI)⁻¹ XᵀY, by R and QᵀY of [X; √β I]; NaN where R is singular."""
+    """Return (XᵀX + βI)⁻¹ XᵀY from R and QᵀY of [X; √β I]; NaN if R is singular."""
     r, z = _triangular(x, y, penalty)
     pivots = jnp.abs(jnp.diagonal(r))
     singular = pivots.min() <= 4 * max(x.shape) * jnp.finfo(r.dtype).eps * pivots.max()
@@ -193,7 +208,7 @@ def _least_squares_jvp(primals, tangents):
 
 
 def _triangular(x, y, penalty):
-    """R and QᵀY of [X; √β I], from those of X alone, which do not ask for β: under `vmap` over β they are one."""
+    """Return R and QᵀY of [X; √β I] from those of X alone, which `vmap` over β computes once."""
     root = jnp.where(penalty > 0, jnp.sqrt(jnp.where(penalty > 0, penalty, 1)), 0)  # √0 has no derivative
     n = x.shape[-1]
     below = jnp.concatenate([root * jnp.eye(n), jnp.zeros((n, y.shape[-1]))], axis=1)
@@ -220,7 +235,7 @@ def _add_block(equations, x, y, mask):
 
 
 def _squares(rows):
-    """Σₜ rₜ rₜᵀ in up to 4 × 4 parts, of which those above the diagonal are not computed but mirrored."""
+    """Return Σₜ rₜ rₜᵀ, in up to 4 × 4 blocks with those above the diagonal mirrored."""
     parts = jnp.array_split(rows, min(4, 1 + rows.shape[1] // 64), axis=1)
     products = {(i, j): product(a.T, b) for i, a in enumerate(parts) for j, b in enumerate(parts[: i + 1])}
     every = range(len(parts))
@@ -239,7 +254,8 @@ def _solve(equations, penalty):
 
 @jax.custom_jvp
 def _positive_solve(gram, cross, penalty):
-    """(A + βI)⁻¹ C; with β raised to the rounding of A where Cholesky needs it; NaN where β = 0 is too little."""
+    """Return (A + βI)⁻¹ C, with β raised to the rounding error of A if Cholesky needs it; NaN if β = 0 does not
+    suffice."""
     n = len(gram)
     rounding = jnp.finfo(gram.dtype).eps * jnp.trace(gram)
     lower = lax.linalg.cholesky(gram + penalty * jnp.eye(n))
@@ -256,7 +272,7 @@ def _positive_solve_jvp(primals, tangents):
 
 
 def check_regression(hs, targets, mask):
-    """`hs`, `targets` and a mask as arrays; raises as `ridge` says."""
+    """Check `hs`, `targets` and the mask as `ridge` documents, and return them as arrays."""
     hs, targets = jnp.asarray(hs), jnp.asarray(targets)
     for name, array in (("hs", hs), ("targets", targets)):
         if array.ndim < 2:
@@ -280,7 +296,7 @@ def _check_penalty(penalty) -> Array:
 
 
 def _solved(params: ReadoutParams, source: str) -> ReadoutParams:
-    """The result, unless it is known to be none."""
+    """Return the result, or raise if it is known not to be finite."""
     known = known_values(params.v)
     if known is None or np.isfinite(known).all():
         return params

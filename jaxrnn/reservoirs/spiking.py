@@ -1,29 +1,29 @@
-"""A liquid of leaky integrate-and-fire neurons.  Chapter, section 6.1: the liquid state machine.
+"""Leaky integrate-and-fire neurons: the cell of a liquid state machine.
 
-The chapter names it and gives no equations; these are of Maass, Natschläger & Markram, in steps of `dt` ms.
-A spike s = 1 opens a synapse whose current decays; the membrane leaks towards rest, 0 mV; from a threshold
-on the neuron fires, is set back, and does nothing for some steps:
+The chapter names the liquid state machine without equations; these are from Maass, Natschläger & Markram, in steps of
+`dt` ms.  A spike s = 1 starts a synaptic current that decays.  The membrane leaks towards its resting voltage, 0 mV.
+Above a threshold the neuron fires, is reset, and stays silent for some steps:
 
     i⁺ ← e^{−dt/τ⁺} i⁺ + W⁺ s + U x,        i⁻ ← e^{−dt/τ⁻} i⁻ + W⁻ s
     v  ← e^{−dt/τ} v + (1 − e^{−dt/τ}) (b + i⁺ + i⁻)            held at the reset voltage while refractory
     s  = Θ(v − θ),     v ← v + s (v_reset − v)
-    q  ← e^{−dt/τ_q} q + s,                  y = q              what a read-out sees: the spikes, low-pass filtered
+    q  ← e^{−dt/τ_q} q + s,                  y = q              the input of a read-out: low-pass filtered spikes
 
-W⁺ and W⁻ are the positive and the negative weights: a neuron excites or inhibits all it reaches.  The neurons
-stand on a grid, and the nearer two are, the likelier they are connected: P = C exp(−(d/λ)²), with C by the kinds
-of the two.
+W⁺ and W⁻ are the positive and the negative weights: a neuron either excites or inhibits all its targets.  The neurons
+lie on a grid, and close neurons are more likely to be connected: P = C exp(−(d/λ)²), where C depends on the kinds of
+the two neurons.
 
-Θ has the derivative 0 wherever it has one.  Its place is taken by that of σ(β(v − θ)), the surrogate gradient,
-so the liquid can be trained too.  With `spike="smooth"` σ itself is the output, and the gradient the true one.
+The derivative of Θ is 0 wherever it exists.  The derivative of σ(β(v − θ)) replaces it (a surrogate gradient), so the
+liquid can be trained.  With `spike="smooth"` σ itself is the output, and the gradient is exact.
 
-Deviations: synapses have no short-term dynamics, which in the paper weaken them under activity; here they have
-the strength of a first spike, A·U of the paper's tables, times `strength`.  There are no transmission delays
-beyond one step.  All neurons have one refractory time.
+Deviations: synapses have no short-term dynamics, which in the paper weaken them under activity; they have the strength
+of a first spike, A·U of the paper's tables, times `strength`.  There are no transmission delays beyond one step.  All
+neurons have the same refractory time.
 
 x → spike trains `xs`, W, U, b, θ → `params.w`, `.u`, `.b`, `.threshold`; the decays e^{−dt/τ} are parameters.
 
 References: Maass, Natschläger & Markram 2002, "Real-time computing without stable states", §2 and appendix B;
-Zenke & Ganguli 2018 and Neftci, Mostafa & Zenke 2019 (surrogate gradients).
+Zenke & Ganguli 2018 and Neftci, Mostafa & Zenke 2019 (surrogate gradients); chapter 6.1; Goodfellow et al. 2016, §10.8.
 """
 
 from dataclasses import dataclass
@@ -42,20 +42,24 @@ from jaxrnn.core.types import Carry, Key
 CONNECTION = np.array([[0.3, 0.2], [0.4, 0.1]])
 """C[from][to], of excitatory and inhibitory neurons."""
 STRENGTH = np.array([[30 * 0.5, 60 * 0.05], [-19 * 0.25, -19 * 0.32]])
-"""A·U[from][to] in nA, and the sign."""
+"""A·U[from][to] in nA, with its sign."""
 INPUT_STRENGTH = np.array([18.0, 9.0])
-"""nA, to an excitatory and to an inhibitory neuron."""
+"""The strength of an input in nA, to an excitatory and to an inhibitory neuron."""
 TAU = {"membrane": 30.0, "excitatory": 3.0, "inhibitory": 6.0, "trace": 30.0}
 """τ in ms."""
 
 
 class LIFParams(NamedTuple):
-    """Millivolts and nanoamperes, at a resistance of 1 MΩ."""
+    """The weights and constants, in mV and nA at a resistance of 1 MΩ.
+
+    >>> LIF(2, grid=(3, 3, 3)).init(jax.random.key(0)).w.shape
+    (27, 27)
+    """
 
     u: Float[Array, "input hidden"]
     """Uᵀ."""
     w: Float[Array, "hidden hidden"]
-    """Wᵀ: from row to column; a row is of one sign."""
+    """Wᵀ: from row to column; all entries of a row have the same sign."""
     b: Float[Array, " hidden"]
     """The background current."""
     start: Float[Array, " hidden"]
@@ -77,40 +81,45 @@ class LIFParams(NamedTuple):
 
 
 class LIFCarry(NamedTuple):
-    """What a neuron is at one moment: `[*batch, hidden]` each."""
+    """The state of the neurons, `[*batch, hidden]` each.
+
+    >>> cell = LIF(2, grid=(3, 3, 3))
+    >>> cell.initial_carry(cell.init(jax.random.key(0))).v.shape
+    (27,)
+    """
 
     v: Float[Array, "*batch hidden"]
-    """The membrane's voltage."""
+    """The membrane voltage."""
     excitatory: Float[Array, "*batch hidden"]
     """i⁺."""
     inhibitory: Float[Array, "*batch hidden"]
     """i⁻."""
     spikes: Float[Array, "*batch hidden"]
-    """s: 1 where the neuron has just fired."""
+    """s: 1 if the neuron has just fired."""
     trace: Float[Array, "*batch hidden"]
     """q."""
     refractory: Int[Array, "*batch hidden"]
-    """The steps for which the neuron still does nothing."""
+    """The number of steps for which the neuron stays refractory."""
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class LIF:
-    """Leaky integrate-and-fire neurons on a grid; y⁽ᵗ⁾ are the filtered spikes.
+    """Leaky integrate-and-fire neurons on a grid, with filtered spikes as the output.
 
     Args:
-      input_size: the number of spike trains; a real number counts as so many spikes.
-      grid: how the neurons stand; their number is the product.
-      dt: milliseconds a step.
+      input_size: the number of spike trains; a real number counts as that many spikes.
+      grid: the sizes of the grid; their product is the number of neurons.
+      dt: the length of a step in milliseconds.
       reach: λ, in steps of the grid.
-      inhibitory: the share of inhibitory neurons.
+      inhibitory: the fraction of inhibitory neurons.
       strength: the factor of W; from about 0.5 on, activity sustains itself without input.
-      input_density: the share of neurons that a spike train reaches.
-      refractory: the steps for which a neuron is dead behind a spike.
+      input_density: the fraction of neurons that a spike train reaches.
+      refractory: the number of steps for which a neuron is silent after a spike.
       spike: "hard", Θ with a surrogate gradient, or "smooth", σ(β(v − θ)).
 
     Raises:
-      ValueError: a size below 1, a negative number of steps, a share outside [0, 1], another `spike`.
+      ValueError: a size below 1, a negative number of steps, a fraction outside [0, 1], or an unknown `spike`.
 
     >>> from jaxrnn import unroll
     >>> cell = LIF(input_size=4, grid=(15, 3, 3))
@@ -152,7 +161,7 @@ class LIF:
         return int(np.prod(self.grid))
 
     def init(self, key: Key) -> LIFParams:
-        """Kinds, connections and strengths by the paper's tables; strengths are exponentially distributed."""
+        """Draw kinds, connections and strengths by the paper's tables; strengths are exponentially distributed."""
         kind_key, *keys = jax.random.split(key, 6)
         n = self.hidden_size
         kinds = jax.random.bernoulli(kind_key, self.inhibitory, (n,)).astype(int)
@@ -173,7 +182,7 @@ class LIF:
         )
 
     def initial_carry(self, params: LIFParams, batch_shape: tuple[int, ...] = ()) -> LIFCarry:
-        """Silence, at the voltages `params.start`."""
+        """Return silent neurons at the voltages `params.start`."""
         shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.w.dtype)
         v = jnp.broadcast_to(params.start.astype(dtype), shape)
         excitatory, inhibitory, spikes, trace = (jnp.zeros(shape, dtype) for _ in range(4))
@@ -184,12 +193,12 @@ class LIF:
         return CarryParts(output=carry.trace)
 
     def project(self, params: LIFParams, xs: Array) -> Array:
-        """U x⁽ᵗ⁾ for every t: `[..., input]` → `[..., hidden]`."""
+        """Return U x⁽ᵗ⁾ for every t: `[..., input]` → `[..., hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
         return matmul(xs, params.u)
 
     def step(self, params: LIFParams, carry: LIFCarry, z: Array) -> tuple[LIFCarry, Array]:
-        """Synapses, membranes, spikes; the output is q⁽ᵗ⁾."""
+        """Update synapses, membranes and spikes, and output q⁽ᵗ⁾."""
         dtype = carry.v.dtype
         excited = params.excitatory * carry.excitatory + matmul(carry.spikes, jnp.maximum(params.w, 0)) + z
         inhibited = params.inhibitory * carry.inhibitory + matmul(carry.spikes, jnp.minimum(params.w, 0))
@@ -209,7 +218,7 @@ class LIF:
 
 @jax.custom_jvp
 def heaviside(a: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Θ(a): 1 from 0 on; its derivative is that of σ(a).
+    """Return Θ(a), 1 for a ≥ 0, with the derivative of σ(a).
 
     >>> heaviside(jnp.array([-1.0, 0.0, 2.0])).tolist(), jax.grad(heaviside)(0.0).item()
     ([0.0, 1.0, 1.0], 0.25)
@@ -226,7 +235,7 @@ def _heaviside_jvp(primals, tangents):
 
 
 def connection_probability(grid: tuple[int, ...], kinds: Int[Array, " n"], reach: float) -> Float[Array, "n n"]:
-    """C exp(−(d/λ)²), from row to column, d the distance on the grid; no neuron reaches itself.
+    """Return C exp(−(d/λ)²) from row to column, with d the distance on the grid and 0 from a neuron to itself.
 
     Args:
       grid: the sizes of the grid; neurons are numbered along its last axis first.

@@ -1,9 +1,9 @@
-"""The first steps of a series, in which a reservoir still remembers where it started.  Chapter, section 6.1.
+"""The washout: the first steps of a series, in which the state of a reservoir still depends on h⁽⁰⁾.
 
-A reservoir with the echo-state property forgets h⁽⁰⁾; until it has, h⁽ᵗ⁾ says less of the input than it will later,
-and the read-out is fitted without these steps.
+A reservoir with the echo-state property forgets h⁽⁰⁾.  Until then h⁽ᵗ⁾ tells less about the input than later, so the
+read-out is fitted without these steps.
 
-References: Jaeger 2001 (GMD report 148), §3.1; Lukoševičius 2012, §4.5.
+References: Jaeger 2001 (GMD report 148), §3.1; Lukoševičius 2012, §4.5; chapter 6.1.
 """
 
 import jax
@@ -21,16 +21,19 @@ def washout_mask(
     *,
     reset: Bool[Array, "time *batch"] | None = None,
 ) -> Bool[Array, "time *batch"]:
-    """The valid steps of each series, but for its first `washout` ones, in which h still remembers h⁽⁰⁾.
+    """Return the mask of the valid steps of each series, without its first `washout` ones.
 
     Args:
-      mask: the valid steps.
-      washout: how many steps each series loses: one number, or one for each row.
-      reset: `[time, *batch]`; where given, each episode of a row is a series.
+      mask: the valid steps, `[time, *batch]`.
+      washout: the number of steps to drop from each series: one number, or one per row.
+      reset: `[time, *batch]`; if given, each episode of a row is a series.
+
+    Returns:
+      A boolean mask, `[time, *batch]`.
 
     Raises:
       TypeError: a washout that is not an integer.
-      ValueError: a negative one, or one as long as a row or longer (where the values are known).
+      ValueError: a negative washout, or one that leaves no step of a row (checked outside `jit`).
 
     >>> washout_mask(jnp.array([[True], [False], [True], [True]]), 1)[:, 0].tolist()
     [False, False, True, True]

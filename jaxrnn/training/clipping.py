@@ -1,27 +1,27 @@
-"""Gradients that are too long: chapter, section 3.3.
+"""Gradient clipping, as optax transformations.
 
     by value       gᵢ ← gᵢ if |gᵢ| ≤ v,  else v sign(gᵢ)
     by norm        g ← g if ‖g‖ ≤ v,     else v g / ‖g‖              ‖g‖ over all parameters together
     random step    g ← g if ‖g‖ ≤ v,     else v r,  r uniform on the unit sphere
 
-as optax transformations.  The norm keeps the direction of the minibatch's gradient; clipping by value does not,
-but what it leaves still goes downhill, as ⟨clip(g), g⟩ = Σᵢ |clip(gᵢ)| |gᵢ| ≥ 0.  The random step goes anywhere,
-which is away from the cliff.
+Clipping by norm keeps the direction of the minibatch gradient.  Clipping by value does not, but its result still goes
+downhill, since ⟨clip(g), g⟩ = Σᵢ |clip(gᵢ)| |gᵢ| ≥ 0.  A random step goes anywhere, which is away from the cliff.
 
-Over many minibatches none of them is a clipped true gradient: the mean of the clipped is not the clipped mean,
+Over many minibatches none of them equals clipping of the true gradient, because the mean of clipped gradients is not
+the clipped mean,
 
     (1/n) Σₖ clip(gₖ)  ≠  clip((1/n) Σₖ gₖ)
 
-and `clipping_bias` says by how much and by what angle.
+and `clipping_bias` measures the difference and the angle.
 
-Corrections to the chapter: clipping by value tests |gᵢ| ≤ v, not gᵢ ≤ v, which would let −10⁹ through.  And a
-gradient that is not finite is never made a finite wrong one: `optax.clip` makes v of ∞, `optax.clip_by_global_norm`
-makes [NaN, 0] of [∞, 1].  Here one entry that is not finite makes every entry NaN and is counted; put the optimizer
-into `optax.apply_if_finite`, as `jaxrnn.training.train_state.update` does, and the step is skipped.  The random step
-is no way out of it either: after a NaN the loss, and what led to it, should be looked at.
+Corrections to the chapter: clipping by value tests |gᵢ| ≤ v, not gᵢ ≤ v, which would let −10⁹ through.  And a nonfinite
+gradient is never clipped into a finite wrong one: `optax.clip` turns ∞ into v, and `optax.clip_by_global_norm` turns
+[∞, 1] into [NaN, 0].  Here one nonfinite entry makes every entry NaN and is counted; wrap the optimizer
+in `optax.apply_if_finite`, as `jaxrnn.training.train_state.update` does, and the step is skipped.  A random
+step is not taken either: a NaN calls for a look at the loss.
 
 References: Mikolov 2012 (by value); Pascanu, Mikolov & Bengio 2013, §3.2 (by norm); Goodfellow, Bengio & Courville
-2016, §10.11.1 (the random step, the bias).
+2016, §10.11.1 (the random step, the bias); chapter 3.3.
 """
 
 from collections.abc import Callable
@@ -37,57 +37,71 @@ from jaxrnn.core.types import Key
 
 
 class ClippingState(NamedTuple):
-    """What a clipping transformation counts."""
+    """The counts of a clipping transformation.
+
+    >>> clip_by_norm(1.0).init({"w": jnp.ones(2)}).clipped.item()
+    0
+    """
 
     steps: Int[Array, ""]
-    """How many gradients came."""
+    """The number of gradients."""
     clipped: Int[Array, ""]
-    """How many of them were too long."""
+    """The number of gradients that were clipped."""
     nonfinite: Int[Array, ""]
-    """How many of them were not finite."""
+    """The number of gradients that were not finite."""
     key: PyTree = None
-    """The key of the next random step; None elsewhere."""
+    """The key of the next random step; None for other transformations."""
 
 
 class ClippingBias(NamedTuple):
-    """The mean of clipped gradients beside the clipped mean."""
+    """The mean of clipped gradients compared with the clipped mean.
+
+    >>> clipping_bias({"w": jnp.ones((4, 2))}, v=10.0).difference.item()
+    0.0
+    """
 
     mean_of_clipped: PyTree
-    """(1/n) Σₖ clip(gₖ): where minibatches go."""
+    """(1/n) Σₖ clip(gₖ), the step of minibatches."""
     clipped_mean: PyTree
-    """clip((1/n) Σₖ gₖ): where the true gradient would go."""
+    """clip((1/n) Σₖ gₖ), the step of the true gradient."""
     difference: Float[Array, ""]
-    """The norm of the one minus the other."""
+    """The norm of their difference."""
     cosine: Float[Array, ""]
-    """Of the angle between them; 1 where either is 0."""
+    """The cosine of the angle between them; 1 if either is 0."""
 
 
 def clip_by_value(v: float) -> optax.GradientTransformation:
-    """gᵢ ← min(max(gᵢ, −v), v), entry by entry; all NaN if any entry is not finite.
+    """Clip every entry, gᵢ ← min(max(gᵢ, −v), v); all NaN if any entry is not finite.
 
     Args:
       v: the largest |gᵢ|, above 0.
 
+    Returns:
+      An optax transformation.
+
     Raises:
-      ValueError: v that is not above 0.
+      ValueError: v is not above 0.
 
     >>> updates, state = (t := clip_by_value(1.0)).update(g := jnp.array([-5.0, 0.5]), t.init(g))
     >>> updates.tolist(), int(state.clipped)
     ([-1.0, 0.5], 1)
 
-    References: `optax.clip`; chapter, section 3.3.
+    References: `optax.clip`; chapter 3.3.
     """
     return _counted(v, lambda g: optax.tree.norm(g, ord=jnp.inf), lambda g, _: optax.tree.clip(g, -v, v))
 
 
 def clip_by_norm(v: float) -> optax.GradientTransformation:
-    """g ← g min(1, v / ‖g‖) over all parameters together; all NaN if any entry is not finite.
+    """Clip the global norm, g ← g min(1, v / ‖g‖); all NaN if any entry is not finite.
 
     Args:
       v: the largest ‖g‖, above 0.
 
+    Returns:
+      An optax transformation.
+
     Raises:
-      ValueError: v that is not above 0.
+      ValueError: v is not above 0.
 
     >>> updates, _ = (t := clip_by_norm(1.0)).update(g := jnp.array([3.0, 4.0]), t.init(g))
     >>> [round(u, 3) for u in updates.tolist()]
@@ -99,21 +113,24 @@ def clip_by_norm(v: float) -> optax.GradientTransformation:
 
 
 def random_step(v: float, key: Key) -> optax.GradientTransformation:
-    """g, or where ‖g‖ > v a random vector of the norm v; all NaN if any entry is not finite.
+    """Replace g by a random vector of norm v if ‖g‖ > v; all NaN if any entry is not finite.
 
     Args:
       v: the largest ‖g‖, and the length of the random step.
-      key: of the random directions; each call uses a new one.
+      key: the key of the random directions; each call uses a new one.
+
+    Returns:
+      An optax transformation.
 
     Raises:
-      ValueError: v that is not above 0.
+      ValueError: v is not above 0.
 
     >>> t = random_step(2.0, jax.random.key(0))
     >>> updates, _ = t.update(g := jnp.array([30.0, 40.0]), t.init(g))
     >>> round(float(jnp.linalg.norm(updates)), 4)
     2.0
 
-    References: Goodfellow et al. 2016, §10.11.1; chapter, section 3.3.
+    References: Goodfellow et al. 2016, §10.11.1; chapter 3.3.
     """
 
     def step(g, key):
@@ -123,23 +140,23 @@ def random_step(v: float, key: Key) -> optax.GradientTransformation:
 
 
 def clipping_bias(gradients: PyTree, v: float) -> ClippingBias:
-    """What clipping by norm does to the mean of minibatch gradients.
+    """Compare the mean of clipped minibatch gradients with their clipped mean.
 
     Args:
-      gradients: gₖ, each array with `[minibatches]` in front.
+      gradients: gₖ, arrays with a leading axis `[minibatches]`.
       v: the largest ‖g‖, above 0.
 
     Returns:
       `ClippingBias(mean_of_clipped, clipped_mean, difference, cosine)`.
 
     Raises:
-      ValueError: v that is not above 0.
+      ValueError: v is not above 0.
 
     >>> bias = clipping_bias(jnp.array([[10.0, 0.0], [0.0, 1.0]]), v=1.0)
     >>> bias.mean_of_clipped.tolist(), [round(g, 3) for g in bias.clipped_mean.tolist()], round(float(bias.cosine), 3)
     ([0.5, 0.5], [0.995, 0.1], 0.774)
 
-    References: chapter, section 3.3, the last item 2.
+    References: chapter 3.3, last item 2.
     """
     _check(v)
     mean_of_clipped = jax.tree.map(partial(jnp.mean, axis=0), jax.vmap(partial(_clipped, v=v))(gradients))
@@ -151,7 +168,7 @@ def clipping_bias(gradients: PyTree, v: float) -> ClippingBias:
 
 
 def _counted(v: float, size: Callable, shorten: Callable, key: Key | None = None) -> optax.GradientTransformation:
-    """`shorten(g, key)` where size(g) > v, NaN where g is not finite; both are counted."""
+    """Apply `shorten(g, key)` if size(g) > v, return NaN if g is not finite, and count both."""
     _check(v)
 
     def init(params):
@@ -176,7 +193,7 @@ def _clipped(g: PyTree, v: float) -> PyTree:
 
 
 def _scaled(g: PyTree, v: float) -> PyTree:
-    """v g / ‖g‖, without overflow in ‖g‖; 0 of 0."""
+    """Return v g / ‖g‖ without overflow in ‖g‖; 0 for g = 0."""
     largest = optax.tree.norm(g, ord=jnp.inf)
     g = jax.tree.map(lambda a: a / jnp.where(largest > 0, largest, 1).astype(a.dtype), g)
     norm = optax.tree.norm(g)
@@ -184,7 +201,7 @@ def _scaled(g: PyTree, v: float) -> PyTree:
 
 
 def _norm(g: PyTree) -> Float[Array, ""]:
-    """‖g‖ over all leaves, without overflow of its squares."""
+    """Return ‖g‖ over all leaves, without overflow of its squares."""
     largest = optax.tree.norm(g, ord=jnp.inf)
     scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
     return scale * optax.tree.norm(jax.tree.map(lambda a: a / scale.astype(a.dtype), g))

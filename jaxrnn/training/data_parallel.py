@@ -1,14 +1,13 @@
-"""One update on many devices, of one process or of several: data-parallel training.
+"""Data-parallel training on several devices, of one process or of several.
 
-    ∇_θ L = Σ_d ∇_θ L_d,        L_d of the rows that device d holds
+    ∇_θ L = Σ_d ∇_θ L_d,        L_d over the rows of device d
 
-The rows of a batch are cut into as many parts as there are devices, and the parameters are on all of them.  The program
-is that of one device (`jaxrnn.training.train_state.updates`): what its arrays are spread over tells XLA to sum the
-gradients.  So a loss that weighs valid steps, clips norms or hands a carry on means the same on any number of
-devices, up to the order of sums; and as a state that is saved is that of one device, a run may be resumed on another
-number of them.
+The rows of a batch are split evenly over the devices, and every device holds the parameters.  The program is that of
+one device (`jaxrnn.training.updates`); the sharding of its arrays tells XLA to sum the gradients.  A loss that weights
+valid steps, clips norms or passes on a carry therefore means the same on any number of devices, up to the order of
+sums.  A saved state is that of one device, so a run can be resumed on another number of devices.
 
-Between dispatches the state is an ordinary one, on this process's first device, and every process has the same.
+Between dispatches the state is an ordinary one on the first device of each process, the same in every process.
 
 References: `jax.sharding`; `jax.distributed`.
 """
@@ -36,19 +35,19 @@ def spread_updates(
     rows: int,
     devices: Sequence[jax.Device],
 ) -> tuple[TrainState, Float[Array, " steps"]]:
-    """`updates`, with the rows of each batch spread over devices.
+    """Run `updates` with the rows of each batch split over devices.
 
     Args:
-      loss_fn, optimizer, state, batches, key: as for `updates`; in every process the same.
-      rows: the number of rows of a batch, a multiple of the number of devices.  Of each array in `batches` the first
-        axis behind `steps` that is so long is spread; an array without one is on every device.
-      devices: all devices that take part; in every process the same.
+      loss_fn, optimizer, state, batches, key: as for `updates`; the same in every process.
+      rows: the number of rows of a batch, a multiple of the number of devices.  Each array in `batches` is split along
+        its first axis of that length after `steps`; an array without one is copied to every device.
+      devices: all participating devices; the same in every process.
 
     Returns:
       The state after the last update, and L of each, in every process.
 
     Raises:
-      ValueError: the rows cannot be shared out evenly.
+      ValueError: the rows cannot be split evenly.
 
     >>> import jax.numpy as jnp
     >>> from jaxrnn.training.train_state import init_state
@@ -74,10 +73,16 @@ def spread_updates(
 
 
 def usable_devices(rows: int) -> list[jax.Device]:
-    """The devices over which so many rows can be shared out evenly: as many as go.
+    """Return the largest number of devices over which the rows can be split evenly.
+
+    Args:
+      rows: the number of rows of a batch.
+
+    Returns:
+      A list of devices.
 
     Raises:
-      ValueError: there are several processes, and not all of their devices go.
+      ValueError: there are several processes, and the rows cannot be split over all their devices.
 
     >>> len(usable_devices(1))
     1
@@ -89,13 +94,13 @@ def usable_devices(rows: int) -> list[jax.Device]:
 
 
 def _spread(shape: tuple[int, ...], rows: int) -> PartitionSpec:
-    """The first axis behind `steps` that has the rows, if any."""
+    """Return the sharding of an array: its first axis of length `rows` after `steps` is split."""
     axis = next((i for i, n in enumerate(shape) if i > 0 and n == rows), None)
     return PartitionSpec() if axis is None else PartitionSpec(*[None] * axis, "rows")
 
 
 def _on(sharding: NamedSharding, array) -> Array:
-    """An array that every process has whole, spread as `sharding` says; each process places its own part."""
+    """Place an array that every process holds whole with the given sharding."""
     if isinstance(array, jax.Array) and jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
         data = _on(sharding, jax.random.key_data(array))
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
@@ -108,5 +113,5 @@ def _gathered(everywhere: NamedSharding):
 
 
 def _here(array: Array) -> Array:
-    """This process's own copy of an array that is everywhere."""
+    """Return this process's copy of a replicated array."""
     return array.addressable_data(0)

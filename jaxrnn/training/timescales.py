@@ -1,18 +1,18 @@
-"""Time scales in the optimizer, as optax transformations: chapter, section 3.2.3, items 5 and 6.
+"""Time scales in the optimizer, as optax transformations.
 
-* α of leaky units, fixed or learned.  `alphas(params)` is an optax mask, True at every α of a `Leaky`:
+* The α of leaky units, fixed or learned.  `alphas(params)` is an optax mask, True at every α of a `Leaky`:
 
-      optax.chain(optax.adam(1e-3), optax.masked(optax.set_to_zero(), alphas))        α stays as it was set
-      optax.chain(optax.adam(1e-3), bound_alphas())                                  α is learned, within [0, 1]
+      optax.chain(optax.adam(1e-3), optax.masked(optax.set_to_zero(), alphas))        α is fixed
+      optax.chain(optax.adam(1e-3), bound_alphas())                                  α is learned within [0, 1]
 
-* Groups of parameters that move at different frequencies, `update_every(periods)`: group k is updated at every
-  p_k-th call, by the mean of what it would have been updated by since,
+* Groups of parameters that are updated at different frequencies, `update_every(periods)`: group k is updated at every
+  p_k-th call, by the mean of the updates since,
 
       Δθ_k⁽ⁿ⁾ = (1/p_k) Σ_{m = n − p_k + 1 … n} u_k⁽ᵐ⁾   where p_k | n,        0 elsewhere
 
-  A period may differ from unit to unit, so that the columns of one W belong to groups of different pace.
+  Periods may differ between units, so the columns of one W can belong to different groups.
 
-References: Mozer 1992; El Hihi & Bengio 1996; chapter, section 3.2.3.
+References: Mozer 1992; El Hihi & Bengio 1996; chapter 3.2.3, items 5 and 6; Goodfellow et al. 2016, §10.9.
 """
 
 from typing import Any, NamedTuple
@@ -28,7 +28,13 @@ from jaxrnn.core.types import Params
 
 
 def alphas(params: Params) -> PyTree[bool]:
-    """True at every α of a `Leaky` in `params`, however deep, False elsewhere: a mask for optax.
+    """Return an optax mask that is True at every α of a `Leaky`, at any depth.
+
+    Args:
+      params: any tree of parameters.
+
+    Returns:
+      A tree of booleans with the structure of `params`.
 
     >>> from jaxrnn import Elman, Leaky, Stack
     >>> params = Stack((Leaky(Elman(3, 5), 0.9), Elman(5, 2))).init(jax.random.key(0))
@@ -46,7 +52,10 @@ def alphas(params: Params) -> PyTree[bool]:
 
 
 def bound_alphas() -> optax.GradientTransformation:
-    """Shortens updates so that every α of a `Leaky` stays in [0, 1]; the last link of a chain.
+    """Shorten updates so that every α of a `Leaky` stays in [0, 1].
+
+    Returns:
+      An optax transformation, the last one of a chain.
 
     >>> from jaxrnn import Elman, Leaky
     >>> params = Leaky(Elman(3, 5), 0.9).init(jax.random.key(0))
@@ -69,24 +78,28 @@ def bound_alphas() -> optax.GradientTransformation:
 
 
 class UpdateEveryState(NamedTuple):
-    """What `update_every` remembers."""
+    """The state of `update_every`.
+
+    >>> update_every({"w": 2}).init({"w": jnp.ones(3)}).count.item()
+    0
+    """
 
     count: Int[Array, ""]
     """n, the number of calls."""
     sums: PyTree
-    """Of each parameter, the sum since it was last updated."""
+    """The sum of the updates of each parameter since its last update."""
 
 
 def update_every(periods: PyTree) -> optax.GradientTransformation:
-    """Updates each group of parameters at a frequency of its own, by the mean since its last update.
+    """Update each group of parameters at its own frequency, by the mean update since the last.
 
     Args:
-      periods: p, of the structure of the parameters: an integer of at least 1 for a whole leaf, or integers
-        that broadcast against it: `[hidden]` gives every unit, a column of W and U and an entry of b, its own.
+      periods: p, with the structure of the parameters: an integer of at least 1 for a whole leaf, or integers that
+        broadcast against it, such as `[hidden]` for one period per unit (a column of W and U and an entry of b).
 
     Returns:
-      A transformation for any place in an `optax.chain`: in front of the optimizer it averages gradients, behind
-      it what the optimizer made of them.  With one period for all it is `optax.MultiSteps`.
+      An optax transformation.  Before the optimizer in a chain it averages gradients, after the optimizer it averages
+      updates.  With one period for all parameters it is `optax.MultiSteps`.
 
     Raises:
       ValueError: a period that is not an integer of at least 1; one that does not fit its leaf.
@@ -100,7 +113,7 @@ def update_every(periods: PyTree) -> optax.GradientTransformation:
     >>> (updates.b != 0).tolist()
     [True, True, False, False]
 
-    References: chapter, section 3.2.3, item 6; `optax.MultiSteps`.
+    References: chapter 3.2.3, item 6; `optax.MultiSteps`.
     """
     for period in jax.tree.leaves(periods):
         if not np.issubdtype(np.asarray(period).dtype, np.integer) or np.any(np.asarray(period) < 1):

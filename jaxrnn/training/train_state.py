@@ -1,24 +1,24 @@
-"""One update of the parameters, as a pure function of (state, batch): chapter, section 2.2.3, put to use.
+"""One update of the parameters, as a pure function of (state, batch).
 
-    g = ∇_θ L(θ, h; batch)            by `jax.grad`, which through `unroll_bptt` is the explicit reverse scan
-    θ ← θ + optimizer(g)              any optax optimizer, clipping (3.3) among its links
+    g = ∇_θ L(θ, h; batch)            by `jax.grad`; through `unroll_bptt` that is the explicit reverse scan
+    θ ← θ + optimizer(g)              any optax optimizer, with clipping (3.3) if you chain it
 
-Over a stream of text that is longer than one unrolled graph the carry is handed on and cut,
+On a stream that is longer than one unrolled graph, each batch starts from the carry of the one before, without its
+gradient,
 
     h⁽⁰⁾ of batch k + 1 = stop_gradient(h⁽τ⁾ of batch k),
 
-which is truncated back-propagation through time: what is remembered is unbounded, what is learnt from is τ
-steps.
+which is truncated back-propagation through time: the memory is unbounded, and the gradient reaches τ steps back.
 
-Correction to the chapter's 3.3: a gradient that is not finite is never clipped into a finite wrong one
-(clipping [inf, 1] by its norm gives [nan, 0]).  The raw gradient is looked at, before the optimizer sees it;
-the step is skipped, whole, and counted.
+Correction to the chapter's 3.3: a nonfinite gradient is never clipped into a finite wrong one (clipping [inf, 1] by its
+norm gives [nan, 0]).  The raw gradient is checked before the optimizer; a nonfinite one skips the whole step and is
+counted.
 
-Nothing here keeps state or draws from a global stream: the key of step k is `fold_in(key, k)`, so a run that
-is stopped and resumed is the run that was not.
+Nothing here keeps hidden state: the key of step k is `fold_in(key, k)`, so a run that is stopped and resumed equals one
+that was not.
 
 References: Williams & Peng 1990 (truncation); Pascanu, Mikolov & Bengio 2013, §3.2 (clipping);
-`optax.apply_if_finite`.
+`optax.apply_if_finite`; chapter 2.2.3 and 3.3; Goodfellow et al. 2016, §10.2.2 and §10.11.1.
 """
 
 from collections.abc import Callable
@@ -33,37 +33,44 @@ from jaxtyping import Array, Float, Int
 from jaxrnn.core.types import Carry, Key, Params
 
 Batch = Any
-"""A pytree of arrays: whatever the loss reads."""
+"""A pytree of arrays that the loss reads."""
 
 LossFn = Callable[[Params, Carry, Batch, Key], tuple[Float[Array, ""], Carry]]
-"""(θ, h, batch, key) → (L, h).  Without a stream h is None, and comes back as None."""
+"""(θ, h, batch, key) → (L, h).  Without a stream h is None."""
 
 
 class TrainState(NamedTuple):
-    """All that a run is, at one moment; what a checkpoint holds."""
+    """The whole state of a run, as a checkpoint stores it.
+
+    >>> init_state({"w": jnp.ones(2)}, optax.sgd(0.1)).step.item()
+    0
+    """
 
     step: Int[Array, ""]
-    """How many updates were asked for, the skipped ones included."""
+    """The number of updates, skipped ones included."""
     params: Params
     """θ."""
     optimizer: optax.ApplyIfFiniteState
-    """The optimizer's own state, and what was skipped."""
+    """The state of the optimizer, and the count of skipped updates."""
     carry: Carry = None
-    """h⁽τ⁾ of the stream, for the next batch; None where there is no stream."""
+    """h⁽τ⁾ of the stream, for the next batch; None without a stream."""
 
     @property
     def skipped(self) -> Int[Array, ""]:
-        """How many updates were skipped because their gradient was not finite."""
+        """The number of updates skipped because of a nonfinite gradient."""
         return self.optimizer.total_notfinite
 
 
 def init_state(params: Params, optimizer: optax.GradientTransformation, carry: Carry = None) -> TrainState:
-    """The state before the first update.
+    """Return the state before the first update.
 
     Args:
       params: θ.
-      optimizer: the one that `update` will be given.
-      carry: h⁽⁰⁾ of the stream; None where each batch stands alone.
+      optimizer: the optimizer that `update` will use.
+      carry: h⁽⁰⁾ of the stream; None if batches are independent.
+
+    Returns:
+      `TrainState`.
 
     >>> state = init_state(jnp.ones(3), optax.sgd(0.1))
     >>> int(state.step), int(state.skipped)
@@ -77,21 +84,21 @@ def init_state(params: Params, optimizer: optax.GradientTransformation, carry: C
 def update(
     loss_fn: LossFn, optimizer: optax.GradientTransformation, state: TrainState, batch: Batch, key: Key
 ) -> tuple[TrainState, Float[Array, ""]]:
-    """One update: θ ← θ + optimizer(∇_θ L), and the carry handed on.
+    """Make one update, θ ← θ + optimizer(∇_θ L), and pass on the carry.
 
-    If any entry of ∇_θ L is not finite, then θ, the optimizer's state and the carry stay as they are, and
-    only `step` and `skipped` move on.  There is no number of such steps after which one gets through.
+    If any entry of ∇_θ L is not finite, θ, the state of the optimizer and the carry stay unchanged, and only `step` and
+    `skipped` advance.  This holds for any number of such steps in a row.
 
     Args:
-      loss_fn: `(params, carry, batch, key) -> (loss, carry)`.  It is a static argument: give the same
-        function every time, or it is compiled every time.
-      optimizer: any optax optimizer, as it was given to `init_state`; static too.
-      state: the state before.
-      batch: what `loss_fn` reads.
-      key: the run's key; `loss_fn` gets `jax.random.fold_in(key, state.step)`.
+      loss_fn: `(params, carry, batch, key) -> (loss, carry)`.  It is a static argument: pass the same
+        function every time, or it compiles every time.
+      optimizer: the optax optimizer given to `init_state`, also static.
+      state: the state before the update.
+      batch: the arrays that `loss_fn` reads.
+      key: the key of the run; `loss_fn` receives `jax.random.fold_in(key, state.step)`.
 
     Returns:
-      The state after, and L before the update.
+      The state after the update, and L before it.
 
     >>> def loss_fn(params, carry, batch, key):
     ...     return jnp.sum((params - batch) ** 2), carry
@@ -104,7 +111,7 @@ def update(
     >>> state.params.tolist(), int(state.step), int(state.skipped)
     ([0.5, 1.0], 2, 1)
 
-    References: chapter, sections 2.2.3 and 3.3.
+    References: chapter 2.2.3 and 3.3.
     """
     key = jax.random.fold_in(key, state.step)
     cut = jax.lax.stop_gradient(state.carry)
@@ -120,13 +127,13 @@ def update(
 def updates(
     loss_fn: LossFn, optimizer: optax.GradientTransformation, state: TrainState, batches: Batch, key: Key
 ) -> tuple[TrainState, Float[Array, " steps"]]:
-    """Several updates in one dispatch: `lax.scan` of `update` over the leading axis of `batches`.
+    """Make several updates in one dispatch: `lax.scan` of `update` over the leading axis of `batches`.
 
-    Small models spend more time on the way to the device than on it; this goes there once.
+    For small models the dispatch costs more than the update; this dispatches once.
 
     Args:
       loss_fn, optimizer, state, key: as for `update`.
-      batches: as the batch of `update`, each array with `[steps]` in front.
+      batches: the batches, each array with a leading axis `[steps]`.
 
     Returns:
       The state after the last update, and L of each: `[steps]`.
@@ -144,15 +151,21 @@ def updates(
 def cosine_adam(
     learning_rate: float, steps: int, *, warmup: int = 0, clip: float = 1.0
 ) -> optax.GradientTransformation:
-    """Adam after clipping by the global norm; the rate goes up in `warmup` steps and down along a cosine to 0.
+    """Return Adam after clipping by the global norm, with a linear warm-up and a cosine decay to 0.
 
     Args:
       learning_rate: the highest rate.
-      steps: the step at which the rate is 0 again.
+      steps: the step at which the rate reaches 0.
       warmup: the step at which it is highest.
-      clip: v of section 3.3: g ← g v/‖g‖ where ‖g‖ > v.
+      clip: v of 3.3: g ← g v/‖g‖ if ‖g‖ > v.
 
-    References: Kingma & Ba 2015; Loshchilov & Hutter 2017, §3; chapter, section 3.3.
+    Returns:
+      An optax optimizer.
+
+    >>> cosine_adam(1e-3, steps=100, warmup=10, clip=1.0).init({"w": jnp.ones(2)}) is not None
+    True
+
+    References: Kingma & Ba 2015; Loshchilov & Hutter 2017, §3; chapter 3.3.
     """
     start = 0.0 if warmup else learning_rate
     schedule = optax.warmup_cosine_decay_schedule(start, learning_rate, warmup, max(steps, warmup + 1))
@@ -160,10 +173,10 @@ def cosine_adam(
 
 
 def _skip_nonfinite(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Around the whole chain, so that it is the raw gradient that is looked at.
+    """Wrap the whole chain, so that the raw gradient is checked.
 
-    optax lets a bad one through once the count of consecutive ones exceeds the limit; the count saturates at
-    the largest int32, so with that as the limit it never does.
+    optax lets a nonfinite gradient through once the count of consecutive ones exceeds the limit.  The count saturates
+    at the largest int32, so with that as the limit it never does.
     """
     return optax.apply_if_finite(optimizer, max_consecutive_errors=jnp.iinfo(jnp.int32).max)
 
