@@ -17,6 +17,7 @@ is a `ConversionError` that says what it is and what to do.
 | Flax linen, nnx | `from_flax`, `from_nnx` | `to_flax`, `to_nnx`, `to_nnx_optimized` |
 | Haiku | `from_haiku` | `to_haiku` |
 | Equinox | `from_equinox` | `to_equinox` |
+| ONNX | `from_onnx` (a file), `from_onnx_tensors` | `to_onnx` (a file), `to_onnx_tensors` |
 | reservoirpy | `from_reservoirpy`, `readout_from_reservoirpy` | `to_reservoirpy`, `readout_to_reservoirpy` |
 """
 
@@ -25,6 +26,7 @@ from jaxrnn.convert.flax import from_flax, from_nnx, to_flax, to_nnx, to_nnx_opt
 from jaxrnn.convert.haiku import from_haiku, to_haiku
 from jaxrnn.convert.keras import from_keras, to_keras
 from jaxrnn.convert.layout import ConversionError
+from jaxrnn.convert.onnx_reading import from_onnx
 from jaxrnn.convert.onnx_tensors import from_onnx_tensors, to_onnx_tensors
 from jaxrnn.convert.onnx_writing import to_onnx
 from jaxrnn.convert.pytorch import from_torch, readout_from_torch, readout_to_torch, to_torch, to_torch_cell
@@ -42,6 +44,7 @@ __all__ = [
     "from_haiku",
     "from_keras",
     "from_nnx",
+    "from_onnx",
     "from_onnx_tensors",
     "from_reservoirpy",
     "from_torch",

@@ -20,6 +20,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxrnn.cells.elman import Elman
+from jaxrnn.cells.gru import GRU
+from jaxrnn.cells.lstm import LSTM
 from jaxrnn.cells.wrappers.stack import Stack
 from jaxrnn.convert.layout import ConversionError, exported, refuse
 from jaxrnn.convert.onnx_tensors import to_onnx_tensors
@@ -166,20 +169,21 @@ def _input_size(network: Any) -> int:
         case Stack(cells=(first, *_)) | BidirectionalStack(layers=(first, *_)):
             return _input_size(first)
         case Bidirectional():
-            return network.forward_cell.input_size
-    if not hasattr(network, "input_size"):
-        raise refuse("ONNX", network, "it has no node of its own; convert.export, to StableHLO, takes any cell.")
-    return network.input_size
+            return _input_size(network.forward_cell)
+        case Elman() | GRU() | LSTM():
+            return network.input_size
+    raise refuse("ONNX", network, "its nodes are RNN, GRU and LSTM; convert.export, to StableHLO, takes any cell.")
 
 
 def _write_network(graph: _Graph, network: Any, params: Any, xs: str) -> tuple[str, str, int]:
     """The nodes of all layers; the names of ys and of the last layer's final h, and the size of y."""
-    is_stack = isinstance(network, (Stack, BidirectionalStack))
-    layers = network.cells if isinstance(network, Stack) else network.layers if is_stack else (network,)
-    end, size = "", 0
-    for n, (layer, p) in enumerate(zip(layers, params if is_stack else (params,), strict=True)):
-        xs, end, size = _write_layer(graph, layer, p, xs, f".{n}" if is_stack else "")
-    return xs, end, size
+    match network:
+        case Stack(cells=layers) | BidirectionalStack(layers=layers):
+            end, size = "", 0
+            for n, (layer, p) in enumerate(zip(layers, params, strict=True)):
+                xs, end, size = _write_layer(graph, layer, p, xs, f".{n}")
+            return xs, end, size
+    return _write_layer(graph, network, params, xs, "")
 
 
 def _write_layer(graph: _Graph, layer: Any, params: Any, xs: str, path: str) -> tuple[str, str, int]:
