@@ -1,20 +1,19 @@
-"""A decoder that attends, as a cell: chapter, section 4.1, item 5.
+"""A cell with attention: the decoder of an encoder-decoder.
 
     h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, [x⁽ᵗ⁾; c⁽ᵗ⁻¹⁾]),                         y⁽ᵗ⁾ = [h⁽ᵗ⁾; c⁽ᵗ⁾]
     α⁽ᵗ⁾ = softmax over j of score(h⁽ᵗ⁾, k_j),               c⁽ᵗ⁾ = Σ_j α_j⁽ᵗ⁾ v_j
 
-f is any cell, h its output.  As it is a cell, every member of the unroll family runs it, and an output layer on
-y⁽ᵗ⁾ reads the state and what it has just read.  The recurrence is that of Bahdanau et al. and of Chorowski et al.,
-whose c is attended to by the state before the step that takes it in; Bahdanau's output reads the state after
-that step.  Luong et al. feed the output layer's own state back where here it is c.
+f is any cell, and h is its output.  `Attending` is a cell itself, so every member of the unroll family runs it, and an
+output layer on y⁽ᵗ⁾ reads both the state and the context.  In Bahdanau et al. and Chorowski et al. the state before a
+step computes the context that the step reads, as here; Bahdanau's output layer reads the state after that step.  Luong
+et al. feed back the state of the output layer instead of c.
 
-What is attended to lies in the carry, which hands it on as it is.  `lax.scan` takes an array that no step
-changes out of its loop, and the explicit pass records it once and not at every t, so it costs no memory per
-step; and rows, `vmap`, beams and streams treat it as any other state.  A reset goes back to the initial carry,
-in which there is nothing to attend to.
+The keys and values are part of the carry, which passes them on unchanged.  `lax.scan` moves an array that no step
+changes out of its loop, and the explicit pass records it once, so it costs no memory per step; and rows, `vmap`, beams
+and streams treat it like any other state.  A reset returns to the initial carry, which has nothing to attend to.
 
 References: Bahdanau, Cho & Bengio 2015, §3.1; Luong, Pham & Manning 2015, §3.3 (input feeding); Chorowski et
-al. 2015, §2.1.
+al. 2015, §2.1; chapter 4.1, item 5; Goodfellow et al. 2016, §10.4.
 """
 
 from dataclasses import dataclass
@@ -36,35 +35,43 @@ from jaxrnn.seq2seq.attention_gradient import Compared, compare_bwd, compared
 
 
 class AttendingParams(NamedTuple):
-    """Of the two parts."""
+    """The parameters of the cell and of the attention.
+
+    >>> AttendingParams(cell=None, attention=None).cell is None
+    True
+    """
 
     cell: Params
-    """Of f."""
+    """The parameters of f."""
     attention: AttentionParams
-    """Of the score."""
+    """The parameters of the attention."""
 
 
 class AttendingCarry(NamedTuple):
-    """What goes from one step to the next."""
+    """The state: the carry of the cell, the last reading, and the memory.
+
+    >>> AttendingCarry(cell=None, reading=None, memory=None).reading is None
+    True
+    """
 
     cell: Carry
     """h⁽ᵗ⁾."""
     reading: Reading
     """c⁽ᵗ⁾ and α⁽ᵗ⁾."""
     memory: Memory
-    """k and v, the same at every step."""
+    """k and v, constant over time."""
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Attending:
-    """`cell` over [x⁽ᵗ⁾; c⁽ᵗ⁻¹⁾], reading a sequence after every step.
+    """A cell over [x⁽ᵗ⁾; c⁽ᵗ⁻¹⁾] that attends to a sequence after every step.
 
     Args:
-      cell: f, any cell; its input size is that of x plus `attention.context_size`, and its output has the size
+      cell: f, any cell; its input size is the size of x plus `attention.context_size`, and its output size is
         `attention.query_size`.
-      attention: how h⁽ᵗ⁾ reads.
-      source: for how many positions the carry has room; `attend_to` makes one for any number.
+      attention: the attention of h⁽ᵗ⁾ to the sequence.
+      source: the number of positions in the initial carry; `attend_to` accepts any number.
 
     Raises:
       TypeError: `cell` is not a cell.
@@ -78,7 +85,7 @@ class Attending:
     >>> ys.shape, carry.reading.weights.shape
     ((6, 2, 9), (2, 1, 7))
 
-    References: chapter, section 4.1, item 5.
+    References: chapter 4.1, item 5.
     """
 
     cell: Cell
@@ -95,12 +102,12 @@ class Attending:
         return self.attention.query_size + self.attention.context_size
 
     def init(self, key: Key) -> AttendingParams:
-        """Of the cell and of the attention."""
+        """Draw the parameters of the cell and of the attention."""
         cell_key, attention_key = jax.random.split(key)
         return AttendingParams(self.cell.init(cell_key), self.attention.init(attention_key))
 
     def initial_carry(self, params: AttendingParams, batch_shape: tuple[int, ...] = ()) -> AttendingCarry:
-        """The cell's own, and room for `source` positions, none of which exists."""
+        """Return the carry of the cell, with space for `source` positions, all masked."""
         memory = self.attention.no_memory(_dtype(params), self.source, batch_shape)
         carry = self.cell.initial_carry(params.cell, batch_shape)
         return AttendingCarry(carry, self.attention.no_reading(memory), memory)
@@ -117,16 +124,16 @@ class Attending:
         *,
         mask: Bool[Array, "source *batch"] | None = None,
     ) -> AttendingCarry:
-        """The carry from which to decode a sequence of states.
+        """Return the carry from which to decode a sequence of states.
 
         Args:
           params: as from `init`.
-          states: h_j, as an encoder gives them.
-          carry: h⁽⁰⁾ of the cell; None is its initial carry.
-          mask: True where there is a position.
+          states: h_j, the outputs of an encoder.
+          carry: h⁽⁰⁾ of the cell; None for its initial carry.
+          mask: True where a position exists.
 
         Raises:
-          ValueError: another number of positions than `source`; as `Attention.memory`.
+          ValueError: another number of positions than `source`; and as `Attention.memory`.
         """
         if len(states) != self.source:
             raise ValueError(f"`states` must have source={self.source} positions, got {len(states)}.")
@@ -135,7 +142,7 @@ class Attending:
         return AttendingCarry(carry, self.attention.no_reading(memory), memory)
 
     def project(self, params: AttendingParams, xs: Inputs) -> Inputs:
-        """x itself, and its noise if the cell draws any: the cell's projection has to wait for c⁽ᵗ⁻¹⁾."""
+        """Return x with its noise; the projection of the cell needs c⁽ᵗ⁻¹⁾ and runs in `step`."""
         x, dtype = check_noisy(self, xs).x if takes_noise(self.cell) else xs, accumulator(_dtype(params))
         if not isinstance(x, jax.Array | np.ndarray) or not jnp.issubdtype(x.dtype, jnp.floating):
             raise TypeError(
@@ -145,7 +152,7 @@ class Attending:
         return _with_x(xs, jnp.asarray(x, dtype))
 
     def step(self, params: AttendingParams, carry: AttendingCarry, z: Inputs) -> tuple[AttendingCarry, Array]:
-        """The cell's step, and what its output reads."""
+        """Run the step of the cell, then the attention of its output."""
         both = _with_x(z, jnp.concatenate([_x(z), carry.reading.context], axis=-1))
         inner, h = self.cell.step(params.cell, carry.cell, self.cell.project(params.cell, both))
         reading = self.attention.read(params.attention, h, carry.memory, carry.reading)
@@ -154,7 +161,7 @@ class Attending:
     # The local rule: the cell's own, its projection's, and `compare_bwd`.
 
     def step_fwd(self, params: AttendingParams, carry: AttendingCarry, z: Inputs):
-        """The step; of the memory the residual holds the arrays of the carry itself."""
+        """Run `step`; the residual refers to the memory in the carry instead of copying it."""
         both = _with_x(z, jnp.concatenate([_x(z), carry.reading.context], axis=-1))
         inner = self.cell.project(params.cell, both)
         (inner, h), residual = rules_of(self.cell).step_fwd(params.cell, carry.cell, inner)
@@ -165,7 +172,7 @@ class Attending:
         return (AttendingCarry(inner, reading, carry.memory), jnp.concatenate([h, reading.context], axis=-1)), saved
 
     def step_bwd(self, params: AttendingParams, residual: "_Saved", dcarry: AttendingCarry, dy: Array):
-        """2.2.2: from c⁽ᵗ⁾ to h⁽ᵗ⁾ and to the memory, then through the cell."""
+        """Go back from c⁽ᵗ⁾ to h⁽ᵗ⁾ and the memory, then through the cell (chapter 2.2.2)."""
         size, w, memory = self.attention.query_size, params.attention.query, dcarry.memory
         dreading = dcarry.reading._replace(context=dcarry.reading.context + dy[..., size:])
         score = params.attention.score
@@ -182,7 +189,7 @@ class Attending:
         return dcarry, dx, _Local(local, dinner, d.q, d.score)
 
     def weight_bwd(self, params: AttendingParams, residuals: "_Saved", locals: "_Local") -> AttendingParams:
-        """2.2.3: of the cell, of its projection, of W, and of the score."""
+        """Sum the gradients of the cell, its projection, W and the score over time (chapter 2.2.3)."""
         dcell = rules_of(self.cell).weight_bwd(params.cell, residuals.cell, locals.cell)
         both = _with_x(residuals.both, turned(_x(residuals.both)))
         inner, project_vjp = jax.vjp(lambda p: self.cell.project(p, both), params.cell)
@@ -196,12 +203,12 @@ class Attending:
 
 
 class _Saved(NamedTuple):
-    """What the backward step needs."""
+    """The residual of a step."""
 
     cell: Any
-    """The cell's own residual."""
+    """The residual of the cell."""
     both: Inputs
-    """[x⁽ᵗ⁾; c⁽ᵗ⁻¹⁾], and the noise."""
+    """[x⁽ᵗ⁾; c⁽ᵗ⁻¹⁾] and the noise."""
     h: Array
     compared: Compared
     """W h⁽ᵗ⁾ and α⁽ᵗ⁾."""
@@ -209,27 +216,27 @@ class _Saved(NamedTuple):
 
 
 class _Local(NamedTuple):
-    """What the sums over t need."""
+    """The terms that `weight_bwd` sums over time."""
 
     cell: Any
     """The cell's own."""
     inner: Any
-    """∇ of the cell's projection."""
+    """The gradient of the projection of the cell."""
     q: Array
     score: ScoreParams
-    """One gradient a row."""
+    """One gradient per row."""
 
 
 def _x(inputs: Inputs) -> Any:
-    """x without its noise."""
+    """Return x without its noise."""
     return inputs.x if isinstance(inputs, Noisy) else inputs
 
 
 def _with_x(inputs: Inputs, x: Array) -> Inputs:
-    """Another x with the same noise."""
+    """Return another x with the same noise."""
     return inputs._replace(x=x) if isinstance(inputs, Noisy) else x
 
 
 def _dtype(params: AttendingParams):
-    """The parameters' dtype."""
+    """Return the dtype of the parameters."""
     return jnp.result_type(*jax.tree.leaves(params.cell))

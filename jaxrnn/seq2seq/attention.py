@@ -1,32 +1,33 @@
-"""Attention, C as a sequence: chapter, section 4.1, item 5.
+"""Attention to a sequence of vectors.
 
-The context is one vector a source position, h⁽¹⁾ … h⁽ˢ⁾, and each step of the decoder reads a mean of them,
+The source gives one vector per position, h⁽¹⁾ … h⁽ˢ⁾, and each step of the decoder reads a weighted mean of them,
 
     e_j = score(q, k_j),      α = softmax(e) over the positions that exist,      c = Σ_j α_j v_j
 
-q a vector of the decoder, k_j and v_j the *key* and the *value* that h⁽ʲ⁾ gives.  The scores are
+where q is a vector of the decoder, and k_j and v_j are the *key* and the *value* of h⁽ʲ⁾.  The scores are
 
     additive    wᵀ tanh(W q + V h_j + b)                    Bahdanau, Cho & Bengio 2015
-    location    wᵀ tanh(W q + V h_j + b + Σ_i F_i α⁻_{j+i})       Chorowski et al. 2015; α⁻ of the step before
+    location    wᵀ tanh(W q + V h_j + b + Σ_i F_i α⁻_{j+i})       Chorowski et al. 2015; α⁻ is the previous α
     dot         qᵀ h_j                                      Luong, Pham & Manning 2015
     general     qᵀ W h_j                                    the same
     scaled      qᵀ h_j / √size                              Vaswani et al. 2017
 
-Keys hold all that a score makes of h_j alone (V h_j + b, W h_j), so that it is made once for a sequence.  With
-several heads, q, keys and values are projected and cut into equal parts, each part attends by itself, and c
-is the parts' contexts side by side.  Coverage adds u Σ_{t′<t} α_j⁽ᵗ′⁾ to e_j: what has been read is known.
+A key holds the part of the score that depends on h_j alone (V h_j + b, W h_j), so it is computed once per sequence.
+With several heads, q, keys and values are projected and split into equal parts; each part attends separately, and c
+concatenates their contexts.  Coverage adds u Σ_{t′<t} α_j⁽ᵗ′⁾ to e_j, so the score depends on what has been read.
 
-A row in which no position exists has α = 0 and c = 0, and finite gradients.
+A row without any position has α = 0, c = 0 and finite gradients.
 
 q → `query`, h → `states`, k → `memory.keys`, v → `memory.values`, w → `params.v`, W → `params.query`,
 V → `params.keys`, F → `params.location`, u → `params.coverage`.
 
-Deviations: the filters of Chorowski et al. and the map U on them are one linear map, here one matrix F
-`[width, size]`.  Coverage enters e_j and not the tanh (See, Liu & Manning 2017, eq. 11), so that every score has it.
-The chapter gives no equations for attention; these are the papers'.
+Deviations: the filters of Chorowski et al. and the map U on them are one linear map, so here they are one matrix F
+`[width, size]`.  Coverage enters e_j instead of the tanh (See, Liu & Manning 2017, eq. 11), so it works with every
+score.  The chapter gives no equations for attention; these are from the papers.
 
 References: Bahdanau, Cho & Bengio 2015, §3.1; Luong, Pham & Manning 2015, §3.1; Chorowski et al. 2015, §2.1;
-Vaswani et al. 2017, §3.2; Tu et al. 2016, §3 and See, Liu & Manning 2017, §2.3 (coverage).
+Vaswani et al. 2017, §3.2; Tu et al. 2016, §3 and See, Liu & Manning 2017, §2.3 (coverage); chapter 4.1, item 5;
+Goodfellow et al. 2016, §10.4.
 """
 
 from dataclasses import dataclass
@@ -46,40 +47,53 @@ from jaxrnn.unrolling.scan import select, zeros
 
 
 class Memory(NamedTuple):
-    """What is attended to, made once for a sequence; the batch axes lead, as in a carry."""
+    """Keys, values and mask of a sequence; the batch axes lead, as in a carry.
+
+    >>> Attention(4, 3).no_memory(jnp.float32, source=7, batch_shape=(2,)).mask.shape
+    (2, 7)
+    """
 
     keys: Float[Array, "*batch heads source size"]
-    """k_j of each head."""
+    """k_j for each head."""
     values: Float[Array, "*batch heads source value"]
-    """v_j of each head."""
+    """v_j for each head."""
     mask: Bool[Array, "*batch source"]
-    """True where there is a position."""
+    """True where a position exists."""
 
 
 class Reading(NamedTuple):
-    """What one step has read."""
+    """The result of one step of attention: context and weights.
+
+    >>> attention = Attention(4, 3)
+    >>> attention.no_reading(attention.no_memory(jnp.float32, 7, (2,))).context.shape
+    (2, 3)
+    """
 
     context: Float[Array, "*batch context"]
     """c."""
     weights: Float[Array, "*batch heads source"]
-    """α of each head."""
+    """α for each head."""
     coverage: Float[Array, "*batch heads source"] | None = None
-    """Σ α of all steps so far, where there is coverage."""
+    """Σ α over all steps so far, with coverage."""
 
 
 class ScoreParams(NamedTuple):
-    """The small parameters of a score, which no matrix product reads; None where it has none of them."""
+    """The small parameters of a score, which no matrix product reads; None if the score lacks them."""
 
     v: Float[Array, "heads size"] | None = None
     """w."""
     location: Float[Array, "width size"] | None = None
-    """F, the same for every head."""
+    """F, shared by all heads."""
     coverage: Float[Array, " heads"] | None = None
     """u."""
 
 
 class AttentionParams(NamedTuple):
-    """What is learnt; None where the score has it not."""
+    """The parameters; None if the score lacks them.
+
+    >>> Attention(4, 3, score="additive").init(jax.random.key(0)).query.shape
+    (4, 4)
+    """
 
     query: Float[Array, "query units"] | None
     """Wᵀ."""
@@ -88,7 +102,7 @@ class AttentionParams(NamedTuple):
     bias: Float[Array, " units"] | None
     """b."""
     values: Float[Array, "memory units"] | None
-    """From h_j to the values, where there are several heads."""
+    """The map from h_j to the values, with several heads."""
     score: ScoreParams
     """w, F and u."""
 
@@ -96,21 +110,21 @@ class AttentionParams(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Attention:
-    """How a vector q reads a sequence of vectors h_j.
+    """Attention of a vector q to a sequence of vectors h_j.
 
     Args:
       query_size: the size of q.
       memory_size: the size of h_j.
       score: "additive", "location", "dot", "general" or "scaled".
-      units: the size in which q and h_j are compared, all heads together; None is `query_size`.  "dot" and
-        "scaled" with one head compare q and h_j as they are, "general" in the size of q.
-      heads: into how many parts q, keys and values are projected and cut.
-      coverage: whether what has been read already enters the score.
-      width: how many neighbours "location" looks at.
+      units: the size in which q and h_j are compared, over all heads; None for `query_size`.  With one head, "dot"
+        and "scaled" compare q and h_j themselves, and "general" compares in the size of q.
+      heads: the number of parts into which q, keys and values are projected and split.
+      coverage: True to add the sum of previous weights to the score.
+      width: the number of neighbors that "location" reads.
 
     Raises:
-      ValueError: a size below 1; another score; units that the heads do not divide; q and h_j of two sizes for
-        "dot" or "scaled" with one head; units for a score that has none.
+      ValueError: a size below 1; an unknown score; units that the heads do not divide; q and h_j of different sizes
+        for "dot" or "scaled" with one head; units for a score without them.
 
     >>> attention = Attention(query_size=5, memory_size=4, score="additive", units=8)
     >>> params = attention.init(jax.random.key(0))
@@ -119,7 +133,7 @@ class Attention:
     >>> reading.context.shape, reading.weights.shape
     ((2, 4), (2, 1, 7))
 
-    References: chapter, section 4.1, item 5; the module's docstring.
+    References: chapter 4.1, item 5; Bahdanau, Cho & Bengio 2015, §3.1.
     """
 
     query_size: int
@@ -168,7 +182,7 @@ class Attention:
         return self.score in ("dot", "scaled") and self.heads == 1
 
     def init(self, key: Key) -> AttentionParams:
-        """Matrices by Glorot's uniform rule, w as one of their columns; b, F and u are 0."""
+        """Draw the matrices and w by Glorot's uniform rule; b, F and u are 0."""
         q_key, k_key, v_key, w_key = jax.random.split(key, 4)
         units, size = self.compared, self.compared // self.heads
         score = ScoreParams(
@@ -191,12 +205,12 @@ class Attention:
         *,
         mask: Bool[Array, "source *batch"] | None = None,
     ) -> Memory:
-        """Keys and values of every position: all products with h_j, once for a sequence.
+        """Return the keys and values of every position, computed once per sequence.
 
         Args:
           params: as from `init`.
-          states: h_j, time-major as an encoder gives them.
-          mask: True where there is a position.  Nothing that stands elsewhere, NaN included, is read.
+          states: h_j, `[source, *batch, memory]`, as an encoder returns them.
+          mask: True where a position exists.  Values elsewhere, NaN included, are never read.
 
         Raises:
           TypeError, ValueError: `states` not floating or of another size, `mask` of another shape.
@@ -211,26 +225,26 @@ class Attention:
         return Memory(self._cut(keys), self._cut(values), jnp.moveaxis(mask, 0, -1))
 
     def no_memory(self, dtype, source: int, batch_shape: tuple[int, ...] = ()) -> Memory:
-        """Room for `source` positions, none of which exists; `dtype` is the parameters'."""
+        """Return a memory of `source` positions, all masked; `dtype` is that of the parameters."""
         sizes = (self.compared if not self._as_they_are else self.memory_size), self.context_size
         shapes = [(*batch_shape, self.heads, source, size // self.heads) for size in sizes]
         keys, values = (jnp.zeros(shape, accumulator(dtype)) for shape in shapes)
         return Memory(keys, values, jnp.zeros((*batch_shape, source), bool))
 
     def no_reading(self, memory: Memory) -> Reading:
-        """Nothing read yet: c, α and the coverage are 0."""
+        """Return an empty reading: c, α and the coverage are 0."""
         weights = jnp.zeros(memory.keys.shape[:-1], memory.keys.dtype)
         context = jnp.zeros((*memory.mask.shape[:-1], self.context_size), memory.values.dtype)
         return Reading(context, weights, jnp.zeros_like(weights) if self.coverage else None)
 
     def read(self, params: AttentionParams, query: Float[Array, "*batch query"], memory: Memory, before: Reading):
-        """One step: α and c for one q a row.
+        """Attend once, with one q per row.
 
         Args:
           params: as from `init`.
           query: q.
           memory: as from `memory`.
-          before: what the step before has read.
+          before: the reading of the previous step.
 
         Returns:
           The `Reading` of this step.
@@ -251,7 +265,7 @@ class Attention:
         weights: Float[Array, "*batch heads source"],
         coverage: Float[Array, "*batch heads source"] | None,
     ) -> Reading:
-        """`read` of a query that is projected already: all that is left is the score, the softmax and the mean."""
+        """Attend with a query that is already projected: score, softmax and weighted mean."""
         q = q.reshape(*q.shape[:-1], self.heads, q.shape[-1] // self.heads)
         scores = self._scores(params, q, memory.keys, weights)
         if params.coverage is not None and coverage is not None:
@@ -269,6 +283,6 @@ class Attention:
         return additive_score(q, keys, params.v, location_shift(weights, params.location))
 
     def _cut(self, array: Array) -> Array:
-        """`[source, *batch, units]` → `[*batch, heads, source, units/heads]`."""
+        """Split heads: `[source, *batch, units]` → `[*batch, heads, source, units/heads]`."""
         parts = array.reshape(*array.shape[:-1], self.heads, array.shape[-1] // self.heads)
         return jnp.moveaxis(parts.astype(accumulator(array.dtype)), 0, -2)

@@ -1,6 +1,6 @@
-"""The backward rule of one reading: chapter, section 4.1, item 5, and 2.2.2.
+"""The backward rule of one step of attention.
 
-With c = Σ_j α_j v_j, α = softmax(e) and ∇c, ∇α from what comes after,
+With c = Σ_j α_j v_j, α = softmax(e), and ∇c, ∇α from later steps,
 
     ∇v_j = α_j ∇c,      ∇α_j ← ∇α_j + v_jᵀ ∇c,      ∇e_j = α_j (∇α_j − Σ_i α_i ∇α_i)
 
@@ -8,10 +8,12 @@ and through the scores
 
     additive, location    t_j = tanh(q + k_j + shift_j),   δ_j = ∇e_j w ⊙ (1 − t_j²)
                           ∇w = Σ_j ∇e_j t_j,   ∇k_j = ∇shift_j = δ_j,   ∇q = Σ_j δ_j
-    dot, general, scaled  ∇q = Σ_j ∇e_j k_j,   ∇k_j = ∇e_j q;   scaled: q / √size in the place of q
+    dot, general, scaled  ∇q = Σ_j ∇e_j k_j,   ∇k_j = ∇e_j q;   scaled: q / √size instead of q
 
-What is recorded of a step are q and α, one number a position.  t, one number a position and unit, is made again: it
-costs less than to keep it, and e is not needed at all.
+A step records q and α, one number per position.  t, one number per position and unit, is recomputed, which costs less
+than storing it; e is not needed.
+
+References: chapter 4.1, item 5, and 2.2.2; Bahdanau, Cho & Bengio 2015, §3.1.
 """
 
 import math
@@ -26,23 +28,23 @@ from jaxrnn.seq2seq.scores import location_shift
 
 
 class Compared(NamedTuple):
-    """What `compare_bwd` needs of a step besides the memory."""
+    """The residual of a step, without the memory."""
 
     q: Float[Array, "*batch units"]
     """The projected query."""
     weights: Float[Array, "*batch heads source"]
     """α."""
     before: Float[Array, "*batch heads source"] | None
-    """α⁻ of the step before, where the score looks at it."""
+    """α⁻ of the previous step, if the score reads it."""
     coverage: Float[Array, "*batch heads source"] | None
-    """Σ α of the steps before, where there is coverage."""
+    """Σ α of the previous steps, with coverage."""
 
 
 class ComparedGradients(NamedTuple):
-    """∇L with respect to what `Attention.compare` reads."""
+    """The gradients of the arguments of `Attention.compare`."""
 
     score: ScoreParams
-    """One gradient a row."""
+    """One gradient per row."""
     q: Float[Array, "*batch units"]
     keys: Float[Array, "*batch heads source size"]
     values: Float[Array, "*batch heads source value"]
@@ -51,14 +53,14 @@ class ComparedGradients(NamedTuple):
 
 
 def compared(attention: Attention, q: Array, before: Reading, after: Reading) -> Compared:
-    """The record of one step: what stood there before is left out where the score does not look at it."""
+    """Return the residual of one step, without the previous weights if the score does not read them."""
     return Compared(q, after.weights, before.weights if attention.score == "location" else None, before.coverage)
 
 
 def compare_bwd(
     attention: Attention, params: ScoreParams, saved: Compared, memory: Memory, dreading: Reading
 ) -> ComparedGradients:
-    """∇ of the results of `Attention.compare` → ∇ of its arguments.
+    """Map the gradients of the results of `Attention.compare` to those of its arguments.
 
     Args:
       attention, params, memory: as for `compare`.
@@ -80,7 +82,7 @@ def compare_bwd(
 
 
 def _score_bwd(attention: Attention, params: ScoreParams, saved: Compared, keys: Array, de: Array):
-    """∇e → ∇ of the score's parameters, of q, of the keys, and of α⁻."""
+    """Map ∇e to the gradients of the parameters of the score, of q, of the keys and of α⁻."""
     q, before = saved.q.reshape(*de.shape[:-1], keys.shape[-1]), jnp.zeros_like(de)
     if params.v is None:
         de = de / math.sqrt(q.shape[-1]) if attention.score == "scaled" else de
@@ -97,12 +99,12 @@ def _score_bwd(attention: Attention, params: ScoreParams, saved: Compared, keys:
 
 
 def _through_tanh(v: Array, a: Array, de: Array) -> tuple[Array, Array, Array]:
-    """∇w, ∇q and δ."""
+    """Return ∇w, ∇q and δ."""
     t = jnp.tanh(a)
     slope = 1 - t**2
     return _sum(de, t), v * _sum(de, slope), de[..., None] * (v[..., None, :] * slope)
 
 
 def _sum(weights: Array, rows: Array) -> Array:
-    """Σ_j weights_j rows_j."""
+    """Return Σ_j weights_j rows_j."""
     return jnp.matmul(weights[..., None, :], rows)[..., 0, :]

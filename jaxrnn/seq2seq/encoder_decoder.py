@@ -1,22 +1,22 @@
-"""Encoder and decoder: chapter, section 4.1.
+"""The encoder-decoder: a model that maps one sequence of symbols to another.
 
-    encoder     h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, E x⁽ᵗ⁾),   t = 1, …, τ_x          C = h⁽τₓ⁾, all arrays of the state side by side
+    encoder     h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, E x⁽ᵗ⁾),   t = 1, …, τ_x          C = h⁽τₓ⁾, the concatenated arrays of the state
     decoder     P(y⁽¹⁾ … y⁽τ_y⁾ | x⁽¹⁾ … x⁽τ_x⁾) = ∏ₜ p(y⁽ᵗ⁾ | y⁽¹⁾ … y⁽ᵗ⁻¹⁾, C)
 
-The two have parameters, sizes and lengths of their own, τ_x ≠ τ_y, and are learnt together: the gradient of
-log P(y | x) goes through C into the encoder.  C enters the decoder in one of the chapter's three ways,
+The two halves have separate parameters, sizes and lengths, τ_x ≠ τ_y, and are trained together: the gradient of
+log P(y | x) reaches the encoder through C.  C enters the decoder in one of the chapter's three ways,
 
-    "every step"      x⁽ᵗ⁾ = E′ y⁽ᵗ⁻¹⁾ + P C,     h′⁽⁰⁾ the cell's own
+    "every step"      x⁽ᵗ⁾ = E′ y⁽ᵗ⁻¹⁾ + P C,     h′⁽⁰⁾ = the initial carry
     "initial state"   x⁽ᵗ⁾ = E′ y⁽ᵗ⁻¹⁾,           h′⁽⁰⁾ = d + B C
     "both"            x⁽ᵗ⁾ = E′ y⁽ᵗ⁻¹⁾ + P C,     h′⁽⁰⁾ = d + B C
 
-as x enters a `Captioner`, which is what a decoder is once C is known.  Where there is an `Attending` in the decoder's
-cell, it reads the whole sequence h⁽¹⁾ … h⁽τ_x⁾ besides: the way out of a C of fixed size (item 5).
+as x enters a `Captioner`, which a decoder is once C is known.  An `Attending` in the cell of the decoder also reads the
+whole sequence h⁽¹⁾ … h⁽τ_x⁾, which removes the bottleneck of a C of fixed size (item 5).
 
 x → `source`, τ_x → `source_lengths`, C → `context`, y → `symbols`, τ_y → `lengths`, E → `params.embedding`.
 
 References: Cho et al. 2014, §2.2 ("both"); Sutskever, Vinyals & Le 2014, §2 ("initial state"); Bahdanau, Cho &
-Bengio 2015 (attention).
+Bengio 2015 (attention); chapter 4.1; Goodfellow et al. 2016, §10.4.
 """
 
 from dataclasses import dataclass
@@ -45,42 +45,50 @@ from jaxrnn.unrolling.backpropagation import unroll_bptt
 
 
 class Seq2SeqParams(NamedTuple):
-    """Of the two halves."""
+    """The parameters of the encoder and of the decoder.
+
+    >>> Seq2SeqParams(embedding=None, encoder=None, decoder=None).encoder is None
+    True
+    """
 
     embedding: Float[Array, "source_vocabulary source_features"]
-    """E: one row a source symbol."""
+    """E: one row per source symbol."""
     encoder: Params
-    """Of f."""
+    """The parameters of f."""
     decoder: CaptionerParams
-    """Of the model of y, and of the ways in which C enters it."""
+    """The parameters of the decoder, with the maps through which C enters."""
 
 
 class Encoded(NamedTuple):
-    """A source, read."""
+    """An encoded source.
+
+    >>> Encoded(context=None, states=jnp.ones((7, 2, 5)), mask=jnp.ones((7, 2), bool)).states.shape
+    (7, 2, 5)
+    """
 
     context: Float[Array, "*batch context"]
-    """C: the encoder's last state."""
+    """C: the last state of the encoder."""
     states: Float[Array, "source *batch memory"]
     """h⁽ᵗ⁾ for every t, 0 on padding."""
     mask: Bool[Array, "source *batch"]
-    """True where there is a source symbol."""
+    """True where a source symbol exists."""
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Seq2Seq:
-    """P(y⁽¹⁾ … y⁽τ_y⁾ | x⁽¹⁾ … x⁽τ_x⁾), symbols in and symbols out.
+    """A model of P(y⁽¹⁾ … y⁽τ_y⁾ | x⁽¹⁾ … x⁽τ_x⁾), for symbols x and y.
 
     Args:
       encoder: any cell, a `Stack`, or a `Bidirectional`, with input size `source_features`.
-      decoder: the model of y.  An `Attending` in its cell, wherever it stands, attends to the encoder's outputs.
+      decoder: the model of y.  Any `Attending` within its cell attends to the outputs of the encoder.
       source_vocabulary: the number of source symbols.
-      source_features: the size of an embedded source symbol.
+      source_features: the size of the embedding of a source symbol.
       context_enters: how C enters the decoder: "every step", "initial state" or "both".
 
     Raises:
       TypeError: an encoder that is neither a cell nor a `Bidirectional`; a state that is not floating.
-      ValueError: a size below 1; another `context_enters`.
+      ValueError: a size below 1, or an unknown `context_enters`.
 
     >>> from jaxrnn import EndSymbol, GRU, LSTM, greedy
     >>> from jaxrnn.generation import log_likelihood
@@ -96,7 +104,7 @@ class Seq2Seq:
     >>> greedy(model, params, carry, start=jnp.zeros(2, int), stop=EndSymbol(0), bound=6).symbols.shape
     (6, 2)
 
-    References: chapter, section 4.1.
+    References: chapter 4.1; Sutskever, Vinyals & Le 2014.
     """
 
     encoder: Cell | Bidirectional
@@ -123,7 +131,8 @@ class Seq2Seq:
         return state_size(_floating(_start_shapes(self.encoder)))
 
     def init(self, key: Key) -> Seq2SeqParams:
-        """E from a normal distribution, P, B and the map to P(τ_y) by Glorot's uniform rule; the rest by its own."""
+        """Draw E from a normal distribution, P, B and the map to P(τ_y) by Glorot's rule, the rest by its own
+        `init`."""
         e_key, encoder_key, decoder_key, p_key, b_key, length_key = jax.random.split(key, 6)
         decoder = CaptionerParams(self.decoder.init(decoder_key)._replace(length_logits=None))
         size = self.context_size
@@ -144,18 +153,18 @@ class Seq2Seq:
         *,
         key: Key | None = None,
     ) -> Encoded:
-        """Read the source: C, and the states for attention.
+        """Encode the source: C, and the states for attention.
 
         Args:
           params: as from `init`.
-          source: x⁽ᵗ⁾; what stands beyond a row's length is not looked at.
+          source: x⁽ᵗ⁾; values beyond the length of a row are ignored.
           source_lengths: τ_x, at least 1.
-          key: for an encoder that draws noise; `quiet(model)` reads without it.
+          key: the key of an encoder that draws noise; `quiet(model)` encodes without noise.
 
         Raises:
           TypeError: symbols or lengths that are not integers; no key for an encoder that draws noise.
-          ValueError: a wrong shape; an empty source, a length or a symbol out of range (where the values are
-            known), with the number of its row.
+          ValueError: a wrong shape; an empty source, a length or a symbol out of range, with the number of its row
+            (checked outside `jit`).
         """
         source, source_lengths = jnp.asarray(source), jnp.asarray(source_lengths)
         check_shape("source", source, (len(source), *source_lengths.shape), "[source, *batch], that of the lengths")
@@ -170,7 +179,7 @@ class Seq2Seq:
         return Encoded(_flat(carry, source_lengths.ndim), states, mask)
 
     def initial_carry(self, params: Seq2SeqParams, encoded: Encoded) -> CaptionerCarry:
-        """h′⁽⁰⁾, P C and, with attention, keys and values: all that the decoder keeps of the source."""
+        """Return h′⁽⁰⁾, P C and, with attention, keys and values: all that the decoder keeps of the source."""
         context, decoder = encoded.context, params.decoder
         every_step = None if decoder.every_step is None else matmul(context, decoder.every_step)
         cell, own = with_source(self.decoder.cell, len(encoded.states)), decoder.model.cell
@@ -183,7 +192,7 @@ class Seq2Seq:
     def next_logits(
         self, params: Seq2SeqParams, carry: CaptionerCarry, symbol: Any
     ) -> tuple[CaptionerCarry, Float[Array, "*batch outputs"]]:
-        """(h′⁽ᵗ⁻¹⁾, y⁽ᵗ⁻¹⁾) → (h′⁽ᵗ⁾, o⁽ᵗ⁾), the source in the carry."""
+        """Map (h′⁽ᵗ⁻¹⁾, y⁽ᵗ⁻¹⁾) to (h′⁽ᵗ⁾, o⁽ᵗ⁾); the source is in the carry."""
         embedded = self.decoder.embed(params.decoder.model, symbol)
         embedded = embedded if carry.context is None else embedded + carry.context
         after, logits = self.decoder.step(params.decoder.model, carry.cell, embedded)
@@ -199,11 +208,11 @@ class Seq2Seq:
         start: int | Int[Array, "*batch"],
         key: Key | None = None,
     ) -> Float[Array, "time *batch outputs"]:
-        """o⁽ᵗ⁾ from the source and the true y⁽ᵗ⁻¹⁾; for `log_likelihood`.
+        """Return o⁽ᵗ⁾ from the source and the true y⁽ᵗ⁻¹⁾, for `log_likelihood`.
 
         Args:
           params: as from `init`.
-          encoded: the source, as `encode` gives it.
+          encoded: the source, as `encode` returns it.
           symbols, lengths, start, key: as for `SymbolModel.apply`.
 
         Raises:
@@ -222,10 +231,10 @@ class Seq2Seq:
         *,
         start: int | Int[Array, "*batch"],
     ) -> Float[Array, "time *batch heads source"]:
-        """α⁽ᵗ⁾ for the true y⁽ᵗ⁻¹⁾: which source positions each symbol has read; 0 beyond a row's length.
+        """Return α⁽ᵗ⁾ for the true y⁽ᵗ⁻¹⁾, the source positions that each symbol read; 0 beyond the length of a row.
 
         Raises:
-          TypeError: a decoder without attention, or with several of it.
+          TypeError: a decoder without attention, or with more than one.
         """
         if (count := len(readings(_start_shapes(self.decoder.cell)))) != 1:
             raise TypeError(f"`decoder` must have an Attending cell for an alignment, and one, got {count} in {self}.")
@@ -242,10 +251,10 @@ class Seq2Seq:
         return jnp.where(mask[..., None, None], weights, 0)
 
     def predicted_length(self, params: Seq2SeqParams, encoded: Encoded) -> PredictedLength:
-        """The stop rule with P(τ_y | C).
+        """Return the stop rule with P(τ_y | C).
 
         Raises:
-          ValueError: the model predicts no length.
+          ValueError: the model does not predict a length.
         """
         if params.decoder.length is None or self.decoder.longest is None:
             raise ValueError(f"`longest` must be given for a model that predicts its length, got {self.decoder}.")
@@ -254,17 +263,17 @@ class Seq2Seq:
 
     @property
     def _state_shapes(self) -> Carry:
-        """Of the part of the decoder's carry that C can be."""
+        """Return the shapes of the part of the decoder's carry that C can set."""
         return state_of(_start_shapes(self.decoder.cell))
 
 
 def _start_shapes(cell: Cell | Bidirectional) -> Carry:
-    """The shapes of one row's initial carry."""
+    """Return the shapes of the initial carry of one row."""
     return jax.eval_shape(lambda key: cell.initial_carry(cell.init(key)), jax.eval_shape(lambda: jax.random.key(0)))
 
 
 def _flat(carry: Carry, batch_axes: int) -> Array:
-    """All floating arrays of a state, side by side: `[*batch, context]`."""
+    """Concatenate all floating arrays of a state: `[*batch, context]`."""
     return jnp.concatenate([x.reshape(*x.shape[:batch_axes], -1) for x in _floating(carry)], axis=-1)
 
 
@@ -273,7 +282,7 @@ def _floating(tree: Any) -> list:
 
 
 def _check_source(source: Array, lengths: Array, vocabulary: int) -> None:
-    """No source is empty and no symbol unknown; the error says in which row."""
+    """Raise unless every source has a symbol and every symbol is known; the error names the row."""
     if not jnp.issubdtype(source.dtype, jnp.integer):
         raise TypeError(f"`source` must be integer symbols, got {source.dtype}.")
     known, values = known_values(lengths), known_values(source)
@@ -292,5 +301,5 @@ def _check_source(source: Array, lengths: Array, vocabulary: int) -> None:
 
 
 def _row(index) -> str:
-    """A row's number, or its index where there are several batch axes."""
+    """Return the number of a row, or its index if there are several batch axes."""
     return ", ".join(str(int(i)) for i in index) or "0"

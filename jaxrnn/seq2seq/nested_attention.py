@@ -1,8 +1,10 @@
-"""An `Attending` anywhere in a network: below a layer, under dropout, in a stack, once or several times.
+"""Networks with an `Attending` at any depth: below a layer, under dropout, in a stack, once or several times.
 
-A wrapper keeps the carry and the parameters of its cell as a part of its own, so that every `AttendingCarry` and every
-`AttendingParams` can be found where it stands, in the order of the cells.  To give the network something to attend to
-is then to exchange the memories in its initial carry, whatever is around them.
+A wrapper contains the carry and the parameters of its cell, so every `AttendingCarry` and `AttendingParams` can be
+found in the tree, in the order of the cells.  To give a network a source, `attend` replaces the memories in its
+initial carry.
+
+References: chapter 4.1, item 5; Bahdanau, Cho & Bengio 2015.
 """
 
 from dataclasses import replace
@@ -21,7 +23,7 @@ Network = TypeVar("Network")
 
 
 def attending_cells(cell: Any) -> list[Attending]:
-    """Every `Attending` in it that is in no other one, the lower layer before the higher.
+    """Return every outermost `Attending` in a network, lower layers first.
 
     >>> from jaxrnn import Attention, GRU, Stack
     >>> len(attending_cells(Stack((GRU(3, 5), Attending(GRU(5 + 4, 5), Attention(5, 4), source=7)))))
@@ -31,7 +33,7 @@ def attending_cells(cell: Any) -> list[Attending]:
 
 
 def with_source(network: Network, source: int) -> Network:
-    """The network with room for `source` positions; the parameters are the same."""
+    """Return the network with `source` positions in its initial carry; the parameters stay the same."""
     return map_parts(lambda part: replace(part, source=source) if isinstance(part, Attending) else part, network)
 
 
@@ -43,17 +45,20 @@ def attend(
     *,
     mask: Bool[Array, "source *batch"] | None = None,
 ) -> Carry:
-    """The carry from which a network with an `Attending` in it decodes a sequence of states.
+    """Return the carry from which a network that contains an `Attending` decodes a sequence of states.
 
     Args:
-      cell: any cell, with one `Attending` in it, or several, which all read the same states.
+      cell: a cell that contains one `Attending` or several, which all read the same states.
       params: its parameters.
-      states: h_j, as many as each `Attending` has room for; `with_source` makes one for any number.
-      state: the other arrays of the carry, as `state_of` gives them; None is the initial carry's.
-      mask: True where there is a position.
+      states: h_j, `[source, *batch, memory]`; the number of positions is that of each `Attending`.
+      state: the other arrays of the carry; None for those of the initial carry.
+      mask: True where a position exists, `[source, *batch]`.
+
+    Returns:
+      A carry of `cell`.
 
     Raises:
-      TypeError: no `Attending` in it.
+      TypeError: the cell contains no `Attending`.
       ValueError: as `Attending.attend_to`.
 
     >>> from jaxrnn import Attention, GRU, LSTM, Stack, unroll
@@ -83,12 +88,12 @@ def attend(
 
 
 def state_of(carry: Carry) -> Carry:
-    """The carry without what is attended to and what has been read."""
+    """Return the carry without its memories and readings."""
     return jax.tree.map(lambda c: state_of(c.cell) if _is_carry(c) else c, carry, is_leaf=_is_carry)
 
 
 def readings(carry: Carry) -> list[Reading]:
-    """What each `Attending` has read last, the outer before the inner, the lower layer before the higher."""
+    """Return the last reading of each `Attending`, outer before inner, lower layers first."""
     found = [c for c in jax.tree.leaves(carry, is_leaf=_is_carry) if _is_carry(c)]
     return [reading for c in found for reading in (c.reading, *readings(c.cell))]
 

@@ -1,4 +1,4 @@
-"""How well a query and a key go together, and what is made of it: chapter, section 4.1, item 5.
+"""Attention scores, and the masked softmax.
 
     additive    wᵀ tanh(q + k_j)                    Bahdanau, Cho & Bengio 2015
     location    wᵀ tanh(q + k_j + Σ_i F_i α⁻_{j+i})      Chorowski et al. 2015
@@ -6,13 +6,13 @@
     scaled      qᵀ k_j / √size                      Vaswani et al. 2017
     α = softmax(e) over the positions that exist
 
-q and k_j are already projected: `jaxrnn.seq2seq.attention` has the matrices.  The chapter gives no equations for
-attention; these are the papers'.
+q and k_j are already projected; `Attention` has the matrices.  The chapter gives no equations for attention; these are
+from the papers.
 
 w → `v`, q → `query`, k → `keys`, e → `scores`, α → `weights`, F → `filters`.
 
 References: Bahdanau, Cho & Bengio 2015, §3.1; Luong, Pham & Manning 2015, §3.1; Chorowski et al. 2015, §2.1;
-Vaswani et al. 2017, §3.2.
+Vaswani et al. 2017, §3.2; chapter 4.1, item 5; Goodfellow et al. 2016, §10.4.
 """
 
 import math
@@ -32,13 +32,16 @@ def additive_score(
     v: Float[Array, "*#rows size"],
     shift: Float[Array, "*#rows source size"] | None = None,
 ) -> Float[Array, "*rows source"]:
-    """wᵀ tanh(q + k_j), or wᵀ tanh(q + k_j + shift_j): one score a position.
+    """Return wᵀ tanh(q + k_j), or wᵀ tanh(q + k_j + shift_j), for every position.
 
     Args:
-      query: W q, already projected.
-      keys: V h_j + b, already projected.
-      v: w.
-      shift: what the location adds.
+      query: W q, already projected, `[*batch, size]`.
+      keys: V h_j + b, already projected, `[*batch, source, size]`.
+      v: w, `[size]`.
+      shift: the term of the location, `[*batch, source, size]`.
+
+    Returns:
+      `[*batch, source]`.
 
     >>> additive_score(jnp.zeros(2), jnp.ones((3, 2)), jnp.ones(2)).shape
     (3,)
@@ -52,10 +55,17 @@ def additive_score(
 def dot_score(
     query: Float[Array, "*#rows size"], keys: Float[Array, "*#rows source size"]
 ) -> Float[Array, "*rows source"]:
-    """qᵀ k_j; with keys W h_j it is Luong's "general".
+    """Return qᵀ k_j; with keys W h_j it is Luong's "general" score.
+
+    Args:
+      query: `[*batch, size]`.
+      keys: `[*batch, source, size]`.
+
+    Returns:
+      `[*batch, source]`.
 
     Raises:
-      ValueError: keys of another size, or of rows that do not broadcast with the query's.
+      ValueError: keys of another size, or with rows that do not broadcast with those of the query.
 
     >>> dot_score(jnp.array([1.0, 2.0]), jnp.eye(2))
     Array([1., 2.], dtype=float32)
@@ -69,7 +79,17 @@ def dot_score(
 def scaled_dot_score(
     query: Float[Array, "*#rows size"], keys: Float[Array, "*#rows source size"]
 ) -> Float[Array, "*rows source"]:
-    """qᵀ k_j / √size: of variance 1 where the entries of q and k are independent and of variance 1.
+    """Return qᵀ k_j / √size, which has variance 1 if the entries of q and k are independent with variance 1.
+
+    Args:
+      query: `[*batch, size]`.
+      keys: `[*batch, source, size]`.
+
+    Returns:
+      `[*batch, source]`.
+
+    Raises:
+      ValueError: as `dot_score`.
 
     >>> scaled_dot_score(jnp.ones(4), jnp.ones((3, 4)))
     Array([2., 2., 2.], dtype=float32)
@@ -80,11 +100,18 @@ def scaled_dot_score(
 
 
 def masked_softmax(scores: Float[Array, "*rows source"], mask: Bool[Array, "*#rows source"]) -> Float[Array, "..."]:
-    """α: softmax over the positions where `mask` is True, 0 elsewhere; all 0 where there is none.
+    """Return the softmax over the positions where `mask` is True, 0 elsewhere, and all 0 if there is none.
+
+    Args:
+      scores: e, `[..., source]`.
+      mask: `[..., source]`; None if every position exists.
+
+    Returns:
+      α, of the shape of `scores`.
 
     Raises:
       TypeError: `mask` is not boolean.
-      ValueError: a mask of another number of positions, or of rows that do not broadcast with those of `scores`.
+      ValueError: a mask with another number of positions, or with rows that do not broadcast with those of `scores`.
 
     >>> masked_softmax(jnp.array([[0.0, 0.0, 9.0], [1.0, 2.0, jnp.nan]]), jnp.array([[1, 1, 0], [0, 0, 0]], bool))
     Array([[0.5, 0.5, 0. ],
@@ -97,7 +124,14 @@ def masked_softmax(scores: Float[Array, "*rows source"], mask: Bool[Array, "*#ro
 
 
 def location_windows(weights: Float[Array, "*rows source"], width: int) -> Float[Array, "*rows source {width}"]:
-    """α⁻_{j+i} for i from −⌊width/2⌋ on: what stood around each position, 0 beyond the ends.
+    """Return α⁻_{j+i} for i from −⌊width/2⌋ on: the weights around each position, 0 beyond the ends.
+
+    Args:
+      weights: α⁻, `[..., source]`.
+      width: the number of neighbors.
+
+    Returns:
+      `[..., source, width]`.
 
     Raises:
       ValueError: a width below 1.
@@ -116,7 +150,7 @@ def location_windows(weights: Float[Array, "*rows source"], width: int) -> Float
 def location_shift(
     weights: Float[Array, "*rows heads source"], filters: Float[Array, "*#rows width size"]
 ) -> Float[Array, "*rows heads source size"]:
-    """Σ_i F_i α⁻_{j+i}: what the location adds to q + k_j.
+    """Return Σ_i F_i α⁻_{j+i}, the term of the location.
 
     >>> location_shift(jnp.array([[0.0, 1.0, 0.0]]), jnp.eye(3)).shape
     (1, 3, 3)
@@ -127,5 +161,5 @@ def location_shift(
 
 
 def _products(rows: Array, v: Array) -> Array:
-    """The product of v and each of the rows, as a matrix product: in a sum XLA would compute the rows several times."""
+    """Return the product of v and each row, as a matrix product; in a sum XLA would compute the rows several times."""
     return jnp.matmul(rows, v[..., None])[..., 0]

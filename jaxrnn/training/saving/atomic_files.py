@@ -1,8 +1,8 @@
-"""Files that are there after a power cut, whole or not at all.
+"""Atomic, durable writes: after a power cut a file is there whole or not at all.
 
-A write is durable when the file's bytes *and* the directory entry that leads to them have reached the disk;
-the second needs an `fsync` of the directory, which neither `open` nor `os.replace` does.  POSIX alone: a
-directory cannot be opened for `fsync` on Windows.
+A write is durable once the bytes of the file *and* its directory entry have reached the disk.  The second needs an
+`fsync` of the directory, which neither `open` nor `os.replace` performs.  POSIX only: Windows cannot open a directory
+for `fsync`.
 
 References: Pillai et al. 2014, "All file systems are not created equal", OSDI, §2.2; `fsync(2)`.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def sync(path: Path) -> None:
-    """Returns when this one file, or this directory's list of names, has reached the disk."""
+    """Flush one file, or the entries of one directory, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -21,7 +21,7 @@ def sync(path: Path) -> None:
 
 
 def sync_tree(path: Path) -> None:
-    """`sync` of everything at and below `path`, what is inside a directory before the directory."""
+    """Flush everything at and below `path`, the contents of a directory before the directory."""
     for directory, _, files in os.walk(path, topdown=False):
         for file in files:
             sync(Path(directory, file))
@@ -29,7 +29,7 @@ def sync_tree(path: Path) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Makes the directory, and those above it that are missing, for good."""
+    """Create the directory and its missing parents, durably."""
     if not path.is_dir():
         make_directory(path.parent)
         path.mkdir(exist_ok=True)
@@ -37,7 +37,7 @@ def make_directory(path: Path) -> None:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Puts `data` at `path` in one moment: before it the old file is there, if there was one, after it the new.
+    """Replace the file at `path` by `data` atomically: a reader sees either the old file or the new one.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as directory:

@@ -3,17 +3,16 @@
     directory/
       0000-step-100/
       0001-step-200/         one checkpoint; the first number counts the saves
-        arrays/              orbax's, a directory for each leaf
+        arrays/              written by orbax, a directory for each leaf
         manifest.json        written last: step, configuration, and SHA-256 of each leaf and of each file
 
-orbax writes the arrays, and renames its directory into place when it is done.  That alone is not yet durable:
-it never calls `fsync` on its own metadata or on the directory that holds the renamed one, and it restores a
-flipped bit in silence.  So here everything is brought to the disk first, and then, in one atomic step, the
-manifest appears; a directory without one is what an interrupted save has left, and nobody looks at it.  And
-nothing is given to orbax to read whose bytes are not those that it wrote.
+orbax writes the arrays and renames its directory into place.  That is not yet durable: it does not call `fsync` on its
+metadata or on the parent directory, and it restores a flipped bit silently.  So `save` first flushes everything to the
+disk and then adds the manifest in one atomic step.  A directory without a manifest is the remainder of an interrupted
+save and is ignored.  Before orbax reads a file, its digest is checked.
 
-Only numbers are stored.  The containers come from the tree that is asked for, and nothing is ever unpickled.
-One process writes to a directory at a time.
+Only numbers are stored.  The containers come from the tree passed to `restore`, and nothing is ever unpickled.  One
+process writes to a directory at a time.
 
 References: orbax.checkpoint (`Checkpointer`, `PyTreeCheckpointHandler`).
 """
@@ -54,21 +53,24 @@ _NAME = re.compile(r"(\d+)-step-(\d+)")
 
 
 def save(directory: str | os.PathLike, tree: PyTree, *, step: int, config: dict, keep: int = 2) -> None:
-    """Writes a checkpoint, and returns when no power cut can take it away any more.
+    """Write a checkpoint durably.
 
-    What an interrupted save has left is removed first; last, older checkpoints of the same step or beyond the
-    `keep` newest.  Newest is what was saved last, also when a run was taken back to an earlier step.
+    Remains of an interrupted save are removed before, and afterwards older checkpoints of the same step and those
+    beyond the `keep` newest.  The newest is the one saved last, even if the run went back to an earlier step.
 
     Args:
-      directory: of this run alone; made if it is missing.
-      tree: arrays, typed keys, numpy's and Python's numbers, in any containers.
-      step: how many updates the tree has had.
-      config: what is needed to build the tree's like again, as JSON (a tuple comes back as a list).
-      keep: how many checkpoints stay, this one among them.
+      directory: the directory of this run alone; created if missing.
+      tree: arrays, typed keys, and NumPy or Python numbers, in any containers.
+      step: the number of updates so far.
+      config: the configuration needed to rebuild a tree like this one, as JSON (a tuple comes back as a list).
+      keep: the number of checkpoints to keep, this one included.
+
+    Returns:
+      Nothing; the checkpoint is on the disk.
 
     Raises:
-      CheckpointError: the disk is full, a file cannot be written, or a leaf is not made of numbers; the
-        checkpoint before is untouched.
+      CheckpointError: the disk is full, a file cannot be written, or a leaf is not numeric; the
+        previous checkpoint is untouched.
       ValueError, TypeError: a negative step, a `keep` below 1, a configuration that is not JSON.
 
     >>> import tempfile, jax.numpy as jnp
@@ -102,7 +104,13 @@ def save(directory: str | os.PathLike, tree: PyTree, *, step: int, config: dict,
 
 
 def latest_step(directory: str | os.PathLike) -> int | None:
-    """The step of the newest complete checkpoint; None where there is none, or no directory.
+    """Return the step of the newest complete checkpoint; None if there is none.
+
+    Args:
+      directory: the directory given to `save`.
+
+    Returns:
+      An integer, or None.
 
     >>> latest_step("/no/such/run") is None
     True
@@ -112,27 +120,49 @@ def latest_step(directory: str | os.PathLike) -> int | None:
 
 
 def read_config(directory: str | os.PathLike, step: int | None = None) -> dict:
-    """The configuration that was saved with a checkpoint, the newest if no step is named.
+    """Return the configuration saved with a checkpoint.
+
+    Args:
+      directory: the directory given to `save`.
+      step: the step of the checkpoint; None for the newest.
+
+    Returns:
+      The configuration.
 
     Raises:
       CheckpointError: there is no complete checkpoint (of that step), or its manifest is damaged.
+
+    >>> import tempfile, jax.numpy as jnp
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(folder, {"w": jnp.ones(3)}, step=10, config={"hidden_size": 3})
+    ...     read_config(folder)
+    {'hidden_size': 3}
     """
     return read_manifest(_find(directory, step))["config"]
 
 
 def restore(directory: str | os.PathLike, like: PyTree, *, step: int | None = None) -> PyTree:
-    """The tree that was saved, bit for bit.
+    """Return the saved tree, bit for bit.
 
     Args:
-      directory: that of `save`.
-      like: a tree of the same structure, dtypes and shapes; arrays or `jax.ShapeDtypeStruct`, say from
-        `jax.eval_shape`.  Each leaf comes back as the kind that stands here, a `jax.Array` for a
-        `ShapeDtypeStruct`, sharded over several devices if it is.
-      step: which checkpoint; None is the newest complete one.
+      directory: the directory given to `save`.
+      like: a tree of the same structure, dtypes and shapes, of arrays or `jax.ShapeDtypeStruct` (for instance from
+        `jax.eval_shape`).  Each leaf is restored as the same kind, and as a `jax.Array` with the same sharding for a
+        `ShapeDtypeStruct`.
+      step: the step of the checkpoint; None for the newest complete one.
+
+    Returns:
+      A tree like `like`.
 
     Raises:
-      CheckpointError: there is no complete checkpoint (of that step); or a leaf, which is named, is missing,
-        too many, of another dtype or shape, or damaged; or a file, which is named, cannot be read.
+      CheckpointError: there is no complete checkpoint (of that step); or a named leaf is missing, surplus,
+        of another dtype or shape, or damaged; or a named file cannot be read.
+
+    >>> import tempfile, jax.numpy as jnp
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(folder, {"w": jnp.ones(3)}, step=10, config={})
+    ...     restore(folder, {"w": jnp.zeros(3)})["w"].tolist()
+    [1.0, 1.0, 1.0]
     """
     path = _find(directory, step)
     manifest = read_manifest(path)
@@ -147,7 +177,7 @@ def restore(directory: str | os.PathLike, like: PyTree, *, step: int | None = No
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray], manifest: dict) -> None:
-    """All to the disk, and then the manifest, which makes it count."""
+    """Flush everything to the disk, then write the manifest, which makes the checkpoint complete."""
     try:
         path.mkdir()
         with _orbax() as (ocp, checkpointer):
@@ -163,7 +193,7 @@ def _write(path: Path, arrays: dict[str, np.ndarray], manifest: dict) -> None:
 
 
 def _read_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
-    """What orbax reads."""
+    """Read the arrays with orbax."""
     keys = {name: quote(name, safe="") for name in names}
     try:
         with _orbax() as (ocp, checkpointer):
@@ -176,7 +206,7 @@ def _read_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
 
 @contextlib.contextmanager
 def _orbax() -> Iterator[tuple]:
-    """orbax, imported when it is first needed (0.3 s), and silent: whatever goes wrong it also raises."""
+    """Return orbax, imported on first use (0.3 s) and with its log silenced, since it raises its errors anyway."""
     import orbax.checkpoint as ocp
 
     logger = logging.getLogger("absl")
@@ -194,7 +224,7 @@ def _orbax() -> Iterator[tuple]:
 
 
 def _json(config: dict) -> dict:
-    """The configuration, if it is JSON."""
+    """Return the configuration if it is JSON."""
     try:
         return json.loads(json.dumps(config))
     except (TypeError, ValueError) as error:
@@ -202,7 +232,7 @@ def _json(config: dict) -> dict:
 
 
 def _all(directory: Path) -> list[Path]:
-    """Every checkpoint, complete or not, in the order in which they were saved."""
+    """Return every checkpoint, complete or not, in the order of saving."""
     if not directory.is_dir():
         return []
     return sorted((path for path in directory.iterdir() if _NAME.fullmatch(path.name)), key=_number)
@@ -225,7 +255,7 @@ def _step(path: Path) -> int:
 
 
 def _find(directory: str | os.PathLike, step: int | None) -> Path:
-    """The newest complete checkpoint (of that step)."""
+    """Return the newest complete checkpoint (of that step)."""
     complete = _complete(Path(directory).absolute())
     for path in reversed(complete):
         if step is None or _step(path) == step:
@@ -236,7 +266,7 @@ def _find(directory: str | os.PathLike, step: int | None) -> Path:
 
 
 def _remove(paths: list[Path]) -> None:
-    """Takes the manifest away first, for good, so that what is half removed does not count."""
+    """Remove checkpoints, their manifests first, so that a half-removed one does not count."""
     for path in paths:
         if _is_complete(path):
             (path / "manifest.json").unlink()

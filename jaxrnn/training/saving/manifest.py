@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself: step, configuration, leaves, and the SHA-256 of every file and of itself."""
+"""The manifest of a checkpoint: step, configuration, leaves, and the SHA-256 of every file and of itself."""
 
 import hashlib
 import json
@@ -9,17 +9,17 @@ from urllib.parse import unquote
 from jaxrnn.training.saving.records import CheckpointError, brief
 
 FORMAT = 1
-"""Of the manifests that are written and read here."""
+"""The version of the manifest format."""
 
 
 def seal(manifest: dict) -> bytes:
-    """The manifest as JSON, with its own SHA-256."""
+    """Return the manifest as JSON with its own SHA-256."""
     text = json.dumps(manifest, sort_keys=True)
     return json.dumps(manifest | {"sha256": _sha256(text)}, indent=1).encode()
 
 
 def read_manifest(path: Path) -> dict:
-    """The manifest, if it is the one that was written."""
+    """Read a manifest and check its SHA-256."""
     file = path / "manifest.json"
     try:
         manifest = json.loads(file.read_bytes())
@@ -39,7 +39,7 @@ def _sha256(text: str) -> str:
 
 
 def hash_files(arrays: Path) -> dict[str, str]:
-    """SHA-256 of every file of orbax's: some of them no leaf's checksum knows, and none may crash its reader."""
+    """Return the SHA-256 of every file that orbax wrote; no leaf's checksum covers all of them."""
     found = {}
     for path in sorted(path for path in arrays.rglob("*") if path.is_file()):
         with open(path, "rb") as file:
@@ -48,7 +48,7 @@ def hash_files(arrays: Path) -> dict[str, str]:
 
 
 def check_files(arrays: Path, expected: dict[str, str]) -> None:
-    """Raises CheckpointError unless every file is, bit for bit, the one that was written."""
+    """Raise CheckpointError unless every file is unchanged, bit for bit."""
     try:
         found = hash_files(arrays)
     except OSError as error:

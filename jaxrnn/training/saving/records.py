@@ -1,12 +1,14 @@
-"""A pytree as named arrays with checksums, and back: what `checkpoint` and `weights` put on disk.
+"""A pytree as named arrays with checksums, and back: the form that checkpoints and weights are stored in.
 
-A leaf's name is its path with dots, `params.cell.w`.  Its record is its dtype, its shape and
+The name of a leaf is its path with dots, `params.cell.w`.  Its record is its dtype, its shape and
 
     SHA-256(name, dtype, shape, bytes),
 
-so that a flipped bit, another dtype or shape, and one leaf in the place of another are all noticed, and
-known by name.  The tree's containers (NamedTuples, optax's states, None, empty tuples) are not stored: they
-come from `like`, the tree that is asked for, so nothing has to be unpickled.
+so a flipped bit, another dtype or shape, and two swapped leaves are all detected by name.  The containers of the tree
+(NamedTuples, optax states, None, empty tuples) are not stored.  They come from `like`, the tree passed on loading, so
+nothing is unpickled.
+
+References: FIPS 180-4 (SHA-256).
 """
 
 import hashlib
@@ -22,11 +24,11 @@ from jaxtyping import PyTree
 
 
 class CheckpointError(ValueError):
-    """A checkpoint or a weights file cannot be written, cannot be read, or is not what is asked for."""
+    """The error raised if a checkpoint or a weights file cannot be written, cannot be read, or does not match."""
 
 
 def brief(error: Exception) -> str:
-    """What went wrong, in one line; of tensorstore's long ones the system's own words alone."""
+    """Return an error in one line; of tensorstore's long messages only the words of the system."""
     number = re.search(r"os_error_code='(\d+)'", str(error))
     if number:
         return f"{os.strerror(int(number[1]))}."
@@ -35,14 +37,14 @@ def brief(error: Exception) -> str:
 
 
 class Record(NamedTuple):
-    """What is known of a leaf without its bytes, and by what its bytes are known."""
+    """The metadata of a leaf: dtype, shape and checksum."""
 
     dtype: str
-    """`float32`, `key<fry>` for a typed key, or `int`, `float`, `bool`, `complex` for Python's own."""
+    """`float32`, `key<fry>` for a typed key, or `int`, `float`, `bool`, `complex` for Python numbers."""
     shape: list[int]
-    """The leaf's own shape; () for a single key."""
+    """The shape of the leaf; () for a single key."""
     sha256: str = ""
-    """Of name, dtype, shape and bytes; empty where the bytes are not known."""
+    """The checksum of name, dtype, shape and bytes; empty if the bytes are not known."""
 
 
 _PYTHON = (bool, int, float, complex)
@@ -50,10 +52,10 @@ _KEY_IMPLEMENTATIONS = ("threefry2x32", "rbg", "unsafe_rbg")
 
 
 def name_leaves(tree: PyTree) -> dict[str, Any]:
-    """The tree's leaves by their dotted names, in the tree's order.
+    """Return the leaves by their dotted names, in the order of the tree.
 
     Raises:
-      CheckpointError: two leaves of the same name, as in `{"a.b": 1, "a": {"b": 2}}`.
+      CheckpointError: two leaves have the same name, as in `{"a.b": 1, "a": {"b": 2}}`.
 
     >>> name_leaves({"cell": (jnp.ones(3, "float32"), None, {"step": 7})})
     {'cell.0': Array([1., 1., 1.], dtype=float32), 'cell.2.step': 7}
@@ -68,10 +70,10 @@ def name_leaves(tree: PyTree) -> dict[str, Any]:
 
 
 def to_numpy(name: str, leaf: Any) -> np.ndarray:
-    """The leaf's bytes: numbers as they are, a typed key as its `jax.random.key_data`.
+    """Return a leaf as a NumPy array, a typed key as its `jax.random.key_data`.
 
     Raises:
-      CheckpointError: a leaf that is not made of numbers, or is too long for any dtype.
+      CheckpointError: the leaf is not numeric, or is an integer too large for any dtype.
     """
     if _is_key(leaf):
         if dtype_name(leaf) not in _key_implementations():
@@ -88,14 +90,14 @@ def to_numpy(name: str, leaf: Any) -> np.ndarray:
 
 
 def stored_as(like: Any) -> Any:
-    """What has the dtype and the shape of `to_numpy` of a leaf like this one."""
+    """Return the dtype and shape of `to_numpy` of a leaf like this one."""
     if type(like) in _PYTHON:
         return np.asarray(like)
     return jax.eval_shape(jax.random.key_data, like) if _is_key(like) else like
 
 
 def dtype_name(leaf: Any) -> str:
-    """The dtype as a `Record` states it.
+    """Return the dtype as a `Record` states it.
 
     >>> dtype_name(7), dtype_name(np.float32(7)), dtype_name(jnp.ones(3, jnp.bfloat16)), dtype_name(jax.random.key(0))
     ('int', 'float32', 'bfloat16', 'key<fry>')
@@ -104,20 +106,20 @@ def dtype_name(leaf: Any) -> str:
 
 
 def record(name: str, leaf: Any, array: np.ndarray) -> Record:
-    """The record of a leaf whose bytes are `array`."""
+    """Return the record of a leaf stored as `array`."""
     dtype, shape = dtype_name(leaf), list(np.shape(leaf))
     return Record(dtype, shape, checksum(name, dtype, shape, array))
 
 
 def checksum(name: str, dtype: str, shape: list[int], array: np.ndarray) -> str:
-    """SHA-256 of all that a leaf is; `array` says how it is stored, which for a key is another dtype and shape."""
+    """Return the SHA-256 of a leaf stored as `array`, whose dtype and shape differ from the leaf's for a key."""
     digest = hashlib.sha256(repr((name, dtype, shape, str(array.dtype), array.shape)).encode())
     digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
 def check_records(like: PyTree, records: Mapping[str, Record], source: str) -> None:
-    """Raises CheckpointError unless `source` holds exactly the leaves of `like`, of the same dtypes and shapes."""
+    """Raise CheckpointError unless `source` holds exactly the leaves of `like`, with the same dtypes and shapes."""
     named = name_leaves(like)
     for name, leaf in named.items():
         if not hasattr(leaf, "dtype") and type(leaf) not in _PYTHON:
@@ -138,7 +140,7 @@ _OTHER = "Was it written by another cell, another optimizer or other sizes?"
 
 
 def check_bytes(arrays: Mapping[str, np.ndarray], records: Mapping[str, Record], source: str) -> None:
-    """Raises CheckpointError unless each array is, bit for bit, the one that was recorded."""
+    """Raise CheckpointError unless each array matches its record, bit for bit."""
     for name, (dtype, shape, sha256) in records.items():
         if checksum(name, dtype, shape, arrays[name]) != sha256:
             raise CheckpointError(
@@ -148,13 +150,13 @@ def check_bytes(arrays: Mapping[str, np.ndarray], records: Mapping[str, Record],
 
 
 def rebuild(like: PyTree, arrays: Mapping[str, np.ndarray]) -> PyTree:
-    """The tree of the structure and the kinds of leaves of `like`, with these bytes."""
+    """Return a tree with the structure and kinds of leaves of `like` and the given arrays."""
     leaves = [_as(leaf, arrays[name], name) for name, leaf in name_leaves(like).items()]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
 def _as(like: Any, array: np.ndarray, name: str) -> Any:
-    """`array` as a leaf of the kind of `like`; what is neither Python's nor numpy's becomes a `jax.Array`."""
+    """Return `array` as a leaf of the kind of `like`: a Python number, a NumPy array or a `jax.Array`."""
     if type(like) in _PYTHON:
         return type(like)(array.item())
     if isinstance(like, np.generic):
@@ -179,6 +181,6 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _key_implementations() -> dict[str, str]:
-    """`key<fry>` → threefry2x32, and so on."""
+    """Return the implementations of keys by their dtype names: `key<fry>` → threefry2x32."""
     keys = {name: jax.eval_shape(lambda name=name: jax.random.key(0, impl=name)) for name in _KEY_IMPLEMENTATIONS}
     return {str(key.dtype): name for name, key in keys.items()}

@@ -1,10 +1,10 @@
-"""Weights alone, as a safetensors file that any other program can read.
+"""Weights alone, as a safetensors file that other programs can read.
 
-    model.safetensors         the leaves by their dotted names, `cell.w`
+    model.safetensors         the leaves by dotted names, `cell.w`
     model.safetensors.json    the hyperparameters
 
-The file's own metadata hold a SHA-256 of each leaf, so a flipped bit is noticed when it is read back here; a
-file that another program wrote has none and is taken as it is, if names, dtypes and shapes agree.
+The metadata of the file hold a SHA-256 of each leaf, so loading detects a flipped bit.  A file written by another
+program has no digests and is accepted if names, dtypes and shapes agree.
 
 References: safetensors, https://huggingface.co/docs/safetensors.
 """
@@ -40,17 +40,20 @@ _RECORDS = "leaves"
 
 
 def save_weights(path: str | os.PathLike, params: PyTree, config: dict) -> None:
-    """Writes the leaves to `path`, and the hyperparameters as JSON beside them, to `path` + ".json".
+    """Write the leaves to `path`, and the hyperparameters as JSON to `path` + ".json".
 
-    Each of the two files is replaced in one moment, so a reader never sees half of one.
+    Each of the two files is replaced atomically, so a reader never sees half of one.
 
     Args:
-      path: by custom it ends in ".safetensors".  The directory must exist.
+      path: the file, whose name usually ends in ".safetensors"; its directory must exist.
       params: a tree of arrays; its containers are not stored.
       config: the hyperparameters, as JSON.
 
+    Returns:
+      Nothing; the files are on the disk.
+
     Raises:
-      CheckpointError: the disk is full, a file cannot be written, or a leaf's dtype is not in the format.
+      CheckpointError: the disk is full, a file cannot be written, or the format does not support the dtype of a leaf.
       TypeError: a configuration that is not JSON.
 
     >>> import tempfile, jax.numpy as jnp
@@ -82,16 +85,25 @@ def save_weights(path: str | os.PathLike, params: PyTree, config: dict) -> None:
 
 
 def load_weights(path: str | os.PathLike, like: PyTree) -> PyTree:
-    """The parameters in the file, bit for bit.
+    """Return the parameters in a file, bit for bit.
 
     Args:
-      path: that of `save_weights`, or a safetensors file of another program with the same names.
-      like: a tree of the same structure, dtypes and shapes; arrays or `jax.ShapeDtypeStruct`, say
+      path: the file of `save_weights`, or of another program with the same names.
+      like: a tree of the same structure, dtypes and shapes, of arrays or `jax.ShapeDtypeStruct`, for instance
         `jax.eval_shape(cell.init, key)`.
 
+    Returns:
+      A tree like `like`.
+
     Raises:
-      CheckpointError: the file is missing or cannot be read; or a leaf, which is named, is missing, too
-        many, of another dtype or shape, or damaged.
+      CheckpointError: the file is missing or cannot be read, or a named leaf is missing, surplus, of another
+        dtype or shape, or damaged.
+
+    >>> import tempfile, jax.numpy as jnp
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_weights(folder + "/w.safetensors", {"w": jnp.ones(3)}, {})
+    ...     load_weights(folder + "/w.safetensors", {"w": jnp.zeros(3)})["w"].tolist()
+    [1.0, 1.0, 1.0]
     """
     arrays, records = _read(Path(path))
     stored = jax.tree.map(stored_as, like)
@@ -101,10 +113,22 @@ def load_weights(path: str | os.PathLike, like: PyTree) -> PyTree:
 
 
 def read_weights_config(path: str | os.PathLike) -> dict:
-    """The hyperparameters beside the file at `path`.
+    """Return the hyperparameters stored beside a weights file.
+
+    Args:
+      path: the file given to `save_weights`.
+
+    Returns:
+      The hyperparameters.
 
     Raises:
       CheckpointError: there are none, or they are not JSON.
+
+    >>> import tempfile, jax.numpy as jnp
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_weights(folder + "/w.safetensors", {"w": jnp.ones(3)}, {"hidden_size": 3})
+    ...     read_weights_config(folder + "/w.safetensors")
+    {'hidden_size': 3}
     """
     beside = _beside(Path(path))
     try:
@@ -114,7 +138,7 @@ def read_weights_config(path: str | os.PathLike) -> dict:
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Record]]:
-    """The arrays, and the records of them; no records if another program wrote the file."""
+    """Read the arrays and their records; a file of another program has no records."""
     from safetensors import SafetensorError, safe_open
 
     try:
