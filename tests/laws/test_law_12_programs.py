@@ -18,9 +18,9 @@ PRODUCTS = {
     "lstm": (1, 1),
     "lstm_peephole_previous": (1, 1),
     "lstm_peephole_current": (1, 1),
-    "gru_reset_after": (1, 1),
-    "gru_reset_before": (2, 2),
-    "stack": (1 + 2 + 3, 1 + 2 + 3),  # the upper layers project inside the loop
+    "gru_reset_after": (3, 3),
+    "gru_reset_before": (3, 3),
+    "stack": (1 + 2 + 6, 1 + 2 + 6),  # the upper layers project inside the loop
 }
 
 

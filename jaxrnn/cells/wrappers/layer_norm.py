@@ -20,6 +20,7 @@ keeps the *old* h, as everywhere here.  Training and evaluation are the same: th
 References: Ba, Kiros & Hinton 2016, §3.1 and the supplementary material.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ from jaxrnn.cells.lstm import LSTM, LSTMCarry
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.precision import accumulator, matmul
-from jaxrnn.core.types import Carry, Cell, Key, Params
+from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
 
 
 class LayerNormParams(NamedTuple):
@@ -104,29 +105,27 @@ class LayerNorm:
         """The cell's own."""
         return carry_parts(self.cell, carry)
 
-    def project(self, params: LayerNormParams, xs: Array) -> Array:
+    def project(self, params: LayerNormParams, xs: Array) -> Inputs:
         """LN(U x⁽ᵗ⁾; γ_x) + b for every t; U x⁽ᵗ⁾ in the plain network, whose sum is normalised in the step."""
         without_b = params.cell._replace(b=jnp.zeros_like(params.cell.b))
         z = self.cell.project(without_b, xs)
-        if isinstance(self.cell, Elman):
-            return z
-        return self._normalise(z, params.gain_x) + params.cell.b
+        match self.cell:
+            case Elman():
+                return z
+            case LSTM():
+                return normalise(z, params.gain_x) + params.cell.b
+        biases = jnp.split(params.cell.b, 3)
+        return tuple(a + b for a, b in zip(_normalise_gates(z, params.gain_x), biases, strict=True))
 
-    def step(self, params: LayerNormParams, carry: Carry, z: Array) -> tuple[Carry, Array]:
+    def step(self, params: LayerNormParams, carry: Carry, z: Inputs) -> tuple[Carry, Array]:
         """The equations above."""
         match self.cell:
             case Elman():
                 return _elman(self.cell, params, carry, z)
             case LSTM():
-                return _lstm(params, carry, z + self._normalise(matmul(carry.h, params.cell.w), params.gain_h))
-        return _gru(params, carry, z, self._normalise(matmul(carry, params.cell.w), params.gain_h))
-
-    def _normalise(self, a: Array, gain: Array) -> Array:
-        """LN over the units that share their statistics."""
-        if not isinstance(self.cell, GRU):
-            return normalise(a, gain)
-        n2 = 2 * self.cell.hidden_size
-        return jnp.concatenate([normalise(a[..., :n2], gain[:n2]), normalise(a[..., n2:], gain[n2:])], axis=-1)
+                return _lstm(params, carry, z + normalise(matmul(carry.h, params.cell.w), params.gain_h))
+        products = [matmul(carry, w) for w in jnp.split(params.cell.w, 3, axis=-1)]
+        return _gru(params, carry, z, _normalise_gates(products, params.gain_h))
 
 
 def normalise(a: Float[Array, "*leading n"], gain: Float[Array, " n"]) -> Float[Array, "*leading n"]:
@@ -135,10 +134,24 @@ def normalise(a: Float[Array, "*leading n"], gain: Float[Array, " n"]) -> Float[
     >>> normalise(jnp.array([1.0, 3.0]), jnp.ones(2)).round(3)
     Array([-1.,  1.], dtype=float32)
     """
-    a = a.astype(accumulator(a.dtype))
-    centred = a - jnp.mean(a, axis=-1, keepdims=True)
-    variance = jnp.mean(centred**2, axis=-1, keepdims=True)
-    return gain * (centred * jax.lax.rsqrt(variance + 1e-5))
+    (normalised,) = _normalise_together([a], [gain])
+    return normalised
+
+
+def _normalise_together(parts: Sequence[Array], gains: Sequence[Array]) -> list[Array]:
+    """`normalise` of the parts side by side, which stay apart: μ and σ² run over the units of all of them."""
+    parts = [a.astype(accumulator(a.dtype)) for a in parts]
+    units = sum(a.shape[-1] for a in parts)
+    mean = sum(jnp.sum(a, axis=-1, keepdims=True) for a in parts) / units
+    centred = [a - mean for a in parts]
+    variance = sum(jnp.sum(a**2, axis=-1, keepdims=True) for a in centred) / units
+    return [gain * (a * jax.lax.rsqrt(variance + 1e-5)) for a, gain in zip(centred, gains, strict=True)]
+
+
+def _normalise_gates(gates: Sequence[Array], gain: Array) -> list[Array]:
+    """LN of a GRU's (r, z) together and of n, each with its share of γ."""
+    *both, candidate = jnp.split(gain, 3)
+    return [*_normalise_together(gates[:2], both), normalise(gates[2], candidate)]
 
 
 def _elman(cell: Elman, params: LayerNormParams, h: Array, z: Array) -> tuple[Array, Array]:
@@ -155,9 +168,8 @@ def _lstm(params: LayerNormParams, carry: LSTMCarry, a: Array) -> tuple[LSTMCarr
     return LSTMCarry(h, c), h
 
 
-def _gru(params: LayerNormParams, h: Array, z: Array, a: Array) -> tuple[Array, Array]:
-    zr, zk, zn = jnp.split(z, 3, axis=-1)
-    ar, ak, an = jnp.split(a, 3, axis=-1)
+def _gru(params: LayerNormParams, h: Array, z: Sequence[Array], a: Sequence[Array]) -> tuple[Array, Array]:
+    (zr, zk, zn), (ar, ak, an) = z, a
     r, keep = jax.nn.sigmoid(zr + ar), jax.nn.sigmoid(zk + ak)
     n = jnp.tanh(zn + r * (an + params.cell.b_n))
     h = keep * h + (1 - keep) * n

@@ -156,13 +156,13 @@ def _choose(kernel, scan, interpret, *arguments):
 def _kernel_forward(cell, params, xs, carry, mask, reset, *, reverse, interpret, record):
     clean_xs, start, _, boundary = prepare(cell, params, xs, carry, mask, reset, reverse)
     zs = cell.project(params, clean_xs)
-    arrays = _weights(cell, params), _flat(zs), _side_by_side(start), _switches(mask, boundary)
+    arrays = _weights(cell, params), _side_by_side(zs), _side_by_side(start), _switches(mask, boundary)
     last, ys, records = kernels.forward(_run(cell, reverse, interpret), *arrays, record=record)
-    leading = zs.shape[:-1]
+    leading = leading_axes(xs)
     results = _apart(last, start), ys.reshape(*leading, -1)
     if not record:
         return results, None
-    z = jax.ShapeDtypeStruct(zs.shape[1:], zs.dtype)
+    z = jax.tree.map(lambda z: jax.ShapeDtypeStruct(z.shape[1:], z.dtype), zs)
     structure = jax.tree.structure(jax.eval_shape(cell.step_fwd, params, start, z)[1])
     residuals = jax.tree.unflatten(structure, [leaf.reshape(*leading, -1) for leaf in records])
     return results, Saved(params, xs, carry, mask, reset, shared(residuals))
@@ -175,8 +175,8 @@ def _kernel_backward(cell, saved, dcarry, dys, *, reverse, interpret):
     records = tuple(map(_flat, jax.tree.leaves(residuals)))
     arrays = _weights(cell, params), records, _side_by_side(dcarry), _flat(dys), _switches(mask, boundary)
     first, dzs = kernels.backward(_run(cell, reverse, interpret), *arrays)
-    dzs = dzs.reshape(*dys.shape[:-1], -1)
-    _, project_vjp = jax.vjp(cell.project, params, clean_xs)
+    zs, project_vjp = jax.vjp(cell.project, params, clean_xs)
+    dzs = _apart(dzs, zs)
     dparams, dxs = project_vjp(dzs)
     dparams = jax.tree.map(jnp.add, dparams, cell.weight_bwd(params, residuals, dzs))
     if mask is not None:
@@ -198,15 +198,15 @@ def _flat(a):
     return a.reshape(-1, a.shape[-1])
 
 
-def _side_by_side(carry):
-    """The leaves of a carry as one array `[rows, leaves · hidden]`."""
-    return jnp.concatenate([_flat(leaf) for leaf in jax.tree.leaves(carry)], axis=-1)
+def _side_by_side(tree):
+    """The leaves of a carry or of z as one array, `[rows or steps, leaves · features]`."""
+    return jnp.concatenate([_flat(leaf) for leaf in jax.tree.leaves(tree)], axis=-1)
 
 
-def _apart(carry, like):
-    """The carry that `_side_by_side` made one array of."""
+def _apart(joined, like):
+    """The carry or z that `_side_by_side` made one array of."""
     leaves, structure = jax.tree.flatten(like)
-    parts = jnp.split(carry, len(leaves), axis=-1)
+    parts = jnp.split(joined, len(leaves), axis=-1)
     return jax.tree.unflatten(structure, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)])
 
 
