@@ -35,7 +35,6 @@ from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
 from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
 from jaxrnn.core.types import Carry, Key
 
-
 Gates = tuple[Float[Array, "*leading hidden"], Float[Array, "*leading hidden"], Float[Array, "*leading hidden"]]
 """Of r, z and n, one array each."""
 

@@ -1,13 +1,19 @@
-"""Masks from the lengths of the rows, and boundaries between episodes in the order of a run.
+"""Masks from the lengths of the rows, boundaries between episodes in the order of a run, and sums over valid steps.
 
 mask[t, b] = (t < lengths[b])
+
+A function may be undefined on padding, where y = 0: then 0 · ∞ = NaN comes back through its parameters, however its
+value is masked afterwards.  So `sum_over_valid` masks before and after: the function sees a harmless value first.
 """
 
+from collections.abc import Callable
 from typing import SupportsIndex
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
 
 from jaxrnn.core.checks import known_values
 
@@ -49,3 +55,43 @@ def boundaries(reset: Bool[Array, "time *batch"], *, reverse: bool) -> Bool[Arra
     [False, True, False]
     """
     return jnp.concatenate([reset[1:], jnp.zeros_like(reset[:1])]) if reverse else reset
+
+
+def sum_over_valid(
+    losses: Callable[..., Float[Array, "*steps"]], mask: Bool[Array, "*steps"] | None, *arrays: PyTree
+) -> Float[Array, ""]:
+    """Return the sum of `losses(*arrays)` over the valid steps; padding reaches neither the value nor any gradient.
+
+    Args:
+      losses: one number for every step: arrays `[*steps, ...]` → `[*steps]`.  It may close over parameters.
+      mask: True on valid steps; None where all are.
+      arrays: what `losses` reads, pytrees of arrays `[*steps, ...]`.
+
+    >>> def norms(ys):  # undefined at 0
+    ...     return jnp.sqrt(jnp.sum(ys**2, axis=-1))
+    >>> mask, ys = jnp.array([True, False]), jnp.array([[3.0, 4.0], [0.0, 0.0]])
+    >>> jax.grad(lambda scale: sum_over_valid(lambda ys: norms(scale * ys), mask, ys))(1.0)
+    Array(5., dtype=float32, weak_type=True)
+    """
+    if mask is None:
+        return jnp.sum(losses(*arrays))
+    filled = jax.tree.map(lambda a: jnp.where(_over(mask, a), a, lax.stop_gradient(_typical(mask, a))), arrays)
+    return jnp.sum(jnp.where(mask, losses(*filled), 0))
+
+
+def _typical(mask: Bool[Array, "*steps"], array: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
+    """Return a value like those of the valid steps: their mean, or their largest integer; ½ and 0 where there are none.
+
+    A mean stays inside any convex domain in which all of them are.
+    """
+    steps, valid = tuple(range(mask.ndim)), _over(mask, array)
+    if not jnp.issubdtype(array.dtype, jnp.inexact):
+        return jnp.max(jnp.where(valid, array, 0), axis=steps, initial=0)
+    count = jnp.sum(mask)
+    mean = jnp.sum(jnp.where(valid, array, 0), axis=steps) / jnp.maximum(count, 1)
+    return jnp.where(count == 0, 0.5, mean).astype(array.dtype)
+
+
+def _over(mask: Bool[Array, "*steps"], array: Shaped[Array, "..."]) -> Bool[Array, "..."]:
+    """Return the mask with an axis of 1 for each feature axis of the array."""
+    return mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim))

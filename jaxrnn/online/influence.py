@@ -30,6 +30,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
+from jaxrnn.core.masks import sum_over_valid
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
 from jaxrnn.unrolling.scan import gated, select, zeros
 
@@ -229,11 +230,9 @@ def run_online(
     def body(sums, at):
         state, sums = sums
         x, target, mask, reset = at
-        target = target if mask is None else select(mask, target, zeros(target))
 
         def total(y):
-            losses = rowwise(y, target)
-            return jnp.sum(losses if mask is None else jnp.where(mask, losses, 0)) / count
+            return sum_over_valid(rowwise, mask, y, target) / count
 
         state, done = algorithm.step(params, state, x, total, mask=mask, reset=reset)
         return (state, jax.tree.map(jnp.add, sums, (done.loss, done.gradient))), None

@@ -28,6 +28,7 @@ from jaxtyping import Array
 from jaxrnn.core.checks import check_is_cell, check_positive
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
 from jaxrnn.online.influence import OnlineState, OnlineStep, Row, begin, initial_influence, learn, row_step
+from jaxrnn.unrolling.scan import select
 
 POINTS = 32
 """The number of random points at which derivatives are inspected; a relu is off at all of them once in 2³²."""
@@ -81,8 +82,7 @@ class SnAp:
         """Return the state before the first step; arguments as for `RTRL.init`."""
         start, rows, _ = begin(self.cell, params, x, carry)
         at = pattern(self.cell, self.n, *_shapes(x))
-        whole = jax.vmap(lambda tree: ravel_pytree(tree)[0])(initial_influence(self.cell, params))
-        held = jnp.where(at.kept, whole[at.rows, np.arange(len(at.rows))[:, None]], 0)
+        held = _of_the_start(self.cell, at, params)
         held = held if carry is None else jnp.zeros_like(held)
         return OnlineState(start, jnp.broadcast_to(held, (rows, *held.shape)))
 
@@ -102,7 +102,10 @@ class SnAp:
 
 
 def _advance(cell: Cell, at: Pattern, params: Params, influence: Array, row: Row) -> Array:
-    """Return the kept entries of D J + I."""
+    """Return the kept entries of D J + I; after a reset, from the J and the h of the initial carry."""
+    if row.reset is not None:  # here and not inside the step, whose I has the pattern of a step without a reset
+        influence = select(row.reset, _of_the_start(cell, at, params).astype(influence.dtype), influence)
+        row = row._replace(carry=select(row.reset, cell.initial_carry(params), row.carry), reset=None)
     step, vector = row_step(cell, row)
     d = jax.jacrev(lambda v: step(params, v)[0])(vector)
     _, vjp = jax.vjp(lambda p: step(p, vector)[0], params)
@@ -116,6 +119,12 @@ def _advance(cell: Cell, at: Pattern, params: Params, influence: Array, row: Row
 
     total, _ = lax.scan(from_one, jnp.where(at.direct, direct, 0), jnp.arange(at.rows.shape[1]))
     return jnp.where(at.kept, total, 0).astype(influence.dtype)
+
+
+def _of_the_start(cell: Cell, at: Pattern, params: Params) -> Array:
+    """Return the kept entries of ∂h⁽⁰⁾/∂θ of one row: 0, unless the initial carry is learned."""
+    whole = jax.vmap(lambda tree: ravel_pytree(tree)[0])(initial_influence(cell, params))
+    return jnp.where(at.kept, whole[at.rows, np.arange(len(at.rows))[:, None]], 0)
 
 
 def _shapes(x: Inputs) -> tuple:

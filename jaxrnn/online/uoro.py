@@ -100,7 +100,8 @@ class UORO:
         after = RankOne(rho0 * ds + rho1 * nu, (influence.theta / rho0 + direct / rho1).astype(direct.dtype), key)
         if row.mask is None:
             return after
-        return select(row.mask, after, influence)._replace(key=key)
+        moved = row.mask if row.reset is None else row.mask | row.reset  # a boundary on a padded step counts
+        return select(moved, after, influence)._replace(key=key)
 
 
 def _signs(key: Key, like: Array) -> Array:

@@ -23,10 +23,10 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
+from jaxrnn.core.masks import sum_over_valid
 from jaxrnn.core.types import Carry, Cell, Params
 from jaxrnn.unrolling.backpropagation import unroll_bptt
 from jaxrnn.unrolling.checkpointing import nested, run_segment, segment_lengths, segments_input
-from jaxrnn.unrolling.scan import select, zeros
 from jaxrnn.unrolling.time_blocks import BLOCK, size
 
 
@@ -104,12 +104,9 @@ def _segment(run, cell, params, initial, reverse, loss, carry, over_t):
     *read, targets = over_t
     mask = read[1]
     carry, ys = run_segment(run, cell, params, initial, reverse, carry, tuple(read))
-    if mask is not None:
-        targets = select(mask, targets, zeros(targets))
 
     def total(ys, targets, mask):
-        losses = loss(ys, targets)
-        return jnp.sum(losses if mask is None else jnp.where(mask, losses, 0))
+        return sum_over_valid(loss, mask, ys, targets)
 
     return carry, _in_blocks(total, (ys, targets, mask))
 

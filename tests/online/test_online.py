@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from jaxrnn import GRU, LSTM, Elman, Leaky, Stack, squared_error, unroll
+from jaxrnn import GRU, LSTM, Elman, Leaky, Stack, squared_error, unroll, unroll_loss
 from jaxrnn.cells.wrappers import Zoneout
 from jaxrnn.online import RTRL, UORO, CutProducts, EProp, SnAp, run_online
 from jaxrnn.online.snap import pattern
 from jaxrnn.testing import must_agree, random_problem
 from jaxrnn.testing.host_trees import add, host, zeros
 from jaxrnn.testing.problem import quick_jit
+from tests.laws.cells import Own
 from tests.random_params import random_params
+
+LEARNED_START = Own(2, 3)
 
 
 @partial(quick_jit, static_argnums=0)
@@ -40,6 +43,13 @@ def test_snap_n_becomes_rtrl(cell):
     p = random_problem(cell)
     got = online(SnAp(cell, 9), p)
     must_agree(cell, "SnAp-n with n large = RTRL", got[1:], backwards(cell, p))
+
+
+@pytest.mark.parametrize("algorithm", [RTRL(LEARNED_START), SnAp(LEARNED_START, 9)], ids=["rtrl", "snap"])
+def test_a_learned_start_gets_its_gradient_behind_every_reset(algorithm):
+    p = random_problem(LEARNED_START)
+    assert (p.reset & ~p.mask).any() and p.reset[1:].any()
+    must_agree(LEARNED_START, "exact, learned start", online(algorithm, p)[1:], backwards(LEARNED_START, p))
 
 
 def test_snap_1_keeps_of_the_influence_what_one_step_fills():
@@ -80,9 +90,13 @@ def test_the_entries_of_a_cell_that_draws_are_those_that_any_draw_fills():
     assert pattern(cell, 2, shapes, jax.tree.structure(x)).kept.sum() == (2 + 3 + 1) * 3 * 3
 
 
-def test_the_mean_of_uoro_over_its_signs_is_the_exact_gradient():
+BOUNDARY_ON_PADDING = np.array([[1, 1], [1, 0], [1, 1], [1, 1]], bool), np.array([[0, 0], [0, 1], [1, 0], [0, 0]], bool)
+
+
+@pytest.mark.parametrize("mask, reset", [(np.ones((4, 2), bool), None), BOUNDARY_ON_PADDING], ids=["full", "padded"])
+def test_the_mean_of_uoro_over_its_signs_is_the_exact_gradient(mask, reset):
     cell = Elman(2, 2)
-    p = random_problem(cell, time=4, batch=(2,), mask=np.ones((4, 2), bool))
+    p = random_problem(cell, time=4, batch=(2,), mask=mask, reset=reset)
 
     @quick_jit
     def guesses(keys, p):
@@ -107,6 +121,31 @@ def test_e_prop_is_the_gradient_with_the_recurrent_products_cut(cell):
     must_agree(cell, "e-prop = BPTT of the cut cell", online(EProp(cell), p)[1:], cut)
     np.testing.assert_allclose(cut[0], exact[0], atol=1e-12)
     assert max(np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (cut[1], exact[1])), strict=True)) > 1e-3
+
+
+def test_a_loss_that_is_undefined_on_padding_sends_nothing_back_from_there():
+    cell = Elman(2, 3)
+    p = random_problem(cell)
+
+    def direction(v, y, target):
+        o = v * y
+        return 1 - jnp.dot(o / jnp.linalg.norm(o), target)
+
+    def run(v, p):
+        state = RTRL(cell).init(p.params, p.xs[0])
+        loss = partial(direction, v)
+        done = run_online(RTRL(cell), p.params, state, p.xs, p.dys, loss, mask=p.mask, reset=p.reset)
+        return done.loss, done.gradient
+
+    def backwards(v, params):
+        return unroll_loss(cell, params, p.xs, p.dys, partial(direction, v), mask=p.mask, reset=p.reset)[1]
+
+    assert not p.mask.all()
+    v = np.arange(1.0, 4.0)
+    (value, online_gradient), of_v = quick_jit(run)(v, p), quick_jit(jax.grad(lambda v: run(v, p)[0]))(v)
+    want, (want_of_v, gradient) = quick_jit(jax.value_and_grad(backwards, (0, 1)))(v, p.params)
+    must_agree(cell, "run_online = unroll_loss", (value, online_gradient, of_v), (want, gradient, want_of_v))
+    assert np.isfinite(np.asarray(want_of_v)).all() and np.abs(np.asarray(want_of_v)).max() > 1e-3
 
 
 def test_a_control_loop_gives_the_gradients_of_the_scan():
