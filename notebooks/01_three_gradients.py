@@ -28,6 +28,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import jaxrnn
+from jaxrnn.testing import loops
 
 jax.config.update("jax_enable_x64", True)
 
@@ -166,27 +167,14 @@ plt.show()
 
 # %%
 def reverse_scan(run):
-    """Of the gradient's program: the products inside the reverse loop's body, and the shapes that it carries."""
-    found = []
-
-    def walk(jaxpr):
-        for e in jaxpr.eqns:
-            if e.primitive.name == "scan" and e.params["reverse"]:
-                body, consts = e.params["jaxpr"].jaxpr, e.params["num_consts"]
-                carried = [v.aval.shape for v in body.invars[consts : consts + e.params["num_carry"]]]
-                found.append((str(body).count("dot_general"), [s for s in carried if s]))
-            for v in e.params.values():
-                for inner in v if isinstance(v, (tuple, list)) else [v]:
-                    if hasattr(inner, "jaxpr") or hasattr(inner, "eqns"):
-                        walk(getattr(inner, "jaxpr", inner))
-
-    walk(jax.make_jaxpr(jax.grad(lambda w: loss(w, run)))((params, out)).jaxpr)
-    return found[0]
+    """The reverse loop of the gradient's program."""
+    (loop,) = (loop for loop in loops(jax.grad(lambda w: loss(w, run)), (params, out)) if loop.reverse)
+    return loop
 
 
 for run in (jaxrnn.unroll, jaxrnn.unroll_bptt):
-    products, carried = reverse_scan(run)
-    print(f"{run.__name__:12} products a step: {products}   carried: {carried}")
+    loop = reverse_scan(run)
+    print(f"{run.__name__:12} products a step: {loop.dots}   carried: {[shape for shape in loop.carried if shape]}")
 
 # %% [markdown]
 # ## The cost of the whole gradient is O(τ)

@@ -17,11 +17,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax.interpreters import partial_eval
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.core.checks import check_range, check_square, check_unroll, leading_axes
 from jaxrnn.core.local_rules import rules_of
+from jaxrnn.core.programs import arguments_read
 from jaxrnn.core.types import Carry, Cell, Params
 from jaxrnn.dynamics.gradient_pass import one_pass
 from jaxrnn.dynamics.states import as_vectors, from_vector, trajectory
@@ -168,16 +168,9 @@ def check_differentiable(cell: Cell, params: Params, xs: PyTree) -> None:
         return jax.vjp(lambda h: step(h, *rest), h)[1](d)
 
     h = jax.eval_shape(lambda c: as_vectors(c, 0), carry)
-    if _reads_first(step, h, params, carry, z) and not _reads_first(back, h, h, params, carry, z):
+    if arguments_read(step, h, params, carry, z)[0] and not arguments_read(back, h, h, params, carry, z)[0]:
         raise TypeError(
             f"`cell` must have a derivative from h⁽ᵗ⁻¹⁾ to h⁽ᵗ⁾; in {cell} it is 0 everywhere, as the state is "
             "read through a sign, a rounding, a comparison or an argmax. Take a smooth activation, or probabilities "
             "in place of symbols."
         )
-
-
-def _reads_first(function, *args) -> bool:
-    """Whether any result depends on the first argument, an array."""
-    jaxpr = jax.make_jaxpr(function)(*args).jaxpr
-    _, used = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
-    return used[0]

@@ -1,14 +1,15 @@
-"""Laws that are read off the program: what a loop carries, what it multiplies, in which dtype, and what it refuses."""
+"""Laws that hold for a program before it runs: what a loop carries and multiplies, its dtypes, what it refuses."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.interpreters import partial_eval
+from jax.extend.core import jaxprs_in_params
 
+from jaxrnn.core.programs import equations, trace_program
 from jaxrnn.core.types import Cell
 from jaxrnn.testing.problem import Problem, law, random_problem, results
 from jaxrnn.unrolling.backpropagation import unroll_bptt
@@ -18,51 +19,43 @@ from jaxrnn.unrolling.scan import unroll as reference
 class Loop(NamedTuple):
     """One `lax.scan` of a program."""
 
+    length: int
+    """The number of steps."""
     reverse: bool
     dots: int
     """Matrix products in the body, `dot_general`."""
     carried: tuple[tuple[int, ...], ...]
-    """The shapes that go from one step to the next."""
+    """The shapes of the arrays that one step hands to the next."""
 
 
 def loops(function: Callable, *args) -> list[Loop]:
-    """Every scan in the program of `function(*args)`, in order, without what nobody reads; nothing is compiled.
+    """Return every scan in the program of `function(*args)`, in order, without those whose results nobody reads.
+
+    Nothing is compiled.
 
     >>> from jax import lax
     >>> w = jnp.ones((3, 3))
     >>> loops(lambda h: lax.scan(lambda h, _: (h @ w, None), h, length=5), jnp.ones(3))
-    [Loop(reverse=False, dots=1, carried=((3,),))]
+    [Loop(length=5, reverse=False, dots=1, carried=((3,),))]
     """
-    return [
-        Loop(
-            eqn.params["reverse"],
-            sum(inner.primitive.name == "dot_general" for inner in equations(eqn.params["jaxpr"])),
-            tuple(v.aval.shape for v in eqn.outvars[: eqn.params["num_carry"]]),
-        )
-        for eqn in equations(_program(function, *args))
-        if eqn.primitive.name == "scan"
-    ]
-
-
-def _program(function: Callable, *args):
-    """The jaxpr without dead code (what `jax.vjp` computes of a value that is not used), as XLA runs it."""
-    jaxpr = jax.make_jaxpr(function)(*args).jaxpr
-    live, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
-    return live
-
-
-def equations(jaxpr) -> Iterator:
-    """Every equation, those of inner programs too."""
-    for eqn in getattr(jaxpr, "jaxpr", jaxpr).eqns:
-        yield eqn
-        for inner in jax.tree.leaves(eqn.params, is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")):
-            if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
-                yield from equations(inner)
+    return [_loop(eqn) for eqn in equations(trace_program(function, *args)) if eqn.primitive.name == "scan"]
 
 
 def dots(function: Callable, *args) -> int:
-    """The number of matrix products in the program of `function(*args)`."""
-    return sum(eqn.primitive.name == "dot_general" for eqn in equations(_program(function, *args)))
+    """Return the number of matrix products in the program of `function(*args)`."""
+    return _products(trace_program(function, *args))
+
+
+def _loop(scan) -> Loop:
+    """A carried array has the shape that the body gives it; a stacked output has the time axis in front as well."""
+    (body,) = jaxprs_in_params(scan.params)
+    outside, inside = ([v.aval.shape for v in eqn.outvars] for eqn in (scan, body))
+    carried = tuple(whole for whole, one in zip(outside, inside, strict=True) if whole == one)
+    return Loop(scan.params["length"], scan.params["reverse"], _products(body), carried)
+
+
+def _products(program) -> int:
+    return sum(eqn.primitive.name == "dot_general" for eqn in equations(program))
 
 
 @law

@@ -24,6 +24,7 @@ from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
 from jaxrnn.core.masks import sum_over_valid
+from jaxrnn.core.programs import equations, trace_program
 from jaxrnn.core.types import Carry, Cell, Params
 from jaxrnn.unrolling.backpropagation import unroll_bptt
 from jaxrnn.unrolling.checkpointing import nested, run_segment, segment_lengths, segments_input
@@ -115,7 +116,7 @@ def _in_blocks(total: Callable, arrays: tuple) -> Array:
     """`total(*arrays)`, so many steps at once that no array in it is much above `BLOCK` bytes."""
     time = jax.tree.leaves(arrays)[0].shape[0]
     one = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype), arrays)
-    steps = max(1, BLOCK // max(1, _largest(jax.make_jaxpr(total)(*one).jaxpr)))
+    steps = max(1, BLOCK // max(1, _largest_result(trace_program(total, *one))))
     if steps >= time:
         return total(*arrays)
     steps = max(n for n in range(1, steps + 1) if time % n == 0)
@@ -124,11 +125,10 @@ def _in_blocks(total: Callable, arrays: tuple) -> Array:
     return jnp.sum(lax.scan(lambda _, at: (None, block(at)), None, blocks)[1])
 
 
-def _largest(jaxpr) -> int:
-    """Bytes of the largest array that a program makes of its inputs."""
-    inner = [getattr(p, "jaxpr", p) for eqn in jaxpr.eqns for p in eqn.params.values()]
-    made = [size([v.aval for v in eqn.outvars if hasattr(v.aval, "dtype")]) for eqn in jaxpr.eqns]
-    return max([*made, *(_largest(p) for p in inner if hasattr(p, "eqns"))], default=0)
+def _largest_result(program) -> int:
+    """Return the bytes of the largest array that an operation of a program computes."""
+    results = (v.aval for eqn in equations(program) for v in eqn.outvars)
+    return max((size(a) for a in results if hasattr(a, "dtype")), default=0)
 
 
 def _sum(outs: Array, rest: Array | None) -> Array:

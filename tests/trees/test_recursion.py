@@ -251,29 +251,23 @@ def test_a_right_comb_is_the_sequential_network():
     all_close(*both((given.u, np.asarray(given.w)[1], given.b), xs))
 
 
-def trip_counts(function, *args):
-    def scans(jaxpr):
-        for eqn in jaxpr.eqns:
-            if eqn.primitive.name == "scan":
-                yield eqn.params["length"]
-            for inner in eqn.params.values():
-                if hasattr(inner, "jaxpr"):
-                    yield from scans(inner.jaxpr)
-
-    return list(scans(jax.make_jaxpr(function)(*args).jaxpr))
-
-
 @pytest.mark.parametrize(("leaves", "steps"), [(2, 1), (8, 3), (100, 7), (1024, 10)])
 def test_the_depth_of_a_balanced_tree_is_the_logarithm_of_its_length(leaves, steps):
     """Section 5, item 3, in the program: one loop forwards and one backwards, of ⌈log₂ τ⌉ steps."""
     cell = TreeElman(INPUT, HIDDEN)
     params, forest = random_params(cell), pack([balanced_tree(leaves)] * 3, width="level")
     xs = jax.device_put(np.ones((forest.shape.leaves, 3, INPUT)))
-    run = lambda p: unroll_tree_bpts(cell, p, forest, xs)[0].sum()  # noqa: E731
-    assert trip_counts(run, params) == [steps] and trip_counts(jax.grad(run), params) == [steps, steps]
-    assert trip_counts(lambda p: unroll_tree(cell, p, forest, xs), params) == [steps]
+
+    def steps_of(run):
+        return [loop.length for loop in loops(run, params)]
+
+    def run(params):
+        return unroll_tree_bpts(cell, params, forest, xs)[0].sum()
+
+    assert steps_of(run) == [steps] and steps_of(jax.grad(run)) == [steps, steps]
+    assert steps_of(lambda p: unroll_tree(cell, p, forest, xs)) == [steps]
     comb = pack([right_comb(leaves)] * 3, leaves=len(xs), steps=leaves - 1)
-    assert trip_counts(lambda p: unroll_tree(cell, p, comb, xs), params) == [leaves - 1]
+    assert steps_of(lambda p: unroll_tree(cell, p, comb, xs)) == [leaves - 1]
 
 
 @every_cell

@@ -10,8 +10,8 @@ import pytest
 
 from jaxrnn import GRU, LSTM, Stack, unroll_bptt
 from jaxrnn import testing as laws
+from jaxrnn.core.programs import equations, trace_program
 from jaxrnn.testing.problem import must_agree, quick_jit, random_problem, results, run
-from jaxrnn.testing.programs import equations
 from jaxrnn.unrolling.fused import unroll_fused
 from jaxrnn.unrolling.fused.dispatch import unroll_interpreted
 from jaxrnn.unrolling.fused.eligibility import blocking_of, fits, gates_of, shared_memory_of
@@ -142,7 +142,7 @@ def test_float64_and_other_platforms_get_the_scan():
 
 def test_no_weight_is_read_in_the_loop_of_a_kernel():
     cell = LSTM(3, 20)  # weights of 32 × 32 after padding, and blocks of 16 × 32
-    program = jax.make_jaxpr(partial(results, cell, unroll=unroll_interpreted, reverse=False))(random_problem(cell))
+    program = trace_program(partial(results, cell, unroll=unroll_interpreted, reverse=False), random_problem(cell))
     kernels = [eqn.params["jaxpr"] for eqn in equations(program) if eqn.primitive.name == "pallas_call"]
     assert len(kernels) == 2
     for kernel in kernels:
