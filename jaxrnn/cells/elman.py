@@ -50,6 +50,22 @@ class ElmanParams(NamedTuple):
     """b."""
 
 
+class ElmanResidual(NamedTuple):
+    """The record of a step for its backward."""
+
+    before: Float[Array, "*batch hidden"]
+    """h⁽ᵗ⁻¹⁾."""
+    h: Float[Array, "*batch hidden"]
+    """h⁽ᵗ⁾."""
+
+
+class ElmanLocals(NamedTuple):
+    """The share of a step in the sums over t."""
+
+    da: Float[Array, "*batch hidden"]
+    """δ⁽ᵗ⁾, ∇ of the pre-activation a."""
+
+
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Elman:
@@ -106,21 +122,19 @@ class Elman:
         return h, h
 
     def step_fwd(self, params: ElmanParams, carry: Array, z: Array):
-        """The step, and (h⁽ᵗ⁻¹⁾, h⁽ᵗ⁾) for its backward."""
+        """Return the step, and what its backward reads."""
         h = self._step(matmul_in_loop, params, carry, z)
-        return (h, h), (carry, h)
+        return (h, h), ElmanResidual(before=carry, h=h)
 
-    def step_bwd(self, params: ElmanParams, residual, dcarry: Array, dy: Array):
+    def step_bwd(self, params: ElmanParams, residual: ElmanResidual, dcarry: Array, dy: Array):
         """2.2.2: δ⁽ᵗ⁾ = f′ ⊙ (∇h⁽ᵗ⁾ from t+1, plus ∇y⁽ᵗ⁾), and Wᵀ δ⁽ᵗ⁾ for t−1."""
         _, derivative = ACTIVATIONS[self.activation]
-        _, h = residual
-        dz = derivative(h) * (dcarry + dy)
-        return matmul_transposed(dz, params.w), dz, dz
+        da = derivative(residual.h) * (dcarry + dy)
+        return matmul_transposed(da, params.w), da, ElmanLocals(da)
 
-    def weight_bwd(self, params: ElmanParams, residuals, locals) -> ElmanParams:
+    def weight_bwd(self, params: ElmanParams, residuals: ElmanResidual, locals: ElmanLocals) -> ElmanParams:
         """2.2.3: ∇_W = Σₜ δ⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ᵀ.  U and b belong to `project`."""
-        hs, _ = residuals
-        dw = outer_sum(hs, locals, params.w)
+        dw = outer_sum(residuals.before, locals.da, params.w)
         return ElmanParams(u=jnp.zeros_like(params.u), w=dw, b=jnp.zeros_like(params.b))
 
     def _step(self, matmul: Callable, params: ElmanParams, carry: Array, z: Array) -> Array:

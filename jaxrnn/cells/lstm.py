@@ -58,6 +58,24 @@ class LSTMCarry(NamedTuple):
     """C⁽ᵗ⁾, the cell state."""
 
 
+class LSTMResidual(NamedTuple):
+    """The record of a step for its backward."""
+
+    h: Float[Array, "*batch hidden"]
+    """h⁽ᵗ⁻¹⁾."""
+    c: Float[Array, "*batch hidden"]
+    """C⁽ᵗ⁻¹⁾."""
+    gates: tuple[Array, ...]
+    """i, f, g, o; apart, because a loop over one packed array is not vectorized."""
+
+
+class LSTMLocals(NamedTuple):
+    """The share of a step in the sums over t."""
+
+    da: Float[Array, "*batch gates_hidden"]
+    """∇ of the pre-activations of i, f, g, o."""
+
+
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class LSTM:
@@ -113,70 +131,68 @@ class LSTM:
         return matmul(xs, params.u) + params.b
 
     def step(self, params: LSTMParams, carry: LSTMCarry, z: Array) -> tuple[LSTMCarry, Array]:
-        """One step: the new (h, C), and h as the output."""
+        """Return the new (h, C), and h as the output."""
         out, _ = self._step(matmul, params, carry, z)
         return out
 
     def step_fwd(self, params: LSTMParams, carry: LSTMCarry, z: Array):
-        """The step, and (h⁽ᵗ⁻¹⁾, C⁽ᵗ⁻¹⁾, (i, f, g, o)) for its backward."""
+        """Return the step, and what its backward reads."""
         return self._step(matmul_in_loop, params, carry, z)
 
     def _step(self, matmul: Callable, params: LSTMParams, carry: LSTMCarry, z: Array):
-        p, a = params.peephole, z + matmul(carry.h, params.w)
+        (h, c), p = carry, params.peephole
+        a = z + matmul(h, params.w)
         if p is not None:
-            a = a + self._read(p, carry.c)
-        gates = _activate(a, (_SIGMOID, _SIGMOID, _TANH, _SIGMOID))
-        i, f, g, o = jnp.split(gates, 4, axis=-1)
-        c = f * carry.c + i * g
+            a = a + self._read(p, c)
+        i, f, g, o = _gates(a)
+        c = f * c + i * g
         if p is not None and self.peephole == "current":  # the one gate that has to wait for C⁽ᵗ⁾
             o = jax.nn.sigmoid(jnp.split(a, 4, axis=-1)[3] + p[2] * c)
-        tanh_c = jnp.tanh(c)
-        h = o * tanh_c
-        return (LSTMCarry(h, c), h), (carry.h, carry.c, (i, f, g, o))
+        h = o * jnp.tanh(c)
+        return (LSTMCarry(h, c), h), LSTMResidual(h=carry.h, c=carry.c, gates=(i, f, g, o))
 
-    def step_bwd(self, params: LSTMParams, residual, dcarry: LSTMCarry, dy: Array):
-        """2.2.2 for the four gates: (∇h⁽ᵗ⁾, ∇C⁽ᵗ⁾) → (∇h⁽ᵗ⁻¹⁾, ∇C⁽ᵗ⁻¹⁾), ∇ of the pre-activations."""
-        p = params.peephole
-        _, c, (i, f, g, o) = residual
+    def step_bwd(self, params: LSTMParams, residual: LSTMResidual, dcarry: LSTMCarry, dy: Array):
+        """2.2.2 for the four gates: (∇h⁽ᵗ⁾, ∇C⁽ᵗ⁾) → (∇h⁽ᵗ⁻¹⁾, ∇C⁽ᵗ⁻¹⁾), and ∇ of the pre-activations a."""
+        p, c, (i, f, g, o) = params.peephole, residual.c, residual.gates
         tanh_c = jnp.tanh(f * c + i * g)
         dh = dcarry.h + dy
-        dao = dh * tanh_c * o * (1 - o)
+        da_o = dh * tanh_c * o * (1 - o)
         dc = dcarry.c + dh * o * (1 - tanh_c**2)
         if p is not None and self.peephole == "current":
-            dc = dc + dao * p[2]
-        dai, daf, dag = dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g**2)
-        dz = jnp.concatenate([dai, daf, dag, dao], axis=-1)
+            dc = dc + da_o * p[2]
+        da_i, da_f, da_g = dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g**2)
+        da = jnp.concatenate([da_i, da_f, da_g, da_o], axis=-1)
         dc = dc * f
         if p is not None:
-            dc = dc + dai * p[0] + daf * p[1]
+            dc = dc + da_i * p[0] + da_f * p[1]
         if p is not None and self.peephole == "previous":
-            dc = dc + dao * p[2]
-        return LSTMCarry(matmul_transposed(dz, params.w), dc), dz, dz
+            dc = dc + da_o * p[2]
+        return LSTMCarry(matmul_transposed(da, params.w), dc), da, LSTMLocals(da)
 
-    def weight_bwd(self, params: LSTMParams, residuals, locals) -> LSTMParams:
-        """2.2.3: Σₜ over the steps for W and the peepholes.  U and b belong to `project`."""
-        p = params.peephole
-        hs, cs, (i, f, g, _) = residuals
+    def weight_bwd(self, params: LSTMParams, residuals: LSTMResidual, locals: LSTMLocals) -> LSTMParams:
+        """2.2.3: the sums over t for W and the peepholes.  U and b belong to `project`."""
+        h, da, p = residuals.h, locals.da, params.peephole
         dpeephole = None
         if p is not None:
-            dai, daf, _, dao = jnp.split(locals, 4, axis=-1)
-            read_by_o = cs if self.peephole == "previous" else f * cs + i * g
-            dpeephole = jnp.stack([row_sum(dai * cs, p[0]), row_sum(daf * cs, p[1]), row_sum(dao * read_by_o, p[2])])
-        dw = outer_sum(hs, locals, params.w)
+            c, (i, f, g, _) = residuals.c, residuals.gates
+            da_i, da_f, _, da_o = jnp.split(da, 4, axis=-1)
+            read_by_o = c if self.peephole == "previous" else f * c + i * g
+            products = (da_i * c, da_f * c, da_o * read_by_o)
+            dpeephole = jnp.stack([row_sum(d, like) for d, like in zip(products, p, strict=True)])
+        dw = outer_sum(h, da, params.w)
         return LSTMParams(jnp.zeros_like(params.u), dw, jnp.zeros_like(params.b), dpeephole)
 
     def _read(self, p: Array, c: Array) -> Array:
-        """What the gates read of C⁽ᵗ⁻¹⁾, in the packed layout."""
+        """The gates' reading of C⁽ᵗ⁻¹⁾, in the packed layout."""
         none = jnp.zeros_like(c)
         return jnp.concatenate([p[0] * c, p[1] * c, none, p[2] * c if self.peephole == "previous" else none], axis=-1)
 
 
-_SIGMOID, _TANH = (0.5, 0.5, 0.5), (1.0, 1.0, 0.0)
-"""(k, m, n) in m · tanh(k · a) + n."""
+_K, _M, _N = (0.5, 0.5, 1.0, 0.5), (0.5, 0.5, 1.0, 0.5), (0.5, 0.5, 0.0, 0.5)
+"""m · tanh(k · a) + n is σ(a) for i, f and o, and tanh(a) for g."""
 
 
-def _activate(a: Array, gates: tuple) -> Array:
-    """Sigmoid or tanh for each equal block of the last axis, by one tanh over all of it."""
-    size = a.shape[-1] // len(gates)
-    k, m, n = np.repeat(np.array(gates), size, axis=0).T.astype(a.dtype)
-    return m * jnp.tanh(k * a) + n
+def _gates(a: Array) -> tuple[Array, ...]:
+    """(i, f, g, o) of the packed pre-activations, by one tanh over all of them."""
+    k, m, n = (np.repeat(np.array(each, a.dtype), a.shape[-1] // 4) for each in (_K, _M, _N))
+    return tuple(jnp.split(m * jnp.tanh(k * a) + n, 4, axis=-1))
