@@ -18,26 +18,20 @@ value that it has anywhere on the run, or on the run with all states and inputs 
 References: Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013, §2; Glorot & Bengio 2010, §3 (saturation).
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
-from jaxrnn.core.local_rules import storable
 from jaxrnn.core.types import Carry, Cell, Params
 from jaxrnn.dynamics.information_flow import Loss
-from jaxrnn.dynamics.jacobians import check_differentiable, memory_length, step_jacobians
-from jaxrnn.dynamics.lyapunov import lyapunov_spectrum
-from jaxrnn.dynamics.states import as_vectors, from_vector, trajectory
-from jaxrnn.unrolling.backpropagation import bptt
-from jaxrnn.unrolling.scan import select, zeros
+from jaxrnn.dynamics.jacobians import check_differentiable, memory_length
+from jaxrnn.dynamics.run_measurements import measure
 
-FACTOR, FLAT, SHRUNK, EXPONENTS = 100.0, 0.05, 0.25, 16
-"""The limits above, and how many Lyapunov exponents are shown."""
+FACTOR = 100.0
+"""A gradient explodes or vanishes if it changes its length by more than this on the whole way."""
 
 ADVICE = {
     "exploding": (
@@ -131,8 +125,7 @@ def diagnose(
         a loss that does not depend on the last valid step of any row.
 
     >>> from jaxrnn import Elman
-    >>> from jaxrnn.cells import ElmanParams
-    >>> params = ElmanParams(jnp.ones((1, 2)), 0.5 * jnp.eye(2), jnp.zeros(2))
+    >>>     >>> params = ElmanParams(jnp.ones((1, 2)), 0.5 * jnp.eye(2), jnp.zeros(2))
     >>> xs = jax.random.normal(jax.random.key(0), (30, 4, 1))
     >>> diagnosis = diagnose(Elman(1, 2), params, xs, lambda carry, ys: jnp.mean(carry))
     >>> diagnosis.verdict, diagnosis.rate < 0.5
@@ -146,124 +139,33 @@ def diagnose(
     if not clip > 0:
         raise ValueError(f"`clip` must be above 0, the largest size that a gradient may have, got {clip!r}.")
     check_differentiable(cell, params, xs)
-    run = trajectory(cell, params, xs, carry, mask=mask)
-    profile, flow, row_norms = (np.asarray(a) for a in _gradients(cell, params, xs, loss, carry, mask, run))
-    axes = len(leading_axes(xs))
-    size = as_vectors(run.after, axes).shape[-1]
-    exponents = lyapunov_spectrum(cell, params, xs, carry, mask=mask, count=min(EXPONENTS, size))
-    flat = np.asarray(_flat(cell, params, run.before, run.zs, mask, axes))
-    rows, steps = _rows_that_tell(flow), profile.shape[0]
-    rate, mean_flow = _rate(rows), _geometric_mean(rows)
+    run = measure(cell, params, xs, loss, carry, mask)
+    rows, steps = _rows_that_tell(run.flow), run.profile.shape[1]
+    rate = _rate(rows)
     memory = float(np.median(memory_length(jnp.nan_to_num(jnp.asarray(rows[::-1]), nan=1.0, posinf=jnp.inf))))
-    saturation = float(flat.mean())
-    finite = bool(np.isfinite(rate) and np.isfinite(profile).all() and np.isfinite(row_norms).all())
+    saturation = float(run.flat.mean())
+    finite = bool(np.isfinite(rate) and np.isfinite(run.profile).all() and np.isfinite(run.row_norms).all())
     verdict = _verdict(rate, len(rows), saturation, finite)
+    advice = ADVICE[verdict if finite else "not finite"]
     return Diagnosis(
-        verdict,
-        ADVICE[verdict if finite else "not finite"].format(
-            rate=rate, memory=memory, saturation=saturation, steps=steps
-        ),
-        rate,
-        memory,
-        saturation,
-        float(np.mean(~np.less_equal(row_norms, clip))),
-        np.sqrt(np.mean(np.square(profile.reshape(steps, -1)), axis=1)),
-        mean_flow,
-        np.asarray(exponents).reshape(-1, exponents.shape[-1]).mean(0),
-        _eigenvalues(cell, params, xs, carry, mask),
-        flat,
-        row_norms,
-        clip,
+        verdict=verdict,
+        advice=advice.format(rate=rate, memory=memory, saturation=saturation, steps=steps),
+        rate=rate,
+        memory=memory,
+        saturation=saturation,
+        clipping=float(np.mean(~np.less_equal(run.row_norms, clip))),
+        profile=np.sqrt(np.mean(np.square(run.profile), axis=0)),
+        flow=_geometric_mean(rows),
+        lyapunov=run.exponents,
+        eigenvalues=run.eigenvalues,
+        flat=run.flat,
+        row_norms=run.row_norms,
+        clip=clip,
     )
-
-
-def _gradients(cell, params, xs, loss, carry, mask, run):
-    """‖∇_{h⁽ᵗ⁾}L‖ `[time, *batch]`, the flow from the last step `[time, *batch]`, each row's ‖∇_θ L‖ `[rows]`."""
-    time, *batch = leading_axes(xs)
-    results = run.carry, run.ys
-    dcarry, dys = storable(results, jax.grad(loss, argnums=(0, 1), allow_int=True)(*results))
-    profile = bptt(cell, params, xs, carry, dcarry, dys, mask=mask).carries
-    t = jnp.arange(time).reshape(-1, *[1] * len(batch))
-    last = jnp.max(jnp.where(jnp.ones_like(t) > 0 if mask is None else mask, t, -1), axis=0) + jnp.zeros(batch, int)
-    share = select(t == last, dys, zeros(dys))
-    back = as_vectors(bptt(cell, params, xs, carry, dcarry, share, mask=mask).carries, len(batch) + 1)
-    row_norms = _row_norms(cell, params, *_rows((xs, mask, dys), 1, batch), *_rows((carry, dcarry), 0, batch))
-    profile = jnp.linalg.norm(as_vectors(profile, len(batch) + 1), axis=-1)
-    return profile, _by_distance(jnp.linalg.norm(back, axis=-1), last), row_norms
-
-
-def _by_distance(norms, last):
-    """‖δ⁽ˡ⁻ⁿ⁾‖/‖δ⁽ˡ⁾‖ for n = 0, 1, …, l a row's last valid step; ∞ if not finite, NaN beyond t = 0 or if δ⁽ˡ⁾ = 0."""
-    n = jnp.arange(norms.shape[0]).reshape(-1, *[1] * last.ndim)
-    back = jnp.take_along_axis(norms, jnp.maximum(last - n, 0), axis=0)
-    start = jnp.where((back[0] > 0) & jnp.isfinite(back[0]), back[0], 1)
-    ratio = jnp.where(jnp.isfinite(back), back, jnp.inf) / start
-    return jnp.where((n <= last) & (back[0] != 0), ratio, jnp.nan)
-
-
-def _rows(trees, axis: int, batch: list[int]):
-    """All batch axes as one."""
-    rows = int(np.prod(batch))
-    return jax.tree.map(lambda a: a.reshape(*a.shape[:axis], rows, *a.shape[axis + len(batch) :]), trees)
-
-
-@partial(jax.jit, static_argnums=0)
-def _row_norms(cell, params, xs, mask, dys, carry, dcarry):
-    """‖∇_θ‖ of each row's share of the loss, times the number of rows."""
-
-    def one(xs, mask, dys, carry, dcarry):
-        gradient = bptt(cell, params, xs, carry, dcarry, dys, mask=mask).params
-        leaves = [g for g in jax.tree.leaves(gradient) if jnp.issubdtype(g.dtype, jnp.inexact)]
-        return jnp.sqrt(sum(jnp.sum(g**2) for g in leaves))
-
-    rows = leading_axes(xs)[1]
-    return rows * jax.vmap(one, in_axes=(1, 1, 1, 0, 0))(xs, mask, dys, carry, dcarry)
-
-
-@partial(jax.jit, static_argnums=(0, 5))
-def _flat(cell, params, before, zs, mask, axes):
-    """The part of steps and rows at which each entry of z does not move the state: `[entries]`."""
-
-    def influence(carry, z):
-        jacobian = jax.jacrev(lambda v: as_vectors(cell.step(params, carry, from_vector(v, z))[0], 0))
-        return jnp.linalg.norm(jacobian(as_vectors(z, 0)), axis=0)
-
-    for _ in range(axes - 1):
-        influence = jax.vmap(influence)
-
-    def all_steps(scale):
-        scaled = jax.tree.map(
-            lambda a: a * jnp.asarray(scale, a.dtype) if jnp.issubdtype(a.dtype, jnp.inexact) else a, (before, zs)
-        )
-        found = jax.lax.map(lambda at_t: influence(*at_t), scaled)
-        return found.reshape(-1, found.shape[-1])
-
-    here, shrunk = all_steps(1.0), all_steps(SHRUNK)
-    valid = jnp.ones(here.shape[0], bool) if mask is None else mask.reshape(-1)
-    largest = jnp.maximum(jnp.max(jnp.where(valid[:, None], here, 0), axis=0), jnp.max(shrunk, axis=0))
-    flat = (here <= FLAT * largest) & valid[:, None]
-    return jnp.sum(flat, axis=0) / jnp.maximum(jnp.sum(valid), 1)
-
-
-def _eigenvalues(cell, params, xs, carry, mask) -> np.ndarray:
-    """|λ| of every step's Jacobian, of the first row alone."""
-
-    def first(tree, axis):
-        batch = len(leading_axes(xs)) - 1
-        return jax.tree.map(lambda a: a[(slice(None),) * axis + (0,) * batch], tree)
-
-    xs_row, mask_row, carry_row = first(xs, 1), first(mask, 1), first(carry, 0)
-    js = step_jacobians(cell, params, xs_row, carry_row, mask=mask_row)
-    js = np.array(js)
-    finite = np.isfinite(js)
-    found = -np.sort(-np.abs(np.linalg.eigvals(np.where(finite, js, 0))), axis=-1)
-    found[~np.all(finite, axis=(1, 2))] = np.nan
-    return found
 
 
 def _rows_that_tell(flow: np.ndarray) -> np.ndarray:
     """The rows whose loss has a gradient at their last step, `[distance, rows]`, as far as the longest reaches."""
-    flow = flow.reshape(flow.shape[0], -1)
     flow = flow[:, ~np.isnan(flow[0])]
     if not flow.shape[1]:
         raise ValueError(

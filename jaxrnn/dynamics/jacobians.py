@@ -22,9 +22,10 @@ from jaxtyping import Array, Bool, Float, PyTree, Shaped
 from jaxrnn.core.checks import check_range, check_square, check_unroll, leading_axes
 from jaxrnn.core.local_rules import rules_of
 from jaxrnn.core.programs import arguments_read
-from jaxrnn.core.types import Carry, Cell, Params
+from jaxrnn.core.pytrees import unravel_floating
+from jaxrnn.core.types import Carry, Cell, Inputs, Params
 from jaxrnn.dynamics.gradient_pass import one_pass
-from jaxrnn.dynamics.states import as_vectors, from_vector, trajectory
+from jaxrnn.dynamics.states import as_vectors, trajectory
 
 
 def step_jacobians(
@@ -58,12 +59,17 @@ def step_jacobians(
 @partial(jax.jit, static_argnums=0)
 def _step_jacobians(cell, params, xs, carry, mask, reset):
     run = trajectory(cell, params, xs, carry, mask=mask, reset=reset)
+    valid = jnp.ones(leading_axes(xs), bool) if mask is None else mask
+    return jacobians_along(cell, params, run.before, run.zs, valid, reset)
+
+
+def jacobians_along(cell: Cell, params: Params, before: Carry, zs: Inputs, valid, reset) -> Float[Array, "..."]:
+    """Return ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ at h⁽ᵗ⁻¹⁾ = `before`, all t at once: I where `valid` is False, 0 across a reset."""
     jacobian = partial(_jacobian, cell, params)
-    for _ in leading_axes(xs):
+    for _ in valid.shape:
         jacobian = jax.vmap(jacobian)
-    js = jacobian(run.before, run.zs)
-    if mask is not None:
-        js = jnp.where(mask[..., None, None], js, jnp.eye(js.shape[-1], dtype=js.dtype))
+    js = jacobian(before, zs)
+    js = jnp.where(valid[..., None, None], js, jnp.eye(js.shape[-1], dtype=js.dtype))
     return js if reset is None else jnp.where(reset[..., None, None], 0, js)
 
 
@@ -73,7 +79,7 @@ def _jacobian(cell: Cell, params: Params, carry: Carry, z) -> Float[Array, "n n"
 
 def next_state(cell: Cell, params: Params, like: Carry, z, h: Float[Array, " n"]) -> Float[Array, " n"]:
     """h⁽ᵗ⁻¹⁾ → h⁽ᵗ⁾ as vectors, without batch axes; what is not floating in the carry is as in `like`."""
-    return as_vectors(cell.step(params, from_vector(h, like), z)[0], 0)
+    return as_vectors(cell.step(params, unravel_floating(h, like), z)[0], 0)
 
 
 def jacobian_product(jacobians: Float[Array, "time *batch n n"]) -> Float[Array, "*batch n n"]:

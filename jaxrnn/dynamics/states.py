@@ -7,16 +7,15 @@ every carry, and z⁽ᵗ⁾, as each step read them.  A carry of several arrays 
 vector of all its floating numbers.
 """
 
-import math
 from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll
+from jaxrnn.core.pytrees import partition, ravel_floating
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
 from jaxrnn.unrolling.scan import gated, prepare
 
@@ -89,26 +88,7 @@ def as_vectors(carry: Carry, batch_axes: int) -> Float[Array, "*leading n"]:
     >>> as_vectors(LSTMCarry(jnp.zeros((2, 3)), jnp.ones((2, 3))), 1).shape
     (2, 6)
     """
-    leaves = [a for a in jax.tree.leaves(carry) if jnp.issubdtype(a.dtype, jnp.inexact)]
-    if not leaves:
+    if not partition(carry)[0]:
         kinds = jax.tree.map(lambda a: a.dtype, carry)
         raise TypeError(f"`cell` must have a carry with a floating array, to have a derivative; it carries {kinds}.")
-    flat = [a.reshape(*a.shape[:batch_axes], math.prod(a.shape[batch_axes:])) for a in leaves]
-    return jnp.concatenate(flat, axis=-1)
-
-
-def from_vector(vector: Float[Array, " n"], like: Carry) -> Carry:
-    """The carry without batch axes that `vector` is, its integers and booleans as in `like`.
-
-    >>> from_vector(jnp.arange(4.0), (jnp.zeros(3), jnp.array(7), jnp.zeros(1)))
-    (Array([0., 1., 2.], dtype=float32), Array(7, dtype=int32, weak_type=True), Array([3.], dtype=float32))
-    """
-    leaves, structure = jax.tree.flatten(like)
-    parts, start = [], 0
-    for leaf in leaves:
-        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
-            parts.append(leaf)
-            continue
-        parts.append(vector[start : start + leaf.size].reshape(leaf.shape).astype(leaf.dtype))
-        start += leaf.size
-    return structure.unflatten(parts)
+    return ravel_floating(carry, batch_axes)

@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.precision import matmul
+from jaxrnn.core.pytrees import unravel_floating
 from jaxrnn.core.types import Carry, Cell, Key
 from jaxrnn.generation.stopping import PredictedLength
 from jaxrnn.generation.symbol_model import SymbolModel, SymbolModelParams
@@ -167,11 +167,7 @@ class Captioner:
 
 def initial_state(params: ReadoutParams, x: Float[Array, "*batch input"], shapes: Carry) -> Carry:
     """Return d + B x, split into the arrays of a carry; `shapes` are those of one row."""
-    leaves, structure = jax.tree.flatten(shapes)
-    ends = np.cumsum([math.prod(leaf.shape) for leaf in leaves])
-    parts = jnp.split(matmul(x, params.v) + params.c, ends[:-1], axis=-1)
-    shaped = [p.reshape(*x.shape[:-1], *w.shape).astype(w.dtype) for p, w in zip(parts, leaves, strict=True)]
-    return jax.tree.unflatten(structure, shaped)
+    return unravel_floating(matmul(x, params.v) + params.c, shapes)
 
 
 def state_size(shapes: Carry) -> int:

@@ -26,11 +26,11 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
 from jaxrnn.core.masks import sum_over_valid
+from jaxrnn.core.pytrees import ravel_floating, unravel_floating
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
 from jaxrnn.unrolling.scan import gated, select, zeros
 
@@ -93,41 +93,28 @@ class Row(NamedTuple):
 
 def row_step(cell: Cell, row: Row) -> tuple[Callable, Array]:
     """Return the step of one row as `f(θ, v) -> (v', (carry, y))`, and v, the floating part of the carry."""
-    vector, rebuild = vector_of(row.carry)
 
     def step(params, vector):
         initial = None if row.reset is None else cell.initial_carry(params)
         z = cell.project(params, row.x)
-        out, _ = gated(lambda c, z: (cell.step(params, c, z), None), initial, rebuild(vector), z, row.mask, row.reset)
-        return vector_of(out[0])[0], out
+        carry = unravel_floating(vector, row.carry)
+        out, _ = gated(lambda c, z: (cell.step(params, c, z), None), initial, carry, z, row.mask, row.reset)
+        return ravel_floating(out[0]), out
 
-    return step, vector
-
-
-def vector_of(carry: Carry) -> tuple[Array, Callable]:
-    """The floating numbers of a carry as one vector, and the way back."""
-    leaves, structure = jax.tree.flatten(carry)
-    moves = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
-    vector, unravel = ravel_pytree([leaf for leaf, m in zip(leaves, moves, strict=True) if m])
-
-    def rebuild(vector):
-        moved = iter(unravel(vector))
-        return structure.unflatten([next(moved) if m else leaf for leaf, m in zip(leaves, moves, strict=True)])
-
-    return vector, rebuild
+    return step, ravel_floating(row.carry)
 
 
 def begin(cell: Cell, params: Params, x: Inputs, carry: Carry | None) -> tuple[Carry, int, int]:
     """Return (h⁽⁰⁾, number of rows, size of one row's carry) for `init`."""
     xs, carry, *_ = check_unroll(cell, params, jax.tree.map(lambda a: jnp.asarray(a)[None], x), carry, None, None)
     batch = leading_axes(xs)[1:]
-    size = jax.eval_shape(lambda p: vector_of(cell.initial_carry(p))[0], params).size
+    size = jax.eval_shape(lambda p: ravel_floating(cell.initial_carry(p)), params).size
     return cell.initial_carry(params, batch) if carry is None else carry, math.prod(batch), size
 
 
 def initial_influence(cell: Cell, params: Params) -> Params:
     """Return ∂h⁽⁰⁾/∂θ of one row, `[carry, *parameter]`; 0 unless the initial carry is learned."""
-    return jax.jacrev(lambda p: vector_of(cell.initial_carry(p))[0])(params)
+    return jax.jacrev(lambda p: ravel_floating(cell.initial_carry(p)))(params)
 
 
 def learn(
@@ -161,7 +148,7 @@ def learn(
         carry, y = jax.tree.map(lambda a: a.reshape(*batch, *a.shape[1:]), (carry, y))
         return loss(y), (carry, y)
 
-    vectors = jax.vmap(lambda row: vector_of(row.carry)[0])(rows)
+    vectors = jax.vmap(lambda row: ravel_floating(row.carry))(rows)
     (value, (carry, y)), (direct, back) = jax.value_and_grad(forward, (0, 1), has_aux=True)(params, vectors)
     through = pull(state.influence, back)
     influence = jax.vmap(lambda j, row: advance(params, j, row))(state.influence, rows)

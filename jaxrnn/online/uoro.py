@@ -22,8 +22,9 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from jaxrnn.core.checks import check_is_cell
+from jaxrnn.core.pytrees import ravel_floating
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
-from jaxrnn.online.influence import OnlineState, OnlineStep, Row, begin, learn, row_step, vector_of
+from jaxrnn.online.influence import OnlineState, OnlineStep, Row, begin, learn, row_step
 from jaxrnn.unrolling.scan import select
 
 TINY = 1e-7
@@ -72,7 +73,7 @@ class UORO:
         if carry is not None:
             return OnlineState(start, _rows(nothing, keys))
         signs = jax.vmap(partial(_signs, like=nothing.s))(jax.random.split(first, rows))
-        _, vjp = jax.vjp(lambda p: vector_of(self.cell.initial_carry(p))[0], params)
+        _, vjp = jax.vjp(lambda p: ravel_floating(self.cell.initial_carry(p)), params)
         thetas = jax.vmap(lambda nu: ravel_pytree(vjp(nu)[0])[0])(signs)
         return OnlineState(start, RankOne(signs, thetas, keys))
 
@@ -113,7 +114,7 @@ def _norm(a: Array) -> Array:
 
 
 def _dtype(cell: Cell, params: Params):
-    return vector_of(cell.initial_carry(params))[0].dtype
+    return ravel_floating(cell.initial_carry(params)).dtype
 
 
 def _rows(nothing: RankOne, keys: Array) -> RankOne:

@@ -33,6 +33,7 @@ from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.masks import mask_from_lengths
 from jaxrnn.core.noise import drawing
 from jaxrnn.core.precision import matmul
+from jaxrnn.core.pytrees import partition, ravel_floating
 from jaxrnn.core.types import Carry, Cell, Key, Params
 from jaxrnn.directions.bidirectional import Bidirectional
 from jaxrnn.generation.captioner import CaptionerCarry, CaptionerParams, check_state, initial_state, state_size
@@ -128,7 +129,7 @@ class Seq2Seq:
     @property
     def context_size(self) -> int:
         """The size of C."""
-        return state_size(_floating(_start_shapes(self.encoder)))
+        return state_size(partition(_start_shapes(self.encoder))[0])
 
     def init(self, key: Key) -> Seq2SeqParams:
         """Draw E from a normal distribution, P, B and the map to P(τ_y) by Glorot's rule, the rest by its own
@@ -176,7 +177,7 @@ class Seq2Seq:
             carry, states = self.encoder.apply(params.encoder, xs, mask=mask, run=unroll_bptt)
         else:
             carry, states = unroll_bptt(self.encoder, params.encoder, xs, mask=mask)
-        return Encoded(_flat(carry, source_lengths.ndim), states, mask)
+        return Encoded(ravel_floating(carry, source_lengths.ndim), states, mask)
 
     def initial_carry(self, params: Seq2SeqParams, encoded: Encoded) -> CaptionerCarry:
         """Return h′⁽⁰⁾, P C and, with attention, keys and values: all that the decoder keeps of the source."""
@@ -270,15 +271,6 @@ class Seq2Seq:
 def _start_shapes(cell: Cell | Bidirectional) -> Carry:
     """Return the shapes of the initial carry of one row."""
     return jax.eval_shape(lambda key: cell.initial_carry(cell.init(key)), jax.eval_shape(lambda: jax.random.key(0)))
-
-
-def _flat(carry: Carry, batch_axes: int) -> Array:
-    """Concatenate all floating arrays of a state: `[*batch, context]`."""
-    return jnp.concatenate([x.reshape(*x.shape[:batch_axes], -1) for x in _floating(carry)], axis=-1)
-
-
-def _floating(tree: Any) -> list:
-    return [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
 
 
 def _check_source(source: Array, lengths: Array, vocabulary: int) -> None:

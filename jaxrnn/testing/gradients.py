@@ -2,17 +2,15 @@
 
 from collections.abc import Callable
 from functools import partial
-from types import ModuleType
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import PyTree
 
 from jaxrnn.core.carry_facts import output_place
 from jaxrnn.core.local_rules import AutodiffRules, rules_of, storable, tangent
+from jaxrnn.core.pytrees import ravel_floating, unravel_floating
 from jaxrnn.core.types import Cell
 from jaxrnn.testing import host_trees
 from jaxrnn.testing.host_trees import add
@@ -83,20 +81,21 @@ def law_derivatives_are_finite_differences(
     With respect to every floating number in the parameters, the inputs and the first carry, all at once.
     For a member with a `jax.custom_vjp`: `order=1, modes=("rev",)`.
     """
-    point, rebuild = _floating((problem.params, problem.xs, problem.carry), np)
+    start = problem.params, problem.xs, problem.carry
+    point = ravel_floating(host_trees.host(start), module=np)
     rng, step = np.random.default_rng(0), 1e-5
     along = rng.standard_normal(point.shape)
 
     def seen(out, module):
-        return _floating(out if order == 2 else out[:2], module)[0]
+        return ravel_floating(out if order == 2 else out[:2], module=module)
 
     def moved_by(size):
-        params, xs, carry = rebuild(point + size * along)
+        params, xs, carry = unravel_floating(point + size * along, start)
         moved = problem._replace(params=params, xs=xs, carry=carry)
         return seen(run(cell, moved, unroll=unroll, reverse=False), np)
 
     def function(flat):
-        params, xs, carry = rebuild(flat)
+        params, xs, carry = unravel_floating(flat, start)
         return seen(results(cell, problem._replace(params=params, xs=xs, carry=carry), unroll, False), jnp)
 
     @quick_jit
@@ -114,22 +113,6 @@ def law_derivatives_are_finite_differences(
         must_agree(cell, f"forward derivatives {statement}", jvp, differences, 1e-6)
     if vjp is not None:
         must_agree(cell, f"reverse derivatives {statement}", vjp @ along, against @ differences, 1e-6)
-
-
-def _floating(tree: PyTree, module: ModuleType) -> tuple[Any, Callable]:
-    """All floating numbers of a tree as one vector of `module`, NumPy or JAX's, and the way back."""
-    leaves, structure = jax.tree.flatten(tree)
-    moves = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
-    sizes = [leaf.size if move else 0 for leaf, move in zip(leaves, moves, strict=True)]
-    ends = np.cumsum(sizes)
-
-    def rebuild(flat):
-        return structure.unflatten(
-            flat[end - size : end].reshape(leaf.shape).astype(leaf.dtype) if move else leaf
-            for leaf, move, size, end in zip(leaves, moves, sizes, ends, strict=True)
-        )
-
-    return module.concatenate([module.ravel(leaf) for leaf, move in zip(leaves, moves, strict=True) if move]), rebuild
 
 
 @law

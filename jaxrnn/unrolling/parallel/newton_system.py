@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jaxrnn.core.pytrees import combine, partition
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
 from jaxrnn.unrolling.parallel.packed_jacobians import Layout
 from jaxrnn.unrolling.parallel.time_axis import Time
@@ -75,17 +76,15 @@ class System(NamedTuple):
 
     def floats(self, tree: Carry) -> list[Array]:
         """The arrays that have derivatives."""
-        return [a for a, s in zip(jax.tree.leaves(tree), jax.tree.leaves(self.start), strict=True) if _moves(s)]
+        return partition(tree)[0]
 
     def others(self, tree: Carry) -> list[Array]:
         """The rest: integers, booleans, keys."""
-        return [a for a, s in zip(jax.tree.leaves(tree), jax.tree.leaves(self.start), strict=True) if not _moves(s)]
+        return partition(tree)[1]
 
     def join(self, floats: list[Array], others: list[Array]) -> Carry:
         """The carry again."""
-        leaves, structure = jax.tree.flatten(self.start)
-        parts = iter(floats), iter(others)
-        return structure.unflatten([next(parts[0] if _moves(leaf) else parts[1]) for leaf in leaves])
+        return combine(floats, others, self.start)
 
     def layout(self, kind: str) -> Layout:
         """How the floating arrays are laid out for a Jacobian."""
@@ -126,7 +125,3 @@ class System(NamedTuple):
         """A flag for each row as one for each step and row."""
         time = jax.tree.leaves(self.over_t.z)[0].shape[0]
         return jnp.broadcast_to(rows, (time, *rows.shape))
-
-
-def _moves(leaf: Array) -> bool:
-    return jnp.issubdtype(leaf.dtype, jnp.inexact)
