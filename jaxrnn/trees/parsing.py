@@ -15,7 +15,7 @@ References: Socher, Lin, Ng & Manning 2011; Marcus, Santorini & Marcinkiewicz 19
 import ast
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxrnn.trees.tree import Tree, TreeError
 
@@ -43,30 +43,41 @@ def from_children(
     """
     leaves: list[Any] = []
     inner: list[Any] = []
-    numbers: list[list[int]] = []  # of the children; inner node j is −1 − j until all leaves are known
-    way = [(root, iter([root]), [])]  # the path from a node above the root down to the current node
-    on_the_way: set[int] = set()
-    while way:
-        node, rest, found = way[-1]
-        for child in rest:
-            below = tuple(children(child))
-            if below:
-                if id(child) in on_the_way:
-                    raise TreeError(f"a cycle: {_brief(child)} is below itself.")
-                on_the_way.add(id(child))
-                way.append((child, iter(below), []))
-                break
-            found.append(len(leaves))
-            leaves.append(label(child))
+    rows: list[list[_Subtree]] = []
+    waiting: list[_Subtree] = []  # for their parent
+    above: set[int] = set()
+    todo = [root]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, _Complete):
+            above.discard(id(node.node))
+            rows.append(waiting[-node.children :])
+            waiting[-node.children :] = [_Subtree(False, len(inner))]
+            inner.append(label(node.node))
+        elif below := tuple(children(node)):
+            if id(node) in above:
+                raise TreeError(f"a cycle: {_brief(node)} is below itself.")
+            above.add(id(node))
+            todo += [_Complete(node, len(below)), *reversed(below)]
         else:
-            way.pop()
-            if way:
-                on_the_way.discard(id(node))
-                numbers.append(found)
-                inner.append(label(node))
-                way[-1][2].append(-len(numbers))
-    ordered = tuple(tuple(c if c >= 0 else len(leaves) - 1 - c for c in row) for row in numbers)
+            waiting.append(_Subtree(True, len(leaves)))
+            leaves.append(label(node))
+    ordered = tuple(tuple(n if is_leaf else len(leaves) + n for is_leaf, n in row) for row in rows)
     return Tree(ordered, tuple(leaves), tuple(inner))
+
+
+class _Complete(NamedTuple):
+    """Marks the place behind a node's children in the list of what is to be done."""
+
+    node: Any
+    children: int
+
+
+class _Subtree(NamedTuple):
+    """The root of a subtree, by its number among the leaves or among the inner nodes."""
+
+    is_leaf: bool
+    number: int
 
 
 def from_nested(nested: Any) -> Tree:

@@ -198,18 +198,20 @@ class TruncatedBPTT:
         mask = jnp.ones(leading, bool) if mask is None else mask
         reset = jnp.zeros(leading, bool) if reset is None else reset
         reset = reset.at[0].set(reset[0] | state.fresh)  # h⁽⁰⁾ is the initial carry, gradient and all
-        joined = jax.tree.map(
-            lambda old, new: jnp.concatenate([lax.stop_gradient(old), new]), state[1:4], (xs, mask, reset)
-        )
-        gone, (xs, mask, reset) = (
-            jax.tree.map(lambda a, s=s: a[s], joined) for s in (slice(self.k1), slice(self.k1, None))
-        )
-        fixed = lax.stop_gradient((params, gone, state.carry))
-        start, _ = unroll(self.cell, fixed[0], fixed[1][0], fixed[2], mask=fixed[1][1], reset=fixed[1][2])
-        start = lax.stop_gradient(start)
+        start = lax.stop_gradient(self._start(lax.stop_gradient(params), state))
+        xs, mask, reset = jax.tree.map(self._append, (state.xs, state.mask, state.reset), (xs, mask, reset))
         _, ys = run(self.cell, params, xs, start, mask=mask, reset=reset)
-        after = TruncatedState(start, lax.stop_gradient(xs), mask, reset, jnp.zeros_like(state.fresh))
+        after = TruncatedState(start, lax.stop_gradient(xs), mask, reset, fresh=jnp.zeros_like(state.fresh))
         return after, jax.tree.map(lambda a: a[self.k2 - self.k1 :], ys)
+
+    def _start(self, params: Params, state: TruncatedState) -> Carry:
+        """h at the beginning of the next window: k₁ steps after that of the last one."""
+        xs, mask, reset = jax.tree.map(lambda a: a[: self.k1], (state.xs, state.mask, state.reset))
+        return unroll(self.cell, params, xs, state.carry, mask=mask, reset=reset)[0]
+
+    def _append(self, old: Array, new: Array) -> Array:
+        """The last k₂ steps of those of the last window and the new ones."""
+        return jnp.concatenate([lax.stop_gradient(old), new])[self.k1 :]
 
 
 def _check_cuts(k1: int, k2: int) -> None:

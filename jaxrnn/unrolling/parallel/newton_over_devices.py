@@ -106,12 +106,15 @@ def newton_sharded(
     arguments = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     check_solver(solver)
     check_mesh(mesh, axis, leading_axes(arguments[0])[0])
-    carries, ys, convergence = run_in_stretches(_stretch, (cell, solver, reverse), mesh, axis, params, *arguments)
+    xs, carry, mask, reset = arguments
+    whole, over_t, how = (params, carry), (xs, mask, reset), (cell, solver, reverse)
+    carries, ys, convergence = run_in_stretches(_stretch, how, mesh, axis, whole=whole, over_t=over_t)
     return jax.tree.map(lambda h: h[0 if reverse else -1], carries), ys, convergence
 
 
-def _stretch(cell, solver, reverse, time, params, xs, carry, mask, reset):
-    """What one device does."""
+def _stretch(cell, solver, reverse, time, whole, over_t):
+    """One device's part of the run."""
+    (params, carry), (xs, mask, reset) = whole, over_t
     xs, carry, initial, reset = prepare_stretch(time, cell, params, xs, carry, mask, reset, reverse)
     run = Run(cell, leading_axes(xs)[1:], reverse, time)
     carries, ys, convergence = solve(run, solver, Shared(params, initial), xs, mask, reset, carry)

@@ -71,12 +71,15 @@ def unroll_sharded(
     arguments = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     check_linear(cell)
     check_mesh(mesh, axis, leading_axes(arguments[0])[0])
-    carries, ys, _ = run_in_stretches(_stretch, (cell, reverse), mesh, axis, params, *arguments)
+    xs, carry, mask, reset = arguments
+    whole, over_t = (params, carry), (xs, mask, reset)
+    carries, ys, _ = run_in_stretches(_stretch, (cell, reverse), mesh, axis, whole=whole, over_t=over_t)
     return jax.tree.map(lambda h: h[0 if reverse else -1], carries), ys
 
 
-def _stretch(cell, reverse, time, params, xs, carry, mask, reset):
-    """What one device does."""
+def _stretch(cell, reverse, time, whole, over_t):
+    """One device's part of the run."""
+    (params, carry), (xs, mask, reset) = whole, over_t
     xs, carry, initial, reset = prepare_stretch(time, cell, params, xs, carry, mask, reset, reverse)
     zs = cell.project(params, xs)
     a, b = gated_coefficients(cell, params, zs, mask, reset, initial)
@@ -110,10 +113,11 @@ def linear_recurrence_sharded(
     a, b, start = jax.tree.map(jnp.asarray, (a, b, start))
     check_recurrence(a, b, start, algebra)
     check_mesh(mesh, axis, len(jax.tree.leaves(b)[0]), "b")
-    return run_in_stretches(_recurrence, (algebra, reverse), mesh, axis, None, (b, a), start, None, None)[1]
+    _, hs, _ = run_in_stretches(_recurrence, (algebra, reverse), mesh, axis, whole=start, over_t=(b, a))
+    return hs
 
 
-def _recurrence(algebra, reverse, time, _, steps, start, *__):
-    """What one device does: no carry by itself, as it is the last of the results."""
+def _recurrence(algebra, reverse, time, start, steps):
+    """One device's part of the recurrence, without a carry: the last of the results is that."""
     b, a = steps
     return (), linear_recurrence(a, b, start, reverse=reverse, algebra=algebra, time=time), ()

@@ -27,46 +27,49 @@ def check_mesh(mesh: Mesh, axis: str, time: int, of: str = "xs") -> None:
         )
 
 
-def run_in_stretches(stretch: Callable, how: tuple, mesh: Mesh, axis: str, *arguments: PyTree) -> tuple:
-    """A run over the devices of a mesh.
+def run_in_stretches(
+    stretch: Callable, how: tuple, mesh: Mesh, axis: str, *, whole: PyTree, over_t: PyTree
+) -> tuple[PyTree, PyTree, PyTree]:
+    """Run a function over the devices of a mesh, each with a stretch of the steps.
 
-    What is not said about an array, as how its rows lie, is left to XLA, whatever the types of the mesh's axes are.
-    Where `xs` lies on axes of type Explicit, as those of `jax.make_mesh` are, so do the results: time along `axis`,
-    rows as in `xs`.
+    XLA decides how everything lies that is not said here, such as the rows, whatever the types of the mesh's axes are.
+    Where `over_t` lies on axes of type Explicit, as those of `jax.make_mesh` are, so do the results: time along `axis`,
+    rows as in `over_t`.
 
     Args:
-      stretch: (*how, time, params, xs, carry, mask, reset) of one device → (carry after its last step, ys, others),
-        where all devices have the same others; `time` is the `Cut`.
-      how: what is known before any array is.
+      stretch: (*how, time, whole, over_t) of one device → (carry after its last step, ys, others), where all devices
+        have the same others; `time` is the `Cut`.
+      how: hashable arguments, known when the program is traced.
       mesh, axis: the devices.
-      arguments: params, xs, carry, mask, reset of the whole run.
+      whole: arrays that every device has.
+      over_t: arrays `[time, ...]`; a device has its stretch.
 
     Returns:
       (carries, ys, others); `carries` has the devices in front, in the order of time.
     """
     auto = Mesh(mesh.devices, mesh.axis_names)
-    xs = arguments[1]
-    given = jax.typeof(jax.tree.leaves(xs)[0]).sharding
+    first = jax.tree.leaves(over_t)[0]
+    given = jax.typeof(first).sharding
     if not given.mesh.explicit_axes:
-        return _run(stretch, how, auto, axis, *arguments)
+        return _run(stretch, how, auto, axis, whole, over_t)
     with use_abstract_mesh(auto.abstract_mesh):
-        results = _run(stretch, how, auto, axis, *reshard(arguments, NamedSharding(auto, PartitionSpec())))
-    rows = given.spec[1 : jax.tree.leaves(xs)[0].ndim - 1]
+        results = _run(stretch, how, auto, axis, *reshard((whole, over_t), NamedSharding(auto, PartitionSpec())))
+    rows = given.spec[1 : first.ndim - 1]
     layout = PartitionSpec(None, *rows), PartitionSpec(axis, *rows), PartitionSpec(*rows)
     return reshard(results, tuple(NamedSharding(mesh, spec) for spec in layout))
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _run(stretch, how, mesh, axis, *arguments):
-    over, whole = PartitionSpec(axis), PartitionSpec()
+def _run(stretch, how, mesh, axis, whole, over_t):
+    cut, same = PartitionSpec(axis), PartitionSpec()
     return jax.shard_map(
         partial(stretch, *how, Cut(axis)),
         mesh=mesh,
-        in_specs=(whole, over, whole, over, over),
-        out_specs=(over, over, whole),
+        in_specs=(same, cut),
+        out_specs=(cut, cut, same),
         axis_names={axis},
         check_vma=False,  # a cell's step may hold a loop, which would have to know of devices
-    )(*arguments)
+    )(whole, over_t)
 
 
 def prepare_stretch(time: Cut, cell, params, xs, carry, mask, reset, reverse: bool):
