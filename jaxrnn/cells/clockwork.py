@@ -24,11 +24,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxrnn.cells.elman import ACTIVATIONS, Elman, ElmanParams
+from jaxrnn.cells.unit_groups import check_groups, spread
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_positive
 from jaxrnn.core.precision import matmul, matmul_in_loop, matmul_transposed, outer_sum
 from jaxrnn.core.types import Carry, Key
-from jaxrnn.core.unit_groups import check_groups, spread
 
 
 class ClockworkCarry(NamedTuple):

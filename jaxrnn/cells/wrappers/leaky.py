@@ -29,13 +29,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.cells.unit_groups import check_groups, spread
 from jaxrnn.core.carry_facts import CarryParts, carry_parts, output_place
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.local_rules import rules_of
 from jaxrnn.core.precision import row_sum
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
-from jaxrnn.core.unit_groups import check_groups, spread
 
 
 class LeakyParams(NamedTuple):
