@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from jaxrnn.patterns import ManyToMany, ManyToOne, last_valid
     from jaxrnn.reservoirs import ESN
     from jaxrnn.seq2seq import Attention, Seq2Seq
+    from jaxrnn.training.saving import load_model, save_model
     from jaxrnn.unrolling import (
         bptt,
         unroll,
@@ -89,6 +90,7 @@ _HOMES = (
     "reservoirs",
     "memory",
     "training",
+    "training.saving",
 )
 _ON_DEMAND = ("convert", "tasks", "testing")
 
@@ -149,6 +151,7 @@ __all__ = [
     "greedy",
     "last_valid",
     "linear",
+    "load_model",
     "mask_from_lengths",
     "memory",
     "objectives",
@@ -157,6 +160,7 @@ __all__ = [
     "quiet",
     "reservoirs",
     "sample",
+    "save_model",
     "seq2seq",
     "squared_error",
     "tasks",

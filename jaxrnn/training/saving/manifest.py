@@ -18,17 +18,27 @@ def seal(manifest: dict) -> bytes:
     return json.dumps(manifest | {"sha256": _sha256(text)}, indent=1).encode()
 
 
-def read_manifest(path: Path) -> dict:
-    """Read a manifest and check its SHA-256."""
-    file = path / "manifest.json"
+def unseal(file: Path) -> dict:
+    """Return what was sealed, if it is what was written.
+
+    Raises:
+      CheckpointError: the file is missing, no JSON, or another than was written.
+    """
     try:
         manifest = json.loads(file.read_bytes())
         sha256 = manifest.pop("sha256")
         intact = sha256 == _sha256(json.dumps(manifest, sort_keys=True))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{file} is damaged: {brief(error)}") from error
     if not intact:
         raise CheckpointError(f"{file} is damaged: its SHA-256 differs. Take an older checkpoint or another copy.")
+    return manifest
+
+
+def read_manifest(path: Path) -> dict:
+    """Read a manifest and check its SHA-256."""
+    file = path / "manifest.json"
+    manifest = unseal(file)
     if manifest["format"] != FORMAT:
         raise CheckpointError(f"{file} must have format {FORMAT}, got {manifest['format']}: another version wrote it.")
     return manifest

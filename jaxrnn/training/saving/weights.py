@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -63,25 +64,38 @@ def save_weights(path: str | os.PathLike, params: PyTree, config: dict) -> None:
     ...     read_weights_config(path), load_weights(path, {"w": jnp.zeros(3, "float32")})
     ({'hidden_size': 3}, {'w': Array([1., 1., 1.], dtype=float32)})
     """
-    from safetensors import SafetensorError
-    from safetensors import numpy as safetensors
-
     path = Path(path)
-    named = name_leaves(params)
-    arrays = {name: to_numpy(name, leaf) for name, leaf in named.items()}
-    for name, array in arrays.items():
-        if str(array.dtype) not in _DTYPES:
-            raise CheckpointError(f"`{name}` must have a dtype of the safetensors format, got {array.dtype}.")
-    records = {name: record(name, array, array) for name, array in arrays.items()}
+    written = weights_bytes(params)
     try:
         hyperparameters = json.dumps(config, indent=1).encode()
     except (TypeError, ValueError) as error:
         raise TypeError(f"`config` must be JSON (dicts, lists, strings, numbers, None): {error}.") from error
     try:
-        atomic_files.write(path, safetensors.save(arrays, {_RECORDS: json.dumps(records)}))
+        atomic_files.write(path, written)
         atomic_files.write(_beside(path), hyperparameters)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise CheckpointError(f"{path} could not be written: {error}.") from error
+
+
+def weights_bytes(params: PyTree) -> bytes:
+    """Return the leaves as a safetensors file, with a record of each.
+
+    Raises:
+      CheckpointError: a leaf's dtype is not in the format.
+    """
+    from safetensors import SafetensorError
+    from safetensors import numpy as safetensors
+
+    # the format knows one order of memory; a transposed array would be written as it lies
+    arrays = {name: np.asarray(to_numpy(name, leaf), order="C") for name, leaf in name_leaves(params).items()}
+    for name, array in arrays.items():
+        if str(array.dtype) not in _DTYPES:
+            raise CheckpointError(f"`{name}` must have a dtype of the safetensors format, got {array.dtype}.")
+    records = {name: record(name, array, array) for name, array in arrays.items()}
+    try:
+        return safetensors.save(arrays, {_RECORDS: json.dumps(records)})
+    except SafetensorError as error:
+        raise CheckpointError(f"the parameters cannot be written as safetensors: {error}.") from error
 
 
 def load_weights(path: str | os.PathLike, like: PyTree) -> PyTree:
@@ -110,6 +124,27 @@ def load_weights(path: str | os.PathLike, like: PyTree) -> PyTree:
     check_records(stored, {name: Record(str(a.dtype), list(a.shape)) for name, a in arrays.items()}, str(path))
     check_bytes(arrays, records, str(path))
     return rebuild(like, arrays)
+
+
+def read_arrays(path: str | os.PathLike, like: PyTree) -> PyTree:
+    """Load the parameters in the file in the precision in which they were written.
+
+    Args:
+      path: that of `save_weights`.
+      like: as for `load_weights`, of which the floating dtypes do not count.
+
+    Raises:
+      CheckpointError: as `load_weights`.
+    """
+    arrays, _ = _read(Path(path))
+
+    def as_written(name: str, leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        dtype = arrays[name].dtype if name in arrays else leaf.dtype
+        floating = jnp.issubdtype(leaf.dtype, jnp.inexact) and jnp.issubdtype(dtype, jnp.inexact)
+        return jax.ShapeDtypeStruct(leaf.shape, dtype) if floating else leaf
+
+    leaves = [as_written(name, leaf) for name, leaf in name_leaves(like).items()]
+    return load_weights(path, jax.tree.unflatten(jax.tree.structure(like), leaves))
 
 
 def read_weights_config(path: str | os.PathLike) -> dict:
