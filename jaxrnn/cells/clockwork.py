@@ -1,4 +1,4 @@
-"""Groups of units that are updated at different periods, the clockwork network: chapter, section 3.2.3, item 6.
+"""Groups of units that are updated at different periods, the clockwork network: chapter 3.2.3, item 6.
 
     hᵢ⁽ᵗ⁾ = f(b + Σ_{j : Tⱼ ≥ Tᵢ} Wᵢⱼ hⱼ⁽ᵗ⁻¹⁾ + U x⁽ᵗ⁾)ᵢ      where t mod Tᵢ = 0
     hᵢ⁽ᵗ⁾ = hᵢ⁽ᵗ⁻¹⁾                                        elsewhere,          y⁽ᵗ⁾ = h⁽ᵗ⁾,     t = 0, 1, 2, …
@@ -52,7 +52,7 @@ class Clockwork:
       activation: f: "tanh" (the paper's), "relu" or "identity".
 
     Raises:
-      ValueError: a size or a period below 1, groups that do not divide `hidden_size`, or another activation.
+      ValueError: a size or a period below 1, groups that do not divide `hidden_size`, or an unknown activation.
 
     >>> from jaxrnn import unroll
     >>> cell = Clockwork(input_size=3, hidden_size=4, periods=(1, 4))
@@ -87,11 +87,11 @@ class Clockwork:
         return ClockworkCarry(h, jnp.zeros(batch_shape, jnp.int32))
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """y⁽ᵗ⁾ is h⁽ᵗ⁾."""
+        """State that y⁽ᵗ⁾ is h⁽ᵗ⁾."""
         return CarryParts(output=carry.h)
 
     def project(self, params: ElmanParams, xs: Array) -> Array:
-        """z⁽ᵗ⁾ = b + U x⁽ᵗ⁾ for every t and every group: `[..., input]` → `[..., hidden]`."""
+        """Return z⁽ᵗ⁾ = b + U x⁽ᵗ⁾ for every t and every group: `[..., input]` → `[..., hidden]`."""
         return Elman(self.input_size, self.hidden_size).project(params, xs)
 
     def step(self, params: ElmanParams, carry: ClockworkCarry, z: Array) -> tuple[ClockworkCarry, Array]:
@@ -100,11 +100,11 @@ class Clockwork:
         return out
 
     def step_fwd(self, params: ElmanParams, carry: ClockworkCarry, z: Array):
-        """The step, and (h⁽ᵗ⁻¹⁾, whose turn it is, h⁽ᵗ⁾) for its backward."""
+        """Run `step`; the residual is (h⁽ᵗ⁻¹⁾, whose turn it is, h⁽ᵗ⁾)."""
         return self._step(matmul_in_loop, params, carry, z)
 
     def step_bwd(self, params: ElmanParams, residual, dcarry: ClockworkCarry, dy: Array):
-        """2.2.2 for the groups whose turn it was; ∇h as it came for the others."""
+        """Apply the recursion of 2.2.2 for the groups whose turn it was; ∇h as it came for the others."""
         _, derivative = ACTIVATIONS[self.activation]
         _, active, h = residual
         dh = dcarry.h + dy
@@ -113,7 +113,8 @@ class Clockwork:
         return ClockworkCarry(dh, jnp.zeros_like(dcarry.clock)), dz, dz
 
     def weight_bwd(self, params: ElmanParams, residuals, locals) -> ElmanParams:
-        """2.2.3: ∇_W = Σₜ δ⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ᵀ where W is read.  U and b belong to `project`."""
+        """Apply the sums of 2.2.3: ∇_W = Σₜ δ⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ᵀ where W is read.  The gradients of U and b come from
+        `project`."""
         hs, *_ = residuals
         dw = jnp.where(self._is_read(), outer_sum(hs, locals, params.w), 0)
         return ElmanParams(u=jnp.zeros_like(params.u), w=dw, b=jnp.zeros_like(params.b))

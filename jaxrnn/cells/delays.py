@@ -35,7 +35,7 @@ from jaxrnn.core.types import Carry, Key
 
 
 class DelaysParams(NamedTuple):
-    """The chapter's matrices, transposed: row vectors multiply from the left."""
+    """The chapter's matrices, transposed, because inputs are row vectors."""
 
     u: Float[Array, "input hidden"]
     """Uᵀ: input to hidden."""
@@ -66,7 +66,7 @@ class Delays:
       activation: f: "tanh", "relu" or "identity".
 
     Raises:
-      ValueError: a size or a delay below 1, no delay, a delay twice, or another activation.
+      ValueError: a size or a delay below 1, no delay, a delay twice, or an unknown activation.
 
     >>> from jaxrnn import unroll
     >>> cell = Delays(input_size=3, hidden_size=5, delays=(1, 4))
@@ -74,7 +74,7 @@ class Delays:
     >>> carry.h.shape, carry.past.shape, ys.shape
     ((2, 5), (2, 3, 5), (7, 2, 5))
 
-    References: Lin et al. 1996; chapter, sections 3.2.1 and 3.2.2.
+    References: Lin et al. 1996; chapter 3.2.1 and 3.2.2.
     """
 
     input_size: int
@@ -91,7 +91,7 @@ class Delays:
             check_positive(**{f"delays[{i}]": d})
 
     def init(self, key: Key) -> DelaysParams:
-        """U by Glorot's uniform rule, each W_d orthogonal over √|D|, b = 0: h⁽ᵗ⁾ keeps the size that it had."""
+        """Draw U by Glorot's uniform rule, each W_d orthogonal over √|D|, b = 0: h⁽ᵗ⁾ keeps the size that it had."""
         u_key, w_key = jax.random.split(key)
         n, count = self.hidden_size, len(self.delays)
         u = input_weights(u_key, (self.input_size, n))
@@ -106,11 +106,11 @@ class Delays:
         )
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """y⁽ᵗ⁾ is h⁽ᵗ⁾."""
+        """State that y⁽ᵗ⁾ is h⁽ᵗ⁾."""
         return CarryParts(output=carry.h)
 
     def project(self, params: DelaysParams, xs: Array) -> Array:
-        """z⁽ᵗ⁾ = b + U x⁽ᵗ⁾ for every t: `[..., input]` → `[..., hidden]`."""
+        """Return z⁽ᵗ⁾ = b + U x⁽ᵗ⁾ for every t: `[..., input]` → `[..., hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
         return matmul(xs, params.u) + params.b
 
@@ -120,11 +120,11 @@ class Delays:
         return out
 
     def step_fwd(self, params: DelaysParams, carry: DelaysCarry, z: Array):
-        """The step, and (the h⁽ᵗ⁻ᵈ⁾ that were read, h⁽ᵗ⁾) for its backward."""
+        """Run `step`; the residual is (the h⁽ᵗ⁻ᵈ⁾ that were read, h⁽ᵗ⁾)."""
         return self._step(matmul_in_loop, params, carry, z)
 
     def step_bwd(self, params: DelaysParams, residual, dcarry: DelaysCarry, dy: Array):
-        """2.2.2: δ⁽ᵗ⁾, and W_dᵀ δ⁽ᵗ⁾ to the place of h⁽ᵗ⁻ᵈ⁾ in the window."""
+        """Apply the recursion of 2.2.2: δ⁽ᵗ⁾, and W_dᵀ δ⁽ᵗ⁾ to the place of h⁽ᵗ⁻ᵈ⁾ in the window."""
         _, derivative = ACTIVATIONS[self.activation]
         _, h = residual
         dz = derivative(h) * (dcarry.h + dy)
@@ -134,7 +134,7 @@ class Delays:
         return DelaysCarry(dwindow[..., 0, :], dwindow[..., 1:, :]), dz, dz
 
     def weight_bwd(self, params: DelaysParams, residuals, locals) -> DelaysParams:
-        """2.2.3: ∇_{W_d} = Σₜ δ⁽ᵗ⁾ h⁽ᵗ⁻ᵈ⁾ᵀ.  U and b belong to `project`."""
+        """Apply the sums of 2.2.3: ∇_{W_d} = Σₜ δ⁽ᵗ⁾ h⁽ᵗ⁻ᵈ⁾ᵀ.  The gradients of U and b come from `project`."""
         reads, _ = residuals
         dw = outer_sum(reads, locals, params.w).reshape(params.w.shape)
         return DelaysParams(u=jnp.zeros_like(params.u), w=dw, b=jnp.zeros_like(params.b))

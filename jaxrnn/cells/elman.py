@@ -1,4 +1,4 @@
-"""The plain recurrent network, Elman's: chapter, section 2.2, item 2.
+"""The plain recurrent network, Elman's: chapter 2.2, item 2.
 
     a⁽ᵗ⁾ = b + W h⁽ᵗ⁻¹⁾ + U x⁽ᵗ⁾
     h⁽ᵗ⁾ = tanh(a⁽ᵗ⁾),            y⁽ᵗ⁾ = h⁽ᵗ⁾
@@ -40,7 +40,7 @@ ACTIVATIONS = {
 
 
 class ElmanParams(NamedTuple):
-    """The chapter's matrices, transposed: row vectors multiply from the left."""
+    """The chapter's matrices, transposed, because inputs are row vectors."""
 
     u: Float[Array, "input hidden"]
     """Uᵀ: input to hidden."""
@@ -77,7 +77,7 @@ class Elman:
       activation: f: "tanh" (the chapter's), "relu" or "identity" (the linear case of section 3.1).
 
     Raises:
-      ValueError: a size below 1, or another activation.
+      ValueError: a size below 1, or an unknown activation.
 
     >>> cell = Elman(input_size=3, hidden_size=5)
     >>> params = cell.init(jax.random.key(0))
@@ -85,7 +85,7 @@ class Elman:
     >>> y.shape
     (5,)
 
-    References: Elman 1990; chapter, section 2.2.
+    References: Elman 1990; chapter 2.2.
     """
 
     input_size: int
@@ -97,43 +97,43 @@ class Elman:
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
 
     def init(self, key: Key) -> ElmanParams:
-        """U by Glorot's uniform rule, W orthogonal, b = 0."""
+        """Draw U by Glorot's uniform rule, W orthogonal, b = 0."""
         u_key, w_key = jax.random.split(key)
         u = input_weights(u_key, (self.input_size, self.hidden_size))
         w = recurrent_weights(w_key, (self.hidden_size, self.hidden_size))
         return ElmanParams(u, w, b=jnp.zeros(self.hidden_size))
 
     def initial_carry(self, params: ElmanParams, batch_shape: tuple[int, ...] = ()) -> Array:
-        """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        """Return h⁽⁰⁾ = 0, `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
+        """State that y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
         return CarryParts(output=carry)
 
     def project(self, params: ElmanParams, xs: Array) -> Array:
-        """z⁽ᵗ⁾ = b + U x⁽ᵗ⁾ for every t: `[..., input]` → `[..., hidden]`."""
+        """Return z⁽ᵗ⁾ = b + U x⁽ᵗ⁾ for every t: `[..., input]` → `[..., hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
         return matmul(xs, params.u) + params.b
 
     def step(self, params: ElmanParams, carry: Array, z: Array) -> tuple[Array, Array]:
-        """h⁽ᵗ⁾ = f(z⁽ᵗ⁾ + W h⁽ᵗ⁻¹⁾), twice: it is the carry and the output."""
+        """Return h⁽ᵗ⁾ = f(z⁽ᵗ⁾ + W h⁽ᵗ⁻¹⁾) as the carry and the output."""
         h = self._step(matmul, params, carry, z)
         return h, h
 
     def step_fwd(self, params: ElmanParams, carry: Array, z: Array):
-        """Return the step, and what its backward reads."""
+        """Run the step and return it with its residual."""
         h = self._step(matmul_in_loop, params, carry, z)
         return (h, h), ElmanResidual(before=carry, h=h)
 
     def step_bwd(self, params: ElmanParams, residual: ElmanResidual, dcarry: Array, dy: Array):
-        """2.2.2: δ⁽ᵗ⁾ = f′ ⊙ (∇h⁽ᵗ⁾ from t+1, plus ∇y⁽ᵗ⁾), and Wᵀ δ⁽ᵗ⁾ for t−1."""
+        """Apply the recursion of 2.2.2: δ⁽ᵗ⁾ = f′ ⊙ (∇h⁽ᵗ⁾ from t+1, plus ∇y⁽ᵗ⁾), and Wᵀ δ⁽ᵗ⁾ for t−1."""
         _, derivative = ACTIVATIONS[self.activation]
         da = derivative(residual.h) * (dcarry + dy)
         return matmul_transposed(da, params.w), da, ElmanLocals(da)
 
     def weight_bwd(self, params: ElmanParams, residuals: ElmanResidual, locals: ElmanLocals) -> ElmanParams:
-        """2.2.3: ∇_W = Σₜ δ⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ᵀ.  U and b belong to `project`."""
+        """Apply the sums of 2.2.3: ∇_W = Σₜ δ⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ᵀ.  The gradients of U and b come from `project`."""
         dw = outer_sum(residuals.before, locals.da, params.w)
         return ElmanParams(u=jnp.zeros_like(params.u), w=dw, b=jnp.zeros_like(params.b))
 

@@ -59,15 +59,15 @@ class FeedForward:
         check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
 
     def init(self, key: Key) -> FeedForwardParams:
-        """U by Glorot's uniform rule, b = 0."""
+        """Draw U by Glorot's uniform rule, b = 0."""
         return FeedForwardParams(input_weights(key, (self.input_size, self.hidden_size)), jnp.zeros(self.hidden_size))
 
     def initial_carry(self, params: FeedForwardParams, batch_shape: tuple[int, ...] = ()) -> Array:
-        """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        """Return h⁽⁰⁾ = 0, `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
+        """State that y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
         return CarryParts(output=carry)
 
     def project(self, params: FeedForwardParams, xs: Array) -> Array:
@@ -81,7 +81,7 @@ class FeedForward:
         return h, h
 
     def step_fwd(self, params: FeedForwardParams, carry: Array, z: Array):
-        """The step, and h⁽ᵗ⁾ for its backward."""
+        """Run `step`; the residual is h⁽ᵗ⁾."""
         h = jnp.tanh(z)
         return (h, h), h
 
@@ -90,5 +90,5 @@ class FeedForward:
         return jnp.zeros_like(dcarry), (1 - residual**2) * (dcarry + dy), None
 
     def weight_bwd(self, params: FeedForwardParams, residuals, locals) -> FeedForwardParams:
-        """0: U and b belong to `project`."""
+        """0: The gradients of U and b come from `project`."""
         return jax.tree.map(jnp.zeros_like, params)

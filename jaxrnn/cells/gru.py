@@ -1,4 +1,4 @@
-"""The gated recurrent unit: chapter, section 7.2.
+"""The gated recurrent unit: chapter 7.2.
 
     r⁽ᵗ⁾ = σ(bʳ + Uʳ x⁽ᵗ⁾ + Wʳ h⁽ᵗ⁻¹⁾)                     reset gate, 7.2.2
     z⁽ᵗ⁾ = σ(bᶻ + Uᶻ x⁽ᵗ⁾ + Wᶻ h⁽ᵗ⁻¹⁾)                     update gate, 7.2.1
@@ -40,7 +40,7 @@ Gates = tuple[Float[Array, "*leading hidden"], Float[Array, "*leading hidden"], 
 
 
 class GRUParams(NamedTuple):
-    """The chapter's matrices, transposed, the gates r, z, n side by side."""
+    """The chapter\'s matrices, transposed, with the gates packed as r, z, n."""
 
     u: Float[Array, "input gates_hidden"]
     """(Uʳ, Uᶻ, U)ᵀ: `[input, 3·hidden]`."""
@@ -63,7 +63,7 @@ class GRU:
       reset: "before" (the chapter's) or "after" (PyTorch's and cuDNN's) the product with W.
 
     Raises:
-      ValueError: a size below 1, or another reset.
+      ValueError: a size below 1, or an unknown reset.
 
     >>> cell = GRU(input_size=3, hidden_size=5)
     >>> params = cell.init(jax.random.key(0))
@@ -71,7 +71,7 @@ class GRU:
     >>> h.shape
     (5,)
 
-    References: Cho et al. 2014; chapter, section 7.2.
+    References: Cho et al. 2014; chapter 7.2.
     """
 
     input_size: int
@@ -83,7 +83,7 @@ class GRU:
         check_choice("reset", self.reset, ("before", "after"))
 
     def init(self, key: Key) -> GRUParams:
-        """U by Glorot's uniform rule and W orthogonal, gate by gate; biases 0."""
+        """Draw U by Glorot's uniform rule and W orthogonal, gate by gate; biases 0."""
         n = self.hidden_size
         u_key, w_key = jax.random.split(key)
         u = per_gate(input_weights, u_key, 3, (self.input_size, n))
@@ -91,25 +91,25 @@ class GRU:
         return GRUParams(u, w, jnp.zeros(3 * n), jnp.zeros(n) if self.reset == "after" else None)
 
     def initial_carry(self, params: GRUParams, batch_shape: tuple[int, ...] = ()) -> Array:
-        """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        """Return h⁽⁰⁾ = 0, `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
+        """State that y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
         return CarryParts(output=carry)
 
     def project(self, params: GRUParams, xs: Array) -> Gates:
-        """(b + U x⁽ᵗ⁾) of each gate: `[..., input]` → three arrays `[..., hidden]`."""
+        """Return b + U x⁽ᵗ⁾ of each gate: `[..., input]` → three arrays `[..., hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
         return tuple(matmul(xs, u) + b for u, b in zip(_apart(params.u), _apart(params.b), strict=True))
 
     def step(self, params: GRUParams, carry: Array, z: Gates) -> tuple[Array, Array]:
-        """One step: the new h, twice: it is the carry and the output."""
+        """Return the new h as the carry and the output."""
         out, _ = self._step(matmul, params, carry, z)
         return out
 
     def step_fwd(self, params: GRUParams, carry: Array, z: Gates):
-        """The step, and (h⁽ᵗ⁻¹⁾, r, z, n, W h + bₙ where it is wanted) for its backward."""
+        """Run `step`; the residual is (h⁽ᵗ⁻¹⁾, r, z, n, W h + bₙ where it is wanted)."""
         return self._step(matmul_in_loop, params, carry, z)
 
     def _step(self, matmul: Callable, params: GRUParams, carry: Array, z: Gates):
@@ -125,7 +125,7 @@ class GRU:
         return (h, h), (carry, r, keep, n, hidden)
 
     def step_bwd(self, params: GRUParams, residual, dcarry: Array, dy: Array):
-        """2.2.2 for the three gates: ∇h⁽ᵗ⁾ → ∇h⁽ᵗ⁻¹⁾ and ∇ of the pre-activations."""
+        """Apply the recursion of 2.2.2 for the three gates: ∇h⁽ᵗ⁾ → ∇h⁽ᵗ⁻¹⁾ and ∇ of the pre-activations."""
         h, r, keep, n, hidden = residual
         wr, wk, wn = _apart(params.w)
         dh = dcarry + dy
@@ -142,7 +142,8 @@ class GRU:
         return dh, (dar, dak, dan), (dar, dak, dan)
 
     def weight_bwd(self, params: GRUParams, residuals, locals: Gates) -> GRUParams:
-        """2.2.3: Σₜ over the steps for W, and for bₙ.  U and b belong to `project`."""
+        """Apply the sums of 2.2.3: Σₜ over the steps for W, and for bₙ.  The gradients of U and b come from
+        `project`."""
         hs, r, *_ = residuals
         dar, dak, dan = locals
         if params.b_n is None:

@@ -1,4 +1,4 @@
-"""The network whose only memory is its own output, Jordan's: chapter, section 2.1.2.
+"""The network whose only memory is its own output, Jordan's: chapter 2.1.2.
 
     h⁽ᵗ⁾ = tanh(b + W f(o⁽ᵗ⁻¹⁾) + U x⁽ᵗ⁾)
     o⁽ᵗ⁾ = c + V h⁽ᵗ⁾,             carry: f(o⁽ᵗ⁾),   y⁽ᵗ⁾ = o⁽ᵗ⁾
@@ -46,7 +46,7 @@ FEEDBACKS = ("logits", "probabilities", "symbol", "sample")
 
 
 class JordanParams(NamedTuple):
-    """The chapter's matrices, transposed: row vectors multiply from the left."""
+    """The chapter's matrices, transposed, because inputs are row vectors."""
 
     u: Float[Array, "input hidden"]
     """Uᵀ: input to hidden."""
@@ -75,7 +75,7 @@ class Jordan:
         With "sample" the input is `(xs, noise)`, `noise = jax.random.gumbel(key, (time, *batch, output))`.
 
     Raises:
-      ValueError: a size below 1, or another feedback.
+      ValueError: a size below 1, or an unknown feedback.
 
     >>> from jaxrnn import unroll
     >>> cell = Jordan(input_size=3, hidden_size=5, output_size=2)
@@ -83,7 +83,7 @@ class Jordan:
     >>> os.shape, bool(jnp.allclose(fed, jax.nn.softmax(os[-1])))
     ((7, 4, 2), True)
 
-    References: Jordan 1986; chapter, section 2.1.2.
+    References: Jordan 1986; chapter 2.1.2.
     """
 
     input_size: int
@@ -96,7 +96,7 @@ class Jordan:
         check_choice("feedback", self.feedback, FEEDBACKS)
 
     def init(self, key: Key) -> JordanParams:
-        """U, W and V by Glorot's uniform rule, b = 0, c = 0."""
+        """Draw U, W and V by Glorot's uniform rule, b = 0, c = 0."""
         u_key, w_key, v_key = jax.random.split(key, 3)
         u = input_weights(u_key, (self.input_size, self.hidden_size))
         w = input_weights(w_key, (self.output_size, self.hidden_size))
@@ -111,7 +111,7 @@ class Jordan:
         return jnp.zeros((*batch_shape, self.output_size), accumulator(params.w.dtype))
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """y⁽ᵗ⁾ = o⁽ᵗ⁾ is the carry where it is fed back as it is."""
+        """Return y⁽ᵗ⁾ = o⁽ᵗ⁾ is the carry where it is fed back as it is."""
         return CarryParts(output=carry if self.feedback == "logits" else None)
 
     def project(self, params: JordanParams, xs: PyTree[Shaped[Array, "..."]]) -> tuple[Array, Array | None]:
@@ -126,7 +126,7 @@ class Jordan:
         return out
 
     def step_fwd(self, params: JordanParams, carry: Array, z: tuple[Array, Array | None]):
-        """The step, and (f(o⁽ᵗ⁻¹⁾), h⁽ᵗ⁾, f(o⁽ᵗ⁾)) for its backward."""
+        """Run `step`; the residual is (f(o⁽ᵗ⁻¹⁾), h⁽ᵗ⁾, f(o⁽ᵗ⁾))."""
         a, noise = z
         h = jnp.tanh(a + matmul(carry, params.w))
         o = matmul(h, params.v) + params.c
@@ -145,7 +145,7 @@ class Jordan:
         return matmul_transposed(da, params.w), (da, dnoise), (da, dy)
 
     def weight_bwd(self, params: JordanParams, residuals, locals) -> JordanParams:
-        """Σₜ for W, V and c.  U and b belong to `project`."""
+        """Σₜ for W, V and c.  The gradients of U and b come from `project`."""
         feds, hs, _ = residuals
         das, dos = locals
         return JordanParams(

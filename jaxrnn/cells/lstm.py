@@ -1,4 +1,4 @@
-"""Long short-term memory: chapter, section 7.1.
+"""Long short-term memory: chapter 7.1.
 
     f⁽ᵗ⁾ = σ(bᶠ + Uᶠ x⁽ᵗ⁾ + Wᶠ h⁽ᵗ⁻¹⁾)                 forget gate, 7.1.1
     g⁽ᵗ⁾ = σ(bᵍ + Uᵍ x⁽ᵗ⁾ + Wᵍ h⁽ᵗ⁻¹⁾)                 input gate, 7.1.2
@@ -37,7 +37,7 @@ from jaxrnn.core.types import Carry, Key
 
 
 class LSTMParams(NamedTuple):
-    """The chapter's matrices, transposed, the gates i, f, g, o side by side."""
+    """The chapter\'s matrices, transposed, with the gates packed as i, f, g, o."""
 
     u: Float[Array, "input gates_hidden"]
     """(Uᵍ, Uᶠ, U, Uᵒ)ᵀ: `[input, 4·hidden]`."""
@@ -87,7 +87,7 @@ class LSTM:
       peephole: None; "previous", the gates read C⁽ᵗ⁻¹⁾; "current", the output gate reads C⁽ᵗ⁾.
 
     Raises:
-      ValueError: a size below 1, or another peephole.
+      ValueError: a size below 1, or an unknown peephole.
 
     >>> cell = LSTM(input_size=3, hidden_size=5)
     >>> params = cell.init(jax.random.key(0))
@@ -95,7 +95,7 @@ class LSTM:
     >>> carry.c.shape
     (5,)
 
-    References: Hochreiter & Schmidhuber 1997; chapter, section 7.1.
+    References: Hochreiter & Schmidhuber 1997; chapter 7.1.
     """
 
     input_size: int
@@ -107,7 +107,7 @@ class LSTM:
         check_choice("peephole", self.peephole, (None, "previous", "current"))
 
     def init(self, key: Key) -> LSTMParams:
-        """U by Glorot's uniform rule and W orthogonal, gate by gate; b = 0, but 1 for the forget gate."""
+        """Draw U by Glorot's uniform rule and W orthogonal, gate by gate; b = 0, but 1 for the forget gate."""
         n = self.hidden_size
         u_key, w_key, p_key = jax.random.split(key, 3)
         u = per_gate(input_weights, u_key, 4, (self.input_size, n))
@@ -117,16 +117,16 @@ class LSTM:
         return LSTMParams(u, w, b, peephole)
 
     def initial_carry(self, params: LSTMParams, batch_shape: tuple[int, ...] = ()) -> LSTMCarry:
-        """h⁽⁰⁾ = C⁽⁰⁾ = 0, each of shape `[*batch, hidden]`."""
+        """Return h⁽⁰⁾ = C⁽⁰⁾ = 0, each `[*batch, hidden]`."""
         shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.w.dtype)
         return LSTMCarry(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """y⁽ᵗ⁾ is h⁽ᵗ⁾."""
+        """State that y⁽ᵗ⁾ is h⁽ᵗ⁾."""
         return CarryParts(output=carry.h)
 
     def project(self, params: LSTMParams, xs: Array) -> Array:
-        """(b + U x⁽ᵗ⁾) of the four gates: `[..., input]` → `[..., 4·hidden]`."""
+        """Return b + U x⁽ᵗ⁾ of the four gates: `[..., input]` → `[..., 4·hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
         return matmul(xs, params.u) + params.b
 
@@ -136,7 +136,7 @@ class LSTM:
         return out
 
     def step_fwd(self, params: LSTMParams, carry: LSTMCarry, z: Array):
-        """Return the step, and what its backward reads."""
+        """Run the step and return it with its residual."""
         return self._step(matmul_in_loop, params, carry, z)
 
     def _step(self, matmul: Callable, params: LSTMParams, carry: LSTMCarry, z: Array):
@@ -152,7 +152,8 @@ class LSTM:
         return (LSTMCarry(h, c), h), LSTMResidual(h=carry.h, c=carry.c, gates=(i, f, g, o))
 
     def step_bwd(self, params: LSTMParams, residual: LSTMResidual, dcarry: LSTMCarry, dy: Array):
-        """2.2.2 for the four gates: (∇h⁽ᵗ⁾, ∇C⁽ᵗ⁾) → (∇h⁽ᵗ⁻¹⁾, ∇C⁽ᵗ⁻¹⁾), and ∇ of the pre-activations a."""
+        """Apply the recursion of 2.2.2 for the four gates: (∇h⁽ᵗ⁾, ∇C⁽ᵗ⁾) → (∇h⁽ᵗ⁻¹⁾, ∇C⁽ᵗ⁻¹⁾), and ∇ of the
+        pre-activations a."""
         p, c, (i, f, g, o) = params.peephole, residual.c, residual.gates
         tanh_c = jnp.tanh(f * c + i * g)
         dh = dcarry.h + dy
@@ -170,7 +171,8 @@ class LSTM:
         return LSTMCarry(matmul_transposed(da, params.w), dc), da, LSTMLocals(da)
 
     def weight_bwd(self, params: LSTMParams, residuals: LSTMResidual, locals: LSTMLocals) -> LSTMParams:
-        """2.2.3: the sums over t for W and the peepholes.  U and b belong to `project`."""
+        """Apply the sums of 2.2.3: the sums over t for W and the peepholes.  The gradients of U and b come from
+        `project`."""
         h, da, p = residuals.h, locals.da, params.peephole
         dpeephole = None
         if p is not None:

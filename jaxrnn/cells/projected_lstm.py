@@ -30,7 +30,7 @@ from jaxrnn.core.types import Carry, Key
 
 
 class ProjectedLSTMParams(NamedTuple):
-    """The matrices, transposed, the gates i, f, g, o side by side."""
+    """The matrices, transposed, with the gates packed as i, f, g, o."""
 
     u: Float[Array, "input gates_hidden"]
     """Uᵀ: `[input, 4·hidden]`."""
@@ -107,7 +107,7 @@ class ProjectedLSTM:
         return LSTMCarry(h, jnp.zeros((*batch_shape, self.hidden_size), dtype))
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """y⁽ᵗ⁾ is h⁽ᵗ⁾."""
+        """State that y⁽ᵗ⁾ is h⁽ᵗ⁾."""
         return CarryParts(output=carry.h)
 
     def project(self, params: ProjectedLSTMParams, xs: Array) -> Array:
@@ -121,7 +121,7 @@ class ProjectedLSTM:
         return out
 
     def step_fwd(self, params: ProjectedLSTMParams, carry: LSTMCarry, z: Array):
-        """Return the step, and what its backward reads."""
+        """Run the step and return it with its residual."""
         return self._step(matmul_in_loop, params, carry, z)
 
     def _step(self, matmul: Callable, params: ProjectedLSTMParams, carry: LSTMCarry, z: Array):
@@ -132,7 +132,7 @@ class ProjectedLSTM:
         return (LSTMCarry(h, c), h), ProjectedLSTMResidual(carry.h, carry.c, (i, f, g, o))
 
     def step_bwd(self, params: ProjectedLSTMParams, residual: ProjectedLSTMResidual, dcarry: LSTMCarry, dy: Array):
-        """2.2.2, with Pᵀ before the gates: (∇h⁽ᵗ⁾, ∇C⁽ᵗ⁾) → (∇h⁽ᵗ⁻¹⁾, ∇C⁽ᵗ⁻¹⁾)."""
+        """Apply the recursion of 2.2.2: with Pᵀ before the gates: (∇h⁽ᵗ⁾, ∇C⁽ᵗ⁾) → (∇h⁽ᵗ⁻¹⁾, ∇C⁽ᵗ⁻¹⁾)."""
         c, (i, f, g, o) = residual.c, residual.gates
         tanh_c = jnp.tanh(f * c + i * g)
         dh = dcarry.h + dy
@@ -143,7 +143,7 @@ class ProjectedLSTM:
         return LSTMCarry(matmul_transposed(dz, params.w), dc * f), dz, ProjectedLSTMLocals(dz, dh)
 
     def weight_bwd(self, params: ProjectedLSTMParams, residuals: ProjectedLSTMResidual, locals: ProjectedLSTMLocals):
-        """2.2.3: the sums over t for W and P.  U and b belong to `project`."""
+        """Apply the sums of 2.2.3: the sums over t for W and P.  The gradients of U and b come from `project`."""
         i, f, g, o = residuals.gates
         ms = o * jnp.tanh(f * residuals.c + i * g)
         return ProjectedLSTMParams(

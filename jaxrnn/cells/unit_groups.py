@@ -1,8 +1,8 @@
-"""Units in groups of equal size, each group with one number of its own: chapter, section 3.2.3, item 6.
+"""Groups of units of equal size, each with one number: chapter 3.2.3, item 6.
 
     unit i of n, in g groups:  group ⌊i g / n⌋
 
-g = 1 is one number for all units, g = n one for each.
+g = 1 gives all units the same number, g = n gives each its own.
 """
 
 import jax.numpy as jnp
@@ -10,13 +10,13 @@ from jaxtyping import Array, Shaped
 
 
 def check_groups(name: str, groups: int, size: int) -> None:
-    """Raises ValueError unless `size` units make `groups` groups of one size."""
+    """Raise ValueError unless `groups` divides `size`."""
     if groups < 1 or size % groups:
         raise ValueError(f"`{name}` must have a number of entries that divides the {size} units, got {groups}.")
 
 
 def spread(values: Shaped[Array, " groups"], size: int) -> Shaped[Array, " units"]:
-    """The number of every unit's group: `[groups]` → `[size]`.
+    """Return the number of every unit: `[groups]` → `[size]`.
 
     >>> spread(jnp.array([0.0, 0.9]), 4).tolist()
     [0.0, 0.0, 0.8999999761581421, 0.8999999761581421]

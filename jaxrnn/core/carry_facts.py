@@ -8,7 +8,7 @@ A cell says so with one optional method, which picks these parts out of any carr
         return CarryParts(output=carry.h)
 
 `bptt` then adds ∇_{y⁽ᵗ⁾}L to ∇_{h⁽ᵗ⁾}L, `Leaky` and `Zoneout` know which array of the carry is the output, and the
-explicit pass stores a constant once and not for every t.  Without the method nothing is assumed.
+explicit pass stores a constant once instead of for every t.  Without the method nothing is assumed.
 `jaxrnn.testing.check_cell` compares the statement with what a step computes.
 """
 
@@ -27,9 +27,9 @@ class CarryParts(NamedTuple):
     """
 
     output: Any = None
-    """y⁽ᵗ⁾, where it is one array of h⁽ᵗ⁾; None where it is not."""
+    """y⁽ᵗ⁾ if it is one array of h⁽ᵗ⁾, else None."""
     constants: Any = ()
-    """Every array that a step hands on as it took it."""
+    """Every array that a step passes on unchanged."""
 
 
 @runtime_checkable
@@ -42,7 +42,7 @@ class StatesCarryParts(Protocol):
 
 
 def carry_parts(cell: Cell, carry: Carry) -> CarryParts:
-    """Return what the cell states about its carry; nothing, if it has no such method.
+    """Return what the cell states about its carry, or empty parts if it has no such method.
 
     >>> from jaxrnn import LSTM
     >>> from jaxrnn.cells import LSTMCarry

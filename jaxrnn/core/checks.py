@@ -1,8 +1,8 @@
-"""What is checked at the public boundary, and what the errors say.
+"""Checks at the public boundary, and their error messages.
 
-Every message names the argument, what was expected, what came, and, where it is not plain, the remedy.
-Only static facts (shapes, dtypes, tree structure) are looked at, so the checks run under `jit`, `vmap`
-and `grad` and leave nothing in the compiled program.
+Every message names the argument, what was expected, what came and, if it is not obvious, the remedy.  The checks
+inspect static facts (shapes, dtypes, tree structure), so they run under `jit`, `vmap` and `grad` and leave nothing in
+the compiled program.
 """
 
 import functools
@@ -19,20 +19,20 @@ from jaxrnn.core.types import Carry, Cell, Inputs, Params
 
 
 def check_positive(**sizes: int) -> None:
-    """Raises ValueError unless each is an integer of at least 1."""
+    """Raise ValueError unless each argument is an integer of at least 1."""
     for name, size in sizes.items():
         if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < 1:
             raise ValueError(f"`{name}` must be an integer of at least 1, got {size!r}.")
 
 
 def check_choice(name: str, value, choices: tuple) -> None:
-    """Raises ValueError unless `value` is one of `choices`."""
+    """Raise ValueError unless `value` is one of `choices`."""
     if value not in choices:
         raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}, got {value!r}.")
 
 
 def check_features(name: str, xs: Array, **size: int) -> None:
-    """Raises unless `xs` is floating and its last axis has the size, given as `input_size=3`."""
+    """Raise unless `xs` is floating and its last axis has the size, given as `input_size=3`."""
     ((what, expected),) = size.items()
     if not jnp.issubdtype(jnp.result_type(xs), jnp.floating):
         raise TypeError(
@@ -44,20 +44,20 @@ def check_features(name: str, xs: Array, **size: int) -> None:
 
 
 def check_shape(name: str, array: Array, shape: tuple[int, ...], meaning: str) -> None:
-    """Raises ValueError unless `array` has exactly `shape`; nothing is broadcast in silence."""
+    """Raise ValueError unless `array` has exactly `shape`; nothing is broadcast silently."""
     if jnp.shape(array) != tuple(shape):
         raise ValueError(f"`{name}` must have shape {tuple(shape)} ({meaning}), got {jnp.shape(array)}.")
 
 
 def check_is_cell(**cells: Any) -> None:
-    """Raises TypeError unless each is a cell: a value, so not a class of cells."""
+    """Raise TypeError unless each argument is a cell, which is a value and not a class."""
     for name, cell in cells.items():
         if not isinstance(cell, Cell) or isinstance(cell, type):
             raise TypeError(f"`{name}` must be a cell, with init, initial_carry, project and step, got {cell!r}.")
 
 
 def check_params(params: Params, model: Any) -> None:
-    """Raises ValueError unless `params` have the structure and the shapes that `model.init` gives."""
+    """Raise ValueError unless `params` have the structure and the shapes of `model.init`."""
     check_tree("params", params, _expected_params(model), f"{model}.init(key)")
 
 
@@ -67,7 +67,7 @@ def _expected_params(model: Any) -> Params:
 
 
 def check_tree(name: str, tree: PyTree, expected: PyTree, source: str) -> None:
-    """Raises ValueError unless `tree` has the structure and the leaf shapes of `expected`."""
+    """Raise ValueError unless `tree` has the structure and the leaf shapes of `expected`."""
     if jax.tree.structure(tree) != jax.tree.structure(expected):
         raise ValueError(
             f"`{name}` must have the structure that {source} returns, "
@@ -83,14 +83,14 @@ def check_tree(name: str, tree: PyTree, expected: PyTree, source: str) -> None:
 
 
 def check_square(name: str, matrices: Array) -> None:
-    """Raises ValueError unless it is a square matrix, or several, `[*batch, n, n]`, of at least one unit."""
+    """Raise ValueError unless the array holds square matrices, `[*batch, n, n]`, with n ≥ 1."""
     shape = jnp.shape(matrices)
     if len(shape) < 2 or shape[-1] != shape[-2] or not shape[-1]:
         raise ValueError(f"`{name}` must be square, `[*batch, n, n]`, got shape {shape}.")
 
 
 def check_rows(name: str, array: Array, axes: str, of: str, like: Array, like_axes: str) -> None:
-    """Raises ValueError unless both end in these axes, the last of one size, and the rows before them broadcast."""
+    """Raise ValueError unless both end in these axes, the last of one size, and the rows before them broadcast."""
     got, other = jnp.shape(array), jnp.shape(like)
     n, m = (1 + letters.count(",") for letters in (axes, like_axes))
     rows = zip(reversed(got[:-n]), reversed(other[:-m]), strict=False)
@@ -110,7 +110,7 @@ def as_array(name: str, array, what: str) -> Array:
 
 
 def check_steps(name: str, array, leading: tuple[int, ...], of: str = "xs") -> Array | None:
-    """A `mask` or `reset` as a boolean array `[time, *batch]`, the leading axes `of` an argument, or None."""
+    """Return a `mask` or `reset` as a boolean array with the leading axes `[time, *batch]` of an argument, or None."""
     if array is None:
         return None
     array = as_array(name, array, "booleans, as a comparison gives it")
@@ -121,15 +121,15 @@ def check_steps(name: str, array, leading: tuple[int, ...], of: str = "xs") -> A
 
 
 def known_values(array) -> np.ndarray | None:
-    """The values as NumPy's, where they are known; None under a transformation.
+    """Return the values as a NumPy array, or None under a transformation.
 
-    NumPy's, because even a known array becomes an unknown one by any `jnp` operation inside `jit`.
+    NumPy, because inside `jit` any `jnp` operation turns even a known array into a tracer.
     """
     return None if isinstance(array, jax.core.Tracer) else np.asarray(array)
 
 
 def check_range(name: str, array, low: int, high: int, mask=None) -> None:
-    """Raises ValueError unless `low ≤ value ≤ high` on every valid step, where the values are known; it says where."""
+    """Raise ValueError unless `low ≤ value ≤ high` on every valid step, where the values are known; it says where."""
     values, valid = known_values(array), None if mask is None else known_values(mask)
     if values is None or (mask is not None and valid is None):
         return
@@ -143,7 +143,7 @@ def check_range(name: str, array, low: int, high: int, mask=None) -> None:
 
 
 def leading_axes(xs: Inputs) -> tuple[int, ...]:
-    """(time, *batch) of an input array, or of a pytree of them that agree."""
+    """Return (time, *batch) of an input array, or of a pytree of inputs that agree."""
     leaves = jax.tree.leaves(xs)
     if not leaves or any(jnp.ndim(x) < 2 for x in leaves):
         shapes = [jnp.shape(x) for x in leaves]
@@ -158,7 +158,7 @@ def leading_axes(xs: Inputs) -> tuple[int, ...]:
 
 
 def _as_carry(path, leaf, want) -> Array:
-    """The leaf in the dtype of the cell's own carry; what that cannot hold is refused."""
+    """Cast a leaf to the dtype of the cell's carry, or raise if that loses information."""
     got = jnp.asarray(leaf).dtype
     for kind in (jnp.complexfloating, jnp.inexact):
         if jnp.issubdtype(got, kind) and not jnp.issubdtype(want.dtype, kind):
@@ -167,7 +167,7 @@ def _as_carry(path, leaf, want) -> Array:
 
 
 def check_unroll(cell: Cell, params: Params, xs: Inputs, carry: Carry | None, mask, reset, *, reverse: bool = False):
-    """What every member of the unroll family checks: `(xs, carry, mask, reset)`, as arrays.
+    """Check the arguments of the unroll family and return `(xs, carry, mask, reset)` as arrays.
 
     Raises:
       TypeError: `cell` is not a cell; `xs` is no array, or not floating where the cell wants that; `mask`, `reset`

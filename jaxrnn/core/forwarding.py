@@ -1,11 +1,10 @@
-"""Methods that a wrapper forwards to the cell that it wraps.
+"""Methods that a wrapper forwards to the cell it wraps.
 
     init = forwarded(Cell.init)                                       # self.cell.init(key)
     project = forwarded(Cell.project, params="cell")                  # self.cell.project(params.cell, xs)
     step_bwd = forwarded(LocalRules.step_bwd, via=rules_of)           # rules_of(self.cell).step_bwd(params, ...)
 
-A line in the class body in place of a method, with the signature and the docstring of the method it stands for; there
-is no base class.
+One line in the class body replaces a method and keeps its signature and docstring.  There is no base class.
 """
 
 import functools
@@ -23,8 +22,8 @@ def forwarded(
     Args:
       method: the method of the protocol, `Cell.init`: its name, signature and docstring.
       to: the field that holds the object.
-      params: the field of the first argument that is handed on in its place; None hands it on whole.
-      via: a function that is applied to the object first, such as `rules_of`.
+      params: the field of the first argument to pass on instead of it; None passes it on whole.
+      via: a function to apply to the object first, such as `rules_of`.
 
     >>> from dataclasses import dataclass
     >>> from jaxrnn import GRU

@@ -5,8 +5,10 @@ With J the Jacobian of (h⁽ᵗ⁾, y⁽ᵗ⁾) = step(θ, h⁽ᵗ⁻¹⁾, z⁽
     step_bwd:    (∇h⁽ᵗ⁻¹⁾, ∇z⁽ᵗ⁾) = J_{(h, z)}ᵀ (∇h⁽ᵗ⁾, ∇y⁽ᵗ⁾)      (2.2.2)
     weight_bwd:  ∇θ = Σₜ J_θᵀ (∇h⁽ᵗ⁾, ∇y⁽ᵗ⁾)                        (2.2.3)
 
-so a user's own cell gets explicit BPTT for nothing, and hand-written rules have an oracle.  The residual
-is the step's own input; the step is run again in the backward pass.
+so any cell has explicit BPTT, and hand-written rules have an oracle.  The residual is the input of the step, and the
+backward pass runs the step again.
+
+References: chapter 2.2; Goodfellow et al. 2016, §10.2.2.
 """
 
 from dataclasses import dataclass
@@ -25,7 +27,10 @@ from jaxrnn.core.types import Carry, Cell, Inputs, LocalRules, Params
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class AutodiffRules:
-    """`cell` with `step_fwd`, `step_bwd` and `weight_bwd` derived by `jax.vjp` of one step.
+    """A cell with `step_fwd`, `step_bwd` and `weight_bwd` derived by `jax.vjp` of one step.
+
+    Args:
+      cell: any cell.
 
     Raises:
       TypeError: `cell` is not a cell.
@@ -46,22 +51,22 @@ class AutodiffRules:
     step = forwarded(Cell.step)
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """The cell's own."""
+        """Return the parts of the cell\'s carry."""
         return carry_parts(self.cell, carry)
 
     def step_fwd(self, params: Params, carry: Carry, z: Inputs):
-        """The step, and its input as the residual."""
+        """Run `step`; the residual is its input."""
         return self.cell.step(params, carry, z), (carry, z)
 
     def step_bwd(self, params: Params, residual, dcarry: Carry, dy):
-        """J_{(h, z)}ᵀ (∇h⁽ᵗ⁾, ∇y⁽ᵗ⁾)."""
+        """Return J_{(h, z)}ᵀ (∇h⁽ᵗ⁾, ∇y⁽ᵗ⁾)."""
         out, vjp = jax.vjp(lambda carry, z: self.cell.step(params, carry, z), *residual)
         cotangents = (dcarry, dy)
         dcarry, dz = storable(residual, vjp(tangent(out, cotangents)))
         return dcarry, dz, cotangents
 
     def weight_bwd(self, params: Params, residuals, locals) -> Params:
-        """Σₜ J_θᵀ (∇h⁽ᵗ⁾, ∇y⁽ᵗ⁾), the steps side by side."""
+        """Return Σₜ J_θᵀ (∇h⁽ᵗ⁾, ∇y⁽ᵗ⁾), over all steps at once."""
 
         def steps(params):
             return jax.vmap(lambda carry, z: self.cell.step(params, carry, z))(*residuals)
@@ -71,12 +76,12 @@ class AutodiffRules:
 
 
 def rules_of(cell: Cell) -> LocalRules:
-    """The cell itself where it states its own rules, else `AutodiffRules(cell)`."""
+    """Return the cell itself if it has its own rules, else `AutodiffRules(cell)`."""
     return cell if isinstance(cell, LocalRules) else AutodiffRules(cell)
 
 
 def tangent(primal: PyTree, cotangent: PyTree) -> PyTree:
-    """`cotangent` as `jax.vjp` wants it: of the type float0 where the primal leaf is not floating."""
+    """Return the cotangent as `jax.vjp` expects it: float0 for a primal leaf that is not floating."""
 
     def leaf(x, d):
         return d if jnp.issubdtype(x.dtype, jnp.inexact) else np.zeros(x.shape, jax.dtypes.float0)
@@ -85,7 +90,7 @@ def tangent(primal: PyTree, cotangent: PyTree) -> PyTree:
 
 
 def storable(primal: PyTree, cotangent: PyTree) -> PyTree:
-    """`cotangent` as a scan can carry it: zeros of the primal's type where `jax.vjp` gives float0."""
+    """Return the cotangent as a scan can carry it: zeros of the primal type instead of float0."""
 
     def leaf(x, d):
         return d if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.zeros_like(x)

@@ -2,8 +2,10 @@
 
 mask[t, b] = (t < lengths[b])
 
-A function may be undefined on padding, where y = 0: then 0 · ∞ = NaN comes back through its parameters, however its
-value is masked afterwards.  So `sum_over_valid` masks before and after: the function sees a harmless value first.
+A function can be undefined on padding, where y = 0.  Then 0 · ∞ = NaN reaches its parameters even if its value is
+masked afterwards.  So `sum_over_valid` masks before and after: on padding the function sees a harmless value.
+
+References: chapter 2.4; Goodfellow et al. 2016, §10.2.
 """
 
 from collections.abc import Callable
@@ -19,11 +21,14 @@ from jaxrnn.core.checks import known_values
 
 
 def mask_from_lengths(lengths: Int[Array, "*batch"], time: int) -> Bool[Array, "time *batch"]:
-    """mask[t, b] = (t < lengths[b]).
+    """Return the mask of rows of unequal length, mask[t, b] = (t < lengths[b]).
 
     Args:
       lengths: `[*batch]`, integers from 0 to `time`.
       time: the number of steps, a Python integer.
+
+    Returns:
+      A boolean array, `[time, *batch]`, True on valid steps.
 
     Raises:
       TypeError: lengths or a time that are not integers.
@@ -48,8 +53,8 @@ def mask_from_lengths(lengths: Int[Array, "*batch"], time: int) -> Bool[Array, "
 def boundaries(reset: Bool[Array, "time *batch"], *, reverse: bool) -> Bool[Array, "time *batch"]:
     """Return for every step whether a boundary is crossed on the way into it.
 
-    `reset[t]` lies between t − 1 and t.  Forwards it is crossed into step t; backwards it is crossed into step t − 1,
-    so nothing is crossed into the last step.
+    `reset[t]` lies between t − 1 and t.  A forward run crosses it into step t, a reverse run into step t − 1, so a
+    reverse run crosses nothing into the last step.
 
     >>> boundaries(jnp.array([True, False, True]), reverse=True).tolist()
     [False, True, False]

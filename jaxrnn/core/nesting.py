@@ -1,4 +1,4 @@
-"""A network as a tree of dataclasses: the cells that stand in the fields of other cells."""
+"""Networks as trees of dataclasses: cells in the fields of other cells."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def parts(network: Any) -> Iterator[Any]:
-    """What stands directly in it: the entries of a tuple, the fields of a dataclass.
+    """Return the direct parts of a network: the entries of a tuple, the fields of a dataclass.
 
     >>> from jaxrnn import Dropout, LSTM
     >>> list(parts(Dropout(LSTM(3, 5), 0.5)))
@@ -19,7 +19,7 @@ def parts(network: Any) -> Iterator[Any]:
 
 
 def map_parts(function: Callable[[Any], Any], network: Any) -> Any:
-    """`network` with `function` of every part of it, of the innermost first and of itself last.
+    """Apply `function` to every part of a network, innermost first and the network itself last.
 
     >>> from jaxrnn import LSTM, Stack
     >>> map_parts(lambda part: 8 if part == 5 else part, Stack((LSTM(3, 5), LSTM(5, 5))))

@@ -1,25 +1,27 @@
-"""Noise as data: where the random key of a pure recurrent cell lives.
+"""Noise as data: the random key of a pure recurrent cell is part of its input.
 
-Dropout and zoneout want random numbers inside a step, and a step is a pure function of (θ, h, z).  The key
-could be in three places, and only one of them keeps every law of the unroll family:
+Dropout and zoneout need random numbers inside a step, and a step is a pure function of (θ, h, z).  The key could be in
+three places, and only one of them satisfies every law of the unroll family:
 
-* in θ: an integer that `jax.grad` refuses and weight decay would change; and θ has no batch axes, so that
-  under `vmap` all rows would draw alike;
-* in the carry: a reset goes back to the initial carry, hence to the initial key, and every episode would
-  draw the same numbers, in training step after training step;
-* **in the input**: it has `[time, *batch]` in front, so padding, resets, splitting, reversal, `vmap` and the
-  independence of rows treat the noise as they treat x, and recomputing a step draws the same bits again.
+* in θ: `jax.grad` refuses an integer and weight decay would change it; and θ has no batch axes, so under `vmap` all
+rows
+  would draw the same numbers;
+* in the carry: a reset returns to the initial carry, hence to the initial key, and every episode would draw the same
+  numbers, in every training step;
+* **in the input**: inputs have leading axes `[time, *batch]`, so padding, resets, splitting, reversal and `vmap` treat
+  the noise as they treat x, rows are independent, and recomputing a step draws the same bits again.
 
-So a cell that draws takes `Noisy(x, key, t)` where another takes x, and `with_noise(key, xs)` makes it:
-12 bytes a step and row.  The numbers themselves are counter-based: one key for each row, and t for what
-must change from step to step.  Each part of a network folds its own index into the key, so no two draw alike.
+So a cell that draws noise takes `Noisy(x, key, t)` instead of x, and `with_noise(key, xs)` builds it, with 12 bytes per
+step and row.  The numbers are counter-based: one key per row, and t for what changes from step to step.  Each part of a
+network folds its own index into the key, so no two parts draw the same numbers.
 
-`quiet(cell)` is the cell for evaluation: without noise, on plain xs, with the same parameters.
+`quiet(cell)` is the cell for evaluation: without noise, on plain inputs, with the same parameters.
 
     carry, ys = unroll(cell, params, with_noise(key, xs))       # training
     carry, ys = unroll(quiet(cell), params, xs)                 # evaluation
 
-References: Salmon, Moraes, Dror & Shaw 2011 (counter-based random numbers); Gal & Ghahramani 2016.
+References: Salmon, Moraes, Dror & Shaw 2011 (counter-based random numbers); Gal & Ghahramani 2016;
+chapter 2.8.
 """
 
 import dataclasses
@@ -39,7 +41,7 @@ Network = TypeVar("Network")
 
 
 class Noisy(NamedTuple):
-    """An input, and what its noise is drawn from.
+    """An input with the key and the step number of its noise.
 
     The key and t are integers: differentiate with respect to x, as in
     `jax.grad(lambda x: loss(unroll(cell, params, noisy._replace(x=x))))(noisy.x)`.
@@ -48,30 +50,30 @@ class Noisy(NamedTuple):
     x: Inputs
     """`[time, *batch, features]`."""
     key: UInt32[Array, "*leading 2"]
-    """The row's key: the same for a whole sequence."""
+    """The key of the row, constant over a sequence."""
     t: UInt32[Array, "*leading 1"]
     """The number of the step."""
 
 
 @runtime_checkable
 class DrawsNoise(Protocol):
-    """A cell that takes `Noisy(x, key, t)`, and knows which cell it is without its noise."""
+    """A cell that takes `Noisy(x, key, t)` and returns its noiseless form by `quiet`."""
 
     def quiet(self) -> Cell:
-        """The cell for evaluation: the same parameters, plain inputs."""
+        """Return the cell for evaluation: the same parameters, plain inputs."""
         ...
 
 
 def with_noise(key: Key, xs: PyTree[Shaped[Array, "..."]], *, reset: Bool[Array, "..."] | None = None) -> Noisy:
-    """`xs` with a key for each row: row b's is the same whatever the number of rows and of steps.
+    """Return the inputs with one key per row; the key of row b depends on neither the number of rows nor of steps.
 
     Args:
       key: a key.  The same key gives the same bits, in any precision, under `jit` and `vmap` as without.
       xs: inputs `[time, *batch, features]`.
-      reset: `[time, *batch]`; where given, each episode of a row has a key of its own.
+      reset: `[time, *batch]`; if given, each episode of a row has its own key.
 
     Returns:
-      `Noisy(xs, key, t)`, an input like any other: slice it, to go on with the same noise in the next block.
+      `Noisy(xs, key, t)`, an input like any other: slice it to continue with the same noise in the next block.
 
     Raises:
       TypeError, ValueError: `xs` without `[time, *batch, features]`; a `reset` that is not boolean or not of
@@ -92,10 +94,18 @@ def with_noise(key: Key, xs: PyTree[Shaped[Array, "..."]], *, reset: Bool[Array,
 
 
 def quiet(network: Network) -> Network:
-    """The cell or network with every part that draws noise in its form for evaluation; parameters stay.
+    """Return the network for evaluation: every part that draws noise in its noiseless form.
+
+    The parameters stay the same.
+
+    Args:
+      network: a cell, or another dataclass that contains cells.
+
+    Returns:
+      A network of the same kind.
 
     Raises:
-      TypeError: not a cell or another dataclass.
+      TypeError: `network` is neither a cell nor another dataclass.
 
     >>> from jaxrnn import Dropout, GRU, LSTM, Stack
     >>> quiet(Stack((LSTM(3, 8), Dropout(GRU(8, 5), rate=0.5))))
@@ -107,7 +117,7 @@ def quiet(network: Network) -> Network:
 
 
 def takes_noise(network: Any) -> bool:
-    """Whether the cell, or any cell in its fields, draws noise.
+    """Return whether the cell, or any cell in its fields, draws noise.
 
     >>> from jaxrnn import Dropout, LSTM, Stack
     >>> takes_noise(LSTM(3, 8)), takes_noise(Stack((LSTM(3, 8), Dropout(LSTM(8, 8), 0.5))))
@@ -121,10 +131,10 @@ def _draws(part: Any) -> bool:
 
 
 def drawing(network: Any, key: Key | None, xs: Inputs) -> Inputs:
-    """`xs` as the network takes it: `with_noise(key, xs)` if it draws any.
+    """Return the inputs as the network takes them: `with_noise(key, xs)` if it draws noise.
 
     Raises:
-      TypeError: it draws, and there is no key.
+      TypeError: the network draws noise, and there is no key.
     """
     if not takes_noise(network):
         return xs
@@ -134,10 +144,10 @@ def drawing(network: Any, key: Key | None, xs: Inputs) -> Inputs:
 
 
 def part_input(cell: Cell, xs: Inputs, index: int) -> Inputs:
-    """What the part number `index` of a network reads: x alone if it draws nothing, else x and a key of its own.
+    """Return the input of part number `index` of a network: x, with its own key if the part draws noise.
 
     Raises:
-      TypeError: it draws, and `xs` has no noise.
+      TypeError: the part draws noise, and `xs` has none.
     """
     if takes_noise(cell):
         noisy = check_noisy(cell, xs)
@@ -147,7 +157,7 @@ def part_input(cell: Cell, xs: Inputs, index: int) -> Inputs:
 
 
 def check_noisy(cell: Cell, xs: Inputs) -> Noisy:
-    """`xs`, if it is Noisy.
+    """Return `xs` if it is `Noisy`.
 
     Raises:
       TypeError: it is not.
@@ -161,27 +171,27 @@ def check_noisy(cell: Cell, xs: Inputs) -> Noisy:
 
 
 def keep(noisy: Noisy, rate: float, size: int, *, each_step: bool) -> Bool[Array, "*leading size"]:
-    """Booleans, each True with probability 1 − rate: other ones at every t, or the same for a whole sequence."""
+    """Draw booleans that are True with probability 1 − rate, anew at every t or once for a whole sequence."""
     t = noisy.t if each_step else jnp.uint32(2**32 - 1)  # not the number of a step
     bits, _ = _hash(noisy.key[..., :1], noisy.key[..., 1:], t, jnp.arange(size, dtype=jnp.uint32))
     return bits >= jnp.uint32(min(round(rate * 2**32), 2**32 - 1))
 
 
 def uniform(noisy: Noisy, size: int) -> Float[Array, "*leading size"]:
-    """Numbers from [−1, 1), other ones at every t, in steps of 2⁻²³."""
+    """Draw numbers from [−1, 1) at every t, in multiples of 2⁻²³."""
     bits, _ = _hash(noisy.key[..., :1], noisy.key[..., 1:], noisy.t, jnp.arange(size, dtype=jnp.uint32))
     return (bits >> 8).astype(jnp.float32) * 2.0**-23 - 1
 
 
 def check_rate(rate: float) -> None:
-    """Raises ValueError unless 0 ≤ rate < 1."""
+    """Raise ValueError unless 0 ≤ rate < 1."""
     if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 <= rate < 1:
         raise ValueError(f"`rate` must lie in [0, 1), got {rate!r}.")
 
 
 def _hash(*words: UInt32[Array, "..."]) -> list[Array]:
-    """Threefry: two random words for each (key, key, counter, counter), all four broadcast against one another.
+    """Return Threefry: two random words for each (key, key, counter, counter), all four broadcast together.
 
-    `jax.random` wants one key for an array; here every row has its own, and they are data.
+    `jax.random` takes one key per array; here every row has its own key, as data.
     """
     return threefry2x32_p.bind(*jnp.broadcast_arrays(*words))

@@ -1,15 +1,17 @@
-"""The words that the other modules speak: what a cell is, and what its local backward rule is.
+"""The protocols of a cell and of its local backward rule.
 
-A recurrent network is the iteration of one map (chapter, section 1),
+A recurrent network is the iteration of one map (chapter 1),
 
     (h⁽ᵗ⁾, y⁽ᵗ⁾) = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾; θ),        t = 1, …, τ,
 
-with the same θ at every t.  A *cell* is that f, written in two halves: `project` is what can be
-done for all t at once (U x⁽ᵗ⁾ + b), `step` is what must wait for h⁽ᵗ⁻¹⁾.  A cell is a value: a frozen
-dataclass of hyperparameters, registered with `jax.tree_util.register_static`, whose methods are pure
-functions of `params`.  Nothing here is a base class; a cell is whatever has these methods.
+with the same θ at every t.  A *cell* is f, written in two halves: `project` computes what does not depend on h⁽ᵗ⁻¹⁾,
+for all t at once (U x⁽ᵗ⁾ + b), and `step` computes the rest.  A cell is a value: a frozen dataclass of hyperparameters,
+registered with `jax.tree_util.register_static`, whose methods are pure functions of `params`.  There is no base class;
+any object with these methods is a cell.
 
 θ → params, h → carry, x → xs, the projected input → zs, the output → ys.
+
+References: chapter 一 and 2.2; Goodfellow et al. 2016, §10.1 and §10.2.2.
 """
 
 from typing import Any, Protocol, runtime_checkable
@@ -17,10 +19,10 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Array, PyTree
 
 Params = PyTree
-"""A NamedTuple of arrays, made by `cell.init`."""
+"""A NamedTuple of arrays, returned by `cell.init`."""
 
 Carry = PyTree
-"""The state h⁽ᵗ⁾ that is handed from one step to the next: an array or a NamedTuple of arrays."""
+"""The state h⁽ᵗ⁾ between two steps: an array or a NamedTuple of arrays."""
 
 Inputs = PyTree
 """An array `[time, *batch, features]`, or a pytree of such arrays."""
@@ -31,42 +33,42 @@ Key = Array
 
 @runtime_checkable
 class Cell(Protocol):
-    """One step of a recurrent network, as pure functions of `params`."""
+    """One step of a recurrent network as pure functions of `params`: the methods that your own cell needs."""
 
     def init(self, key: Key) -> Params:
-        """Random parameters."""
+        """Draw random parameters."""
         ...
 
     def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
-        """h⁽⁰⁾: arrays whose leading axes are `batch_shape`."""
+        """Return h⁽⁰⁾, arrays with leading axes `batch_shape`."""
         ...
 
     def project(self, params: Params, xs: Inputs) -> Inputs:
-        """The part of the step that needs no carry.  It works on any leading axes, time among them."""
+        """Compute the part of the step that needs no carry, for any leading axes, time included."""
         ...
 
     def step(self, params: Params, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
-        """(h⁽ᵗ⁻¹⁾, z⁽ᵗ⁾) → (h⁽ᵗ⁾, y⁽ᵗ⁾), for one t and any batch axes."""
+        """Map (h⁽ᵗ⁻¹⁾, z⁽ᵗ⁾) to (h⁽ᵗ⁾, y⁽ᵗ⁾), for one t and any batch axes."""
         ...
 
 
 @runtime_checkable
 class LocalRules(Cell, Protocol):
-    """A cell that states its own local backward rule, in the vocabulary of `jax.custom_vjp`.
+    """A cell with its own local backward rule, in the vocabulary of `jax.custom_vjp`.
 
-    The rule is the chapter's split: `step_bwd` is the recursion for the gradients of the hidden units
-    (2.2.2), one t at a time from the end; `weight_bwd` is the sum over t that gives the gradients of
-    the parameters (2.2.3), one contraction for many t together.
+    The rule follows the chapter's split: `step_bwd` is the recursion for the gradients of the hidden units (2.2.2), one
+    step at a time from the end; `weight_bwd` is the sum over t for the gradients of the parameters (2.2.3), one
+    contraction for many steps.
     """
 
     def step_fwd(self, params: Params, carry: Carry, z: Inputs) -> tuple[tuple[Carry, Any], Any]:
-        """The step, and the residual that its backward needs: `((carry, y), residual)`."""
+        """Run the step and return `((carry, y), residual)`, with what the backward pass needs."""
         ...
 
     def step_bwd(self, params: Params, residual: Any, dcarry: Carry, dy: Any) -> tuple[Carry, Inputs, Any]:
-        """∇h⁽ᵗ⁾ and ∇y⁽ᵗ⁾ → (∇h⁽ᵗ⁻¹⁾, ∇z⁽ᵗ⁾, local); linear in (dcarry, dy)."""
+        """Map ∇h⁽ᵗ⁾ and ∇y⁽ᵗ⁾ to (∇h⁽ᵗ⁻¹⁾, ∇z⁽ᵗ⁾, local), linearly in (dcarry, dy)."""
         ...
 
     def weight_bwd(self, params: Params, residuals: Any, locals: Any) -> Params:
-        """Σₜ over every leading axis (time, batch): the gradient of the parameters that `step` reads."""
+        """Return the gradient of the parameters that `step` reads, summed over all leading axes (time, batch)."""
         ...

@@ -12,7 +12,7 @@ Where both are negative, `benchmarks/parallel.py` has never needed more than `UP
 the number grows with τ.  A cell that is linear in its carry needs no updates at all.
 
 References: Gonzalez et al. 2025, "Predictability enables parallelization of nonlinear state space models";
-Engelken, Wolf & Abbott 2023, "Lyapunov spectra of chaotic recurrent neural networks", §II; chapter, section 3.1.
+Engelken, Wolf & Abbott 2023, "Lyapunov spectra of chaotic recurrent neural networks", §II; chapter 3.1.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""What becomes of the gradient in this network, on this data: a report in one call.  Chapter, section 3.1.
+"""What becomes of the gradient in this network, on this data: a report in one call.  Chapter 3.1.
 
     diagnosis = diagnose(cell, params, xs, loss)
     print(diagnosis.verdict, diagnosis.advice)
@@ -131,7 +131,7 @@ def diagnose(
     >>> diagnosis.verdict, diagnosis.rate < 0.5
     ('vanishing', True)
 
-    References: chapter, section 3.1.
+    References: chapter 3.1.
     """
     xs, carry, mask, _ = check_unroll(cell, params, xs, carry, mask, None)
     if leading_axes(xs)[0] < 2:

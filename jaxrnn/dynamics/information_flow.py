@@ -1,4 +1,4 @@
-"""The regularizer that guides the flow of information, Ω: chapter, section 3.4.
+"""The regularizer that guides the flow of information, Ω: chapter 3.4.
 
     Ω = Σₜ ( ‖(∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾)ᵀ δ⁽ᵗ⁾‖ / ‖δ⁽ᵗ⁾‖ − 1 )²,            δ⁽ᵗ⁾ = ∇_{h⁽ᵗ⁾}L
 
@@ -72,7 +72,7 @@ def omega(
     >>> float(omega(cell, params, xs, lambda carry, ys: jnp.sum(carry)))  # four terms of (0.5 − 1)²
     1.0
 
-    References: chapter, section 3.4; Pascanu et al. 2013, eq. 9.
+    References: chapter 3.4; Pascanu et al. 2013, eq. 9.
     """
     return _over_rows(omega_terms(cell, params, xs, loss, carry, mask=mask, reset=reset))
 
@@ -99,7 +99,7 @@ def pascanu_omega(
     >>> bool((gradient.w != 0).any()), bool((gradient.u != 0).any())  # only W stands in ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ itself
     (True, False)
 
-    References: chapter, section 3.4; Pascanu et al. 2013, eq. 10.
+    References: chapter 3.4; Pascanu et al. 2013, eq. 10.
     """
     return _over_rows(pascanu_omega_terms(cell, params, xs, loss, carry, mask=mask, reset=reset))
 
@@ -128,7 +128,7 @@ def omega_terms(
     >>> omega_terms(cell, params, xs, lambda carry, ys: jnp.sum(ys[1])).tolist()  # a loss that ends at t = 1
     [0.25, 0.25, 0.0, 0.0]
 
-    References: chapter, section 3.4; Pascanu et al. 2013, eq. 9.
+    References: chapter 3.4; Pascanu et al. 2013, eq. 9.
     """
     rules = AutodiffRules(cell)
     xs, carry, mask, reset = _checked(cell, params, xs, carry, mask, reset)
@@ -160,7 +160,7 @@ def pascanu_omega_terms(
     >>> pascanu_omega_terms(cell, params, xs, lambda carry, ys: jnp.sum(carry), mask=mask).tolist()
     [0.25, 0.25, 0.0, 0.25]
 
-    References: chapter, section 3.4; Pascanu et al. 2013, eq. 10.
+    References: chapter 3.4; Pascanu et al. 2013, eq. 10.
     """
     return (loss_and_flow(cell, params, xs, loss, carry, mask=mask, reset=reset).ratios - 1) ** 2
 
@@ -205,7 +205,7 @@ def loss_and_flow(
     >>> jax.grad(objective)(params).w.shape
     (5, 20)
 
-    References: chapter, section 3.4; Pascanu et al. 2013, eqs. 9 and 10.
+    References: chapter 3.4; Pascanu et al. 2013, eqs. 9 and 10.
     """
     xs, carry, mask, reset = _checked(cell, params, xs, carry, mask, reset)
     rules, held = rules_of(cell), jax.lax.stop_gradient((params, xs, carry))

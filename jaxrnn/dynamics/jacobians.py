@@ -1,4 +1,4 @@
-"""How a step moves what a step before it did: chapter, section 3.1.
+"""How a step moves what a step before it did: chapter 3.1.
 
     J⁽ᵗ⁾ = ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾             diag(1 − (h⁽ᵗ⁾)²) W  in the plain network
     ∂h⁽ᵗ⁾/∂h⁽ˢ⁾ = J⁽ᵗ⁾ J⁽ᵗ⁻¹⁾ ⋯ J⁽ˢ⁺¹⁾
@@ -49,7 +49,7 @@ def step_jacobians(
     >>> step_jacobians(cell, cell.init(jax.random.key(0)), jnp.ones((7, 2, 3))).shape
     (7, 2, 5, 5)
 
-    References: chapter, section 3.1, items 3 and 4.
+    References: chapter 3.1, items 3 and 4.
     """
     xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
     check_differentiable(cell, params, xs)
@@ -130,7 +130,7 @@ def hidden_gradients(
     >>> hidden_gradients(cell, params, xs, lambda carry, ys: carry[0])[:, 0].tolist()
     [0.125, 0.25, 0.5, 1.0]
 
-    References: chapter, sections 2.2.2 and 3.1.
+    References: chapter 2.2.2 and 3.1.
     """
     xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
     carries = one_pass(rules_of(cell), params, xs, loss, carry, mask, reset).gradients.carries
@@ -159,7 +159,7 @@ def memory_length(norms: Float[Array, "time *batch"], fraction: float = 0.3679) 
 
 
 def check_differentiable(cell: Cell, params: Params, xs: PyTree) -> None:
-    """Raises TypeError if h⁽ᵗ⁾ depends on h⁽ᵗ⁻¹⁾ and its derivative is 0 by the way it is computed.
+    """Raise TypeError if h⁽ᵗ⁾ depends on h⁽ᵗ⁻¹⁾ and its derivative is 0 by the way it is computed.
 
     So it is with sign, rounding, argmax and comparisons; a carry without floating arrays has none either.
     """

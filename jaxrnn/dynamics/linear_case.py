@@ -1,4 +1,4 @@
-"""The linear case, in which all can be said: chapter, section 3.1, items 3 and 5, and section 6.2.
+"""The linear case, in which all can be said: chapter 3.1, items 3 and 5, and section 6.2.
 
     h⁽ᵗ⁾ = W h⁽ᵗ⁻¹⁾,      h⁽ᵗ⁾ = Wᵗ h⁽⁰⁾,      ∇_{h⁽⁰⁾}L = (Wᵀ)ᵗ ∇_{h⁽ᵗ⁾}L
 
@@ -59,7 +59,7 @@ def growth(w: Float[Array, "*batch n n"], v: Float[Array, "*batch n"], steps: in
     >>> [[round(float(norm), 2) for norm in norms] for norms in (g.forward, g.backward)]  # only one grows at first
     [[1.0, 4.03, 4.01], [1.0, 0.5, 0.25]]
 
-    References: chapter, section 3.1, item 3; Trefethen & Embree 2005.
+    References: chapter 3.1, item 3; Trefethen & Embree 2005.
     """
     check_square("w", w)
     check_shape("v", v, jnp.shape(w)[:-1], "[*batch, n], a vector for each `w`")
@@ -83,12 +83,12 @@ def symmetric_power(w: Float[Array, "*batch n n"], t: int) -> Float[Array, "*bat
     """Wᵗ = Q Λᵗ Qᵀ for a symmetric W.
 
     Raises:
-      ValueError: a W that is not square, or not symmetric (where its values are known).
+      ValueError: a W that is not square, or not symmetric (checked outside `jit`).
 
     >>> symmetric_power(jnp.array([[0.0, 2.0], [2.0, 0.0]]), 2).round(4).tolist()
     [[4.0, 0.0], [0.0, 4.0]]
 
-    References: chapter, section 3.1, item 3.
+    References: chapter 3.1, item 3.
     """
     check_square("w", w)
     values = known_values(w)
@@ -122,7 +122,7 @@ def product_variance(v: Float[Array, "..."] | float, n: int | Int[Array, "..."])
     >>> float(product_variance(0.5, 4))
     0.0625
 
-    References: chapter, section 3.1, item 5.
+    References: chapter 3.1, item 5.
     """
     return jnp.asarray(v, float) ** n
 

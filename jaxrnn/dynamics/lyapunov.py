@@ -1,4 +1,4 @@
-"""A network as a dynamical system: Lyapunov exponents and fixed points.  Chapter, sections 3.1 and 6.2.
+"""A network as a dynamical system: Lyapunov exponents and fixed points.  Chapter 3.1 and 6.2.
 
 The exponents λ₁ ≥ λ₂ ≥ … are the mean rates at which small differences grow along a run,
 

@@ -1,4 +1,4 @@
-"""Measurements of one run and of its gradient, for `diagnose`.  Chapter, section 3.1.
+"""Measurements of one run and of its gradient, for `diagnose`.  Chapter 3.1.
 
 The cell runs forwards once, with a record of h⁽ᵗ⁻¹⁾ and z⁽ᵗ⁾ (the residual of `AutodiffRules`).  Everything else reads
 that record: the way back from the whole loss and from the last step alone, Jacobians, exponents, saturation.

@@ -1,4 +1,4 @@
-"""A language model over tokens: chapter, section 2.4, item 3, with the output as the next input.
+"""A language model over tokens: chapter 2.4, item 3, with the output as the next input.
 
     x⁽ᵗ⁾ = E[k_t],     h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾),     o⁽ᵗ⁾ = c + V h⁽ᵗ⁾
     P(k_{t+1} | k_1, …, k_t) = softmax(o⁽ᵗ⁾)
@@ -24,7 +24,7 @@ from jaxrnn.unrolling.backpropagation import unroll_bptt
 
 
 class LanguageModelParams(NamedTuple):
-    """What is learnt, in the order in which a token passes it."""
+    """What is learned, in the order in which a token passes it."""
 
     embedding: Float[Array, "vocabulary features"]
     """E: one row a token."""

@@ -1,4 +1,4 @@
-"""An input of length 0: symbols from nothing but a start symbol; chapter, section 2.5.1.
+"""An input of length 0: symbols from nothing but a start symbol; chapter 2.5.1.
 
     x⁽ᵗ⁾ = E[y⁽ᵗ⁻¹⁾] (+ R[τ − t + 1]),      h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾),      o⁽ᵗ⁾ = c + V h⁽ᵗ⁾
     P(y⁽ᵗ⁾ | y⁽¹⁾ … y⁽ᵗ⁻¹⁾) = softmax(o⁽ᵗ⁾)
@@ -10,7 +10,7 @@ come, enters every step.
 
 E → `params.embedding`, R → `params.countdown`, log P(τ) → `params.length_logits`, V and c → `params.readout`.
 
-References: chapter, sections 2.5.1 and 2.6; Sutskever, Martens & Hinton 2011.
+References: chapter 2.5.1 and 2.6; Sutskever, Martens & Hinton 2011.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from jaxrnn.unrolling.backpropagation import unroll_bptt
 
 
 class SymbolModelParams(NamedTuple):
-    """What is learnt."""
+    """What is learned."""
 
     embedding: Float[Array, "vocabulary features"]
     """E: one row a symbol."""
@@ -71,7 +71,7 @@ class SymbolModel:
     >>> log_likelihood(EndSymbol(0), outputs, symbols, lengths).shape
     (2,)
 
-    References: chapter, section 2.5.1.
+    References: chapter 2.5.1.
     """
 
     cell: Cell
@@ -171,7 +171,7 @@ class SymbolModel:
         """E[y], plus R[τ − t + 1] where the length is predicted: `[..., features]`.
 
         Raises:
-          TypeError: a countdown where none is learnt, or none where one is; symbols that are not integers.
+          TypeError: a countdown where none is learned, or none where one is; symbols that are not integers.
           ValueError: a symbol or a remaining length out of range (where the values are known; under `jit`
             its vector is NaN).
         """

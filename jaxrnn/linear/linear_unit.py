@@ -1,4 +1,4 @@
-"""A gated linear unit: leaky integration (chapter, section 3.2.3) with a leak that the input decides.
+"""A gated linear unit: leaky integration (chapter 3.2.3) with a leak that the input decides.
 
     f⁽ᵗ⁾ = σ(bᶠ + Uᶠ x⁽ᵗ⁾)                           forget gate
     g⁽ᵗ⁾ = tanh(b + U x⁽ᵗ⁾)                          candidate
@@ -66,29 +66,29 @@ class LinearUnit:
         check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
 
     def init(self, key: Key) -> LinearUnitParams:
-        """U by Glorot's uniform rule, gate by gate; b = 0, but 1 for the forget gate."""
+        """Draw U by Glorot's uniform rule, gate by gate; b = 0, but 1 for the forget gate."""
         n = self.hidden_size
         u = per_gate(input_weights, key, 3, (self.input_size, n))
         return LinearUnitParams(u, jnp.zeros(3 * n).at[:n].set(1))
 
     def initial_carry(self, params: LinearUnitParams, batch_shape: tuple[int, ...] = ()) -> Array:
-        """C⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        """Return C⁽⁰⁾ = 0, `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
 
     def project(self, params: LinearUnitParams, xs: Array) -> tuple[Array, ...]:
-        """b + U x⁽ᵗ⁾ of the three gates, apart: `[..., input]` → `[..., hidden]` each."""
+        """Return b + U x⁽ᵗ⁾ of the three gates, apart: `[..., input]` → `[..., hidden]` each."""
         check_features("xs", xs, input_size=self.input_size)
         return tuple(jnp.split(matmul(xs, params.u) + params.b, 3, axis=-1))
 
     def coefficients(self, params: LinearUnitParams, z: tuple[Array, ...]) -> tuple[Array, Array]:
-        """a = f, b = (1 − f) ⊙ g."""
+        """Return a = f, b = (1 − f) ⊙ g."""
         f, g, _ = z
         return jax.nn.sigmoid(f), jax.nn.sigmoid(-f) * jnp.tanh(g)
 
     def read(self, params: LinearUnitParams, carry: Array, z: tuple[Array, ...]) -> Array:
-        """y⁽ᵗ⁾ = o⁽ᵗ⁾ ⊙ C⁽ᵗ⁾."""
+        """Return y⁽ᵗ⁾ = o⁽ᵗ⁾ ⊙ C⁽ᵗ⁾."""
         return jax.nn.sigmoid(z[2]) * carry
 
     def step(self, params: LinearUnitParams, carry: Array, z: tuple[Array, ...]) -> tuple[Array, Array]:
-        """One step: the new C, and y."""
+        """Return the new C, and y."""
         return linear_step(self, params, carry, z)

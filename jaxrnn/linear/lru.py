@@ -94,7 +94,7 @@ class LRU:
             raise ValueError(f"`largest_phase` must lie above 0 and be at most 2π, got {self.largest_phase}.")
 
     def init(self, key: Key) -> LRUParams:
-        """λ evenly over the ring; B, C and D normal, of variance 1 / fan-in."""
+        """Draw λ evenly over the ring; B, C and D normal, of variance 1 / fan-in."""
         radius, phase, b, c, d = jax.random.split(key, 5)
         n, inside = self.hidden_size, {"minval": 1e-6, "maxval": 1 - 1e-6}  # neither λ = 0 nor |λ| = 1
         low, high = self.least_radius**2, self.largest_radius**2
@@ -109,7 +109,7 @@ class LRU:
         )
 
     def initial_carry(self, params: LRUParams, batch_shape: tuple[int, ...] = ()) -> ComplexPair:
-        """h⁽⁰⁾ = 0, each part of shape `[*batch, hidden]`."""
+        """Return h⁽⁰⁾ = 0, each part `[*batch, hidden]`."""
         shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.b.dtype)
         return ComplexPair(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
@@ -121,15 +121,15 @@ class LRU:
         return LRUInput(ComplexPair(scale * re, scale * im), matmul(xs, params.d))
 
     def coefficients(self, params: LRUParams, z: LRUInput) -> tuple[ComplexPair, ComplexPair]:
-        """a = λ, the same at every t; b = exp(γ) ⊙ (B x)."""
+        """Return a = λ, the same at every t; b = exp(γ) ⊙ (B x)."""
         nu, theta = (p.astype(accumulator(p.dtype)) for p in (params.nu, params.theta))
         radius, phase = jnp.exp(-jnp.exp(nu)), jnp.exp(theta)
         return ComplexPair(radius * jnp.cos(phase), radius * jnp.sin(phase)), z.drive
 
     def read(self, params: LRUParams, carry: ComplexPair, z: LRUInput) -> Array:
-        """y⁽ᵗ⁾ = Re(C h⁽ᵗ⁾) + D x⁽ᵗ⁾."""
+        """Return y⁽ᵗ⁾ = Re(C h⁽ᵗ⁾) + D x⁽ᵗ⁾."""
         return matmul(jnp.concatenate([carry.re, carry.im], axis=-1), params.c) + z.skip
 
     def step(self, params: LRUParams, carry: ComplexPair, z: LRUInput) -> tuple[ComplexPair, Array]:
-        """One step: the new h, and y."""
+        """Return the new h, and y."""
         return linear_step(self, params, carry, z)

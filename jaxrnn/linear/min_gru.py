@@ -1,4 +1,4 @@
-"""The minimal GRU: a GRU (chapter, section 7.2) whose gate and candidate do not read h.
+"""The minimal GRU: a GRU (chapter 7.2) whose gate and candidate do not read h.
 
     z⁽ᵗ⁾ = σ(bᶻ + Uᶻ x⁽ᵗ⁾)                          update gate
     n⁽ᵗ⁾ = g(b + U x⁽ᵗ⁾)                            candidate; g is the identity, or positive
@@ -54,7 +54,7 @@ class MinGRU:
       candidate: g: "identity" or "positive".
 
     Raises:
-      ValueError: a size below 1, or another candidate.
+      ValueError: a size below 1, or an unknown candidate.
 
     >>> cell = MinGRU(input_size=3, hidden_size=5)
     >>> params = cell.init(jax.random.key(0))
@@ -74,32 +74,32 @@ class MinGRU:
         check_choice("candidate", self.candidate, tuple(CANDIDATES))
 
     def init(self, key: Key) -> MinGRUParams:
-        """U by Glorot's uniform rule, gate by gate; b = 0."""
+        """Draw U by Glorot's uniform rule, gate by gate; b = 0."""
         u = per_gate(input_weights, key, 2, (self.input_size, self.hidden_size))
         return MinGRUParams(u, jnp.zeros(2 * self.hidden_size))
 
     def initial_carry(self, params: MinGRUParams, batch_shape: tuple[int, ...] = ()) -> Array:
-        """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        """Return h⁽⁰⁾ = 0, `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
+        """State that y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
         return CarryParts(output=carry)
 
     def project(self, params: MinGRUParams, xs: Array) -> tuple[Array, ...]:
-        """b + U x⁽ᵗ⁾ of gate and candidate, apart: `[..., input]` → `[..., hidden]` each."""
+        """Return b + U x⁽ᵗ⁾ of gate and candidate, apart: `[..., input]` → `[..., hidden]` each."""
         check_features("xs", xs, input_size=self.input_size)
         return tuple(jnp.split(matmul(xs, params.u) + params.b, 2, axis=-1))
 
     def coefficients(self, params: MinGRUParams, z: tuple[Array, ...]) -> tuple[Array, Array]:
-        """a = 1 − σ(zᶻ) = σ(−zᶻ), b = σ(zᶻ) ⊙ g(zⁿ)."""
+        """Return a = 1 − σ(zᶻ) = σ(−zᶻ), b = σ(zᶻ) ⊙ g(zⁿ)."""
         update, n = z
         return jax.nn.sigmoid(-update), jax.nn.sigmoid(update) * CANDIDATES[self.candidate](n)
 
     def read(self, params: MinGRUParams, carry: Array, z: tuple[Array, ...]) -> Array:
-        """y⁽ᵗ⁾ = h⁽ᵗ⁾."""
+        """Return y⁽ᵗ⁾ = h⁽ᵗ⁾."""
         return carry
 
     def step(self, params: MinGRUParams, carry: Array, z: tuple[Array, ...]) -> tuple[Array, Array]:
-        """One step: the new h, twice: it is the carry and the output."""
+        """Return the new h as the carry and the output."""
         return linear_step(self, params, carry, z)

@@ -1,4 +1,4 @@
-"""The minimal LSTM: an LSTM (chapter, section 7.1) whose gates do not read h and share what they let through.
+"""The minimal LSTM: an LSTM (chapter 7.1) whose gates do not read h and share what they let through.
 
     f⁽ᵗ⁾ = σ(bᶠ + Uᶠ x⁽ᵗ⁾),   i⁽ᵗ⁾ = σ(bⁱ + Uⁱ x⁽ᵗ⁾)            forget and input gate
     g⁽ᵗ⁾ = g(b + U x⁽ᵗ⁾)                                     candidate; g is the identity, or positive
@@ -48,7 +48,7 @@ class MinLSTM:
       candidate: g: "identity" or "positive".
 
     Raises:
-      ValueError: a size below 1, or another candidate.
+      ValueError: a size below 1, or an unknown candidate.
 
     >>> cell = MinLSTM(input_size=3, hidden_size=5)
     >>> params = cell.init(jax.random.key(0))
@@ -68,34 +68,34 @@ class MinLSTM:
         check_choice("candidate", self.candidate, tuple(CANDIDATES))
 
     def init(self, key: Key) -> MinLSTMParams:
-        """U by Glorot's uniform rule, gate by gate; b = 0, but 1 for the forget gate."""
+        """Draw U by Glorot's uniform rule, gate by gate; b = 0, but 1 for the forget gate."""
         n = self.hidden_size
         u = per_gate(input_weights, key, 3, (self.input_size, n))
         return MinLSTMParams(u, jnp.zeros(3 * n).at[n : 2 * n].set(1))
 
     def initial_carry(self, params: MinLSTMParams, batch_shape: tuple[int, ...] = ()) -> Array:
-        """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        """Return h⁽⁰⁾ = 0, `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
+        """State that y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
         return CarryParts(output=carry)
 
     def project(self, params: MinLSTMParams, xs: Array) -> tuple[Array, ...]:
-        """b + U x⁽ᵗ⁾ of the gates and the candidate, apart: `[..., input]` → `[..., hidden]` each."""
+        """Return b + U x⁽ᵗ⁾ of the gates and the candidate, apart: `[..., input]` → `[..., hidden]` each."""
         check_features("xs", xs, input_size=self.input_size)
         return tuple(jnp.split(matmul(xs, params.u) + params.b, 3, axis=-1))
 
     def coefficients(self, params: MinLSTMParams, z: tuple[Array, ...]) -> tuple[Array, Array]:
-        """a = f/(f + i), b = i/(f + i) ⊙ g."""
+        """Return a = f/(f + i), b = i/(f + i) ⊙ g."""
         i, f, g = z
         balance = jax.nn.log_sigmoid(f) - jax.nn.log_sigmoid(i)
         return jax.nn.sigmoid(balance), jax.nn.sigmoid(-balance) * CANDIDATES[self.candidate](g)
 
     def read(self, params: MinLSTMParams, carry: Array, z: tuple[Array, ...]) -> Array:
-        """y⁽ᵗ⁾ = h⁽ᵗ⁾."""
+        """Return y⁽ᵗ⁾ = h⁽ᵗ⁾."""
         return carry
 
     def step(self, params: MinLSTMParams, carry: Array, z: tuple[Array, ...]) -> tuple[Array, Array]:
-        """One step: the new h, twice: it is the carry and the output."""
+        """Return the new h as the carry and the output."""
         return linear_step(self, params, carry, z)

@@ -51,7 +51,7 @@ class ShortConv:
       bias: whether there is a b.
 
     Raises:
-      ValueError: a size or a width below 1, or another activation.
+      ValueError: a size or a width below 1, or an unknown activation.
 
     >>> cell = ShortConv(size=3, width=4)
     >>> params = cell.init(jax.random.key(0))

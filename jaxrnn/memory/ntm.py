@@ -111,7 +111,7 @@ class NTM:
     >>> carry.memory.shape, ys.shape, cell.output_size
     ((2, 4, 10), (7, 2, 12), 12)
 
-    References: Graves, Wayne & Danihelka 2014; chapter, section 8.
+    References: Graves, Wayne & Danihelka 2014; chapter 8.
     """
 
     controller: Cell

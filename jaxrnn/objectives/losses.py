@@ -1,4 +1,4 @@
-"""What is minimised: chapter, section 2.4, and the loss of 2.2.
+"""Masked losses of logits.
 
     L = (1/n) Σ_{t valid} L⁽ᵗ⁾,          n the number of valid steps
 
@@ -6,16 +6,18 @@
     squared error   L⁽ᵗ⁾ = Σᵢ (oᵢ⁽ᵗ⁾ − yᵢ⁽ᵗ⁾)² / features
     Bernoulli       L⁽ᵗ⁾ = −Σᵢ [yᵢ log σ(oᵢ) + (1 − yᵢ) log(1 − σ(oᵢ))]
 
-and 2.2.1, ∇_{o⁽ᵗ⁾}L = (ŷ⁽ᵗ⁾ − y⁽ᵗ⁾)/n, which `jax.grad` gives.  The chapter's L is the sum over t; the mean
-over valid steps is the same direction with a step size that does not depend on the lengths.  With no
-valid step at all the loss is 0, and so is its gradient.
+`jax.grad` computes 2.2.1, ∇_{o⁽ᵗ⁾}L = (ŷ⁽ᵗ⁾ − y⁽ᵗ⁾)/n.  The chapter's L is the sum over t.  The mean over valid steps
+has the same direction, with a step size that does not depend on the lengths.  Without any valid step the loss and its
+gradient are 0.
 
-Every loss takes logits, and every loss is masked by `where` before and after: what stands on padding,
-NaN included, reaches neither the value nor a gradient.
+Every loss takes logits and is masked by `where` before and after: values on padding, NaN included, reach neither the
+loss nor a gradient.
 
 Correction to the chapter: its 2.2 says that L⁽ᵗ⁾ *is* the component of ŷ; it is −log of it.
 
-o → `logits` (or `outputs`), y, l → `targets`.  References: Goodfellow, Bengio & Courville 2016, §10.2.
+o → `logits` (or `outputs`), y, l → `targets`.
+
+References: Goodfellow, Bengio & Courville 2016, §10.2; chapter 2.2 and 2.4.
 """
 
 from functools import partial
@@ -35,7 +37,7 @@ _at_once = partial(jax.jit, inline=True)
 def cross_entropy(
     logits: Float[Array, "..."], targets: Shaped[Array, "..."], *, mask: Bool[Array, "..."] | None = None
 ) -> Float[Array, ""]:
-    """−log ŷ_l, or −Σᵢ yᵢ log ŷᵢ, in nats, over the valid steps.
+    """Return the cross-entropy −log ŷ_l, or −Σᵢ yᵢ log ŷᵢ, in nats, averaged over valid steps.
 
     Args:
       logits: o, `[time, *batch, classes]`.
@@ -55,7 +57,7 @@ def cross_entropy(
     >>> round(float(cross_entropy(logits, jnp.array([1, 0]))), 4)  # −(log 0.75 + log 0.5)/2
     0.4904
 
-    References: chapter, sections 2.2.1 and 2.4.
+    References: chapter 2.2.1 and 2.4.
     """
     logits, valid = _check("logits", logits, mask)
     if jnp.issubdtype(jnp.result_type(targets), jnp.integer):
@@ -80,10 +82,10 @@ def _mean_of_distributions(logits, targets, mask):
 def sequence_log_probability(
     logits: Float[Array, "..."], targets: Shaped[Array, "..."], *, mask: Bool[Array, "..."] | None = None
 ) -> Float[Array, "..."]:
-    """log P(y⁽¹⁾ … y⁽τ⁾ | x) = Σₜ log ŷ⁽ᵗ⁾ at y⁽ᵗ⁾, of each row.
+    """Return log P(y⁽¹⁾ … y⁽τ⁾ | x) = Σₜ log ŷ⁽ᵗ⁾ at y⁽ᵗ⁾ for each row.
 
-    Whether it is Σ log p(y⁽ᵗ⁾ | x⁽¹⁾ … x⁽ᵗ⁾) or Σ log p(y⁽ᵗ⁾ | x⁽¹⁾ … x⁽ᵗ⁾, y⁽¹⁾ … y⁽ᵗ⁻¹⁾) is for the network to
-    say that gave the logits.
+    The network that produced the logits determines whether this is Σ log p(y⁽ᵗ⁾ | x⁽¹⁾ … x⁽ᵗ⁾) or
+    Σ log p(y⁽ᵗ⁾ | x⁽¹⁾ … x⁽ᵗ⁾, y⁽¹⁾ … y⁽ᵗ⁻¹⁾).
 
     Args:
       logits: o, `[time, *batch, classes]`.
@@ -99,7 +101,7 @@ def sequence_log_probability(
     >>> float(jnp.exp(sequence_log_probability(jnp.zeros((3, 2)), jnp.array([0, 1, 1]))))
     0.125
 
-    References: chapter, sections 2.3, item 3, and 2.4, item 3.
+    References: chapter 2.3, item 3, and 2.4, item 3.
     """
     logits, valid = _check("logits", logits, mask)
     if not jnp.issubdtype(jnp.result_type(targets), jnp.integer):
@@ -117,7 +119,7 @@ def _sum_of_classes(logits, targets, mask):
 def squared_error(
     outputs: Float[Array, "..."], targets: Float[Array, "..."], *, mask: Bool[Array, "..."] | None = None
 ) -> Float[Array, ""]:
-    """(o − y)², the mean over features and valid steps: Gaussian log-likelihood of unit variance.
+    """Return (o − y)², averaged over features and valid steps: the Gaussian log-likelihood of unit variance.
 
     Args:
       outputs: o, `[time, *batch, features]`.
@@ -134,7 +136,7 @@ def squared_error(
     >>> float(squared_error(jnp.array([[1.0], [3.0]]), jnp.array([[1.0], [1.0]])))
     2.0
 
-    References: chapter, section 2.4, item 2.
+    References: chapter 2.4, item 2.
     """
     outputs, valid = _check("outputs", outputs, mask)
     check_shape("targets", targets, outputs.shape, "that of `outputs`")
@@ -150,7 +152,7 @@ def _squared_error(outputs, targets, mask):
 def bernoulli(
     logits: Float[Array, "..."], targets: Shaped[Array, "..."], *, mask: Bool[Array, "..."] | None = None
 ) -> Float[Array, ""]:
-    """−log p of independent binary features, p = σ(o): the sum over features, the mean over valid steps.
+    """Return −log p of independent binary features, p = σ(o), summed over features and averaged over valid steps.
 
     Args:
       logits: o, `[time, *batch, features]`.
@@ -167,7 +169,7 @@ def bernoulli(
     >>> round(float(bernoulli(jnp.zeros((4, 3)), jnp.ones((4, 3)))), 4)  # 3 log 2
     2.0794
 
-    References: chapter, section 2.6 (the stop unit); Boulanger-Lewandowski, Bengio & Vincent 2012, §2.
+    References: chapter 2.6 (the stop unit); Boulanger-Lewandowski, Bengio & Vincent 2012, §2.
     """
     logits, valid = _check("logits", logits, mask)
     check_shape("targets", targets, logits.shape, "that of `logits`")
@@ -182,7 +184,13 @@ def _bernoulli(logits, targets, mask):
 
 
 def perplexity(nats: Float[Array, ""]) -> Float[Array, ""]:
-    """e^L of a cross-entropy L in nats: as uncertain as a fair choice among so many.
+    """Return the perplexity e^L: the number of equally likely choices with the same uncertainty.
+
+    Args:
+      nats: a cross-entropy L in nats.
+
+    Returns:
+      A scalar.
 
     >>> round(float(perplexity(cross_entropy(jnp.zeros((5, 8)), jnp.arange(5)))), 4)
     8.0
@@ -191,7 +199,13 @@ def perplexity(nats: Float[Array, ""]) -> Float[Array, ""]:
 
 
 def bits_per_character(nats: Float[Array, ""]) -> Float[Array, ""]:
-    """L / ln 2 of a cross-entropy L in nats.
+    """Return L / ln 2, a cross-entropy in bits.
+
+    Args:
+      nats: a cross-entropy L in nats per character.
+
+    Returns:
+      Bits per character.
 
     >>> round(float(bits_per_character(cross_entropy(jnp.zeros((5, 8)), jnp.arange(5)))), 4)
     3.0
@@ -200,7 +214,7 @@ def bits_per_character(nats: Float[Array, ""]) -> Float[Array, ""]:
 
 
 def _check(name: str, outputs: Array, mask) -> tuple[Array, Array | None]:
-    """The outputs, known to be floating, and their mask, as arrays."""
+    """Check the outputs and their mask, and return them as arrays."""
     outputs = jnp.asarray(outputs)
     if not jnp.issubdtype(outputs.dtype, jnp.floating) or outputs.ndim < 1:
         raise TypeError(f"`{name}` must be floating, [time, *batch, size], got {outputs.dtype}{outputs.shape}.")
@@ -214,7 +228,7 @@ def _check_classes(logits: Array, targets: Array, mask) -> None:
 
 
 def _prepare(outputs: Array, targets: Array, mask: Array | None) -> tuple[Array, Array]:
-    """Both in the accumulating dtype with padding set to 0."""
+    """Cast both to the accumulating dtype and set padding to 0."""
     dtype = accumulator(outputs.dtype)
     return _clean(outputs.astype(dtype), mask), _clean(targets.astype(dtype), mask)
 
@@ -224,14 +238,14 @@ def _clean(array: Array, mask: Array | None) -> Array:
 
 
 def _at_classes(logits: Array, targets: Array, mask: Array | None) -> Array:
-    """log ŷ_l, `[time, *batch]`; NaN for a class out of range."""
+    """Return log ŷ_l, `[time, *batch]`; NaN for a class out of range."""
     log_probabilities = jax.nn.log_softmax(_clean(logits.astype(accumulator(logits.dtype)), mask), axis=-1)
     classes = jnp.where(targets < 0, logits.shape[-1], targets)  # −1 is no class, not the last one
     return jnp.take_along_axis(log_probabilities, classes[..., None], axis=-1, mode="fill", fill_value=jnp.nan)[..., 0]
 
 
 def _mean_over_steps(losses: Array, mask: Array | None) -> Array:
-    """Σ over valid steps / their number; 0 if there is none."""
+    """Return the mean over valid steps; 0 if there is none."""
     if mask is None:
         return jnp.sum(losses) / max(losses.size, 1)
     return jnp.sum(jnp.where(mask, losses, 0)) / jnp.maximum(jnp.sum(mask), 1)

@@ -1,12 +1,14 @@
-"""From hidden state to output: chapter, section 2.2, item 2, and 2.2.3, items 3 and 5.
+"""The read-out: a linear map from hidden state to output.
 
     o⁽ᵗ⁾ = c + V h⁽ᵗ⁾
 
     ∇_c L = Σₜ ∇_{o⁽ᵗ⁾}L,     ∇_V L = Σₜ ∇_{o⁽ᵗ⁾}L h⁽ᵗ⁾ᵀ,     ∇_{h⁽ᵗ⁾}L = Vᵀ ∇_{o⁽ᵗ⁾}L + (from t + 1)
 
-One product for all t at once, so `jax.grad` writes these sums out as they stand here.
+One product covers all t, and `jax.grad` computes these sums.
 
 V, c → `params.v`, `params.c`; h → `ys`, o → the result, which the losses take as logits.
+
+References: chapter 2.2, item 2, and 2.2.3; Goodfellow et al. 2016, §10.2.
 """
 
 from dataclasses import dataclass
@@ -23,7 +25,11 @@ from jaxrnn.core.types import Key
 
 
 class ReadoutParams(NamedTuple):
-    """The chapter's matrix, transposed: row vectors multiply from the left."""
+    """The chapter's matrix, transposed, because inputs are row vectors.
+
+    >>> Readout(5, 2).init(jax.random.key(0)).v.shape
+    (5, 2)
+    """
 
     v: Float[Array, "hidden output"]
     """Vᵀ: hidden to output."""
@@ -34,7 +40,7 @@ class ReadoutParams(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Readout:
-    """o = c + V h.
+    """The read-out o = c + V h.
 
     Args:
       input_size: the size of h.
@@ -48,7 +54,7 @@ class Readout:
     >>> readout.apply(params, jnp.ones((7, 3, 5))).shape
     (7, 3, 2)
 
-    References: chapter, section 2.2.
+    References: chapter 2.2.
     """
 
     input_size: int
@@ -58,11 +64,11 @@ class Readout:
         check_positive(input_size=self.input_size, output_size=self.output_size)
 
     def init(self, key: Key) -> ReadoutParams:
-        """V by Glorot's uniform rule, c = 0."""
+        """Draw V by Glorot's uniform rule; c = 0."""
         return ReadoutParams(input_weights(key, (self.input_size, self.output_size)), jnp.zeros(self.output_size))
 
     def apply(self, params: ReadoutParams, ys: Float[Array, "..."]) -> Float[Array, "..."]:
-        """o⁽ᵗ⁾ for every t: `[..., input]` → `[..., output]`.
+        """Return o⁽ᵗ⁾ for every t: `[..., input]` → `[..., output]`.
 
         Raises:
           TypeError, ValueError: `ys` is not floating, or its last axis is not `input_size`; `params` are another's.

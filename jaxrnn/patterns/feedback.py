@@ -101,7 +101,7 @@ class Feedback:
         return FeedbackCarry(self.cell.initial_carry(params.cell, batch_shape), fed)
 
     def carry_parts(self, carry: FeedbackCarry) -> CarryParts:
-        """y⁽ᵗ⁾ = o⁽ᵗ⁾ is in the carry where it is fed back as it is."""
+        """Return y⁽ᵗ⁾ = o⁽ᵗ⁾ is in the carry where it is fed back as it is."""
         constants = carry_parts(self.cell, carry.cell).constants
         return CarryParts(output=carry.fed if self.feedback == "logits" else None, constants=constants)
 

@@ -125,7 +125,7 @@ def _track(state, hs, targets, forgetting, mask):
     def step(state, at_t):
         v, p = state
         h, y, valid = at_t
-        h = jnp.where(valid, jnp.concatenate([jnp.ones(1), h]), 0)  # 0 is learnt from like nothing
+        h = jnp.where(valid, jnp.concatenate([jnp.ones(1), h]), 0)  # 0 is learned from like nothing
         ph = product(p, h)
         k, o = ph / (forgetting + product(h, ph)), product(h, v)
         v = v + jnp.outer(k, jnp.where(valid, y, 0) - o)

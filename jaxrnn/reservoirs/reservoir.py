@@ -139,7 +139,7 @@ class Reservoir:
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
+        """State that y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
         return CarryParts(output=carry)
 
     def project(self, params: ReservoirParams, xs: Array) -> Array:

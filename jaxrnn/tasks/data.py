@@ -23,7 +23,7 @@ class InputError(ValueError):
 
 
 def check_count(least: int = 1, /, **options: int) -> None:
-    """Raises InputError unless each option of the command line is from `least` to 2³¹ − 1."""
+    """Raise InputError unless each option of the command line is from `least` to 2³¹ − 1."""
     for name, value in options.items():
         if not least <= value < 2**31:
             raise InputError(f"--{name.replace('_', '-')} must be an integer of at least {least}, got {value}.")
@@ -33,7 +33,7 @@ class Corpus(NamedTuple):
     """A text, as numbers."""
 
     train: Int[np.ndarray, " train"]
-    """The tokens that are learnt from."""
+    """The tokens that are learned from."""
     held_out: Int[np.ndarray, " held_out"]
     """The tokens that are not: the end of the text."""
     alphabet: str

@@ -1,4 +1,4 @@
-"""Laws of gradients: every way to a gradient comes to the same numbers (chapter, section 2.2)."""
+"""Laws of gradients: every way to a gradient comes to the same numbers (chapter 2.2)."""
 
 from collections.abc import Callable
 from functools import partial

@@ -221,7 +221,7 @@ def law(check: Callable) -> Callable:
 
 
 def must_agree(cell: Cell, statement: str, got: PyTree, want: PyTree, tolerance: float | int | None = None) -> None:
-    """Raises AssertionError, with the cell, the law and the largest difference, unless `got` is `want`.
+    """Raise AssertionError, with the cell, the law and the largest difference, unless `got` is `want`.
 
     Differences are relative to the largest number of the leaf, where that is above 1.  The tolerance is
     1e-10 in float64 and what the coarser of the two dtypes allows otherwise; 0 asks for equality.

@@ -114,7 +114,7 @@ class SequenceClassifier:
     >>> model.logits(model.init(jax.random.key(0)), jnp.zeros((7, 2), int), jnp.array([7, 3])).shape
     (2, 3)
 
-    References: chapter, section 2.1.3.
+    References: chapter 2.1.3.
     """
 
     cell: Cell

@@ -1,4 +1,4 @@
-"""Back-propagation through time, written out: chapter, sections 2.2.1 to 2.2.3.
+"""Back-propagation through time, written out: chapter 2.2.1 to 2.2.3.
 
 One reverse scan for the hidden gradients, which is all that has to wait for t + 1 (2.2.2):
 
@@ -115,7 +115,7 @@ def bptt(
     >>> gradients.params.w.shape, gradients.carries.shape
     ((5, 5), (7, 2, 5))
 
-    References: chapter, sections 2.2.2 and 2.2.3; Werbos 1990.
+    References: chapter 2.2.2 and 2.2.3; Werbos 1990.
     """
     xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     dcarry, dys = checked_cotangents(cell, params, xs, carry, dcarry, dys)
@@ -167,7 +167,7 @@ def unroll_bptt(
     >>> bool(jnp.allclose(explicit.w, implicit.w, atol=1e-5))
     True
 
-    References: chapter, section 2.2.
+    References: chapter 2.2.
     """
     xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     if carry is None:

@@ -45,7 +45,7 @@ def bptt_python(
     >>> bool(jnp.allclose(loop.params.w, scan.params.w, atol=1e-5))
     True
 
-    References: chapter, sections 2.2.2 and 2.2.3; Werbos 1990.
+    References: chapter 2.2.2 and 2.2.3; Werbos 1990.
     """
     xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     dh, dys = checked_cotangents(cell, params, xs, carry, dcarry, dys)

@@ -1,4 +1,4 @@
-"""Recomputation instead of memory: chapter, section 2.2, for sequences whose h⁽ᵗ⁾ do not all fit.
+"""Recomputation instead of memory: chapter 2.2, for sequences whose h⁽ᵗ⁾ do not all fit.
 
 The backward pass needs h⁽ᵗ⁾ for every t, from the last to the first: O(τ) memory.  Kept are only the carries
 at the boundaries of segments; each segment is run once more when the backward pass comes to it:

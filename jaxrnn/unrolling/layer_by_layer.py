@@ -1,4 +1,4 @@
-"""A stack, layer by layer: chapter, section 2.8, and the order in which a grid of (layer, step) is walked.
+"""A stack, layer by layer: chapter 2.8, and the order in which a grid of (layer, step) is walked.
 
     as one cell     for t:  for l:   h_l⁽ᵗ⁾ = f_l(h_l⁽ᵗ⁻¹⁾, y_{l−1}⁽ᵗ⁾)          `unroll(Stack(...), ...)`
     by layers       for l:  for t:   the same                                 `unroll_layers(Stack(...), ...)`

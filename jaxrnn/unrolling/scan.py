@@ -1,4 +1,4 @@
-"""The unrolled graph: chapter, section 1, and the forward half of 2.2.
+"""The unrolled graph: chapter 1, and the forward half of 2.2.
 
     (h⁽ᵗ⁾, y⁽ᵗ⁾) = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾; θ),        t = 1, …, τ
 
@@ -69,7 +69,7 @@ def unroll(
     >>> ys.shape, bool((ys[-1] == carry).all())
     ((7, 2, 5), True)
 
-    References: chapter, sections 1 and 2.2; `jax.lax.scan`.
+    References: chapter 1 and 2.2; `jax.lax.scan`.
     """
     return _unroll(cell, params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse), reverse=reverse)
 
@@ -112,7 +112,7 @@ def unroll_python(
     >>> bool(jnp.allclose(unroll_python(cell, params, xs)[1], unroll(cell, params, xs)[1], atol=1e-6))
     True
 
-    References: chapter, section 1.
+    References: chapter 1.
     """
     xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     time, *batch = leading_axes(xs)

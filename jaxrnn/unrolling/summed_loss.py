@@ -1,4 +1,4 @@
-"""A loss that is summed up on the way: chapter, section 2.2, where o⁽ᵗ⁾ of all t does not fit.
+"""A loss that is summed up on the way: chapter 2.2, where o⁽ᵗ⁾ of all t does not fit.
 
     L = (1/n) Σ_{t valid} ℓ(y⁽ᵗ⁾, target⁽ᵗ⁾),          ℓ with its read-out, one step of one row at a time
 

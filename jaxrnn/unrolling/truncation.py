@@ -1,4 +1,4 @@
-"""Truncated back-propagation through time, BPTT(k₁, k₂): chapter, section 2.2, over streams without an end.
+"""Truncated back-propagation through time, BPTT(k₁, k₂): chapter 2.2, over streams without an end.
 
 After every k₁ steps the losses of those k₁ steps are sent back, through the last k₂ ≥ k₁ steps and no further:
 

@@ -1,4 +1,4 @@
-"""Depth inside a step: an MLP in each of the three transitions: chapter, section 2.8, the second way to depth.
+"""Depth inside a step: an MLP in each of the three transitions: chapter 2.8, the second way to depth.
 
     MLP(v) = tanh(b_K + V_K … tanh(b₁ + V₁ v))
 
@@ -89,7 +89,7 @@ class DeepInput:
     initial_carry = forwarded(Cell.initial_carry, params="cell")
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """The cell's own."""
+        """Return the parts of the cell\'s carry."""
         return carry_parts(self.cell, carry)
 
     def project(self, params: DeepParams, xs: Array) -> Inputs:
@@ -144,7 +144,7 @@ class DeepTransition:
     project = forwarded(Cell.project, params="cell")
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """The cell's own."""
+        """Return the parts of the cell\'s carry."""
         return carry_parts(self.cell, carry)
 
     def step(self, params: DeepParams, carry: Carry, z: Inputs) -> tuple[Carry, Any]:

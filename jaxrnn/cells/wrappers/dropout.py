@@ -1,4 +1,4 @@
-"""Dropout on what a cell reads: chapter, section 2.8; between the layers, where the cell is one of a stack.
+"""Dropout on what a cell reads: chapter 2.8; between the layers, where the cell is one of a stack.
 
     x̃⁽ᵗ⁾ = d⁽ᵗ⁾ ⊙ x⁽ᵗ⁾ / (1 − p),       d ~ Bernoulli(1 − p) for every unit,       h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x̃⁽ᵗ⁾)
 
@@ -59,14 +59,14 @@ class Dropout:
         check_choice("per", self.per, ("sequence", "step"))
 
     def quiet(self) -> Cell:
-        """The cell itself."""
+        """Return the cell without its noise."""
         return quiet(self.cell)
 
     init = forwarded(Cell.init)
     initial_carry = forwarded(Cell.initial_carry)
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """The cell's own."""
+        """Return the parts of the cell\'s carry."""
         return carry_parts(self.cell, carry)
 
     def project(self, params: Params, xs: Noisy) -> Inputs:

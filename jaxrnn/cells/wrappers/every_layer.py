@@ -1,8 +1,8 @@
-"""A stack that puts out what every layer says, not the highest alone; chapter, sections 2.8 and 6.
+"""A stack that puts out what every layer says, not the highest alone; chapter 2.8 and 6.
 
     y⁽ᵗ⁾ = [y₁⁽ᵗ⁾; y₂⁽ᵗ⁾; …; y_L⁽ᵗ⁾]
 
-A read-out of a deep reservoir sees all layers: what is not learnt cannot be told to hand up what the read-out will
+A read-out of a deep reservoir sees all layers: what is not learned cannot be told to hand up what the read-out will
 need, and the higher layers remember longer and smoother.
 
 References: Gallicchio, Micheli & Pedrelli 2017, "Deep reservoir computing: a critical experimental analysis", §2;

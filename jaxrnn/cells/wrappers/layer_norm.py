@@ -1,4 +1,4 @@
-"""Layer normalisation of the summed inputs of a recurrent cell: chapter, section 2.8.
+"""Layer normalisation of the summed inputs of a recurrent cell: chapter 2.8.
 
     LN(a; γ) = γ ⊙ (a − μ)/√(σ² + ε),     μ and σ² the mean and the variance over the units of one row at one t
 
@@ -102,7 +102,7 @@ class LayerNorm:
     initial_carry = forwarded(Cell.initial_carry, params="cell")
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """The cell's own."""
+        """Return the parts of the cell\'s carry."""
         return carry_parts(self.cell, carry)
 
     def project(self, params: LayerNormParams, xs: Array) -> Inputs:

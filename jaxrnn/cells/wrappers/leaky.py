@@ -1,4 +1,4 @@
-"""Leaky units, linear self-connections of a cell's units: chapter, section 3.2.3.
+"""Leaky units, linear self-connections of a cell's units: chapter 3.2.3.
 
     μ⁽ᵗ⁾ = α μ⁽ᵗ⁻¹⁾ + (1 − α) v⁽ᵗ⁾
 
@@ -78,7 +78,7 @@ class Leaky:
     >>> ys[-1, 2:].tolist()  # α = 1 never moves
     [0.0, 0.0]
 
-    References: chapter, section 3.2.3; Mozer 1992.
+    References: chapter 3.2.3; Mozer 1992.
     """
 
     cell: Cell
@@ -105,7 +105,7 @@ class Leaky:
     project = forwarded(Cell.project, params="cell")
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """The cell's own."""
+        """Return the parts of the cell\'s carry."""
         return carry_parts(self.cell, carry)
 
     def step(self, params: LeakyParams, carry: Carry, z: Inputs) -> tuple[Carry, Any]:

@@ -1,4 +1,4 @@
-"""Cells on top of one another, as one cell: chapter, section 2.8, the first way to depth.
+"""Cells on top of one another, as one cell: chapter 2.8, the first way to depth.
 
     h₁⁽ᵗ⁾ = f₁(h₁⁽ᵗ⁻¹⁾, x⁽ᵗ⁾),   h₂⁽ᵗ⁾ = f₂(h₂⁽ᵗ⁻¹⁾, y₁⁽ᵗ⁾),   …,   y⁽ᵗ⁾ = y_L⁽ᵗ⁾
 
@@ -90,7 +90,8 @@ class Stack:
         return (tuple(carries), y), (tuple(residuals), noise)
 
     def step_bwd(self, params: tuple, residual: tuple, dcarry: tuple, dy):
-        """2.2.2, from the highest layer down: ∇y of a layer is what the layer above sends to its input."""
+        """Apply the recursion of 2.2.2: from the highest layer down: ∇y of a layer is what the layer above sends to
+        its input."""
         residuals, noise = residual
         dcarries, locals_, dz = [], [], None
         for cell, p, (res, below), dc in reversed(list(zip(self.cells, params, residuals, dcarry, strict=True))):

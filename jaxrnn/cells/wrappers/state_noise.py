@@ -1,4 +1,4 @@
-"""Noise inside the non-linearity: a⁽ᵗ⁾ + v⁽ᵗ⁾.  Chapter, section 6; Jaeger's training by noise.
+"""Noise inside the non-linearity: a⁽ᵗ⁾ + v⁽ᵗ⁾.  Chapter 6; Jaeger's training by noise.
 
     h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, z⁽ᵗ⁾ + v⁽ᵗ⁾),      v ~ Uniform[−σ, σ] for every unit and step,      z⁽ᵗ⁾ what the cell projects
 
@@ -59,14 +59,14 @@ class StateNoise:
             raise ValueError(f"`scale` must be at least 0, got {self.scale!r}.")
 
     def quiet(self) -> Cell:
-        """The cell itself."""
+        """Return the cell without its noise."""
         return quiet(self.cell)
 
     init = forwarded(Cell.init)
     initial_carry = forwarded(Cell.initial_carry)
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """The cell's own."""
+        """Return the parts of the cell\'s carry."""
         return carry_parts(self.cell, carry)
 
     def project(self, params: Params, xs: Noisy) -> Inputs:

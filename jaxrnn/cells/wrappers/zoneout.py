@@ -1,4 +1,4 @@
-"""Zoneout: units that stay as they were, at random: chapter, section 2.8.
+"""Zoneout: units that stay as they were, at random: chapter 2.8.
 
     h⁽ᵗ⁾ = d⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾ + (1 − d⁽ᵗ⁾) ⊙ h̃⁽ᵗ⁾,       h̃⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾),       d ~ Bernoulli(p) for every unit and t
 

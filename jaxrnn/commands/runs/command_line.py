@@ -44,13 +44,13 @@ def parse(options: type[T], argv: list[str], *, prog: str, description: str, def
 
 
 def check_seed(seed: int) -> None:
-    """Raises InputError unless 0 ≤ seed < 2³¹."""
+    """Raise InputError unless 0 ≤ seed < 2³¹."""
     if not 0 <= seed < 2**31:
         raise InputError(f"--seed must be an integer from 0 to {2**31 - 1}, got {seed}.")
 
 
 def check_real(*, above_zero: bool = True, **options: float) -> None:
-    """Raises InputError unless each is finite and above 0 (or not below it)."""
+    """Raise InputError unless each is finite and above 0 (or not below it)."""
     for name, value in options.items():
         if not math.isfinite(value) or value < 0 or (above_zero and value == 0):
             expected = "above 0" if above_zero else "of at least 0"

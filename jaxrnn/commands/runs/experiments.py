@@ -19,7 +19,7 @@ from jaxrnn.training.train_state import LossFn, TrainState, cosine_adam, init_st
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """How it is learnt."""
+    """How it is learned."""
 
     steps: int = 1100
     """Updates in all."""

@@ -12,7 +12,7 @@ from jaxrnn.tasks.data import InputError
 
 
 def check_memory(begun: Experiment, data: Any) -> None:
-    """Raises InputError where one update surely needs more memory than there is.
+    """Raise InputError where one update surely needs more memory than there is.
 
     What is counted: the batches of a dispatch; the weights, their gradient and Adam's two moments; and all
     that the forward pass keeps for the backward one, which tracing tells without computing.
@@ -39,7 +39,7 @@ def _bytes(tree) -> int:
 
 
 def refuse(needed: float | int) -> None:
-    """Raises InputError if so many bytes are more than this computer has."""
+    """Raise InputError if so many bytes are more than this computer has."""
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if jax.default_backend() == "cpu" and needed > available:
         raise InputError(

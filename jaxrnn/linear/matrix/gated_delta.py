@@ -89,7 +89,7 @@ class GatedDelta:
       conv: the width of the convolution over time; None for none.
 
     Raises:
-      ValueError: a size below 1, or another decay.
+      ValueError: a size below 1, or an unknown decay.
 
     >>> cell = GatedDelta(input_size=3, heads=2, key_size=4, value_size=5)
     >>> params = cell.init(jax.random.key(0))

@@ -41,7 +41,7 @@ class Episode(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What is to be learnt."""
+    """What is to be learned."""
 
     inputs: int
     """Numbers in a step of the input."""

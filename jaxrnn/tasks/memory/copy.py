@@ -1,9 +1,9 @@
-"""Algorithms to be learnt from examples, copying before all: chapter, section 8, items 3 and 4.
+"""Algorithms to be learned from examples, copying before all: chapter 8, items 3 and 4.
 
     L = −(1/n) Σ over the steps of the answers, log P(the bits of the answer)
 
 A Neural Turing machine, or a plain cell to compare it with.  Lengths are drawn anew for every episode, from 1 to
-`longest`; what tells whether an algorithm was learnt is how it does on longer ones than it has ever seen.
+`longest`; what tells whether an algorithm was learned is how it does on longer ones than it has ever seen.
 
 A feed-forward controller is the default: what it knows of the past it must have written down, so that there is
 no other way than to use the memory.  An LSTM as the controller first learns to remember a few vectors itself.
@@ -45,7 +45,7 @@ class Copy:
     """Learn to copy, and other small algorithms."""
 
     problem: Literal["copy", "repeat-copy", "associative-recall", "n-grams", "priority-sort"] = "copy"
-    """What is to be learnt."""
+    """What is to be learned."""
     cell: Literal["ntm", "lstm", "gru", "elman"] = "ntm"
     """A Neural Turing machine, or a cell without a memory beside it."""
     controller: Literal["feed-forward", "lstm", "gru", "elman"] = "feed-forward"

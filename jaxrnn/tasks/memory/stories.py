@@ -1,6 +1,6 @@
-"""Questions about little stories, answered by a memory network: chapter, section 8, item 2.
+"""Questions about little stories, answered by a memory network: chapter 8, item 2.
 
-    L = −log P(answer)                          "soft": the answers alone; where to look is learnt end to end
+    L = −log P(answer)                          "soft": the answers alone; where to look is learned end to end
     L = −log P(answer) − mean log pᵏ(support)   "supervised": the supporting sentences are told in training
 
 The stories are the project's own, in the manner of bAbI, and not bAbI: `jaxrnn.tasks.memory.story_world` says what they

@@ -11,7 +11,7 @@ them are not accuracies on bAbI.
 
 A quarter of the pairs of a name with a place, or with a thing, is held out: in training nobody is ever where, or
 takes what, a held-out pair says.  The held-out questions are about such pairs, so that an answer cannot have
-been learnt by heart; each word by itself has been seen.
+been learned by heart; each word by itself has been seen.
 
 References: Weston, Bordes, Chopra et al. 2015, "Towards AI-complete question answering".
 """

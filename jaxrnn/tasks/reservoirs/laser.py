@@ -1,4 +1,4 @@
-"""The next intensity of a chaotic laser: the Santa Fe series A.  Chapter, section 6.
+"""The next intensity of a chaotic laser: the Santa Fe series A.  Chapter 6.
 
     x⁽ᵗ⁾, the intensity in 0 … 255   →   x⁽ᵗ⁺¹⁾
 

@@ -1,4 +1,4 @@
-"""To go on with a chaotic series: the Mackey-Glass equation, after Jaeger's GMD report 148.  Chapter, section 6.
+"""To go on with a chaotic series: the Mackey-Glass equation, after Jaeger's GMD report 148.  Chapter 6.
 
     dy/dt = 0.2 y(t − τ) / (1 + y(t − τ)¹⁰) − 0.1 y(t)
 

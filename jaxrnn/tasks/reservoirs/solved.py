@@ -1,4 +1,4 @@
-"""A network whose read-out is solved, as something that can be trained: chapter, section 6.
+"""A network whose read-out is solved, as something that can be trained: chapter 6.
 
 The read-out is a function of the reservoir and the data, V(θ) = argmin …, so what there is to learn by gradient is
 θ: the leaks, the spectral radius, the scalings, and the weights as well.  The gradient goes through the solution,
@@ -85,7 +85,7 @@ def draw_series(file: Path, os: np.ndarray, truth: np.ndarray, *, said: str, tru
 
 
 def check_reservoir(*, hidden: int, connections: int, washout: int, length: int, penalty: float) -> None:
-    """Raises InputError unless a reservoir of these options can be fitted."""
+    """Raise InputError unless a reservoir of these options can be fitted."""
     for name, value in (("hidden", hidden), ("connections", connections), ("length", length)):
         if value < 1:
             raise InputError(f"--{name} must be an integer of at least 1, got {value}.")

@@ -1,4 +1,4 @@
-"""A picture, described: chapter, section 2.5.2, an input of length 1, and the three ways to stop of section 2.6.
+"""A picture, described: chapter 2.5.2, an input of length 1, and the three ways to stop of section 2.6.
 
     x = [64 pixels; which language],     P(y⁽¹⁾ … y⁽τ⁾ | x) = P(τ | stop rule) ∏ₜ P(y⁽ᵗ⁾ | y⁽¹⁾ … y⁽ᵗ⁻¹⁾, x)
 

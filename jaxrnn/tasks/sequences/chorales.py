@@ -1,4 +1,4 @@
-"""What is sung next?  Bach's chorales as a piano roll: chapter, sections 2.1.1 and 2.5, with many outputs at once.
+"""What is sung next?  Bach's chorales as a piano roll: chapter 2.1.1 and 2.5, with many outputs at once.
 
     x⁽ᵗ⁾ ∈ {0, 1}⁸⁸, the keys that sound at step t,      P(x⁽ᵗ⁺¹⁾ | x⁽¹⁾ … x⁽ᵗ⁾) = ∏ₖ Bernoulli(x_k; σ(c + V h⁽ᵗ⁾)_k)
 

@@ -1,4 +1,4 @@
-"""Which digit is it?  An image read row by row, one answer at the end: chapter, section 2.1.3, many to one.
+"""Which digit is it?  An image read row by row, one answer at the end: chapter 2.1.3, many to one.
 
     x⁽ᵗ⁾ = row t of an 8 × 8 image,     h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾),     P(digit | image) = softmax(c + V h⁽⁸⁾)
 

@@ -1,4 +1,4 @@
-"""Who is speaking?  Vowels of different lengths, one answer each: chapter, sections 2.1.3 and 2.7.
+"""Who is speaking?  Vowels of different lengths, one answer each: chapter 2.1.3 and 2.7.
 
     P(speaker | x⁽¹⁾ … x⁽τ⁾) = softmax(c + V h⁽τ⁾)                    one direction
     P(speaker | x⁽¹⁾ … x⁽τ⁾) = softmax(c + V [h⁽τ⁾; g⁽¹⁾])            two: each network's last state

@@ -1,4 +1,4 @@
-"""Dates in five written languages → ISO: chapter, section 4.1.
+"""Dates in five written languages → ISO: chapter 4.1.
 
     "3 février 2019", "Sonntag, 3. Februar 2019", "feb 3, 2019"  →  "2019-02-03"
 

@@ -1,10 +1,10 @@
-"""Number words → digits: chapter, section 4.1.
+"""Number words → digits: chapter 4.1.
 
     "three hundred five thousand twelve"  →  "305012"
 
 τ_x ≠ τ_y in both directions: a word may be three digits, and three words one.  Numbers go up to a billion and are
-learnt in up to eight words; besides other numbers of that length, numbers of nine to fourteen words are held out,
-longer than any that was learnt from.
+learned in up to eight words; besides other numbers of that length, numbers of nine to fourteen words are held out,
+longer than any that was learned from.
 """
 
 import functools
@@ -112,7 +112,8 @@ class Numbers:
         return {"nats": float(loss)}
 
     def evaluate(self, model: Seq2Seq, params: Seq2SeqParams, data: Data) -> dict[str, float]:
-        """The loss, and the share that is right to the last digit: of the length that is learnt, and of longer ones."""
+        """The loss, and the share that is right to the last digit: of the length that is learned, and of longer
+        ones."""
         longer = float(exact(model, params, data.longer).mean())
         return {**measure(model, params, data.held_out), "exact_match_longer": longer}
 

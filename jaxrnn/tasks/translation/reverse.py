@@ -1,9 +1,9 @@
-"""Letters backwards: what a C of fixed size cannot hold; chapter, section 4.1, item 5.
+"""Letters backwards: what a C of fixed size cannot hold; chapter 4.1, item 5.
 
     "badge"  →  "egdab"
 
 Every letter matters and none follows from another, so C must hold log₂(letters) bits for each, however long the
-text is.  The longest texts are twice as long as any that is learnt from.
+text is.  The longest texts are twice as long as any that is learned from.
 
 References: Cho, van Merriënboer, Bahdanau & Bengio 2014, "On the properties of neural machine translation" (quality
 falls with length when C is fixed); Bahdanau, Cho & Bengio 2015, §5.2.
@@ -43,7 +43,7 @@ class Reverse:
     attention: Score = "location"
     """How the decoder attends to the letters; none leaves it one vector."""
     longest: int = 20
-    """The greatest length that is learnt from; twice as long is measured too."""
+    """The greatest length that is learned from; twice as long is measured too."""
     hidden: int = 128
     """Units of encoder and decoder."""
     embedding: int = 32
@@ -93,14 +93,14 @@ class Reverse:
         return {"nats": float(loss)}
 
     def evaluate(self, model: Seq2Seq, params: Seq2SeqParams, data: None) -> dict[str, float]:
-        """The loss, and the share that is right to the last letter: of lengths that are learnt, and of longer ones."""
+        """The loss, and the share that is right to the last letter: of lengths that are learned, and of longer ones."""
         rng = np.random.default_rng(2**32)  # a seed that no run may have
-        learnt = backwards(rng, rng.integers(1, self.longest + 1, HELD_OUT), self.longest)
+        learned = backwards(rng, rng.integers(1, self.longest + 1, HELD_OUT), self.longest)
         longer = backwards(rng, rng.integers(self.longest + 1, 2 * self.longest + 1, HELD_OUT), 2 * self.longest)
-        return {**measure(model, params, learnt), "exact_match_longer": float(exact(model, params, longer).mean())}
+        return {**measure(model, params, learned), "exact_match_longer": float(exact(model, params, longer).mean())}
 
     def by_length(self, model: Seq2Seq, params: Seq2SeqParams) -> dict[int, float]:
-        """The share that is right to the last letter, for lengths up to twice the longest that is learnt."""
+        """The share that is right to the last letter, for lengths up to twice the longest that is learned."""
         rng, step = np.random.default_rng(2**32 + 1), max(self.longest // 5, 1)
         lengths = range(step, 2 * self.longest + 1, step)
         made = backwards(rng, np.repeat(lengths, EACH), 2 * self.longest)
@@ -140,16 +140,16 @@ def backwards(rng: np.random.Generator, lengths: np.ndarray, time: int) -> Pairs
     )
 
 
-def draw_lengths(file: Path, curves: dict[str, dict[int, float]], learnt: int) -> None:
-    """The share of exact answers over the length, one curve a name; what is not learnt from is shaded."""
+def draw_lengths(file: Path, curves: dict[str, dict[int, float]], learned: int) -> None:
+    """The share of exact answers over the length, one curve a name; what is not learned from is shaded."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.6), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     for name, shares in curves.items():
         axes.plot(list(shares), list(shares.values()), "o-", markersize=4, label=f"attention: {name}")
-    axes.axvspan(learnt, 2 * learnt, color="0.93", label="longer than any learnt from")
-    axes.set(xlabel="length", ylabel="right to the last letter", ylim=(-0.03, 1.03), xlim=(0, 2 * learnt))
+    axes.axvspan(learned, 2 * learned, color="0.93", label="longer than any learned from")
+    axes.set(xlabel="length", ylabel="right to the last letter", ylim=(-0.03, 1.03), xlim=(0, 2 * learned))
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, format="png")

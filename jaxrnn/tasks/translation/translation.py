@@ -1,6 +1,6 @@
 """What the tasks that translate share: one model, its loss, exact match, the answer to a text, and pictures.
 
-    log P(y⁽¹⁾ … y⁽τ_y⁾ | x⁽¹⁾ … x⁽τ_x⁾)       is maximised, jointly in encoder and decoder: chapter, section 4.1
+    log P(y⁽¹⁾ … y⁽τ_y⁾ | x⁽¹⁾ … x⁽τ_x⁾)       is maximised, jointly in encoder and decoder: chapter 4.1
 
 The encoder reads in both directions.  With attention C sets the decoder's initial state and the states are
 attended to; without, C is all there is, and enters at every step as well.
@@ -134,7 +134,7 @@ def draw_alignments(file: Path, translations: Sequence[Translation]) -> None:
 
 
 def check_sizes(**options: int) -> None:
-    """Raises InputError unless each is an integer of at least 1."""
+    """Raise InputError unless each is an integer of at least 1."""
     for name, value in options.items():
         if value < 1:
             raise InputError(f"--{name} must be an integer of at least 1, got {value}.")

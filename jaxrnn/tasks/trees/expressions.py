@@ -1,4 +1,4 @@
-"""Arithmetic in the standard library: what do its own expressions come to, modulo 10; chapter, section 5, item 4.
+"""Arithmetic in the standard library: what do its own expressions come to, modulo 10; chapter 5, item 4.
 
     size + (width - 1) * height      →      3 + (7 - 1) * 2      →      5
 

@@ -1,4 +1,4 @@
-"""ListOps: nested operations on lists of digits; chapter, section 5, items 2 and 3.
+"""ListOps: nested operations on lists of digits; chapter 5, items 2 and 3.
 
     [MAX 2 9 [MIN 4 7 ] 0 ]   →   9
 

@@ -134,7 +134,7 @@ def illustrate(scores: dict, baseline: float, network: Network, what: str, folde
 
 
 def check_options(network: str, **sizes: int) -> None:
-    """Raises InputError unless every size is at least 1 and the network is one of the two."""
+    """Raise InputError unless every size is at least 1 and the network is one of the two."""
     for name, size in sizes.items():
         if size < 1:
             raise InputError(f"--{name} must be an integer of at least 1, got {size}.")
@@ -143,6 +143,6 @@ def check_options(network: str, **sizes: int) -> None:
 
 
 def parameters(model: Model) -> int:
-    """How many numbers are learnt."""
+    """How many numbers are learned."""
     shapes = jax.eval_shape(model.init, jax.eval_shape(lambda: jax.random.key(0)))
     return sum(leaf.size for leaf in jax.tree.leaves(shapes))

@@ -1,4 +1,4 @@
-"""The unroll of LSTM and GRU by fused kernels on a GPU: chapter, sections 2.2.2, 7.1 and 7.2.
+"""The unroll of LSTM and GRU by fused kernels on a GPU: chapter 2.2.2, 7.1 and 7.2.
 
 On a GPU a scan launches several kernels a step and fetches the weights from memory for every step.  Here all steps
 of a block of rows are one launch a direction (`jaxrnn.unrolling.fused.kernels`), with the recurrent weights on chip:

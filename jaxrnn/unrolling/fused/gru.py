@@ -1,4 +1,4 @@
-"""The GRU gate by gate: chapter, section 7.2, as `jaxrnn.cells.gru` has it."""
+"""The GRU gate by gate: chapter 7.2, as `jaxrnn.cells.gru` has it."""
 
 import jax.numpy as jnp
 

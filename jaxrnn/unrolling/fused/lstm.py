@@ -1,4 +1,4 @@
-"""The LSTM gate by gate: chapter, section 7.1, as `jaxrnn.cells.lstm` has it."""
+"""The LSTM gate by gate: chapter 7.1, as `jaxrnn.cells.lstm` has it."""
 
 import jax.numpy as jnp
 

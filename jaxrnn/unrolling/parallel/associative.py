@@ -83,7 +83,7 @@ def unroll_associative(
 
 
 def check_linear(cell: LinearCell | MatrixCell) -> None:
-    """Raises TypeError unless `cell` states its coefficients, and how its carry is read."""
+    """Raise TypeError unless `cell` states its coefficients, and how its carry is read."""
     if not isinstance(cell, LinearCell | MatrixCell):
         raise TypeError(
             "`cell` must be linear in its carry (have `coefficients`, and `read` or `query` and `answer`), "
@@ -178,7 +178,7 @@ def linear_recurrence(
 
 
 def check_recurrence(a: PyTree, b: PyTree, start: PyTree, algebra: Algebra) -> None:
-    """Raises ValueError unless `a` and `b` have one axis of time, and `start` and a b are as b is."""
+    """Raise ValueError unless `a` and `b` have one axis of time, and `start` and a b are as b is."""
     shapes, wanted = ([jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (a, b))
     if not wanted or () in shapes + wanted or len({time for time, *_ in shapes + wanted}) > 1:
         raise ValueError(f"`a` and `b` must be arrays [time, ...] of one time, got shapes {shapes} and {wanted}.")

@@ -76,13 +76,13 @@ def unroll_chunkwise(
 
 
 def check_chunk(chunk: int) -> None:
-    """Raises ValueError unless `chunk` is a power of two."""
+    """Raise ValueError unless `chunk` is a power of two."""
     if not isinstance(chunk, int) or isinstance(chunk, bool) or chunk < 1 or chunk & (chunk - 1):
         raise ValueError(f"`chunk` must be a power of two, such as 32 or 64, got {chunk!r}.")
 
 
 def check_starts_at_zero(cell, params: Params) -> None:
-    """Raises ValueError where a reset would go back to a matrix, or a first stage, that is not known to be 0."""
+    """Raise ValueError where a reset would go back to a matrix, or a first stage, that is not known to be 0."""
     with jax.ensure_compile_time_eval():  # zeros are values even while the rest is traced
         carry = cell.initial_carry(params, ())
     first, state = (carry.first, carry.state) if isinstance(carry, Staged) else ((), carry)

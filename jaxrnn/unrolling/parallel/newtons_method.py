@@ -109,7 +109,7 @@ def newton(
 
 
 def check_solver(solver: Newton) -> None:
-    """Raises TypeError unless it is a `Newton`."""
+    """Raise TypeError unless it is a `Newton`."""
     if not isinstance(solver, Newton):
         raise TypeError(f"`solver` must be a Newton, got {solver!r}.")
 

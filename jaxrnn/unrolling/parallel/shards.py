@@ -17,7 +17,7 @@ from jaxrnn.unrolling.scan import prepare
 
 
 def check_mesh(mesh: Mesh, axis: str, time: int, of: str = "xs") -> None:
-    """Raises ValueError if the mesh has no such axis, or `time` is not a multiple of its size."""
+    """Raise ValueError if the mesh has no such axis, or `time` is not a multiple of its size."""
     if axis not in mesh.shape:
         raise ValueError(f"`axis` must be one of the mesh's axes {tuple(mesh.shape)}, got {axis!r}.")
     if time == 0 or time % mesh.shape[axis]:
