@@ -33,7 +33,7 @@ from jaxtyping import Array, Bool, Float
 from jaxrnn.core.checks import check_choice, check_params, check_steps
 from jaxrnn.core.types import Carry, Inputs, Key, Params
 from jaxrnn.directions.bidirectional import MERGES, merged
-from jaxrnn.unrolling.scan import select, zeros
+from jaxrnn.unrolling.scan import readable, select, zeros
 
 
 @runtime_checkable
@@ -227,7 +227,7 @@ def _checked_run(cells, params, xs, mask, reverses) -> list[Array]:
 def _wavefront(cells, params, xs, mask, reverses) -> list[Array]:
     """Run every direction in one scan over the anti-diagonals."""
     if mask is not None:
-        xs = select(mask, xs, zeros(xs))
+        xs = readable(mask, xs)
     tall = xs.shape[0] > xs.shape[1]  # the shorter side is the axis of the batch: fewer places without a pixel
     lanes, steps = sorted(xs.shape[:2])
     everywhere = jnp.ones(xs.shape[:2], bool) if mask is None else mask

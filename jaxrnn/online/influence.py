@@ -32,7 +32,7 @@ from jaxrnn.core.checks import check_unroll, leading_axes
 from jaxrnn.core.masks import sum_over_valid
 from jaxrnn.core.pytrees import ravel_floating, unravel_floating
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
-from jaxrnn.unrolling.scan import gated, select, zeros
+from jaxrnn.unrolling.scan import gated, readable, zeros
 
 
 class OnlineState(NamedTuple):
@@ -139,8 +139,7 @@ def learn(
     xs, carry, *steps = check_unroll(cell, params, xs, state.carry, *steps)
     x, mask, reset = jax.tree.map(lambda a: a[0], (xs, *steps))
     batch = leading_axes(xs)[1:]
-    if mask is not None:
-        x = select(mask, x, zeros(x))
+    x = readable(mask, x)
     rows = jax.tree.map(lambda a: a.reshape(math.prod(batch), *a.shape[len(batch) :]), Row(carry, x, mask, reset))
 
     def forward(params, vectors):

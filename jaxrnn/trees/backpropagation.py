@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 from jaxrnn.core.local_rules import storable, tangent
 from jaxrnn.core.types import Carry, Params
 from jaxrnn.trees.forest import Forest, Nodes
-from jaxrnn.trees.recursion import at_places, check_unroll_tree, forward, rows, run_leaves, take, write
+from jaxrnn.trees.recursion import at_places, check_unroll_tree, forward, read_children, rows, run_leaves, take, write
 from jaxrnn.trees.tree_cell import TreeCell, tree_local_rules
 from jaxrnn.unrolling.scan import select, zeros
 
@@ -75,7 +75,7 @@ def _backward(cell, saved, cotangents):
     params, forest, xs, states, residuals = saved
     dcarry, dys = cotangents
     below, dzs, locals_ = _reverse_scan(cell, params, forest, states, residuals, dcarry, dys.inner)
-    present = forest.children < forest.edge.shape[0]
+    children, present = read_children(forest)
 
     def read(params, leaves, inner):
         """Compute everything that does not depend on children."""
@@ -92,7 +92,7 @@ def _backward(cell, saved, cotangents):
     doutside = jax.tree.map(lambda d: select(missing, d[:-1], jnp.zeros_like(d[:-1])).sum(0), below)
     dparams, dleaves, dinner = read_vjp(_like(((h, y), zs, outside), ((dh, dy), dzs, doutside)))
     dinner = None if xs.inner is None else take(dinner.reshape(-1, dinner.shape[-1]), forest.place)
-    more = tree_local_rules(cell).tree_weight_bwd(params, rows(states, forest.children), present, residuals, locals_)
+    more = tree_local_rules(cell).tree_weight_bwd(params, rows(states, children), present, residuals, locals_)
     return jax.tree.map(jnp.add, dparams, more), None, Nodes(dleaves, dinner)
 
 
@@ -101,22 +101,20 @@ _bpts.defvjp(_forward, _backward)
 
 def _reverse_scan(cell: TreeCell, params: Params, forest: Forest, states: Carry, residuals, dcarry, dys):
     """Return the cotangents along all edges, `[edges + batch + 1, ...]`, and ∇z and the locals of every node."""
-    rules, shape, none = tree_local_rules(cell), forest.shape, forest.edge.shape[0]
+    rules, shape = tree_local_rules(cell), forest.shape
     dcarry = storable(rows(states, forest.root), dcarry)
     below = jax.tree.map(partial(_edges, forest.children.size), dcarry)
     dys = jax.tree.map(lambda d: take(d.reshape(-1, *d.shape[2:]), forest.node), dys)
 
     def body(below, at):
-        start, children, edge, residual, dy = at
-        down, dz, local = rules.step_tree_bwd(
-            params, rows(states, children), children < none, residual, rows(below, edge), dy
-        )
+        start, children, present, edge, residual, dy = at
+        down, dz, local = rules.step_tree_bwd(params, rows(states, children), present, residual, rows(below, edge), dy)
         down = jax.tree.map(lambda d: d.reshape(-1, *d.shape[2:]), down)
         return write(below, down, start), (dz, local)
 
     starts = shape.width * shape.arity * jnp.arange(shape.steps)
     edge = forest.edge[forest.leaf.size :].reshape(forest.node.shape)
-    over_steps = starts, forest.children, edge, residuals, dys
+    over_steps = starts, *read_children(forest), edge, residuals, dys
     below, (dzs, locals_) = lax.scan(body, below, over_steps, reverse=True)
     return below, dzs, locals_
 

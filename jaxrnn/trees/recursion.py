@@ -27,7 +27,7 @@ from jaxrnn.core.types import Carry, Params
 from jaxrnn.trees.forest import Forest, Nodes
 from jaxrnn.trees.tree import Tree, TreeError
 from jaxrnn.trees.tree_cell import TreeCell
-from jaxrnn.unrolling.scan import select, zeros
+from jaxrnn.unrolling.scan import readable, select, zeros
 
 
 def unroll_tree(
@@ -161,12 +161,12 @@ def forward(cell: TreeCell, params: Params, forest: Forest, xs: Nodes, step: Cal
         zs, one = None, jax.tree.map(lambda z: jnp.broadcast_to(z[0], (shape.width, *z.shape[2:])), zs)
 
     def body(states, at):
-        start, children, z = at
-        (h, y), residual = step(rows(states, children), children < none, one if z is None else z)
+        start, children, present, z = at
+        (h, y), residual = step(rows(states, children), present, one if z is None else z)
         return write(states, h, start), (y, residual)
 
     starts = shape.leaves * shape.batch + shape.width * jnp.arange(shape.steps)
-    states, (inner_ys, residuals) = lax.scan(body, states, (starts, forest.children, zs))
+    states, (inner_ys, residuals) = lax.scan(body, states, (starts, *read_children(forest), zs))
     leaf_ys = jax.tree.map(lambda y: y.reshape(*forest.leaf.shape, *y.shape[1:]), leaf_ys)
     ys = Nodes(
         select(forest.leaf, leaf_ys, zeros(leaf_ys)),
@@ -177,7 +177,7 @@ def forward(cell: TreeCell, params: Params, forest: Forest, xs: Nodes, step: Cal
 
 def run_leaves(cell: TreeCell, forest: Forest, params: Params, xs: Array) -> tuple[Carry, Any]:
     """Return (h, y) of every leaf of every tree, `[leaves·batch, ...]`."""
-    xs = select(forest.leaf, xs, zeros(xs))
+    xs = readable(forest.leaf, xs)
     return cell.leaf(params, cell.project(params, xs.reshape(-1, xs.shape[-1])))
 
 
@@ -185,7 +185,23 @@ def at_places(forest: Forest, xs: Nodes) -> Array:
     """Return x of the inner nodes, `[steps, width, input]`; a single 0, `[1, 1, input]`, if they have no inputs."""
     if xs.inner is None:
         return jnp.zeros((1, 1, xs.leaves.shape[-1]), xs.leaves.dtype)
-    return take(xs.inner.reshape(-1, xs.inner.shape[-1]), forest.node)
+    return readable(~unused(forest), take(xs.inner.reshape(-1, xs.inner.shape[-1]), forest.node))
+
+
+def unused(forest: Forest) -> Array:
+    """Return which places of the steps hold no node, `[steps, width]`."""
+    return forest.node == forest.place.size
+
+
+def read_children(forest: Forest) -> tuple[Array, Array]:
+    """Return the rows of the children and which of them exist.
+
+    A place without a node reads the first leaf as each of its children: a cell that takes a mean over the children that
+    exist, for instance, is undefined without any.
+    """
+    none, idle = forest.edge.shape[0], unused(forest)[..., None]
+    children = jnp.where(idle, 0, forest.children)
+    return children, children < none
 
 
 def _states(none: int, leaves: Array, outside: Array) -> Array:

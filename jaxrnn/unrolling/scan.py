@@ -124,7 +124,7 @@ def unroll_python(
         if crossed is not None:
             carry = select(crossed[t], initial, carry)
         valid = None if mask is None else mask[t]
-        x = masked(valid, jax.tree.map(lambda x, t=t: x[t], xs))
+        x = readable(valid, jax.tree.map(lambda x, t=t: x[t], xs))
         after, y = cell.step(params, carry, cell.project(params, x))
         carry = after if valid is None else select(valid, after, carry)
         ys[t] = masked(valid, y)
@@ -140,10 +140,10 @@ def unroll_python(
 def prepare(cell: Cell, params: Params, xs: Inputs, carry, mask, reset, reverse: bool):
     """What is done once, before the loop: `(xs, carry, initial, reset)`.
 
-    Padding in `xs` becomes 0; the carry gets its default; `initial` is what a reset goes back to (None
+    Padding in `xs` becomes `readable`; the carry gets its default; `initial` is what a reset goes back to (None
     where there is no reset); `reset` is turned into "reset before this step, in the order of the run".
     """
-    xs = masked(mask, xs)
+    xs = readable(mask, xs)
     initial = cell.initial_carry(params, leading_axes(xs)[1:]) if carry is None or reset is not None else None
     carry = initial if carry is None else carry
     if reset is None:
@@ -179,6 +179,19 @@ def select(condition: Array, if_true: PyTree, if_false: PyTree) -> PyTree:
 def masked(mask: Array | None, tree: PyTree) -> PyTree:
     """Return the tree with 0 where `mask` is False; None masks nothing."""
     return tree if mask is None else select(mask, tree, zeros(tree))
+
+
+def readable(mask: Array | None, xs: PyTree) -> PyTree:
+    """Return the inputs with ½ (0 for integers) where `mask` is False.
+
+    Unlike 0, ½ is in the domain of nearly every function, such as the norms and logarithms of a user's cell.  A step
+    that is defined there has finite derivatives on padding, so that these times 0 are 0.
+    """
+
+    def leaf(x):
+        return jnp.full_like(x, 0.5 if jnp.issubdtype(x.dtype, jnp.inexact) else 0)
+
+    return xs if mask is None else select(mask, xs, jax.tree.map(leaf, xs))
 
 
 def zeros(tree: PyTree) -> PyTree:
