@@ -7,6 +7,7 @@ all of it is done for each t separately; the operations in which one step meets 
 | | `OneStep`, inside `step` | `AllSteps`, for arrays `[time, ...]` |
 |---|---|---|
 | `window` | a shift register | shifted arrays, gathered around padding |
+| `count` | n ← n + 1 | a cumulative sum |
 | `running_max` | m ← max(d + m, x) | an associative scan of (max, +) |
 | `scan` | the step itself | `lax.scan`, for a recurrence of any other kind |
 
@@ -60,6 +61,10 @@ class OneStep:
         taps = (*(recent[..., i, :] for i in range(recent.shape[-2])), x.astype(recent.dtype))
         return jnp.concatenate([recent[..., 1:, :], taps[-1][..., None, :]], axis=-2), taps
 
+    def count(self, n: Array, x: Array) -> tuple[Array, Array]:
+        """(n⁽ᵗ⁾, n⁽ᵗ⁻¹⁾): how many steps there were, with this one and before it; n and x share the batch axes."""
+        return n + 1, n
+
     def running_max(self, m: Array, decay: Array, x: Array) -> tuple[Array, tuple[Array, Array]]:
         """m⁽ᵗ⁾ = max(decay⁽ᵗ⁾ + m⁽ᵗ⁻¹⁾, x⁽ᵗ⁾): the new m, and (m⁽ᵗ⁻¹⁾, m⁽ᵗ⁾)."""
         after = jnp.maximum(decay + m, x)
@@ -102,6 +107,18 @@ class AllSteps:
             place = jnp.maximum(jnp.cumsum(mask, axis=0) - 1, 0)
             taps = [_take(tap, place) for tap in taps]
         return jnp.moveaxis(recent, 0, -2), tuple(self._flip(tap) for tap in taps)
+
+    def count(self, n: Array, x: Array) -> tuple[Array, Array]:
+        """(n after the last step, n before each step); masked steps are not counted, a reset starts from 0."""
+        happens = jnp.ones(x.shape[: 1 + n.ndim], bool) if self.mask is None else self.mask
+        happens, segment = self._flip(happens).astype(n.dtype), self._flip(self._segment())
+        total = jnp.cumsum(happens, axis=0, dtype=n.dtype)
+        before, after = n + total - happens, n + total[-1]
+        if segment is not None:
+            base = lax.cummax(jnp.where(self._flip(self.reset), total - happens, 0), axis=0)
+            before = jnp.where(segment > 0, total - happens - base, before)
+            after = jnp.where(segment[-1] > 0, total[-1] - base[-1], after)
+        return after, self._flip(before)
 
     def running_max(self, m: Array, decay: Array, x: Array) -> tuple[Array, tuple[Array, Array]]:
         """m of each step before and after it; m has the batch axes of the mask and possibly more."""

@@ -21,7 +21,7 @@ from jaxrnn.cells.wrappers import (
 )
 from jaxrnn.core.precision import accumulator, matmul
 from jaxrnn.linear import LinearUnit, MinLSTM, ShortConv
-from jaxrnn.linear.matrix import GatedDelta
+from jaxrnn.linear.matrix import GLA, HGRN2, MLSTM, RWKV7, DeltaProduct, GatedDelta, Mamba2, Retention
 from jaxrnn.memory import NTM
 from jaxrnn.patterns import Feedback
 from jaxrnn.reservoirs import LIF, Reservoir
@@ -112,6 +112,14 @@ LIBRARY = {
     "short_conv": ShortConv(INPUT, 3, bias=True),
     "gated_delta": GatedDelta(INPUT, heads=2, key_size=2, value_size=3, conv=2),
     "kimi_delta": GatedDelta(INPUT, 1, 3, 2, decay="unit", negative_eigenvalues=True, conv=None),
+    "delta_product": DeltaProduct(INPUT, 1, 2, 3, updates=2, decay=True, conv=None),
+    "mamba2": Mamba2(INPUT, heads=2, key_size=2, value_size=2, conv=2),
+    "mlstm": MLSTM(INPUT, heads=2, key_size=2, value_size=3),
+    "mlstm_exponential": MLSTM(INPUT, heads=2, key_size=2, value_size=2, gates="exponential"),
+    "gla": GLA(INPUT, heads=1, key_size=2, value_size=3, rank=2),
+    "hgrn2": HGRN2(INPUT, heads=1, key_size=2, value_size=3, least_gate=0.1),
+    "retention": Retention(INPUT, heads=2, key_size=2, value_size=2),
+    "rwkv7": RWKV7(INPUT, heads=1, key_size=2, value_size=3, rank=2),
     "liquid": LIF(INPUT, (HIDDEN,), dt=10.0, refractory=1, spike="smooth"),
     "autodiff_rules_gru": AutodiffRules(GRU(INPUT, HIDDEN)),
     "autodiff_rules_lstm": AutodiffRules(LSTM(INPUT, HIDDEN, "previous")),

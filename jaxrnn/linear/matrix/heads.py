@@ -55,3 +55,12 @@ def init_step_bias(key: Key, shape: tuple[int, ...], low: float = 1e-3, high: fl
 def softplus_decay(a_log: Array, dt: Array) -> Array:
     """log d = −exp(A_log) softplus(dt), in the dtype in which sums are kept."""
     return -jnp.exp(wide(a_log)) * jax.nn.softplus(dt)
+
+
+def split_qkv(
+    qkv: Float[Array, "*batch features"], heads: int, key_size: int
+) -> tuple[Float[Array, "*batch heads key"], Float[Array, "*batch heads key"], Float[Array, "*batch heads value"]]:
+    """q, k and v of each head from one array of them side by side."""
+    keys = heads * key_size
+    q, k, v = (split_heads(a, heads) for a in jnp.split(qkv, (keys, 2 * keys), axis=-1))
+    return q, k, v
