@@ -30,7 +30,7 @@ from jaxrnn.core.types import Carry, Inputs, Params
 from jaxrnn.linear.matrix_state import Dense, MatrixCell
 from jaxrnn.linear.protocol import LinearCell, conjugate, dense, ones, read_state, times
 from jaxrnn.linear.stages import AllSteps, Staged
-from jaxrnn.unrolling.parallel.time_axis import WHOLE, Time
+from jaxrnn.unrolling.parallel.time_axis import Time, Whole
 from jaxrnn.unrolling.scan import prepare, select, unroll, zeros
 
 
@@ -134,16 +134,15 @@ def _broadcast(a, b):
 
 
 def linear_recurrence(
-    a: PyTree, b: PyTree, start: PyTree, *, reverse: bool = False, algebra: Algebra = DIAGONAL, time: Time = WHOLE
+    a: PyTree, b: PyTree, start: PyTree, *, reverse: bool = False, algebra: Algebra = DIAGONAL
 ) -> PyTree:
-    """h⁽ᵗ⁾ = a⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾ for all t in parallel.
+    """Solve h⁽ᵗ⁾ = a⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾ for all t in parallel.
 
     Args:
       a, b: arrays `[time, ...]`, or trees of them.
       start: h⁽⁰⁾, without the axis of time.
       reverse: from the last step to the first; `start` then stands behind the last.
       algebra: how a multiplies.
-      time: where the steps lie, `jaxrnn.unrolling.parallel.time_axis`.
 
     Returns:
       h⁽¹⁾ … h⁽τ⁾, as b.
@@ -158,22 +157,28 @@ def linear_recurrence(
     """
     a, b = jax.tree.map(jnp.asarray, (a, b))
     check_recurrence(a, b, start, algebra)
+    return solve_recurrence(Whole(reverse), algebra, a, b, start)
+
+
+def solve_recurrence(time: Time, algebra: Algebra, a: PyTree, b: PyTree, start: PyTree) -> PyTree:
+    """Solve `linear_recurrence` over steps that lie on one device or on several, in either order."""
     if not len(jax.tree.leaves(b)[0]):
         return b
-    first, b_first = jax.tree.map(lambda leaf: leaf[-1 if reverse else 0], (a, b))
-    b = time.begin(b, jax.tree.map(jnp.add, algebra.apply(first, start), b_first), reverse=reverse)
+    from_start = jax.tree.map(jnp.add, algebra.apply(time.first(a), start), time.first(b))
+    b = time.begin(b, from_start)
 
-    def shift(tree, reverse):
-        return time.shift(tree, jax.tree.map(lambda a: jnp.zeros_like(a[0]), tree), reverse=reverse)
+    def shift(time, tree):
+        return time.shift(tree, jax.tree.map(lambda a: jnp.zeros_like(a[0]), tree))
 
-    def solve(a, b, reverse):  # from h⁽⁰⁾ = 0
-        return time.prefix(partial(join, algebra), (a, b), reverse=reverse)[1]
+    def solve(time, a, b):  # from h⁽⁰⁾ = 0
+        return time.prefix(partial(join, algebra), (a, b))[1]
 
+    back = time.backwards()
     return lax.custom_linear_solve(
-        lambda hs: jax.tree.map(jnp.subtract, hs, algebra.apply(a, shift(hs, reverse))),  # L(a) h
+        lambda hs: jax.tree.map(jnp.subtract, hs, algebra.apply(a, shift(time, hs))),  # L(a) h
         b,
-        lambda _, b: solve(a, b, reverse),
-        lambda _, dhs: solve(shift(algebra.adjoint(a), not reverse), dhs, not reverse),
+        lambda _, b: solve(time, a, b),
+        lambda _, dhs: solve(back, shift(back, algebra.adjoint(a)), dhs),
     )
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrnn.unrolling.parallel.associative import linear_recurrence
+from jaxrnn.unrolling.parallel.associative import solve_recurrence
 from jaxrnn.unrolling.parallel.packed_jacobians import MATRICES
 from jaxrnn.unrolling.parallel.time_axis import WHOLE, Time
 
@@ -38,7 +38,6 @@ def damped_recurrence(
     r: Float[Array, "time *rows slots"],
     trust: float | Float[Array, "*#rows"],
     *,
-    reverse: bool = False,
     time: Time = WHOLE,
 ) -> Float[Array, "time *rows slots"]:
     """The δ that makes Σₜ ‖δ⁽ᵗ⁾ − J⁽ᵗ⁾ δ⁽ᵗ⁻¹⁾ − r⁽ᵗ⁾‖² + λ Σₜ ‖δ⁽ᵗ⁾‖² least, for all t in parallel.
@@ -47,30 +46,31 @@ def damped_recurrence(
       jacobian: J, at least one step.
       r: the right-hand side.
       trust: λ > 0, one for all rows or one for each.
-      reverse, time: as for `linear_recurrence`.
+      time: where the steps lie, and their order.
 
     >>> damped_recurrence(jnp.ones((2, 1, 1)), jnp.ones((2, 1)), 1e-6).round(3).tolist()
     [[1.0], [2.0]]
 
     References: Gonzalez et al. 2024, §4.2.
     """
-    f = time.begin(jacobian, jnp.zeros_like(jacobian[0]), reverse=reverse)  # δ⁽⁰⁾ = 0 is known
+    f = time.begin(jacobian, jnp.zeros_like(jacobian[0]))  # δ⁽⁰⁾ = 0 is known
     eye = jnp.broadcast_to(jnp.eye(r.shape[-1], dtype=r.dtype), f.shape)
     gain = jnp.asarray(trust / (1 + trust), r.dtype)[..., None]
     each, ft = gain[..., None], MATRICES.adjoint(f)
     steps = _Filter(
         (1 - each) * f, (1 - gain) * r, (1 - each) * eye, -gain * MATRICES.apply(ft, r), each * MATRICES.compose(ft, f)
     )
-    filtered = time.prefix(_combine, steps, reverse=reverse)
+    filtered = time.prefix(_combine, steps)
     mean, covariance = filtered.b, filtered.c
     # E⁽ᵗ⁾ = C⁽ᵗ⁾ Fᵀ (F C⁽ᵗ⁾ Fᵀ + I)⁻¹ with the F and r of t + 1, and δ⁽ᵗ⁾ = E⁽ᵗ⁾ δ⁽ᵗ⁺¹⁾ + (m⁽ᵗ⁾ − E⁽ᵗ⁾ (F m⁽ᵗ⁾ + r))
-    f, r = (time.shift(a, jnp.zeros_like(a[0]), reverse=not reverse) for a in (f, r))
+    back_in_time = time.backwards()
+    f, r = (back_in_time.shift(a, jnp.zeros_like(a[0])) for a in (f, r))
     fc = MATRICES.compose(f, covariance)
     predicted = MATRICES.compose(fc, MATRICES.adjoint(f)) + eye
     back = MATRICES.adjoint(_solve(predicted, fc))
     inwards = mean - MATRICES.apply(back, MATRICES.apply(f, mean) + r)
     zero = jnp.zeros_like(r[0])
-    return linear_recurrence(back, inwards, zero, reverse=not reverse, algebra=MATRICES, time=time)
+    return solve_recurrence(back_in_time, MATRICES, back, inwards, zero)
 
 
 def _combine(first: _Filter, second: _Filter) -> _Filter:

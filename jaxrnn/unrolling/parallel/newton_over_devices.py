@@ -8,7 +8,7 @@ Device d has the steps of one stretch, and everything about them: z, the guess o
     the largest residual                                one number a row
 
 so what is sent does not grow with τ.  The gradient is one more linear recurrence, from the end, of the same kind, with
-whole Jacobians; it is exact (`jaxrnn.unrolling.parallel.implicit_solution`).
+whole Jacobians; it is exact (`jaxrnn.unrolling.parallel.newtons_method`).
 
 **Falling back.**  A row that has not converged is run step by step, like everywhere.  No device is given the
 sequence for it: the devices take turns, each runs its stretch from the carry that the one before hands on.  It takes
@@ -19,7 +19,6 @@ along in the same turns, once an update, and so is the gradient with `gradient="
 References: those of `jaxrnn.unrolling.parallel.newtons_method`; Blelloch 1990, §1.3.
 """
 
-import jax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, PyTree, Shaped
 
@@ -29,6 +28,7 @@ from jaxrnn.unrolling.parallel.newton_system import Run, Shared
 from jaxrnn.unrolling.parallel.newton_updates import Convergence, Newton
 from jaxrnn.unrolling.parallel.newtons_method import check_solver, solve
 from jaxrnn.unrolling.parallel.shards import check_mesh, prepare_stretch, run_in_stretches
+from jaxrnn.unrolling.parallel.time_axis import Cut
 
 PARALLEL = Newton(gradient="associative")
 """Newton's method with nothing that waits for another device."""
@@ -107,15 +107,15 @@ def newton_sharded(
     check_solver(solver)
     check_mesh(mesh, axis, leading_axes(arguments[0])[0])
     xs, carry, mask, reset = arguments
-    whole, over_t, how = (params, carry), (xs, mask, reset), (cell, solver, reverse)
-    carries, ys, convergence = run_in_stretches(_stretch, how, mesh, axis, whole=whole, over_t=over_t)
-    return jax.tree.map(lambda h: h[0 if reverse else -1], carries), ys, convergence
+    time, whole, over_t = Cut(axis, reverse), (params, carry), (xs, mask, reset)
+    carry, ys, convergence = run_in_stretches(_stretch, (cell, solver), mesh, time, whole=whole, over_t=over_t)
+    return carry, ys, convergence
 
 
-def _stretch(cell, solver, reverse, time, whole, over_t):
+def _stretch(cell, solver, time, whole, over_t):
     """One device's part of the run."""
     (params, carry), (xs, mask, reset) = whole, over_t
-    xs, carry, initial, reset = prepare_stretch(time, cell, params, xs, carry, mask, reset, reverse)
-    run = Run(cell, leading_axes(xs)[1:], reverse, time)
+    xs, carry, initial, reset = prepare_stretch(time, cell, params, xs, carry, mask, reset)
+    run = Run(cell, leading_axes(xs)[1:], time)
     carries, ys, convergence = solve(run, solver, Shared(params, initial), xs, mask, reset, carry)
-    return jax.tree.map(lambda h: h[0 if reverse else -1, None], carries), ys, convergence
+    return time.last(carries), ys, convergence

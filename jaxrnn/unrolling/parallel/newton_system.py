@@ -4,7 +4,7 @@
 
 A mask and a reset are a part of f⁽ᵗ⁾.  The unknowns are the floating arrays of the carries; integers, booleans and
 keys follow from them, step by step.  `jaxrnn.unrolling.parallel.newton_updates` solves the equations,
-`jaxrnn.unrolling.parallel.implicit_solution` differentiates the solution.
+`jaxrnn.unrolling.parallel.newtons_method` differentiates the solution.
 
 A row is one sequence of the batch.
 """
@@ -30,9 +30,8 @@ class Run(NamedTuple):
     cell: Cell
     rows: tuple[int, ...]
     """The shape of the batch."""
-    reverse: bool
     time: Time
-    """Where the steps lie."""
+    """Where the steps lie, and their order."""
 
 
 class Shared(NamedTuple):
@@ -115,11 +114,11 @@ class System(NamedTuple):
 
     def scan(self, body: Callable, start, over_t):
         """The outputs of a loop over t, in the order of the run."""
-        return self.run.time.scan(body, start, over_t, reverse=self.run.reverse)
+        return self.run.time.scan(body, start, over_t)
 
     def shifted(self, hs: list[Array], start: list[Array]) -> list[Array]:
         """h⁽⁰⁾ … h⁽τ⁻¹⁾ from h⁽¹⁾ … h⁽τ⁾ and h⁽⁰⁾."""
-        return self.run.time.shift(hs, start, reverse=self.run.reverse)
+        return self.run.time.shift(hs, start)
 
     def over_time(self, rows: Array) -> Array:
         """A flag for each row as one for each step and row."""

@@ -27,7 +27,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxrnn.core.checks import check_choice, check_positive
-from jaxrnn.unrolling.parallel.associative import linear_recurrence
+from jaxrnn.unrolling.parallel.associative import solve_recurrence
 from jaxrnn.unrolling.parallel.levenberg_marquardt import damped_recurrence
 from jaxrnn.unrolling.parallel.newton_system import System
 from jaxrnn.unrolling.parallel.packed_jacobians import LAYOUTS, MATRICES, jacobians
@@ -156,10 +156,10 @@ def updates(system: System, solver: Newton) -> tuple[list[Array], Convergence]:
 
 def _solve(system: System, solver: Newton, jacobian: Array, r: Array, trust: Array) -> Array:
     """One update: δ⁽ᵗ⁾ = J⁽ᵗ⁾ δ⁽ᵗ⁻¹⁾ + r⁽ᵗ⁾, held back as the solver says."""
-    reverse, time = system.run.reverse, system.run.time
+    time = system.run.time
     if solver.trust:
-        return damped_recurrence(jacobian, r, trust[..., None], reverse=reverse, time=time)
-    return linear_recurrence(jacobian, r, jnp.zeros_like(r[0]), reverse=reverse, algebra=MATRICES, time=time)
+        return damped_recurrence(jacobian, r, trust[..., None], time=time)
+    return solve_recurrence(time, MATRICES, jacobian, r, jnp.zeros_like(r[0]))
 
 
 def _promised(system: System, kept: tuple[Array, ...], deltas: tuple[Array, ...], r: tuple[Array, ...]) -> Array:

@@ -34,15 +34,18 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
+from jaxrnn.core.local_rules import tangent
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
-from jaxrnn.unrolling.parallel.implicit_solution import fixed_point
-from jaxrnn.unrolling.parallel.newton_system import OverTime, Run, Shared, everywhere
-from jaxrnn.unrolling.parallel.newton_updates import FULL, Convergence, Newton
-from jaxrnn.unrolling.parallel.time_axis import WHOLE
-from jaxrnn.unrolling.scan import prepare, unroll
+from jaxrnn.unrolling.parallel.associative import solve_recurrence
+from jaxrnn.unrolling.parallel.newton_system import OverTime, Run, Shared, System, everywhere
+from jaxrnn.unrolling.parallel.newton_updates import FULL, Convergence, Newton, updates
+from jaxrnn.unrolling.parallel.packed_jacobians import MATRICES, jacobians
+from jaxrnn.unrolling.parallel.time_axis import Whole
+from jaxrnn.unrolling.scan import prepare, select, unroll, zeros
 
 
 def unroll_newton(
@@ -117,9 +120,9 @@ def check_solver(solver: Newton) -> None:
 @partial(jax.jit, static_argnames=("reverse", "solver"))
 def _newton(cell, params, xs, carry, mask, reset, *, reverse, solver):
     xs, carry, initial, reset = prepare(cell, params, xs, carry, mask, reset, reverse)
-    run = Run(cell, leading_axes(xs)[1:], reverse, WHOLE)
+    run = Run(cell, leading_axes(xs)[1:], Whole(reverse))
     carries, ys, convergence = solve(run, solver, Shared(params, initial), xs, mask, reset, carry)
-    return jax.tree.map(lambda h: h[0 if reverse else -1], carries), ys, convergence
+    return run.time.last(carries), ys, convergence
 
 
 def solve(run: Run, solver: Newton, shared: Shared, xs: Inputs, mask, reset, start: Carry):
@@ -127,3 +130,57 @@ def solve(run: Run, solver: Newton, shared: Shared, xs: Inputs, mask, reset, sta
     over_t = OverTime(run.cell.project(shared.params, xs), mask, reset)
     before, convergence = fixed_point(run, solver, shared, over_t, start)
     return *everywhere(run.cell, shared, before, over_t), convergence
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def fixed_point(run: Run, solver: Newton, shared: Shared, over_t: OverTime, start: Carry) -> tuple[Carry, Convergence]:
+    """h⁽⁰⁾ … h⁽τ⁻¹⁾, each array with `[time]` in front, and how it was found."""
+    system = System(run, shared, over_t, start)
+    hs, convergence = updates(system, solver)
+    before = system.before(hs)
+
+    def patched():
+        carries = system.scan(lambda h, at_t: (system.one_step(h, at_t), h), start, over_t)
+        return select(system.over_time(convergence.converged), before, carries)
+
+    return lax.cond(jnp.all(convergence.converged), lambda: before, patched), convergence
+
+
+@fixed_point.defjvp
+def _fixed_point_jvp(run, solver, primals, tangents):
+    before, convergence = fixed_point(run, solver, *primals)
+    system = System(run, *primals)
+    dshared, dover_t, dstart = tangents
+
+    def after(shared, over_t):
+        return system.floats(everywhere(run.cell, shared, before, over_t)[0])
+
+    _, direct = jax.jvp(after, (system.shared, system.over_t), (dshared, dover_t))
+    solve = _tangents_in_parallel if solver.gradient == "associative" else _tangents_by_scan
+    dbefore = system.join(solve(system, before, direct, system.floats(dstart)), system.others(zeros(before)))
+    return (before, convergence), (tangent(before, dbefore), tangent(convergence, zeros(convergence)))
+
+
+def _tangents_by_scan(system: System, before: Carry, direct: list[Array], dstart: list[Array]) -> list[Array]:
+    """dh⁽⁰⁾ … dh⁽τ⁻¹⁾ of dh⁽ᵗ⁾ = J⁽ᵗ⁾ dh⁽ᵗ⁻¹⁾ + direct⁽ᵗ⁾, one t at a time."""
+    floats, others = system.floats(before), system.others(before)
+
+    def body(dh, at):
+        floats, others, at_t, direct = at
+
+        def step(floats):
+            return system.floats(system.one_step(system.join(floats, others), at_t))
+
+        _, through = jax.jvp(step, (floats,), (dh,))
+        return jax.tree.map(jnp.add, through, direct), dh
+
+    return system.scan(body, dstart, (floats, others, system.over_t, direct))
+
+
+def _tangents_in_parallel(system: System, before: Carry, direct: list[Array], dstart: list[Array]) -> list[Array]:
+    """The same, with whole Jacobians."""
+    layout = system.layout("full")
+    (jacobian,) = jacobians(layout, system.step(before), system.floats(before))
+    (r,), (start,) = layout.pack(direct), layout.pack(dstart)
+    dhs = solve_recurrence(system.run.time, MATRICES, jacobian, r, start)
+    return system.shifted(layout.unpack((dhs,)), dstart)

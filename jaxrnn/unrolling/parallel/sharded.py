@@ -27,9 +27,10 @@ from jaxrnn.unrolling.parallel.associative import (
     check_linear,
     check_recurrence,
     gated_coefficients,
-    linear_recurrence,
+    solve_recurrence,
 )
 from jaxrnn.unrolling.parallel.shards import check_mesh, prepare_stretch, run_in_stretches
+from jaxrnn.unrolling.parallel.time_axis import Cut
 from jaxrnn.unrolling.scan import select, zeros
 
 
@@ -72,21 +73,21 @@ def unroll_sharded(
     check_linear(cell)
     check_mesh(mesh, axis, leading_axes(arguments[0])[0])
     xs, carry, mask, reset = arguments
-    whole, over_t = (params, carry), (xs, mask, reset)
-    carries, ys, _ = run_in_stretches(_stretch, (cell, reverse), mesh, axis, whole=whole, over_t=over_t)
-    return jax.tree.map(lambda h: h[0 if reverse else -1], carries), ys
+    time, whole, over_t = Cut(axis, reverse), (params, carry), (xs, mask, reset)
+    carry, ys, _ = run_in_stretches(_stretch, (cell,), mesh, time, whole=whole, over_t=over_t)
+    return carry, ys
 
 
-def _stretch(cell, reverse, time, whole, over_t):
+def _stretch(cell, time, whole, over_t):
     """One device's part of the run."""
     (params, carry), (xs, mask, reset) = whole, over_t
-    xs, carry, initial, reset = prepare_stretch(time, cell, params, xs, carry, mask, reset, reverse)
+    xs, carry, initial, reset = prepare_stretch(time, cell, params, xs, carry, mask, reset)
     zs = cell.project(params, xs)
     a, b = gated_coefficients(cell, params, zs, mask, reset, initial)
-    carries = linear_recurrence(a, b, carry, reverse=reverse, time=time)
+    carries = solve_recurrence(time, DIAGONAL, a, b, carry)
     ys = cell.read(params, carries, zs)
     ys = ys if mask is None else select(mask, ys, zeros(ys))
-    return jax.tree.map(lambda h: h[0 if reverse else -1, None], carries), ys, ()
+    return time.last(carries), ys, ()
 
 
 def linear_recurrence_sharded(
@@ -113,11 +114,11 @@ def linear_recurrence_sharded(
     a, b, start = jax.tree.map(jnp.asarray, (a, b, start))
     check_recurrence(a, b, start, algebra)
     check_mesh(mesh, axis, len(jax.tree.leaves(b)[0]), "b")
-    _, hs, _ = run_in_stretches(_recurrence, (algebra, reverse), mesh, axis, whole=start, over_t=(b, a))
+    _, hs, _ = run_in_stretches(_recurrence, (algebra,), mesh, Cut(axis, reverse), whole=start, over_t=(b, a))
     return hs
 
 
-def _recurrence(algebra, reverse, time, start, steps):
+def _recurrence(algebra, time, start, steps):
     """One device's part of the recurrence, without a carry: the last of the results is that."""
     b, a = steps
-    return (), linear_recurrence(a, b, start, reverse=reverse, algebra=algebra, time=time), ()
+    return (), solve_recurrence(time, algebra, a, b, start), ()

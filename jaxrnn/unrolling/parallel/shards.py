@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, reshard, use_abstract_mesh
 from jaxtyping import PyTree
 
-from jaxrnn.unrolling.parallel.time_axis import Cut
+from jaxrnn.unrolling.parallel.time_axis import Cut, Whole
 from jaxrnn.unrolling.scan import prepare
 
 
@@ -28,53 +28,59 @@ def check_mesh(mesh: Mesh, axis: str, time: int, of: str = "xs") -> None:
 
 
 def run_in_stretches(
-    stretch: Callable, how: tuple, mesh: Mesh, axis: str, *, whole: PyTree, over_t: PyTree
+    stretch: Callable, how: tuple, mesh: Mesh, time: Cut, *, whole: PyTree, over_t: PyTree
 ) -> tuple[PyTree, PyTree, PyTree]:
     """Run a function over the devices of a mesh, each with a stretch of the steps.
 
     XLA decides how everything lies that is not said here, such as the rows, whatever the types of the mesh's axes are.
-    Where `over_t` lies on axes of type Explicit, as those of `jax.make_mesh` are, so do the results: time along `axis`,
-    rows as in `over_t`.
+    Where `over_t` lies on axes of type Explicit, as those of `jax.make_mesh` are, so do the results: time along the
+    axis that cuts it, rows as in `over_t`.
 
     Args:
       stretch: (*how, time, whole, over_t) of one device → (carry after its last step, ys, others), where all devices
-        have the same others; `time` is the `Cut`.
+        have the same others.
       how: hashable arguments, known when the program is traced.
-      mesh, axis: the devices.
+      mesh, time: the devices, the axis along which time is cut, and the order of the steps.
       whole: arrays that every device has.
       over_t: arrays `[time, ...]`; a device has its stretch.
 
     Returns:
-      (carries, ys, others); `carries` has the devices in front, in the order of time.
+      (carry, ys, others) of the whole run.
     """
     auto = Mesh(mesh.devices, mesh.axis_names)
     first = jax.tree.leaves(over_t)[0]
     given = jax.typeof(first).sharding
     if not given.mesh.explicit_axes:
-        return _run(stretch, how, auto, axis, whole, over_t)
+        return _run(stretch, how, auto, time, whole, over_t)
     with use_abstract_mesh(auto.abstract_mesh):
-        results = _run(stretch, how, auto, axis, *reshard((whole, over_t), NamedSharding(auto, PartitionSpec())))
+        results = _run(stretch, how, auto, time, *reshard((whole, over_t), NamedSharding(auto, PartitionSpec())))
     rows = given.spec[1 : first.ndim - 1]
-    layout = PartitionSpec(None, *rows), PartitionSpec(axis, *rows), PartitionSpec(*rows)
+    layout = PartitionSpec(*rows), PartitionSpec(time.axis, *rows), PartitionSpec(*rows)
     return reshard(results, tuple(NamedSharding(mesh, spec) for spec in layout))
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _run(stretch, how, mesh, axis, whole, over_t):
-    cut, same = PartitionSpec(axis), PartitionSpec()
-    return jax.shard_map(
-        partial(stretch, *how, Cut(axis)),
+def _run(stretch, how, mesh, time, whole, over_t):
+    cut, same = PartitionSpec(time.axis), PartitionSpec()
+
+    def of_one_device(whole, over_t):
+        carry, ys, others = stretch(*how, time, whole, over_t)
+        return jax.tree.map(lambda h: h[None], carry), ys, others
+
+    carries, ys, others = jax.shard_map(
+        of_one_device,
         mesh=mesh,
         in_specs=(same, cut),
         out_specs=(cut, cut, same),
-        axis_names={axis},
+        axis_names={time.axis},
         check_vma=False,  # a cell's step may hold a loop, which would have to know of devices
     )(whole, over_t)
+    return Whole(time.reverse).last(carries), ys, others
 
 
-def prepare_stretch(time: Cut, cell, params, xs, carry, mask, reset, reverse: bool):
-    """`prepare`, of one stretch: a boundary may lie between two."""
+def prepare_stretch(time: Cut, cell, params, xs, carry, mask, reset):
+    """Return the results of `prepare` for one stretch: a boundary may lie between two."""
     *prepared, reset = prepare(cell, params, xs, carry, mask, reset, False)
-    if reverse and reset is not None:
-        reset = time.shift(reset, jnp.zeros_like(reset[0]), reverse=True)
+    if time.reverse and reset is not None:
+        reset = time.shift(reset, jnp.zeros_like(reset[0]))
     return *prepared, reset
