@@ -9,7 +9,11 @@ from types import ModuleType
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
+
+Vectors = Float[Array, "*leading n"] | Float[np.ndarray, "*leading n"]
+"""On the device or on the host."""
 
 
 def is_floating(leaf) -> bool:
@@ -42,7 +46,7 @@ def combine(floats: list, others: list, like: PyTree) -> PyTree:
     return structure.unflatten([next(parts[is_floating(leaf)]) for leaf in leaves])
 
 
-def ravel_floating(tree: PyTree, batch_axes: int = 0, *, module: ModuleType = jnp) -> Float[Array, "*leading n"]:
+def ravel_floating(tree: PyTree, batch_axes: int = 0, *, module: ModuleType = jnp) -> Vectors:
     """Return all floating numbers behind the first `batch_axes` axes as vectors, array after array.
 
     Args:
@@ -60,7 +64,7 @@ def ravel_floating(tree: PyTree, batch_axes: int = 0, *, module: ModuleType = jn
     return module.concatenate(flat, axis=-1)
 
 
-def unravel_floating(vectors: Float[Array, "*leading n"], like: PyTree) -> PyTree:
+def unravel_floating(vectors: Vectors, like: PyTree) -> PyTree:
     """Return the tree of which `vectors` is the floating part; everything else is that of `like`.
 
     Args:
