@@ -14,9 +14,11 @@ COMMANDS = {
     "sample": "continue a prompt with a trained model",
     "translate": "answer a text with a trained model",
     "evaluate": "the held-out metrics of a trained model",
+    "export": "a trained model as an ONNX file",
     "gradients": "every way to the gradient, side by side",
 }
-CLI = ("tyro", "tqdm", "orbax", "safetensors", "matplotlib")  # packages of the extra `cli`
+EXTRAS = dict.fromkeys(("tyro", "tqdm", "orbax", "safetensors", "matplotlib"), "cli") | {"onnx": "onnx"}
+"""The extra that each optional package belongs to."""
 
 
 def program() -> None:
@@ -53,9 +55,10 @@ def main(argv: list[str] | None = None) -> int:
         _discard_output()
         return 141
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in CLI:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
             raise
-        return _fail(f"this command needs {error.name}: pip install 'jaxrnn[cli]'", 2)
+        return _fail(f"this command needs {error.name}: pip install 'jaxrnn[{extra}]'", 2)
     except (ValueError, OSError, MemoryError, RuntimeError) as error:
         message = _explain(error)
         if message is None:
@@ -98,10 +101,11 @@ def _usage() -> str:
 
 def _explain(error: Exception) -> str | None:
     """What the user can do about it; None where it is not the user's doing."""
+    from jaxrnn.convert.layout import ConversionError
     from jaxrnn.tasks.data import InputError
     from jaxrnn.training.saving.checkpoint import CheckpointError
 
-    if isinstance(error, (InputError, CheckpointError)):
+    if isinstance(error, (InputError, CheckpointError, ConversionError)):
         return str(error)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename is not None else ""

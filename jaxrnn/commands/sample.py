@@ -2,10 +2,9 @@
 
 import sys
 
-from jaxrnn.commands.runs import run_folder
 from jaxrnn.commands.runs.command_line import parse
-from jaxrnn.commands.runs.experiments import restore
 from jaxrnn.commands.runs.samples import Samples, Sampling, draw
+from jaxrnn.commands.runs.trained_models import find_trained
 from jaxrnn.tasks.data import InputError
 
 HELP = """Continue a prompt with a trained model.
@@ -19,11 +18,10 @@ examples:
 def run(argv: list[str]) -> int:
     """Print the prompt and its continuation, as it is drawn."""
     options = parse(Sampling, argv, prog="jaxrnn sample", description=HELP)
-    path = run_folder.find(options.run)
-    begun, state = restore(path)
+    path, begun, params, _ = find_trained(options.run)
     if not isinstance(begun.task, Samples):
         raise InputError(f"{path}: a run of the task {begun.config()['task']}, which has nothing to sample.")
-    pieces = draw(begun, state, options)
+    pieces = draw(begun, params, options)
     sys.stdout.write(options.prompt)
     for piece in pieces:
         sys.stdout.write(piece)

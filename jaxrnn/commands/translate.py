@@ -7,9 +7,8 @@ from typing import Annotated, Protocol, runtime_checkable
 import numpy as np
 import tyro
 
-from jaxrnn.commands.runs import run_folder
 from jaxrnn.commands.runs.command_line import parse
-from jaxrnn.commands.runs.experiments import restore
+from jaxrnn.commands.runs.trained_models import find_trained
 from jaxrnn.core.types import Params
 from jaxrnn.tasks.data import InputError
 from jaxrnn.tasks.translation.translation import Translation, draw_alignments
@@ -38,7 +37,7 @@ class Question:
     text: tyro.conf.Positional[str]
     """The text."""
     run: Annotated[str | None, tyro.conf.arg(aliases=["--checkpoint"])] = None
-    """The run's folder; None is the newest of runs/."""
+    """The folder of a run or of a model; None is the newest of runs/."""
     alignment: bool = False
     """Show too where each symbol of the answer looked."""
     picture: str | None = None
@@ -48,11 +47,10 @@ class Question:
 def run(argv: list[str]) -> int:
     """Print the answer, and the alignment where it is asked for."""
     options = parse(Question, argv, prog="jaxrnn translate", description=HELP)
-    path = run_folder.find(options.run)
-    begun, state = restore(path)
+    path, begun, params, _ = find_trained(options.run)
     if not isinstance(begun.task, Translates):
         raise InputError(f"{path}: a run of the task {begun.config()['task']}, which translates nothing.")
-    translation = begun.task.translate(begun.facts, state.params, options.text)
+    translation = begun.task.translate(begun.facts, params, options.text)
     if translation.weights is None and (options.alignment or options.picture):
         raise InputError(f"{path}: its decoder has no attention, and so no alignment.")
     print("".join(translation.answer))

@@ -4,7 +4,7 @@
     metrics.jsonl        one line a measurement
     curve.png            the learning curve
     sample.txt           what the model writes at the end
-    weights.safetensors  the weights alone, for other programs
+    model/               the trained model, for anybody: `jaxrnn.load_model`
 
 A new run never writes into the folder of another one.
 """

@@ -38,7 +38,7 @@ class Sampling:
     """What is drawn."""
 
     run: str | None = None
-    """The run's folder; None is the newest of runs/."""
+    """The folder of a run or of a model; None is the newest of runs/."""
     prompt: str = ""
     """The text to continue."""
     length: int = 500
@@ -61,15 +61,15 @@ class Sampling:
 def write_sample(begun: Experiment, state: TrainState, path: Path) -> None:
     """At the end of a run: a text into sample.txt and onto the terminal, where the task draws one."""
     if isinstance(begun.task, Samples):
-        text = "".join(draw(begun, state, Sampling(length=400)))
+        text = "".join(draw(begun, state.params, Sampling(length=400)))
         (path / "sample.txt").write_text(text + "\n", encoding="utf-8")
         print(f"sample:   {path / 'sample.txt'}, more by: jaxrnn sample --run {path} --prompt TEXT\n\n{text}")
 
 
-def draw(begun: Experiment, state: TrainState, options: Sampling) -> Iterator[str]:
+def draw(begun: Experiment, params: Params, options: Sampling) -> Iterator[str]:
     return cast(Samples, begun.task).sample(
         begun.facts,
-        state.params,
+        params,
         jax.random.key(options.seed),
         options.prompt,
         length=options.length,

@@ -14,10 +14,11 @@ from jaxrnn.commands.runs.experiments import Experiment
 from jaxrnn.commands.runs.progress import Progress
 from jaxrnn.commands.runs.samples import write_sample
 from jaxrnn.commands.runs.signals import stop_wishes
+from jaxrnn.commands.runs.trained_models import leave_model
 from jaxrnn.tasks import plots
 from jaxrnn.tasks.task import Illustrates
 from jaxrnn.training.data_parallel import spread_updates
-from jaxrnn.training.saving import checkpoint, weights
+from jaxrnn.training.saving import checkpoint
 from jaxrnn.training.train_state import TrainState
 
 
@@ -86,10 +87,11 @@ def _finish(begun: Experiment, state: TrainState, data: Any, path: Path, seconds
         print(f"\nstopped and saved after update {state.step} of {begun.training.steps}; to go on:")
         print(f"  jaxrnn train --resume --run {path}")
         return 128 + wishes[0]
-    weights.save_weights(path / "weights.safetensors", state.params, begun.config())
     held_out = [record for record in records if record["split"] == "held_out"][-1]
+    model = leave_model(begun, state, held_out, path)
     print(f"held out: {_said(held_out, task.score)} after {seconds:.0f} s")
     print(f"curve:    {path / 'curve.png'}")
+    print(f"model:    {model}, for anybody: jaxrnn.load_model")
     if isinstance(task, Illustrates):
         for name, file in task.illustrate(begun.model, state.params, data, path).items():
             print(f"{name + ':':9} {file}")

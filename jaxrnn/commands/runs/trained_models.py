@@ -1,0 +1,71 @@
+"""Trained models for the commands that use them: from a run's last checkpoint, or from the folder of `save_model`.
+
+Every run that comes to its end leaves such a folder, `model/`, which says of the run what the commands need: the task,
+its options and the facts of its data.  It can be moved, shared and read without the run.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxrnn.commands.runs import run_folder
+from jaxrnn.commands.runs.experiments import Experiment, experiment, restore, saved_options
+from jaxrnn.core.types import Params
+from jaxrnn.tasks.data import InputError
+from jaxrnn.training.saving.blueprints import to_blueprint
+from jaxrnn.training.saving.model_folder import Card, is_model_folder, load_params, read_model_config, save_model
+from jaxrnn.training.train_state import TrainState
+
+
+class Trained(NamedTuple):
+    """A model that was trained, and where it was found."""
+
+    path: Path
+    """The folder of the run, or of the model."""
+    experiment: Experiment
+    """The task, its options, and the model."""
+    params: Params
+    """The parameters after the last update that was saved."""
+    step: int
+    """The number of that update."""
+
+
+def find_trained(folder: str | None) -> Trained:
+    """Load a trained model.
+
+    Args:
+      folder: of a run or of a model; None is the newest run of runs/.
+
+    Raises:
+      InputError, CheckpointError: there is none, it is damaged, or no run of `jaxrnn train` left it.
+    """
+    if folder is None or not is_model_folder(folder):
+        path = run_folder.find(folder)
+        begun, state = restore(path)
+        return Trained(path, begun, state.params, int(state.step))
+    path, config = Path(folder), read_model_config(folder)
+    run = config.get("run")
+    if not isinstance(run, dict) or "facts" not in run or "step" not in run:
+        raise InputError(f"{path}: no run of `jaxrnn train` left this model; jaxrnn.load_model reads it in Python.")
+    begun = _experiment(path, run)
+    if to_blueprint(begun.model) != config["model"]:
+        raise InputError(f"{path}: its model is not the one that its task and options make; was it edited?")
+    return Trained(path, begun, load_params(path, begun.model), run["step"])
+
+
+def leave_model(begun: Experiment, state: TrainState, held_out: dict[str, Any], path: Path) -> Path:
+    """Save the model of a run that has come to its end, with a card of what was measured; its folder."""
+    config = begun.config()
+    metrics = {name: value for name, value in held_out.items() if name not in ("step", "split", "skipped")}
+    how = f"Trained by `jaxrnn train --task {config['task']}`, {state.step} updates."
+    folder = path / "model"
+    card = Card(f"jaxrnn: {config['task']}", f"{begun.task.describe(begun.facts)}\n\n{how}", metrics)
+    save_model(folder, begun.model, state.params, card=card, run=config | {"step": int(state.step)})
+    return folder
+
+
+def _experiment(path: Path, run: dict) -> Experiment:
+    """What the model's run says of it, which may have been written by anybody."""
+    try:
+        return experiment(*saved_options(run), run["facts"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: what it says of its run fits no task: {error}") from None

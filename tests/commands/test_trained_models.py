@@ -1,0 +1,122 @@
+"""The folder in which a run leaves its model: what the commands make of it, moved elsewhere, and of a damaged one."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import jaxrnn
+from jaxrnn.__main__ import main
+from jaxrnn.commands.runs.trained_models import find_trained
+from jaxrnn.generation import LanguageModel
+from jaxrnn.tasks import TASKS
+from jaxrnn.training.saving.blueprints import from_blueprint, to_blueprint
+from jaxrnn.training.saving.manifest import seal
+from jaxrnn.training.saving.model_folder import read_model_config
+from tests.tasks.test_tasks import TINY
+
+SIZES = ["--hidden", "4", "--embedding", "3", "--batch", "2", "--length", "5"]
+OPTIONS = [*SIZES, "--steps", "4", "--every", "2", "--dispatch", "2", "--warmup", "0"]
+TEXT = "".join(f"{n} bottles of beer on the wall, {n} bottles of beer.\n" for n in range(99, 0, -1))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A finished run, trained once."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "beer.txt").write_text(TEXT)
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        assert main(["train", "--file", "beer.txt", *OPTIONS]) == 0
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def moved(trained, tmp_path, monkeypatch):
+    """The model alone, and the text, in another folder."""
+    shutil.copytree(trained / "runs" / "text" / "model", tmp_path / "model")
+    (tmp_path / "beer.txt").write_text(TEXT)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "model"
+
+
+def said(capsys, argv, code=0):
+    capsys.readouterr()
+    assert main(argv) == code
+    out, err = capsys.readouterr()
+    return out if code == 0 else err
+
+
+def test_a_run_ends_with_a_model_that_is_the_one_of_its_checkpoint(trained):
+    run = trained / "runs" / "text"
+    model, params = jaxrnn.load_model(run / "model")
+    of_run = find_trained(str(run))
+    assert isinstance(model, LanguageModel) and model == of_run.experiment.model
+    assert jax.tree.all(jax.tree.map(np.array_equal, params, of_run.params))
+    card = (run / "model" / "README.md").read_text()
+    last = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()][-1]
+    assert last["split"] == "held_out"
+    assert f"| bits per character | {last['bits_per_character']:.4g} |" in card and "4 updates" in card
+
+
+def test_the_commands_take_the_moved_model_and_say_what_they_say_of_the_run(moved, trained, capsys):
+    sample = ["--prompt", "99 bottles", "--length", "20"]
+    of_run = said(capsys, ["sample", "--run", str(trained / "runs" / "text"), *sample])
+    assert said(capsys, ["sample", "--run", "model", *sample]) == of_run
+    of_run = said(capsys, ["evaluate", "--run", str(trained / "runs" / "text")])
+    assert said(capsys, ["evaluate", "--run", "model"]).splitlines()[1:] == of_run.splitlines()[1:]
+
+
+def test_a_prompt_with_unseen_characters_is_refused(moved, capsys):
+    assert "é" in said(capsys, ["sample", "--run", "model", "--prompt", "é"], code=2)
+
+
+def test_a_model_is_not_a_run_to_go_on_with(moved, capsys):
+    assert "checkpoint" in said(capsys, ["train", "--resume", "--run", "model"], code=2)
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
+def test_a_damaged_model_is_one_line(file, moved, capsys):
+    broken = bytearray((moved / file).read_bytes())
+    broken[len(broken) // 2] ^= 4
+    (moved / file).write_bytes(broken)
+    assert file in said(capsys, ["sample", "--run", "model"], code=2)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"run": None}, "no run of `jaxrnn train` left this model"),
+        ({"run": {"task": "os.system", "options": {}, "training": {}, "facts": {}, "step": 1}}, "not that of a run"),
+        (
+            {"run": {"task": "text", "options": {"hidden": "x"}, "training": {}, "facts": {}, "step": 1}},
+            "fits no task|",
+        ),
+        ({"model": {"class": "cells.GRU", "fields": {"input_size": 3, "hidden_size": 5}}}, "was it edited"),
+    ],
+)
+def test_a_model_of_something_else_is_one_line(change, why, moved, capsys):
+    (moved / "config.json").write_bytes(seal(read_model_config(moved) | change))
+    assert why in said(capsys, ["sample", "--run", "model"], code=2)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_model_of_every_task_can_be_saved(name):
+    task = TINY[name]
+    model = task.model(task.load()[1])
+    own = {type(part) for part in (model,) if type(part).__module__.startswith("jaxrnn.tasks")}
+    assert from_blueprint(json.loads(json.dumps(to_blueprint(model))), tuple(own)) == model
+
+
+def test_export_says_what_it_needs(moved, capsys, monkeypatch):
+    assert "--onnx FILE" in said(capsys, ["export", "model"], code=2)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert "pip install 'jaxrnn[onnx]'" in said(capsys, ["export", "model", "--onnx", "model.onnx"], code=2)
