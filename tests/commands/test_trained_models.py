@@ -98,7 +98,7 @@ def test_a_damaged_model_is_one_line(file, moved, capsys):
         ({"run": {"task": "os.system", "options": {}, "training": {}, "facts": {}, "step": 1}}, "not that of a run"),
         (
             {"run": {"task": "text", "options": {"hidden": "x"}, "training": {}, "facts": {}, "step": 1}},
-            "fits no task|",
+            "fits no task",
         ),
         ({"model": {"class": "cells.GRU", "fields": {"input_size": 3, "hidden_size": 5}}}, "was it edited"),
     ],
