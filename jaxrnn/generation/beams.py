@@ -34,7 +34,7 @@ class Beams(NamedTuple):
     """The hypotheses of every row, best first.
 
     >>> Beams._fields
-    ('symbols', 'lengths', 'stopped', 'log_probability', 'scores')
+    ('symbols', 'lengths', 'stopped', 'log_probability', 'score')
     """
 
     symbols: Int[Array, "bound *batch width"]
