@@ -29,7 +29,7 @@ import numpy as np
 
 import jaxrnn
 from jaxrnn.generation.language_model import LanguageModel, generate
-from jaxrnn.tasks.data import builtin_text, corpus, decode, encode, stream_batch
+from jaxrnn.tasks import builtin_text, corpus, decode, encode, stream_batch
 from jaxrnn.training.train_state import cosine_adam, init_state, updates
 
 BATCH, LENGTH, EMBEDDING, HIDDEN, STEPS = 32, 64, 32, 128, 300

@@ -26,7 +26,7 @@ import numpy as np
 import optax
 
 import jaxrnn
-from jaxrnn.tasks.sequences.captions import LETTERS, LONGEST, NAMES, CaptionDigits, caption, names_of
+from jaxrnn.tasks.sequences import LETTERS, LONGEST, NAMES, CaptionDigits, caption, names_of
 
 WORDS = NAMES["English"]
 

@@ -30,9 +30,7 @@ import numpy as np
 import optax
 
 import jaxrnn
-from jaxrnn.tasks.translation.reverse import LETTERS, Reverse, backwards
-from jaxrnn.tasks.translation.sequence_pairs import END, bucket, pairs
-from jaxrnn.tasks.translation.translation import exact, translate
+from jaxrnn.tasks.translation import END, LETTERS, Reverse, backwards, bucket, exact, pairs, translate
 from jaxrnn.training.train_state import init_state, updates
 
 # %% [markdown]

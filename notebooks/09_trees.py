@@ -26,7 +26,7 @@ import numpy as np
 import optax
 
 import jaxrnn
-from jaxrnn.tasks.trees.listops import SYMBOLS, ListOps, held_out, read
+from jaxrnn.tasks.trees import SYMBOLS, ListOps, held_out, read
 from jaxrnn.training.train_state import init_state, updates
 
 # %% [markdown]

@@ -23,7 +23,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import jaxrnn
-from jaxrnn.tasks.reservoirs.mackey_glass import mackey_glass_series
+from jaxrnn.tasks.reservoirs import mackey_glass_series
 
 jax.config.update("jax_enable_x64", True)
 N = 200

@@ -28,9 +28,7 @@ from IPython.display import Image
 
 from jaxrnn.commands.runs.experiments import Training, experiment
 from jaxrnn.memory import addressing
-from jaxrnn.tasks.memory.copy import Copy
-from jaxrnn.tasks.memory.figures import draw_heads
-from jaxrnn.tasks.memory.stories import Stories
+from jaxrnn.tasks.memory import Copy, Stories, draw_heads
 from jaxrnn.training.train_state import updates
 
 folder = Path(tempfile.mkdtemp())

@@ -42,8 +42,7 @@ from benchmarks import report
 from jaxrnn import ESN, Readout
 from jaxrnn.patterns.feedback import FeedbackParams
 from jaxrnn.reservoirs import Reservoir, no_equations, ridge, solve
-from jaxrnn.tasks.reservoirs.laser import intensities
-from jaxrnn.tasks.reservoirs.mackey_glass import HORIZON, mackey_glass_series
+from jaxrnn.tasks.reservoirs import HORIZON, intensities, mackey_glass_series
 
 WASHOUT, CONTINUED, WARM = 1000, 100, 1000
 FITTED, PENALTIES = (3000, 21_000), (1e-18, 1e-17, 1e-16, 1e-15, 1e-14, 1e-13)

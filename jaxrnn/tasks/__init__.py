@@ -1,42 +1,38 @@
-"""What there is to learn: one problem, one file, one frozen dataclass.
+"""Tasks of `jaxrnn train`: the data and the model of each, in the folder of its kind.
 
-A task is to training what a cell is to a step: a value that holds options, with pure functions as its
-methods, and no base class.  `TASKS` is the one place that names them; docs/tasks.md says how to add one.
+A task is a frozen dataclass of options whose methods are pure functions, as a cell is; there is no base class.  `Task`
+is the protocol, `TASKS` names the tasks of the command line, and docs/tasks.md says how to add one.  Your own task
+needs no place here: `jaxrnn train --task module:Class`.
+
+    sequences     characters, digits read row by row, spoken vowels, chorales, captions
+    translation   dates, numbers in words, reversed letters
+    trees         nested lists of operations, arithmetic expressions
+    reservoirs    the Mackey-Glass equation, a chaotic laser
+    memory        copying and its kin, questions about stories
+
+Chapter 2.4, 四, 五, 六 and 八; Goodfellow et al. 2016, chapter 10.
 """
 
+from jaxrnn.tasks import memory, reservoirs, sequences, translation, trees
 from jaxrnn.tasks.data import Corpus, InputError, builtin_text, corpus, decode, encode, stream_batch
-from jaxrnn.tasks.memory.copy import Copy
-from jaxrnn.tasks.memory.stories import Stories
 from jaxrnn.tasks.plots import learning_curve
-from jaxrnn.tasks.reservoirs.laser import Laser
-from jaxrnn.tasks.reservoirs.mackey_glass import MackeyGlass
-from jaxrnn.tasks.sequences.captions import CaptionDigits
-from jaxrnn.tasks.sequences.chorales import Chorales
-from jaxrnn.tasks.sequences.digits import Digits
-from jaxrnn.tasks.sequences.text import Text
-from jaxrnn.tasks.sequences.vowels import Vowels
 from jaxrnn.tasks.task import Illustrates, Task
-from jaxrnn.tasks.translation.dates import Dates
-from jaxrnn.tasks.translation.numbers import Numbers
-from jaxrnn.tasks.translation.reverse import Reverse
-from jaxrnn.tasks.trees.expressions import Expressions
-from jaxrnn.tasks.trees.listops import ListOps
 
 TASKS: dict[str, type[Task]] = {
-    "text": Text,
-    "copy": Copy,
-    "stories": Stories,
-    "dates": Dates,
-    "expressions": Expressions,
-    "listops": ListOps,
-    "numbers": Numbers,
-    "reverse": Reverse,
-    "digits": Digits,
-    "vowels": Vowels,
-    "captions": CaptionDigits,
-    "chorales": Chorales,
-    "mackey-glass": MackeyGlass,
-    "laser": Laser,
+    "text": sequences.Text,
+    "copy": memory.Copy,
+    "stories": memory.Stories,
+    "dates": translation.Dates,
+    "expressions": trees.Expressions,
+    "listops": trees.ListOps,
+    "numbers": translation.Numbers,
+    "reverse": translation.Reverse,
+    "digits": sequences.Digits,
+    "vowels": sequences.Vowels,
+    "captions": sequences.CaptionDigits,
+    "chorales": sequences.Chorales,
+    "mackey-glass": reservoirs.MackeyGlass,
+    "laser": reservoirs.Laser,
 }
 
 __all__ = [

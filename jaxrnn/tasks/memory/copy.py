@@ -86,16 +86,16 @@ class Copy:
         return make(self.bits or bits, longest), longest, tuple(n for n in beyond if n > longest)
 
     def load(self) -> tuple[None, dict]:
-        """No data: every episode is drawn."""
+        """Load no data: every episode is drawn."""
         return None, {"version": 1}
 
     def describe(self, facts: dict) -> str:
-        """The problem and its sizes."""
+        """Describe the data in one line."""
         problem, longest, _ = self.problem_and_sizes()
         return f"{self.problem}: episodes of {problem.shortest} to {longest} items, {problem.outputs} bits a step"
 
     def model(self, facts: dict) -> ManyToMany:
-        """The cell, and a read-out to bits."""
+        """Build the model: the cell, and a read-out to bits."""
         problem, *_ = self.problem_and_sizes()
         cell, size = self._cell(problem.inputs)
         return ManyToMany(cell, Readout(size, problem.outputs), "bits")
@@ -108,30 +108,31 @@ class Copy:
         return cell, cell.output_size
 
     def carry(self, model: ManyToMany, params: PatternParams) -> Carry:
-        """Each episode stands alone."""
+        """Return None, because each episode is independent of the others."""
         return None
 
     def units(self) -> int:
-        """Episodes in a batch."""
+        """Return the number of episodes in a batch."""
         return self.batch
 
     def batch_at(self, data: None, seed: int, step: int) -> Episode:
-        """Episodes of any length, padded to the longest that there may be."""
+        """Draw episodes of any length, padded to the longest possible."""
         problem, longest, _ = self.problem_and_sizes()
         rng = np.random.default_rng([seed, step])
         items = rng.integers(problem.shortest, longest + 1, self.batch).tolist()
         return batch(rng, problem, items, problem.time(longest))
 
     def loss(self, model: ManyToMany, params: PatternParams, carry: Carry, batch: Episode, key: Key):
-        """−log P of the answers, in nats for each step of them."""
+        """Return −log P of the answers, in nats for each step of them."""
         return _loss(model, params, batch), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
-        """L in bits; 0 is perfect."""
+        """Return L in bits; 0 is perfect."""
         return {"bits_per_step": float(loss / np.log(2))}
 
     def evaluate(self, model: ManyToMany, params: PatternParams, data: None) -> dict[str, float]:
-        """Bits per step and the share of wrong bits, within the lengths of training and, one by one, beyond."""
+        """Return bits per step and the fraction of wrong bits, within the lengths of training and for each length
+        beyond."""
         problem, longest, beyond = self.problem_and_sizes()
         within = self.held_out(np.resize(np.arange(problem.shortest, longest + 1), HELD_OUT).tolist())
         loss, wrong = _score(model, params, within)
@@ -151,7 +152,7 @@ class Copy:
         return batch(np.random.default_rng([HELD_OUT_SEED, *items]), problem, items, problem.time(max(items)))
 
     def illustrate(self, model: ManyToMany, params: PatternParams, data: None, folder: Path) -> dict[str, Path]:
-        """One of the longest episodes: what was asked and answered, and where the heads were."""
+        """Draw one of the longest episodes: targets, outputs and the weightings of the heads."""
         _, longest, _ = self.problem_and_sizes()
         episode = self.held_out([longest])
         draw_heads(folder / "heads.png", model, params, *episode, title=f"{self.problem}, {longest} items")

@@ -77,7 +77,7 @@ def draw_attention(file: Path, stories: list[Story], said: list[str], read: np.n
       file: the PNG that is written.
       stories: sentences, and a question with its answer and supports.
       said: the network's answers.
-      read: how much each hop read of each sentence, `[stories, slots, hops]`.
+      read: the attention of each hop to each sentence, `[stories, slots, hops]`.
     """
     from matplotlib.figure import Figure
 

@@ -89,27 +89,27 @@ class Stories:
         return tuple(KINDS) if self.kind == "all" else (self.kind,)
 
     def load(self) -> tuple[None, dict]:
-        """No data: every story is made up."""
+        """Load no data: every story is generated."""
         return None, {"words": len(WORDS)}
 
     def describe(self, facts: dict) -> str:
-        """What is asked, and of what."""
+        """Describe the data in one line."""
         return f"generated stories (not bAbI) of up to {self.sentences} sentences, questions: {', '.join(self.kinds)}"
 
     def model(self, facts: dict) -> MemoryNetwork:
-        """A memory network over the words."""
+        """Build the model: a memory network over the words."""
         return MemoryNetwork(facts["words"] + 1, self.width, self.sentences, self.hops, self.encoding, self.response)
 
     def carry(self, model: MemoryNetwork, params: MemoryNetworkParams) -> Carry:
-        """Each story stands alone."""
+        """Return None, because each story is independent of the others."""
         return None
 
     def units(self) -> int:
-        """Questions in a batch."""
+        """Return the number of questions in a batch."""
         return self.batch
 
     def batch_at(self, data: None, seed: int, step: int) -> Questions:
-        """Questions of all the kinds, in turn."""
+        """Draw questions of all kinds in turn."""
         return self.questions([self.kinds[i % len(self.kinds)] for i in range(self.batch)], f"{seed} {step}")
 
     def questions(self, kinds: list[str], seed: str, *, held_out: bool = False) -> Questions:
@@ -118,7 +118,7 @@ class Stories:
         return as_numbers([story(rng, k, self.sentences, held_out=held_out) for k in kinds], self.sentences, self.hops)
 
     def loss(self, model: MemoryNetwork, params: MemoryNetworkParams, carry: Carry, batch: Questions, key: Key):
-        """−log P(answer), and of the supports where they are told."""
+        """Return −log P(answer), and of the supporting sentences if they are given."""
         supports = jnp.asarray(batch.supports)
         answer = self.read(model, params, batch, supports)
         loss = cross_entropy(answer.logits, jnp.asarray(batch.answer))
@@ -134,11 +134,11 @@ class Stories:
         return model.answer_by_slot(params, sentences, question, supports)
 
     def metrics(self, loss: float) -> dict[str, float]:
-        """L."""
+        """Return the loss under the name of its metric."""
         return {"nats": float(loss)}
 
     def evaluate(self, model: MemoryNetwork, params: MemoryNetworkParams, data: None) -> dict[str, float]:
-        """L and the share of right answers, by kind and in the mean; and about pairs that were held out."""
+        """Return L and the fraction of correct answers, by kind, on average, and about held-out pairs."""
         losses, metrics = [], {}
         for suffix, held_out in (("", False), ("_held_out", True)):
             shares = {}
@@ -153,7 +153,7 @@ class Stories:
     def illustrate(
         self, model: MemoryNetwork, params: MemoryNetworkParams, data: None, folder: Path
     ) -> dict[str, Path]:
-        """A story of each kind, and how much each hop read of each sentence."""
+        """Draw a story of each kind, and the attention of each hop to each sentence."""
         rng = random.Random("picture")
         stories = [story(rng, kind, self.sentences) for kind in self.kinds]
         answer = self.read(model, params, as_numbers(stories, self.sentences, self.hops))

@@ -72,7 +72,7 @@ class Laser:
         )
 
     def load(self) -> tuple[Data, dict]:
-        """The series, cut where the last fifth begins.
+        """Load the series, cut where the last fifth begins.
 
         Raises:
           InputError: reservoirpy is not installed; the series is shorter than a piece.
@@ -85,46 +85,46 @@ class Laser:
         return Data(series[:cut], series[cut:]), {"steps": len(series), "sha256": digest}
 
     def describe(self, facts: dict) -> str:
-        """Where it is from, and its size."""
+        """Describe the data in one line."""
         return f"the Santa Fe laser: {facts['steps']:,} intensities, the last fifth held out"
 
     def model(self, facts: dict) -> Solved:
-        """A plain reservoir."""
+        """Build the model: a plain reservoir."""
         return Solved(Reservoir(1, self.hidden, self.connections, radius=0.9, bias_scaling=0.5), self.penalty)
 
     def carry(self, model: Solved, params: ReservoirParams) -> None:
-        """Each piece stands alone."""
+        """Return None, because each piece is independent of the others."""
         return None
 
     def units(self) -> int:
-        """One piece an update."""
+        """Return the number of pieces in an update."""
         return 1
 
     def batch_at(self, data: Data, seed: int, step: int) -> np.ndarray:
-        """A piece of the series, from anywhere: `[length + 201, 1]`."""
+        """Draw a piece of the series, from anywhere: `[length + 201, 1]`."""
         size = self.length + AHEAD + 1
         start = np.random.default_rng([seed, step]).integers(0, len(data.train) - size + 1)
         return data.train[start : start + size]
 
     def loss(self, model: Solved, params: ReservoirParams, carry: None, batch, key: Key):
-        """log NRMSE of the 200 steps behind the fitted ones."""
+        """Return log NRMSE of the 200 steps after the fitted ones."""
         n = self.length
         last, fitted = model.fit(params, batch[:n], batch[1 : n + 1], self.washout)
         _, os = model.esn.apply(fitted, batch[n:-1], last)
         return jnp.log(nrmse(os, batch[n + 1 :], jnp.std(batch))), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
-        """NRMSE itself."""
+        """Return the NRMSE."""
         return {"nrmse": float(np.exp(loss))}
 
     def evaluate(self, model: Solved, params: ReservoirParams, data: Data) -> dict[str, float]:
-        """One step ahead over the last fifth, with a read-out fitted to all before it."""
+        """Return the errors of one-step forecasts over the last fifth, with the read-out fitted to the rest."""
         os = foretold(model, params, data)
         error = nrmse(os, data.held_out[1:], np.std(data.held_out))
         return {"nrmse": float(error), "spectral_radius": float(params.radius)}
 
     def illustrate(self, model: Solved, params: ReservoirParams, data: Data, folder: Path) -> dict[str, Path]:
-        """Some hundred held-out steps."""
+        """Draw some hundred held-out steps."""
         shown, lines = slice(600, 900), {"said": "foretold, one step ahead", "true": "the laser"}
         os, truth = (255 * np.asarray(a)[shown] for a in (foretold(model, params, data), data.held_out[1:]))
         draw_series(folder / "foretold.png", os, truth, **lines, xlabel="step", ylabel="intensity")

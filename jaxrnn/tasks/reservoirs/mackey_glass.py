@@ -100,16 +100,16 @@ class MackeyGlass:
             raise InputError(f"--batch must be at least 1, got {self.batch}.")
 
     def load(self) -> tuple[Data, dict]:
-        """Two sets of series from different beginnings."""
+        """Load two sets of series from different beginnings."""
         ys = np.tanh(mackey_glass_series(FITTED + HORIZON, 2 * ROWS, tau=self.tau) - 1)[:, :, None].astype(np.float32)
         return Data(ys[:, :ROWS], ys[:, ROWS:]), {"tau": self.tau, "series": ROWS, "steps": len(ys)}
 
     def describe(self, facts: dict) -> str:
-        """The equation and the sizes."""
+        """Describe the data in one line."""
         return f"Mackey-Glass with τ = {facts['tau']}: {facts['series']} series of {facts['steps']}, as many held out"
 
     def model(self, facts: dict) -> Solved:
-        """The report's leaky reservoir: C = 0.44, a = 0.9, a spectral radius of 0.79."""
+        """Build the model: the report's leaky reservoir: C = 0.44, a = 0.9, a spectral radius of 0.79."""
         cell = Reservoir(
             1,
             self.hidden,
@@ -123,15 +123,15 @@ class MackeyGlass:
         return Solved(cell, self.penalty, feedback=True)
 
     def carry(self, model: Solved, params: ReservoirParams) -> None:
-        """Each batch stands alone."""
+        """Return None, because each batch is independent of the others."""
         return None
 
     def units(self) -> int:
-        """Series in a batch."""
+        """Return the number of series in a batch."""
         return self.batch
 
     def batch_at(self, data: Data, seed: int, step: int) -> np.ndarray:
-        """Pieces of the series, from anywhere: `[length + 84, batch, 1]`."""
+        """Draw pieces of the series, from anywhere: `[length + 84, batch, 1]`."""
         rng = np.random.default_rng([seed, step])
         size = self.length + HORIZON
         starts = rng.integers(0, len(data.train) - size + 1, self.batch)
@@ -139,7 +139,7 @@ class MackeyGlass:
         return data.train[starts + np.arange(size)[:, None], rows]
 
     def loss(self, model: Solved, params: ReservoirParams, carry: None, batch, key: Key):
-        """log NRMSE₈₄ behind the fitted steps."""
+        """Return log NRMSE₈₄ after the fitted steps."""
         nothing = jnp.zeros((*batch.shape[:-1], 0))
         before, after = batch[: self.length], batch[self.length :]
         last, fitted = model.fit(params, nothing[: self.length], before, self.washout)
@@ -147,17 +147,17 @@ class MackeyGlass:
         return jnp.log(nrmse(_series(os[-1]), _series(after[-1]), jnp.std(_series(batch)))), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
-        """The logarithm to base 10, as Jaeger & Haas give it."""
+        """Return the logarithm to base 10, as Jaeger & Haas give it."""
         return {"log10_nrmse84": float(loss / np.log(10))}
 
     def evaluate(self, model: Solved, params: ReservoirParams, data: Data) -> dict[str, float]:
-        """The report's protocol: fitted to one series of 3000 steps, then 50 other series are continued."""
+        """Follow the report's protocol: fit one series of 3000 steps, then continue 50 others."""
         os, truth, std = continued(model, params, data)
         error = float(nrmse(_series(os[-1]), _series(truth[-1]), std))
         return {"log10_nrmse84": float(np.log10(error)), "nrmse84": error, "spectral_radius": float(params.radius)}
 
     def illustrate(self, model: Solved, params: ReservoirParams, data: Data, folder: Path) -> dict[str, Path]:
-        """Three held-out series and how the network goes on with them."""
+        """Draw three held-out series and how the network continues them."""
         os, truth, _ = continued(model, params, data)
         shown = (np.asarray(_series(a[:, :3, 0])) for a in (os, truth))
         lines = {"said": "the network on its own", "true": "the series"}

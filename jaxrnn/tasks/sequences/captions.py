@@ -1,4 +1,4 @@
-"""A picture, described: chapter 2.5.2, an input of length 1, and the three ways to stop of section 2.6.
+"""Captions of images: an input of length 1 (chapter 2.5.2), with the three stop rules of 2.6.
 
     x = [64 pixels; which language],     P(y⁽¹⁾ … y⁽τ⁾ | x) = P(τ | stop rule) ∏ₜ P(y⁽ᵗ⁾ | y⁽¹⁾ … y⁽ᵗ⁻¹⁾, x)
 
@@ -36,7 +36,7 @@ LONGEST = max(len(name) for names in NAMES.values() for name in names)
 
 
 class Captions(NamedTuple):
-    """Images with their names: a row for each image and language."""
+    """Images with their names, one row per image and language."""
 
     x: Float[np.ndarray, "n 66"]
     """64 pixels from 0 to 1, and a one-hot language."""
@@ -46,7 +46,7 @@ class Captions(NamedTuple):
     """τ, an end symbol counted if there is one."""
 
     def some(self, index) -> "Captions":
-        """A part of them."""
+        """Return the examples at the given indices."""
         return Captions(self.x[index], self.symbols[:, index], self.lengths[index])
 
 
@@ -56,9 +56,9 @@ class CaptionDigits:
     """Learn to write the name of a handwritten digit, in two languages."""
 
     x_enters: Literal["every-step", "initial-state", "both"] = "both"
-    """Where the image enters."""
+    """The way in which the image enters."""
     stop: Literal["end-symbol", "stop-unit", "predicted-length"] = "end-symbol"
-    """How a name ends."""
+    """The stop rule."""
     hidden: int = 96
     """Units of the GRU."""
     features: int = 32
@@ -74,7 +74,7 @@ class CaptionDigits:
         check_count(hidden=self.hidden, features=self.features, batch=self.batch)
 
     def load(self) -> tuple[dict[str, Captions], dict]:
-        """Images and names to learn from and held out, under "train" and "held_out".
+        """Load images and names for training and held out, under "train" and "held_out".
 
         Raises:
           InputError: scikit-learn is not installed.
@@ -84,11 +84,11 @@ class CaptionDigits:
         return {name: self._describe(images.some(rows)) for name, rows in parts}, {"sha256": digest(*images)}
 
     def describe(self, facts: dict) -> str:
-        """What is described, and how."""
+        """Describe the data in one line."""
         return f"8 × 8 handwritten digits and their names in {' and '.join(NAMES)}; a fifth of the images held out"
 
     def model(self, facts: dict) -> Captioner:
-        """A GRU over letters that is told of the image."""
+        """Build the model: a GRU over letters that reads the image."""
         model = SymbolModel(
             GRU(self.features, self.hidden),
             len(LETTERS),
@@ -100,28 +100,28 @@ class CaptionDigits:
         return Captioner(model, 64 + len(NAMES), self.x_enters.replace("-", " "))
 
     def carry(self, model: Captioner, params: CaptionerParams) -> Carry:
-        """None: each image stands alone."""
+        """Return None, because each image is independent of the others."""
         return None
 
     def units(self) -> int:
-        """Names in a batch."""
+        """Return the number of names in a batch."""
         return self.batch
 
     def batch_at(self, data: dict[str, Captions], seed: int, step: int) -> Captions:
-        """Images and languages in an order that is new in every epoch."""
+        """Draw images and languages in an order that is new in every epoch."""
         train = data["train"]
         return train.some(epoch_rows(len(train.lengths), seed, step, batch=self.batch))
 
     def loss(self, model: Captioner, params: CaptionerParams, carry: Carry, batch: Captions, key: Key):
-        """−log P(name | image, language)."""
+        """Return −log P(name | image, language)."""
         return _nats(model, params, batch), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
-        """L, of a whole name."""
+        """Return the loss under the name of its metric."""
         return {"nats": loss}
 
     def evaluate(self, model: Captioner, params: CaptionerParams, data: dict[str, Captions]) -> dict[str, float]:
-        """The loss and the part of the held-out names that is written without a mistake, in each language."""
+        """Return the loss and the fraction of the held-out names that is written without an error, in each language."""
         truth = data["held_out"]
         made = caption(model, params, jnp.asarray(truth.x))
         right = np.array([a == b for a, b in zip(names_of(made), names_of(truth), strict=True)])
@@ -131,7 +131,7 @@ class CaptionDigits:
     def illustrate(
         self, model: Captioner, params: CaptionerParams, data: dict[str, Captions], folder: Path
     ) -> dict[str, Path]:
-        """Forty held-out images, each with what the network calls it, red where it is wrong."""
+        """Draw forty held-out images, each with the network's name for it, red if wrong."""
         from matplotlib.figure import Figure  # no pyplot: no display is looked for
 
         truth = data["held_out"].some(slice(0, 40 * len(NAMES)))
@@ -158,20 +158,29 @@ class CaptionDigits:
 
 
 def stop_rule(model: Captioner, params: CaptionerParams, x: Float[Array, "n input"]) -> StopRule:
-    """The rule that the model was made for."""
+    """Return the stop rule of the model.
+
+    Args:
+      model: the captioner.
+      params: its parameters.
+      x: the images, `[batch, 66]`.
+
+    Returns:
+      A stop rule.
+    """
     if model.model.longest is not None:
         return model.predicted_length(params, x)
     return StopUnit() if model.model.stop_unit else EndSymbol(0)
 
 
 def caption(model: Captioner, params: CaptionerParams, x: Float[Array, "n input"]) -> Sequences:
-    """The likeliest letter at every step, until the rule says stop."""
+    """Write a caption, taking the likeliest letter at every step until the rule stops."""
     carry, start, stop = model.initial_carry(params, x), jnp.zeros(len(x), jnp.int32), stop_rule(model, params, x)
     return greedy(model, params, carry, start=start, stop=stop, bound=LONGEST + 1)
 
 
 def names_of(captions: Captions | Sequences) -> list[str]:
-    """The names as text, without what ends them."""
+    """Return captions as text, without end symbols or padding."""
     columns = zip(np.asarray(captions.symbols).T, np.asarray(captions.lengths), strict=True)
     return ["".join(LETTERS[symbol] for symbol in column[:length]).rstrip(".") for column, length in columns]
 

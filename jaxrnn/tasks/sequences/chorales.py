@@ -1,4 +1,4 @@
-"""What is sung next?  Bach's chorales as a piano roll: chapter 2.1.1 and 2.5, with many outputs at once.
+"""Bach's chorales as piano rolls: predict the next chord, chapter 2.1.1 and 2.5, with many outputs at once.
 
     x⁽ᵗ⁾ ∈ {0, 1}⁸⁸, the keys that sound at step t,      P(x⁽ᵗ⁺¹⁾ | x⁽¹⁾ … x⁽ᵗ⁾) = ∏ₖ Bernoulli(x_k; σ(c + V h⁽ᵗ⁾)_k)
 
@@ -48,25 +48,25 @@ class Rolls(NamedTuple):
     """Steps."""
 
     def some(self, index) -> "Rolls":
-        """A part of them."""
+        """Return the examples at the given indices."""
         return Rolls(self.keys[:, index], self.lengths[index])
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Chorales:
-    """Learn to go on with a chorale by Bach."""
+    """Learn to continue a chorale by Bach."""
 
     cell: Literal["elman", "gru", "lstm"] = "lstm"
     """The recurrent cell."""
     hidden: int = 200
-    """Its units."""
+    """The number of units."""
     batch: int = 16
     """Chorales in an update."""
     length: int = 48
-    """Steps of each that are read."""
+    """The number of steps to read from each."""
     chorales: int = ALL
-    """How many are read, at a tenth of a second each."""
+    """The number of chorales to load, at a tenth of a second each."""
 
     unit: ClassVar[str] = "steps"
     score: ClassVar[str] = "nats"
@@ -79,7 +79,7 @@ class Chorales:
             raise InputError(f"--chorales must be at most {ALL}, got {self.chorales}.")
 
     def load(self) -> tuple[dict[str, Rolls], dict]:
-        """The chorales to learn from and those held out, under "train" and "held_out".
+        """Load the chorales for training and held out, under "train" and "held_out".
 
         Raises:
           InputError: music21 is not installed.
@@ -95,23 +95,23 @@ class Chorales:
         return data, {"sha256": digest(*rolls), **{name: len(part.lengths) for name, part in data.items()}}
 
     def describe(self, facts: dict) -> str:
-        """How many chorales."""
+        """Describe the data in one line."""
         return f"chorales by Bach, a step a quarter note: {facts['train']} to learn from, {facts['held_out']} held out"
 
     def model(self, facts: dict) -> ManyToMany:
-        """One cell, and a Bernoulli unit a key."""
+        """Build the model: one cell, and one Bernoulli unit per key."""
         return ManyToMany(CELLS[self.cell](KEYS, self.hidden), Readout(self.hidden, KEYS), "bits")
 
     def carry(self, model: ManyToMany, params: PatternParams) -> Carry:
-        """None: each window stands alone."""
+        """Return None, because each window is independent of the others."""
         return None
 
     def units(self) -> int:
-        """Steps in a batch."""
+        """Return the number of steps in a batch."""
         return self.batch * self.length
 
     def batch_at(self, data: dict[str, Rolls], seed: int, step: int) -> Rolls:
-        """Windows of length + 1 steps, each of another chorale, somewhere in it."""
+        """Draw windows of length + 1 steps, each of another chorale, somewhere in it."""
         rng, train = np.random.default_rng([seed, step, 1]), data["train"]
         rows = epoch_rows(len(train.lengths), seed, step, batch=self.batch)
         starts = rng.integers(np.maximum(train.lengths[rows] - self.length, 1))
@@ -122,23 +122,23 @@ class Chorales:
         return Rolls(windows, np.minimum(train.lengths[rows] - starts, self.length + 1).astype(np.int32))
 
     def loss(self, model: ManyToMany, params: PatternParams, carry: Carry, batch: Rolls, key: Key):
-        """−log P of the next step."""
+        """Return −log P of the next step."""
         inputs, targets, mask = next_step(batch)
         return model.loss(params, inputs, targets, mask=mask), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
-        """L."""
+        """Return the loss under the name of its metric."""
         return {"nats": loss}
 
     def evaluate(self, model: ManyToMany, params: PatternParams, data: dict[str, Rolls]) -> dict[str, float]:
-        """The loss, and the accuracy of the likeliest keys: true positives / (those, false ones and missed ones)."""
+        """Return the loss and the accuracy of the likeliest keys: TP / (TP + FP + FN)."""
         nats, accuracy = _scores(model, params, data["held_out"])
         return {"nats": float(nats), "accuracy": float(accuracy)}
 
     def illustrate(
         self, model: ManyToMany, params: PatternParams, data: dict[str, Rolls], folder: Path
     ) -> dict[str, Path]:
-        """A held-out chorale's first bars and what the network makes of them, to hear and to see."""
+        """Draw a held-out chorale's first bars and the network's continuation, to hear and to see."""
         prompt = jnp.asarray(data["held_out"].keys[:PROMPT, 0], float)
         keys = np.concatenate([prompt > 0, go_on(model, params, prompt, jax.random.key(0), length=SAMPLE)])
         files = {"sample": folder / "sample.mid", "roll": folder / "sample.png"}
@@ -148,7 +148,7 @@ class Chorales:
 
 
 def piano_roll(score) -> Bool[np.ndarray, "time 88"]:
-    """The keys that sound at the beginning of each quarter note of a music21 score, in C major or A minor."""
+    """Return the keys that sound at the start of each quarter note of a music21 score, in C major or A minor."""
     sharps = next((signature.sharps for signature in score.flatten().getElementsByClass("KeySignature")), 0)
     lowest = LOWEST + (7 * sharps + 5) % 12 - 5  # a sharp is a fifth, seven semitones, too high
     sounding = [
@@ -163,7 +163,7 @@ def piano_roll(score) -> Bool[np.ndarray, "time 88"]:
 
 
 def to_stream(keys: Bool[np.ndarray, "time 88"], music21: ModuleType):
-    """A piano roll as a music21 stream, a run of one key as one note."""
+    """Return a piano roll as a music21 stream, with a run of one key as one note."""
     stream = music21.stream.Stream()
     edges = np.diff(np.pad(keys.astype(int), [(1, 1), (0, 0)]), axis=0)
     for key in range(KEYS):
@@ -173,7 +173,7 @@ def to_stream(keys: Bool[np.ndarray, "time 88"], music21: ModuleType):
 
 
 def next_step(rolls: Rolls) -> tuple[Array, Array, Array]:
-    """Inputs, what follows each of them, and the mask of the steps that something follows."""
+    """Return the inputs, their next steps, and the mask of the steps that have a next one."""
     mask = mask_from_lengths(jnp.maximum(jnp.asarray(rolls.lengths) - 1, 0), len(rolls.keys) - 1)
     keys = jnp.asarray(rolls.keys)
     return keys[:-1].astype(float), keys[1:], mask
@@ -190,7 +190,7 @@ def _scores(model, params, rolls):
 def go_on(
     model: ManyToMany, params: PatternParams, prompt: Float[Array, "time 88"], key: Key, *, length: int
 ) -> Bool[Array, "length 88"]:
-    """x⁽ᵗ⁺¹⁾ ~ P(· | x⁽¹⁾ … x⁽ᵗ⁾), `length` times, each step fed back."""
+    """Draw `length` further steps x⁽ᵗ⁺¹⁾ ~ P(· | x⁽¹⁾ … x⁽ᵗ⁾), each fed back."""
     carry, ys = unroll_bptt(model.cell, params.cell, prompt)
 
     def step(state, key):

@@ -1,4 +1,4 @@
-"""Which digit is it?  An image read row by row, one answer at the end: chapter 2.1.3, many to one.
+"""Handwritten digits, read row by row with one answer at the end: chapter 2.1.3, many to one.
 
     x⁽ᵗ⁾ = row t of an 8 × 8 image,     h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾),     P(digit | image) = softmax(c + V h⁽⁸⁾)
 
@@ -32,12 +32,12 @@ class Images(NamedTuple):
     digits: Int[np.ndarray, " n"]
 
     def some(self, index) -> "Images":
-        """A part of them."""
+        """Return the examples at the given indices."""
         return Images(self.rows[:, index], self.digits[index])
 
 
 def load_images() -> Images:
-    """The digits of scikit-learn, in its order.
+    """Load the digits of scikit-learn, in its order.
 
     Raises:
       InputError: scikit-learn is not installed.
@@ -48,7 +48,7 @@ def load_images() -> Images:
 
 
 def held_out_fifth(count: int) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " held_out"]]:
-    """Which of `count` examples are to learn from, and which are held out: a fifth, drawn once and for all.
+    """Split `count` examples into training and held-out ones: a fixed random fifth is held out.
 
     >>> train, held_out = held_out_fifth(10)
     >>> len(train), len(held_out), len(set(train) | set(held_out))
@@ -66,7 +66,7 @@ class Digits:
     cell: Literal["elman", "gru", "lstm"] = "gru"
     """The recurrent cell."""
     hidden: int = 64
-    """Its units."""
+    """The number of units."""
     batch: int = 64
     """Images in an update."""
 
@@ -78,44 +78,44 @@ class Digits:
         check_count(hidden=self.hidden, batch=self.batch)
 
     def load(self) -> tuple[dict[str, Images], dict]:
-        """The images to learn from and those held out, under "train" and "held_out"."""
+        """Load the images for training and held out, under "train" and "held_out"."""
         images = load_images()
         train, held_out = held_out_fifth(len(images.digits))
         facts = {"sha256": digest(*images), "train": len(train), "held_out": len(held_out)}
         return {"train": images.some(train), "held_out": images.some(held_out)}, facts
 
     def describe(self, facts: dict) -> str:
-        """How many images."""
+        """Describe the data in one line."""
         return f"8 × 8 handwritten digits, {facts['train']:,} to learn from, {facts['held_out']} held out"
 
     def model(self, facts: dict) -> ManyToOne:
-        """One cell over the rows, and its last state read out."""
+        """Build the model: one cell over the rows, and its last state read out."""
         return ManyToOne(CELLS[self.cell](8, self.hidden), Readout(self.hidden, 10))
 
     def carry(self, model: ManyToOne, params: PatternParams) -> Carry:
-        """None: each image stands alone."""
+        """Return None, because each image is independent of the others."""
         return None
 
     def units(self) -> int:
-        """Images in a batch."""
+        """Return the number of images in a batch."""
         return self.batch
 
     def batch_at(self, data: dict[str, Images], seed: int, step: int) -> Images:
-        """Images in an order that is new in every epoch."""
+        """Draw images in an order that is new in every epoch."""
         train = data["train"]
         return train.some(epoch_rows(len(train.digits), seed, step, batch=self.batch))
 
     def loss(self, model: ManyToOne, params: PatternParams, carry: Carry, batch: Images, key: Key):
-        """−log P(digit | image)."""
+        """Return −log P(digit | image)."""
         rows, digits = map(jnp.asarray, batch)
         return model.loss(params, rows, digits), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
-        """L."""
+        """Return the loss under the name of its metric."""
         return {"nats": loss}
 
     def evaluate(self, model: ManyToOne, params: PatternParams, data: dict[str, Images]) -> dict[str, float]:
-        """The loss and the part of the held-out images that is read right."""
+        """Return the loss and the fraction of the held-out images that are read correctly."""
         nats, accuracy = _scores(model, params, data["held_out"])
         return {"nats": float(nats), "accuracy": float(accuracy)}
 

@@ -50,19 +50,19 @@ class Text:
     """Learn to continue a text, character by character."""
 
     file: str | None = None
-    """Your own UTF-8 text; None is Python's language reference."""
+    """Your own UTF-8 text file; None for Python's language reference."""
     cell: Literal["elman", "gru", "lstm"] = "lstm"
     """The recurrent cell."""
     layers: int = 1
-    """Cells on top of one another."""
+    """The number of layers."""
     hidden: int = 256
     """Units of each layer."""
     embedding: int = 64
     """Size of an embedded character."""
     batch: int = 32
-    """Rows of text that are read side by side."""
+    """The number of rows of text in a batch."""
     length: int = 64
-    """Characters a row goes on in one update."""
+    """The number of characters per row in one update."""
 
     unit: ClassVar[str] = "characters"
     score: ClassVar[str] = "bits_per_character"
@@ -76,7 +76,7 @@ class Text:
             raise InputError(f"--layers must be at most 100, got {self.layers}.")
 
     def load(self) -> tuple[Corpus, dict]:
-        """The text as numbers, and its alphabet.
+        """Load the text as numbers, and its alphabet.
 
         Raises:
           InputError: the file cannot be used, or the text is shorter than one sequence.
@@ -91,40 +91,40 @@ class Text:
         return data, {"alphabet": data.alphabet, "sha256": data.digest, "characters": total}
 
     def describe(self, facts: dict) -> str:
-        """Where the text comes from, and its size."""
+        """Describe the data in one line."""
         source = "Python's language reference" if self.file is None else self.file
         return f"{source}: {facts['characters']:,} characters, {len(facts['alphabet'])} distinct, a tenth held out"
 
     def model(self, facts: dict) -> LanguageModel:
-        """Embedding, cells, readout."""
+        """Build the model: embedding, cells, readout."""
         sizes = (self.embedding, *[self.hidden] * self.layers)
         cells = tuple(CELLS[self.cell](n, self.hidden) for n in sizes[:-1])
         cell = cells[0] if self.layers == 1 else Stack(cells)
         return LanguageModel(cell, len(facts["alphabet"]), self.embedding, self.hidden)
 
     def carry(self, model: LanguageModel, params: LanguageModelParams) -> Carry:
-        """h⁽⁰⁾ = 0 for each row."""
+        """Return h⁽⁰⁾ = 0 for each row."""
         return model.initial_carry(params, (self.batch,))
 
     def units(self) -> int:
-        """Characters in a batch."""
+        """Return the number of characters in a batch."""
         return self.batch * self.length
 
     def batch_at(self, data: Corpus, seed: int, step: int) -> np.ndarray:
-        """Tokens `[length + 1, batch]`: the inputs, and shifted by one the targets."""
+        """Draw tokens `[length + 1, batch]`: the inputs, and shifted by one the targets."""
         return stream_batch(data.train, seed, step, batch=self.batch, length=self.length)
 
     def loss(self, model: LanguageModel, params: LanguageModelParams, carry: Carry, batch, key: Key):
-        """The cross-entropy of the next character in nats."""
+        """Return the cross-entropy of the next character in nats."""
         carry, logits = model.apply(params, batch[:-1], carry)
         return cross_entropy(logits, batch[1:]), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
-        """L in bits."""
+        """Return L in bits."""
         return {"bits_per_character": float(loss / np.log(2))}
 
     def evaluate(self, model: LanguageModel, params: LanguageModelParams, data: Corpus) -> dict[str, float]:
-        """Cross-entropy of the held-out characters, each counted once, the first excepted."""
+        """Return the cross-entropy of the held-out characters, each except the first counted once."""
         inputs, targets, mask = held_out_rows(data.held_out)
         carry, nats = model.initial_carry(params, inputs.shape[1:]), 0.0
         for t in range(0, len(inputs), HELD_OUT_STEPS):
@@ -149,7 +149,7 @@ class Text:
         temperature: float,
         top_k: int | None,
     ) -> Iterator[str]:
-        """The continuation of a prompt, in pieces as they are drawn.
+        """Continue a prompt, in pieces as they are drawn.
 
         Raises:
           InputError: the prompt has characters that are not in the alphabet.
@@ -162,7 +162,8 @@ class Text:
 
 
 def held_out_rows(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Inputs, targets and mask `[time, rows]`, time a multiple of `HELD_OUT_STEPS`: one compilation for any text.
+    """Return inputs, targets and mask `[time, rows]`, with time a multiple of `HELD_OUT_STEPS`: one compilation for
+    any text.
 
     Each row is a run of the text, so that every token but the first is a target once.
 
@@ -181,7 +182,7 @@ def held_out_rows(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 @partial(jax.jit, static_argnums=0)
 def _nats(model: LanguageModel, params, carry, inputs, targets, mask):
-    """The carry after a window, and the sum of −log P over its valid steps."""
+    """Return the carry after a window, and the sum of −log P over its valid steps."""
     carry, logits = model.apply(params, inputs, carry, mask=mask)
     return carry, cross_entropy(logits, targets, mask=mask) * mask.sum()
 
@@ -193,13 +194,13 @@ def _padded(tokens: np.ndarray) -> tuple[np.ndarray, int]:
 
 @partial(jax.jit, static_argnums=0)
 def _read(model: LanguageModel, params, tokens, length):
-    """h and o after `length` tokens."""
+    """Return h and o after `length` tokens."""
     carry, logits = model.apply(params, tokens, mask=jnp.arange(len(tokens)) < length)
     return carry, logits[length - 1]
 
 
 def _pieces(draw, carry, logits, key: Key, length: int, alphabet: str) -> Iterator[str]:
-    """`length` characters, a piece at a time; every piece is drawn by the same compiled loop."""
+    """Draw `length` characters in pieces, each by the same compiled loop."""
     for start in range(0, length, PIECE):
         carry, logits, tokens = draw(carry, logits, key, start, length=PIECE)
         yield decode(np.asarray(tokens)[: length - start], alphabet)

@@ -1,11 +1,11 @@
-"""Who is speaking?  Vowels of different lengths, one answer each: chapter 2.1.3 and 2.7.
+"""Spoken vowels of unequal length: recognize the speaker, chapter 2.1.3 and 2.7.
 
     P(speaker | x⁽¹⁾ … x⁽τ⁾) = softmax(c + V h⁽τ⁾)                    one direction
     P(speaker | x⁽¹⁾ … x⁽τ⁾) = softmax(c + V [h⁽τ⁾; g⁽¹⁾])            two: each network's last state
 
 640 utterances of /ae/ by nine men, 7 to 29 steps of 12 cepstral coefficients, which sktime carries; the split is
 the official one, 270 to learn from and 370 held out.  x is standardised by the mean and the deviation of the first.
-While it learns, Gaussian noise is added to x: 270 utterances are soon known by heart.
+In training, Gaussian noise is added to x, because the network soon memorizes 270 utterances.
 
 References: Kudo, Toyama & Shimbo 1999, "Multidimensional curve classification using passing-through regions".
 """
@@ -35,37 +35,37 @@ class Utterances(NamedTuple):
     """Vowels, padded to the longest."""
 
     xs: Float[np.ndarray, "29 n 12"]
-    """Cepstral coefficients, time-major; what stands on padding is not looked at."""
+    """Cepstral coefficients, time-major; values on padding are ignored."""
     lengths: Int[np.ndarray, " n"]
     """From 7 to 29."""
     speakers: Int[np.ndarray, " n"]
 
     def some(self, index) -> "Utterances":
-        """A part of them."""
+        """Return the examples at the given indices."""
         return Utterances(self.xs[:, index], self.lengths[index], self.speakers[index])
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class BothEnds:
-    """softmax(c + V [h⁽τ⁾; g⁽¹⁾]): what each of two directions knows when it has read everything."""
+    """A classifier of the final states of two directions: softmax(c + V [h⁽τ⁾; g⁽¹⁾])."""
 
     network: Bidirectional
     hidden: int
-    """Of each direction."""
+    """The parameters of each direction."""
 
     @property
     def readout(self) -> Readout:
-        """From both states to one logit a speaker."""
+        """The read-out from both states to one logit per speaker."""
         return Readout(2 * self.hidden, SPEAKERS)
 
     def init(self, key: Key) -> PatternParams:
-        """Of the two cells and of the read-out."""
+        """Draw the parameters of the cells and of the read-out."""
         network_key, readout_key = jax.random.split(key)
         return PatternParams(self.network.init(network_key), self.readout.init(readout_key))
 
     def logits(self, params: PatternParams, xs: Array, *, mask: Bool[Array, "time *batch"]) -> Array:
-        """`[*batch, speakers]`."""
+        """Return the logits, `[*batch, speakers]`."""
         _, ys = self.network.apply(params.cell, xs, mask=mask, run=unroll_bptt)
         hs, gs = jnp.split(ys, 2, axis=-1)
         return self.readout.apply(params.readout, jnp.concatenate([last_valid(hs, mask=mask), gs[0]], axis=-1))
@@ -74,16 +74,16 @@ class BothEnds:
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Vowels:
-    """Learn who of nine men says a vowel."""
+    """Learn which of nine men says a vowel."""
 
     cell: Literal["elman", "gru", "lstm"] = "gru"
     """The recurrent cell."""
     bidirectional: bool = False
-    """Read from both ends."""
+    """Read in both directions."""
     hidden: int = 64
     """Units of each direction."""
     noise: float = 0.3
-    """The deviation of the noise that is added to the inputs, whose own is 1."""
+    """The standard deviation of the noise added to the inputs, whose own is 1."""
     batch: int = 32
     """Utterances in an update."""
 
@@ -97,7 +97,7 @@ class Vowels:
             raise InputError(f"--noise must be a finite number of at least 0, got {self.noise}.")
 
     def load(self) -> tuple[dict[str, Utterances], dict]:
-        """The official split, under "train" and "held_out".
+        """Load the official split, under "train" and "held_out".
 
         Raises:
           InputError: sktime is not installed.
@@ -110,41 +110,41 @@ class Vowels:
         return {name: part._replace(xs=(part.xs - mean) / deviation) for name, part in data.items()}, facts
 
     def describe(self, facts: dict) -> str:
-        """Where the data comes from."""
+        """Describe the data in one line."""
         return "Japanese vowels of nine speakers, the official split: 270 to learn from, 370 held out"
 
     def model(self, facts: dict) -> ManyToOne | BothEnds:
-        """One cell or two, and the last state of each read out."""
+        """Build the model: one cell or two, and the last state of each read out."""
         cell = CELLS[self.cell](CHANNELS, self.hidden)
         if self.bidirectional:
             return BothEnds(Bidirectional(cell, cell), self.hidden)
         return ManyToOne(cell, Readout(self.hidden, SPEAKERS))
 
     def carry(self, model: ManyToOne | BothEnds, params: PatternParams) -> Carry:
-        """None: each utterance stands alone."""
+        """Return None, because each utterance is independent of the others."""
         return None
 
     def units(self) -> int:
-        """Utterances in a batch."""
+        """Return the number of utterances in a batch."""
         return self.batch
 
     def batch_at(self, data: dict[str, Utterances], seed: int, step: int) -> Utterances:
-        """Utterances in an order that is new in every epoch."""
+        """Draw utterances in an order that is new in every epoch."""
         train = data["train"]
         return train.some(epoch_rows(len(train.lengths), seed, step, batch=self.batch))
 
     def loss(self, model, params: PatternParams, carry: Carry, batch: Utterances, key: Key):
-        """−log P(speaker | utterance + noise)."""
+        """Return −log P(speaker | utterance + noise)."""
         xs, lengths, speakers = map(jnp.asarray, batch)
         xs = xs + self.noise * jax.random.normal(key, xs.shape, xs.dtype)
         return cross_entropy(_logits(model, params, xs, lengths), speakers), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
-        """L."""
+        """Return the loss under the name of its metric."""
         return {"nats": loss}
 
     def evaluate(self, model, params: PatternParams, data: dict[str, Utterances]) -> dict[str, float]:
-        """The loss and the part of the held-out utterances whose speaker is found."""
+        """Return the loss and the fraction of the held-out utterances whose speaker is recognized."""
         xs, lengths, speakers = map(jnp.asarray, data["held_out"])
         logits = _logits(model, params, xs, lengths)
         accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == speakers)
@@ -156,7 +156,7 @@ def _logits(model, params: PatternParams, xs: Array, lengths: Array) -> Array:
 
 
 def _utterances(series, speakers) -> Utterances:
-    """sktime's table, a row an utterance and a column a channel, as padded arrays."""
+    """Return the table of sktime (rows are utterances, columns channels) as padded arrays."""
     lengths = np.array([len(channel) for channel in series.iloc[:, 0]], np.int32)
     xs = np.zeros((LONGEST, len(lengths), CHANNELS), np.float32)
     for row, length in enumerate(lengths):

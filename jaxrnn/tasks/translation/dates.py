@@ -43,7 +43,7 @@ EXAMPLES, HELD_OUT = 20_000, 2_000
 
 
 class Data(NamedTuple):
-    """Two sets of pairs without a common day."""
+    """Two sets of pairs that share no day."""
 
     train: Pairs
     held_out: Pairs
@@ -56,10 +56,10 @@ class Data(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Dates:
-    """Learn to write dates as ISO does."""
+    """Learn to write dates in ISO format."""
 
     attention: Score = "additive"
-    """How the decoder attends to the text; none leaves it one vector."""
+    """The attention to the text; "none" leaves one vector."""
     hidden: int = 128
     """Units of encoder and decoder."""
     embedding: int = 32
@@ -75,7 +75,7 @@ class Dates:
         check_sizes(hidden=self.hidden, embedding=self.embedding, batch=self.batch)
 
     def load(self) -> tuple[Data, dict]:
-        """20,000 dates to learn from and 2,000 that are held out.
+        """Load 20,000 dates for training and 2,000 held out.
 
         Raises:
           InputError: babel is not installed.
@@ -84,51 +84,51 @@ class Dates:
         return data, {"alphabet": data.alphabet, "sha256": digest}
 
     def describe(self, facts: dict) -> str:
-        """The languages and the numbers."""
+        """Describe the data in one line."""
         languages = ", ".join(LANGUAGES)
         return f"dates from {FIRST.year} to {LAST.year} in {languages}: {EXAMPLES:,}, and {HELD_OUT:,} held out"
 
     def model(self, facts: dict) -> Seq2Seq:
-        """Characters to characters."""
+        """Build the model: characters to characters."""
         sizes = {"hidden": self.hidden, "embedding": self.embedding}
         return translator(len(facts["alphabet"]), len(TARGETS), attention=self.attention, **sizes)
 
     def carry(self, model: Seq2Seq, params: Seq2SeqParams) -> Carry:
-        """Each date stands alone."""
+        """Return None, because each date is independent of the others."""
         return None
 
     def units(self) -> int:
-        """Dates in a batch."""
+        """Return the number of dates in a batch."""
         return self.batch
 
     def batch_at(self, data: Data, seed: int, step: int) -> Pairs:
-        """Dates drawn from the training set."""
+        """Draw dates from the training set."""
         rng = np.random.default_rng([seed, step])
         return data.train.take(rng.integers(EXAMPLES, size=self.batch))
 
     def loss(self, model: Seq2Seq, params: Seq2SeqParams, carry: Carry, batch: Pairs, key: Key):
-        """−log P(ISO | text), the mean over its characters."""
+        """Return −log P(ISO | text), the mean over its characters."""
         return nats(model, params, batch), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
-        """L itself."""
+        """Return the loss under the name of its metric."""
         return {"nats": float(loss)}
 
     def evaluate(self, model: Seq2Seq, params: Seq2SeqParams, data: Data) -> dict[str, float]:
-        """The loss, and the share of days that are right to the last digit."""
+        """Return the loss, and the fraction of days that are exactly right."""
         return measure(model, params, data.held_out)
 
     def translate(self, facts: dict, params: Seq2SeqParams, text: str) -> Translation:
-        """A date of any of the languages.
+        """Translate a date of any of the languages.
 
         Raises:
-          InputError: nothing, or characters that no date has.
+          InputError: an empty text, or characters that occur in no date.
         """
         symbols = {"source_symbols": facts["alphabet"], "target_symbols": TARGETS}
         return translate(self.model(facts), params, plain(text), bound=BOUND, **symbols)
 
     def illustrate(self, model: Seq2Seq, params: Seq2SeqParams, data: Data, folder: Path) -> dict[str, Path]:
-        """What a held-out date of each language is aligned with, in alignment.png."""
+        """Draw the alignment of a held-out date of each language, in alignment.png."""
         if not isinstance(model.decoder.cell, Attending):
             return {}
         shown = [self.translate({"alphabet": data.alphabet}, params, text) for text in data.shown]
@@ -138,7 +138,7 @@ class Dates:
 
 @functools.cache
 def written() -> tuple[Data, str]:
-    """The two sets, and the SHA-256 of all that is written; the same every time, for one version of babel.
+    """Return the two sets and the SHA-256 of their texts, which depend on the version of babel alone.
 
     Raises:
       InputError: babel is not installed.
@@ -162,7 +162,7 @@ def written() -> tuple[Data, str]:
 
 
 def plain(text: str) -> str:
-    """Lower case, with single spaces of one kind.
+    """Return the text in lower case, with single spaces of one kind.
 
     >>> plain(" 3\\u202fFévrier  2019")
     '3 février 2019'

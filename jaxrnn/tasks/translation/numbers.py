@@ -44,7 +44,7 @@ EXAMPLES, HELD_OUT, LEARNT, LONGEST = 20_000, 1_000, 8, 14
 
 
 class Data(NamedTuple):
-    """Three sets of pairs without a common number."""
+    """Three sets of pairs that share no number."""
 
     train: Pairs
     held_out: Pairs
@@ -59,7 +59,7 @@ class Numbers:
     """Learn to write numbers in digits."""
 
     attention: Score = "location"
-    """How the decoder attends to the words; none leaves it one vector."""
+    """The attention to the words; "none" leaves one vector."""
     hidden: int = 128
     """Units of encoder and decoder."""
     embedding: int = 32
@@ -75,59 +75,59 @@ class Numbers:
         check_sizes(hidden=self.hidden, embedding=self.embedding, batch=self.batch)
 
     def load(self) -> tuple[Data, dict]:
-        """Numbers in words."""
+        """Load numbers in words."""
         data, digest = spelled()
         return data, {"sha256": digest}
 
     def describe(self, facts: dict) -> str:
-        """The numbers of numbers."""
+        """Describe the data in one line."""
         return (
             f"numbers up to {LARGEST:,} of up to {LEARNT} words: {EXAMPLES:,}, and {HELD_OUT:,} held out; "
             f"{HELD_OUT:,} of {LEARNT + 1} to {LONGEST} words"
         )
 
     def model(self, facts: dict) -> Seq2Seq:
-        """Words to digits."""
+        """Build the model: words to digits."""
         sizes = {"hidden": self.hidden, "embedding": self.embedding}
         return translator(len(WORDS), len(DIGITS), attention=self.attention, **sizes)
 
     def carry(self, model: Seq2Seq, params: Seq2SeqParams) -> Carry:
-        """Each number stands alone."""
+        """Return None, because each number is independent of the others."""
         return None
 
     def units(self) -> int:
-        """Numbers in a batch."""
+        """Return the number of numbers in a batch."""
         return self.batch
 
     def batch_at(self, data: Data, seed: int, step: int) -> Pairs:
-        """Numbers drawn from the training set."""
+        """Draw numbers from the training set."""
         return data.train.take(np.random.default_rng([seed, step]).integers(EXAMPLES, size=self.batch))
 
     def loss(self, model: Seq2Seq, params: Seq2SeqParams, carry: Carry, batch: Pairs, key: Key):
-        """−log P(digits | words), the mean over digits."""
+        """Return −log P(digits | words), the mean over digits."""
         return nats(model, params, batch), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
-        """L itself."""
+        """Return the loss under the name of its metric."""
         return {"nats": float(loss)}
 
     def evaluate(self, model: Seq2Seq, params: Seq2SeqParams, data: Data) -> dict[str, float]:
-        """The loss, and the share that is right to the last digit: of the length that is learned, and of longer
+        """Return the loss, and the fraction that is exactly right, at the lengths of training and at longer
         ones."""
         longer = float(exact(model, params, data.longer).mean())
         return {**measure(model, params, data.held_out), "exact_match_longer": longer}
 
     def translate(self, facts: dict, params: Seq2SeqParams, text: str) -> Translation:
-        """A number in words; hyphens, commas and "and" may be there.
+        """Translate a number in words, with or without hyphens, commas and "and".
 
         Raises:
-          InputError: nothing, or a word that no number has.
+          InputError: an empty text, or a word that occurs in no number.
         """
         words = [word for word in text.lower().replace("-", " ").replace(",", " ").split() if word != "and"]
         return translate(self.model(facts), params, words, source_symbols=WORDS, target_symbols=DIGITS, bound=BOUND)
 
     def illustrate(self, model: Seq2Seq, params: Seq2SeqParams, data: Data, folder: Path) -> dict[str, Path]:
-        """What some held-out numbers are aligned with, in alignment.png."""
+        """Draw the alignments of some held-out numbers, in alignment.png."""
         if not isinstance(model.decoder.cell, Attending):
             return {}
         draw_alignments(folder / "alignment.png", [self.translate({}, params, text) for text in data.shown])
@@ -135,7 +135,7 @@ class Numbers:
 
 
 def spell(number: int) -> list[str]:
-    """The words of a number from 0 to a billion.
+    """Return the words of a number from 0 to a billion.
 
     >>> " ".join(spell(742_300_015))
     'seven hundred forty two million three hundred thousand fifteen'
@@ -151,7 +151,7 @@ def spell(number: int) -> list[str]:
 
 @functools.cache
 def spelled() -> tuple[Data, str]:
-    """The three sets, and the SHA-256 of all their numbers; the same every time."""
+    """Return the three sets and the SHA-256 of their numbers, the same every time."""
     rng = np.random.default_rng(0)
     top = 10 ** rng.integers(1, BOUND, size=8 * EXAMPLES)  # every number of digits as often
     numbers = np.unique((rng.random(len(top)) * top).astype(int))

@@ -1,9 +1,9 @@
-"""Letters backwards: what a C of fixed size cannot hold; chapter 4.1, item 5.
+"""Reversed letters, which a C of fixed size cannot hold: chapter 4.1, item 5.
 
     "badge"  →  "egdab"
 
-Every letter matters and none follows from another, so C must hold log₂(letters) bits for each, however long the
-text is.  The longest texts are twice as long as any that is learned from.
+Every letter matters and none follows from another, so C must hold log₂(letters) bits for each, for any length of the
+text.  The longest texts are twice as long as any in training.
 
 References: Cho, van Merriënboer, Bahdanau & Bengio 2014, "On the properties of neural machine translation" (quality
 falls with length when C is fixed); Bahdanau, Cho & Bengio 2015, §5.2.
@@ -32,7 +32,7 @@ from jaxrnn.tasks.translation.translation import (
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 HELD_OUT, EACH = 500, 200
-"""How many texts are measured, of all lengths and of each."""
+"""The number of texts to measure, over all lengths and for each."""
 
 
 @jax.tree_util.register_static
@@ -41,9 +41,9 @@ class Reverse:
     """Learn to write letters backwards."""
 
     attention: Score = "location"
-    """How the decoder attends to the letters; none leaves it one vector."""
+    """The attention to the letters; "none" leaves one vector."""
     longest: int = 20
-    """The greatest length that is learned from; twice as long is measured too."""
+    """The largest length in training; lengths up to twice that are measured too."""
     hidden: int = 128
     """Units of encoder and decoder."""
     embedding: int = 32
@@ -59,48 +59,48 @@ class Reverse:
         check_sizes(longest=self.longest, hidden=self.hidden, embedding=self.embedding, batch=self.batch)
 
     def load(self) -> tuple[None, dict]:
-        """Nothing: the texts are drawn."""
+        """Load nothing: the texts are drawn."""
         return None, {"letters": LETTERS}
 
     def describe(self, facts: dict) -> str:
-        """The lengths."""
+        """Describe the data in one line."""
         return f"letters backwards: lengths 1 to {self.longest}, measured up to {2 * self.longest}"
 
     def model(self, facts: dict) -> Seq2Seq:
-        """Letters to letters."""
+        """Build the model: letters to letters."""
         sizes = {"hidden": self.hidden, "embedding": self.embedding}
         return translator(len(LETTERS), len(LETTERS), attention=self.attention, **sizes)
 
     def carry(self, model: Seq2Seq, params: Seq2SeqParams) -> Carry:
-        """Each text stands alone."""
+        """Return None, because each text is independent of the others."""
         return None
 
     def units(self) -> int:
-        """Texts in a batch."""
+        """Return the number of texts in a batch."""
         return self.batch
 
     def batch_at(self, data: None, seed: int, step: int) -> Pairs:
-        """Random letters, every length equally often."""
+        """Draw random letters, every length equally often."""
         rng = np.random.default_rng([seed, step])
         return backwards(rng, rng.integers(1, self.longest + 1, self.batch), self.longest)
 
     def loss(self, model: Seq2Seq, params: Seq2SeqParams, carry: Carry, batch: Pairs, key: Key):
-        """−log P(backwards | text), the mean over letters."""
+        """Return −log P(backwards | text), the mean over letters."""
         return nats(model, params, batch), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
-        """L itself."""
+        """Return the loss under the name of its metric."""
         return {"nats": float(loss)}
 
     def evaluate(self, model: Seq2Seq, params: Seq2SeqParams, data: None) -> dict[str, float]:
-        """The loss, and the share that is right to the last letter: of lengths that are learned, and of longer ones."""
+        """Return the loss, and the fraction that is exactly right, at the lengths of training and at longer ones."""
         rng = np.random.default_rng(2**32)  # a seed that no run may have
         learned = backwards(rng, rng.integers(1, self.longest + 1, HELD_OUT), self.longest)
         longer = backwards(rng, rng.integers(self.longest + 1, 2 * self.longest + 1, HELD_OUT), 2 * self.longest)
         return {**measure(model, params, learned), "exact_match_longer": float(exact(model, params, longer).mean())}
 
     def by_length(self, model: Seq2Seq, params: Seq2SeqParams) -> dict[int, float]:
-        """The share that is right to the last letter, for lengths up to twice the longest that is learned."""
+        """Return the fraction of exact answers for lengths up to twice the longest in training."""
         rng, step = np.random.default_rng(2**32 + 1), max(self.longest // 5, 1)
         lengths = range(step, 2 * self.longest + 1, step)
         made = backwards(rng, np.repeat(lengths, EACH), 2 * self.longest)
@@ -108,22 +108,22 @@ class Reverse:
         return dict(zip(lengths, right.tolist(), strict=True))
 
     def translate(self, facts: dict, params: Seq2SeqParams, text: str) -> Translation:
-        """A text of small letters, of any length.
+        """Translate a text of lowercase letters, of any length.
 
         Raises:
-          InputError: nothing, or anything but small letters.
+          InputError: an empty text, or anything but lowercase letters.
         """
         symbols = {"source_symbols": LETTERS, "target_symbols": LETTERS}
         return translate(self.model(facts), params, text, bound=2 * self.longest + 1, **symbols)
 
     def illustrate(self, model: Seq2Seq, params: Seq2SeqParams, data: None, folder: Path) -> dict[str, Path]:
-        """How much is right at each length, in lengths.png."""
+        """Draw the fraction of exact answers at each length, in lengths.png."""
         draw_lengths(folder / "lengths.png", {self.attention: self.by_length(model, params)}, self.longest)
         return {"lengths": folder / "lengths.png"}
 
 
 def backwards(rng: np.random.Generator, lengths: np.ndarray, time: int) -> Pairs:
-    """Random letters of these lengths, and their reverse; arrays `[time, n]` and `[time + 1, n]`.
+    """Draw random letters of these lengths and return them with their reverse, `[time, n]` and `[time + 1, n]`.
 
     >>> made = backwards(np.random.default_rng(0), np.array([3, 1]), time=4)
     >>> made.target[:3, 0].tolist() == (made.source[2::-1, 0] + 1).tolist(), made.target[3:, 0].tolist()
@@ -141,7 +141,8 @@ def backwards(rng: np.random.Generator, lengths: np.ndarray, time: int) -> Pairs
 
 
 def draw_lengths(file: Path, curves: dict[str, dict[int, float]], learned: int) -> None:
-    """The share of exact answers over the length, one curve a name; what is not learned from is shaded."""
+    """Draw the fraction of exact answers over the length, one curve per name, with the lengths beyond training
+    shaded."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.6), dpi=150, layout="constrained")

@@ -1,10 +1,10 @@
-"""Pairs of sequences as arrays, in buckets: what an encoder and a decoder read.
+"""Pairs of sequences as padded arrays: the data of an encoder and a decoder.
 
-Sequences of many lengths are padded to few: the next power of two.  Every length is then one of a handful of
-shapes, and a program is compiled once for each of those, whatever the masks say.
+Sequences are padded to the next power of two.  There are then only a handful of shapes, and a program compiles once for
+each of them.
 
-Target symbol 0 ends a sequence, and starts it; the symbols themselves are numbered from 1.  Source symbols are
-numbered from 0: a source ends where its length says.
+Target symbol 0 starts and ends a sequence; the other symbols are numbered from 1.  Source symbols are numbered from 0,
+and a source ends at its length.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from jaxtyping import Int
 from jaxrnn.tasks.data import InputError
 
 END = 0
-"""The target symbol that ends, and in the place of the one before the first, starts a sequence."""
+"""The target symbol that starts and ends a sequence."""
 
 
 class Pairs(NamedTuple):
@@ -27,17 +27,17 @@ class Pairs(NamedTuple):
     source_lengths: Int[np.ndarray, " n"]
     """τ_x."""
     target: Int[np.ndarray, "time n"]
-    """y, with its end."""
+    """y, with its end symbol."""
     target_lengths: Int[np.ndarray, " n"]
-    """τ_y, the end counted."""
+    """τ_y, with the end symbol counted."""
 
     def take(self, index: Int[np.ndarray, " k"]) -> "Pairs":
-        """Some of them, at the same lengths of the arrays."""
+        """Return the pairs at the given indices; the arrays keep their lengths."""
         return Pairs(*(array[..., index] for array in self))
 
 
 def bucket(length: int, least: int = 8) -> int:
-    """The next power of two from `least` on: how long an array is made for a sequence of this length.
+    """Return the length of the array for a sequence: the next power of two, at least `least`.
 
     >>> [bucket(n) for n in (1, 8, 9, 100)]
     [8, 8, 16, 128]
@@ -58,14 +58,17 @@ def pairs(
 
     Args:
       sources, targets: one sequence of symbols each: strings are sequences of characters, lists of words.
-      source_symbols, target_symbols: all that there are, in the order of their numbers.
-      source_time: the length of the source array; None is the bucket of the longest.
-      bound: the greatest length of a target, its end counted, and the length of the array; None is the bucket of
+      source_symbols, target_symbols: all symbols, in the order of their numbers.
+      source_time: the length of the source array; None for the bucket of the longest.
+      bound: the largest length of a target, with its end symbol, and the length of the array; None for the bucket of
         the longest.
 
+    Returns:
+      `Pairs`.
+
     Raises:
-      InputError: nothing; not as many targets as sources; an empty source, one longer than `source_time`, a target
-        longer than the bound, an unknown symbol: the error says in which example.
+      InputError: no pairs; different numbers of sources and targets; an empty source, a source longer than
+        `source_time`, a target longer than the bound, or an unknown symbol. The message names the example.
 
     >>> made = pairs(["ab", "b"], ["xy", ""], source_symbols="ab", target_symbols="xy", bound=4)
     >>> made.source[:2].tolist(), made.target.tolist(), made.target_lengths.tolist()
@@ -86,7 +89,7 @@ def padded(
     bound: int | None = None,
     end: bool = False,
 ) -> tuple[Int[np.ndarray, "time n"], Int[np.ndarray, " n"]]:
-    """Numbers `[time, n]` and lengths: of sources, or with `end` of targets; `pairs` says what the errors are.
+    """Return numbers `[time, n]` and lengths of sources, or with `end` of targets; errors are those of `pairs`.
 
     >>> numbers, lengths = padded(["ab"], "ab", name="source")
     >>> numbers.shape, lengths.tolist()

@@ -1,9 +1,9 @@
-"""What the tasks that translate share: one model, its loss, exact match, the answer to a text, and pictures.
+"""The model, loss, exact match and pictures that the translation tasks share.
 
-    log P(y⁽¹⁾ … y⁽τ_y⁾ | x⁽¹⁾ … x⁽τ_x⁾)       is maximised, jointly in encoder and decoder: chapter 4.1
+    log P(y⁽¹⁾ … y⁽τ_y⁾ | x⁽¹⁾ … x⁽τ_x⁾)       is maximized jointly over encoder and decoder: chapter 4.1
 
-The encoder reads in both directions.  With attention C sets the decoder's initial state and the states are
-attended to; without, C is all there is, and enters at every step as well.
+The encoder reads in both directions.  With attention, C sets the initial state of the decoder, which
+attends to the states.  Without attention, C also enters at every step.
 """
 
 from collections.abc import Sequence
@@ -30,22 +30,22 @@ from jaxrnn.tasks.data import InputError
 from jaxrnn.tasks.translation.sequence_pairs import END, Pairs, padded
 
 Score = Literal["none", "additive", "location", "dot", "general", "scaled"]
-"""How the decoder attends; "none" leaves it the fixed C."""
+"""The attention of the decoder; "none" leaves only the fixed C."""
 
 
 class Translation(NamedTuple):
-    """An answer, and where each of its symbols looked."""
+    """A translation with its alignment."""
 
     source: Sequence[str]
-    """The symbols that were read."""
+    """The source symbols."""
     answer: Sequence[str]
-    """The symbols that were written, without the end."""
+    """The target symbols, without the end."""
     weights: Float[np.ndarray, "answer source"] | None
-    """α, the mean of the heads; None without attention."""
+    """α, averaged over heads; None without attention."""
 
 
 def translator(source_symbols: int, target_symbols: int, *, hidden: int, embedding: int, attention: Score) -> Seq2Seq:
-    """The model: a GRU each way, and a GRU that writes."""
+    """Build the model: a bidirectional GRU encoder and a GRU decoder."""
     half = hidden // 2
     encoder = Bidirectional(GRU(embedding, half), GRU(embedding, hidden - half))
     if attention == "none":
@@ -59,7 +59,7 @@ def translator(source_symbols: int, target_symbols: int, *, hidden: int, embeddi
 
 
 def nats(model: Seq2Seq, params: Seq2SeqParams, batch: Pairs) -> Array:
-    """−log P(y | x), the mean over target symbols."""
+    """Return −log P(y | x), averaged over target symbols."""
     source, source_lengths, target, lengths = map(jnp.asarray, batch)
     outputs = model.apply(params, model.encode(params, source, source_lengths), target, lengths, start=END)
     return cross_entropy(outputs, target, mask=mask_from_lengths(lengths, len(target)))
@@ -74,14 +74,14 @@ def answers(model: Seq2Seq, params: Seq2SeqParams, source, source_lengths, *, bo
 
 
 def exact(model: Seq2Seq, params: Seq2SeqParams, batch: Pairs) -> np.ndarray:
-    """Which answers are right to the last symbol, `[n]`."""
+    """Return which translations are exactly right, `[n]`."""
     made = jax.device_get(answers(model, params, batch.source, batch.source_lengths, bound=len(batch.target)))
     want = np.where(np.arange(len(batch.target))[:, None] < batch.target_lengths, batch.target, made.symbols)
     return (made.symbols == want).all(axis=0) & (made.lengths == batch.target_lengths) & made.stopped
 
 
 def measure(model: Seq2Seq, params: Seq2SeqParams, held_out: Pairs) -> dict[str, float]:
-    """The loss, and the share of answers that are right to the last symbol."""
+    """Return the loss and the fraction of exact translations."""
     loss = _nats(model, params, held_out)
     return {"nats": float(loss), "exact_match": float(exact(model, params, held_out).mean())}
 
@@ -98,10 +98,10 @@ def translate(
     target_symbols: Sequence[str],
     bound: int,
 ) -> Translation:
-    """The answer to one source; sources of many lengths share a few compiled programs.
+    """Translate one source; sources of many lengths share a few compiled programs.
 
     Raises:
-      InputError: an empty source, or a symbol that the model does not know.
+      InputError: an empty source, or an unknown symbol.
     """
     numbers, lengths = padded([source], source_symbols, name="the text")
     made = answers(model, params, numbers, lengths, bound=bound)
@@ -119,7 +119,7 @@ def _alignment(model, params, source, source_lengths, symbols, lengths):
 
 
 def draw_alignments(file: Path, translations: Sequence[Translation]) -> None:
-    """A picture for each: what was read downwards, what was written along, the darker the more it looked there."""
+    """Draw one picture per translation: source downwards, target across, darker for more attention."""
     from matplotlib.figure import Figure
 
     sizes = [(len(t.answer), len(t.source)) for t in translations]

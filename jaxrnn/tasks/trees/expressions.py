@@ -108,7 +108,7 @@ class Expressions:
         )
 
     def load(self) -> tuple[tuple[list[Shape], list[Example]], dict]:
-        """The shapes to train on, and held-out examples.
+        """Load the shapes to train on, and held-out examples.
 
         Raises:
           InputError: this Python has no sources of its standard library.
@@ -123,46 +123,46 @@ class Expressions:
         return (train, held_out), {"symbols": list(SYMBOLS), "shapes": len(found), "sha256": digest}
 
     def describe(self, facts: dict) -> str:
-        """How many shapes there are, and how many parameters the network has."""
+        """Describe the data in one line."""
         count = structured.parameters(self.model(facts))
         shapes = facts["shapes"]
         return f"{shapes} shapes of arithmetic, a tenth held out; {self.network} network of {count:,} parameters"
 
     def model(self, facts: dict) -> Model:
-        """Ten classes from the root, or from the last symbol."""
+        """Build the model: ten classes from the root, or from the last symbol."""
         hidden = self.hidden if self.network == "tree" else self.hidden + self.hidden // 2
         cell = NaryTreeLSTM(self.embedding, hidden, arity=2)
         return structured.classifier(self.network, cell, len(SYMBOLS), self.embedding, hidden, classes=10)
 
     def carry(self, model: Model, params) -> Carry:
-        """Each expression stands alone."""
+        """Return None, because each expression is independent of the others."""
         return None
 
     def units(self) -> int:
-        """Expressions in a batch."""
+        """Return the number of expressions in a batch."""
         return self.batch
 
     def batch_at(self, data: tuple[list[Shape], list[Example]], seed: int, step: int):
-        """Random shapes with random digits."""
+        """Draw random shapes with random digits."""
         rng = np.random.default_rng([seed, step])
         shapes, _ = data
         examples = [fill(shapes[i], rng) for i in rng.integers(len(shapes), size=self.batch)]
         return structured.batch_of(self.network, examples, self.room)
 
     def loss(self, model: Model, params, carry: Carry, batch, key: Key):
-        """−log P(value | expression)."""
+        """Return −log P(value | expression)."""
         return structured.nats(model, params, batch), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
-        """L itself."""
+        """Return the loss under the name of its metric."""
         return {"nats": float(loss)}
 
     def evaluate(self, model: Model, params, data: tuple[list[Shape], list[Example]]) -> dict[str, float]:
-        """Loss and accuracy on shapes that were never seen, in all and by the number of operators."""
+        """Return loss and accuracy on unseen shapes, overall and by the number of operators."""
         return structured.measure(self.network, model, params, data[1], self.room, self.batch)
 
     def illustrate(self, model: Model, params, data, folder: Path) -> dict[str, Path]:
-        """The accuracy by the number of operators, in groups.png and groups.md."""
+        """Draw the accuracy by the number of operators, in groups.png and groups.md."""
         scores = self.evaluate(model, params, data)
         return structured.illustrate(scores, structured.majority(data[1]), self.network, "operators", folder)
 

@@ -78,29 +78,29 @@ class ListOps:
         return Room(self.leaves, inner, self.arity, self.depth, self.leaves + 2 * inner)
 
     def load(self) -> tuple[list[Example], dict]:
-        """The held-out expressions; those that are trained on are drawn."""
+        """Load the held-out expressions; the training expressions are drawn."""
         return held_out(self.depth, self.arity, self.room), {"symbols": list(SYMBOLS)}
 
     def describe(self, facts: dict) -> str:
-        """The sizes, and how many parameters the network has."""
+        """Describe the data in one line."""
         count = structured.parameters(self.model(facts))
         return f"list operations to depth {self.depth}; {self.network} network of {count:,} parameters"
 
     def model(self, facts: dict) -> Model:
-        """Ten classes from the root, or from the last symbol."""
+        """Build the model: ten classes from the root, or from the last symbol."""
         cell = ChildSumTreeLSTM(self.embedding, self.hidden)
         return structured.classifier(self.network, cell, len(SYMBOLS), self.embedding, self.hidden, classes=10)
 
     def carry(self, model: Model, params) -> Carry:
-        """Each expression stands alone."""
+        """Return None, because each expression is independent of the others."""
         return None
 
     def units(self) -> int:
-        """Expressions in a batch."""
+        """Return the number of expressions in a batch."""
         return self.batch
 
     def batch_at(self, data: list[Example], seed: int, step: int):
-        """Random expressions that are not held out."""
+        """Draw random expressions that are not held out."""
         rng = random.Random(f"{seed}, {step}")
         seen = _texts(self.depth, self.arity, self.room)
         examples: list[Example] = []
@@ -111,19 +111,19 @@ class ListOps:
         return structured.batch_of(self.network, examples, self.room)
 
     def loss(self, model: Model, params, carry: Carry, batch, key: Key):
-        """−log P(value | expression)."""
+        """Return −log P(value | expression)."""
         return structured.nats(model, params, batch), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
-        """L itself."""
+        """Return the loss under the name of its metric."""
         return {"nats": float(loss)}
 
     def evaluate(self, model: Model, params, data: list[Example]) -> dict[str, float]:
-        """Loss and accuracy on the held-out expressions, in all and by depth."""
+        """Return loss and accuracy on the held-out expressions, overall and by depth."""
         return structured.measure(self.network, model, params, data, self.room, self.batch)
 
     def illustrate(self, model: Model, params, data: list[Example], folder: Path) -> dict[str, Path]:
-        """The accuracy by depth, in groups.png and groups.md."""
+        """Draw the accuracy by depth, in groups.png and groups.md."""
         scores = self.evaluate(model, params, data)
         return structured.illustrate(scores, structured.majority(data), self.network, "depth", folder)
 
