@@ -29,7 +29,19 @@ def _run_vmapped(cell: Cell, problem: Problem, *, unroll: Callable) -> Results:
 
 @law
 def law_batch_axes_are_rows(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """One batch axis = `jax.vmap` = two batch axes = a loop over rows without any; gradients sum over rows."""
+    """One batch axis = `jax.vmap` = two batch axes = a loop over rows without any; gradients sum over rows.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+      unroll: the member of the unroll family to test.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_batch_axes_are_rows(Elman(input_size=2, hidden_size=3))
+    """
     problem = host(problem)
     want = run(cell, problem, unroll=unroll, reverse=False)
     must_agree(cell, "jax.vmap over rows = a batch axis", _run_vmapped(cell, problem, unroll=unroll), want)
@@ -46,7 +58,19 @@ def law_batch_axes_are_rows(cell: Cell, problem: Problem, *, unroll: Callable = 
 
 @law
 def law_rows_are_independent(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """Row b changes by no bit when every other row does, and sends no gradient to them."""
+    """Row b changes by no bit when every other row does, and sends no gradient to them.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+      unroll: the member of the unroll family to test.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_rows_are_independent(Elman(input_size=2, hidden_size=3))
+    """
     problem = host(problem)
     mine = np.arange(problem.mask.shape[1]) == 0
     sent = select(mine, problem.dcarry, zeros(problem.dcarry)), _select_rows(mine, problem.dys, zeros(problem.dys))
@@ -117,7 +141,19 @@ def compilations() -> Iterator[list[str]]:
 
 @law
 def law_equal_cells_compile_once(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """A copy of the cell, other lengths and other resets of the same shapes: nothing is compiled again."""
+    """A copy of the cell, other lengths and other resets of the same shapes: nothing is compiled again.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+      unroll: the member of the unroll family to test.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_equal_cells_compile_once(Elman(input_size=2, hidden_size=3))
+    """
     twin = copy.deepcopy(cell)
     if twin != cell or hash(twin) != hash(cell):
         raise AssertionError(f"{cell} breaks the law: a copy of a cell is equal to it and hashes alike.")

@@ -22,6 +22,16 @@ def law_it_is_a_cell(cell: Cell, problem: Problem) -> None:
     """The four methods, hashable, without array leaves, and a step that gives back the carry it was given.
 
     `initial_carry` puts `batch_shape` first; `project` works on any leading axes.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_it_is_a_cell(Elman(input_size=2, hidden_size=3))
     """
     params, xs, carry, mask, *_ = problem
     rows = mask.shape[1:]
@@ -44,7 +54,18 @@ def law_it_is_a_cell(cell: Cell, problem: Problem) -> None:
 
 @law
 def law_carry_parts_are_what_they_are_said_to_be(cell: Cell, problem: Problem) -> None:
-    """An output in the carry is y, constants are not changed; and a cell whose y is in the carry says so."""
+    """An output in the carry is y, constants are not changed; and a cell whose y is in the carry says so.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_carry_parts_are_what_they_are_said_to_be(Elman(input_size=2, hidden_size=3))
+    """
     z = jax.tree.map(lambda z: z[0], cell.project(problem.params, problem.xs))
     after, y = cell.step(problem.params, problem.carry, z)
     before, parts = carry_parts(cell, problem.carry).constants, carry_parts(cell, after)

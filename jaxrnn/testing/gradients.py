@@ -35,7 +35,19 @@ DIRECTIONS = (False, True)
 
 @law
 def law_members_agree(cell: Cell, problem: Problem, *, unroll: Callable = unroll_bptt) -> None:
-    """A member of the unroll family gives the results and the gradients of `jaxrnn.unrolling.scan`."""
+    """A member of the unroll family gives the results and the gradients of `jaxrnn.unrolling.scan`.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+      unroll: the member of the unroll family to test.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_members_agree(Elman(input_size=2, hidden_size=3))
+    """
     for reverse in DIRECTIONS:
         got = run(cell, problem, unroll=unroll, reverse=reverse)
         want = run(cell, problem, unroll=reference, reverse=reverse)
@@ -44,7 +56,18 @@ def law_members_agree(cell: Cell, problem: Problem, *, unroll: Callable = unroll
 
 @law
 def law_hand_rules_agree_with_autodiff(cell: Cell, problem: Problem) -> None:
-    """The cell's own `step_fwd`, `step_bwd` and `weight_bwd` are what `jax.vjp` of its step gives."""
+    """The cell's own `step_fwd`, `step_bwd` and `weight_bwd` are what `jax.vjp` of its step gives.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_hand_rules_agree_with_autodiff(Elman(input_size=2, hidden_size=3))
+    """
     if rules_of(cell) is not cell:
         return
     for reverse in DIRECTIONS:
@@ -55,7 +78,19 @@ def law_hand_rules_agree_with_autodiff(cell: Cell, problem: Problem) -> None:
 
 @law
 def law_defaults_are_trivial_arguments(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """No mask is a mask of True, no reset one of False, no carry the initial carry, whose gradient is θ's."""
+    """No mask is a mask of True, no reset one of False, no carry the initial carry, whose gradient is θ's.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+      unroll: the member of the unroll family to test.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_defaults_are_trivial_arguments(Elman(input_size=2, hidden_size=3))
+    """
     everywhere, rows = np.ones_like(problem.mask), problem.mask.shape[1:]
     initial = initial_carry(cell, problem.params, rows)
     explicit = problem._replace(carry=initial, mask=everywhere, reset=~everywhere)
@@ -80,6 +115,19 @@ def law_derivatives_are_finite_differences(
 
     With respect to every floating number in the parameters, the inputs and the first carry, all at once.
     For a member with a `jax.custom_vjp`: `order=1, modes=("rev",)`.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+      unroll: the member of the unroll family to test.
+      order: the highest order of derivatives.
+      modes: the modes of differentiation.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_derivatives_are_finite_differences(Elman(input_size=2, hidden_size=3))
     """
     start = problem.params, problem.xs, problem.carry
     point = ravel_floating(host_trees.host(start), module=np)
@@ -117,7 +165,18 @@ def law_derivatives_are_finite_differences(
 
 @law
 def law_bptt_is_the_gradient(cell: Cell, problem: Problem) -> None:
-    """`bptt` gives the gradients of `unroll`; its `carries` are ∇L by a small push to h⁽ᵗ⁾, for every t."""
+    """`bptt` gives the gradients of `unroll`; its `carries` are ∇L by a small push to h⁽ᵗ⁾, for every t.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_bptt_is_the_gradient(Elman(input_size=2, hidden_size=3))
+    """
     for reverse in DIRECTIONS:
         got = _bptt(cell, problem, reverse=reverse)
         want = run(cell, problem, unroll=reference, reverse=reverse)
@@ -133,7 +192,18 @@ def law_bptt_is_the_gradient(cell: Cell, problem: Problem) -> None:
 
 @law
 def law_bptt_is_the_loop(cell: Cell, problem: Problem) -> None:
-    """`bptt`, a scan and sums after it, gives what `bptt_python` adds up step by step."""
+    """`bptt`, a scan and sums after it, gives what `bptt_python` adds up step by step.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_bptt_is_the_loop(Elman(input_size=2, hidden_size=3))
+    """
     for reverse in DIRECTIONS:
         got, want = (_bptt(cell, problem, reverse=reverse, run=run) for run in (bptt, bptt_python))
         must_agree(cell, f"bptt = bptt_python, reverse={reverse}", got, want)

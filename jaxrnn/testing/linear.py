@@ -24,6 +24,17 @@ def law_parallel_forms_are_the_scan(cell: Cell, problem: Problem, *, chunks: tup
     """`unroll_associative` and `unroll_chunkwise` give the results and the gradients of `unroll`, in both directions.
 
     So they do with padding of any value and for sequences of length 0.  Cells that are not linear have no such forms.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+      chunks: the sizes of chunks to try.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_parallel_forms_are_the_scan(Elman(input_size=2, hidden_size=3))
     """
     if not isinstance(cell, LinearCell | MatrixCell):
         return
@@ -44,6 +55,18 @@ def law_repeated_inputs_are_accurate_in_float32(
     """64 equal inputs in one chunk, in float32: within 1e-4 of float64, where both are computed from equal numbers.
 
     Equal keys are the hardest case of the triangular system inside a chunk.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+      time: the number of steps.
+      tolerance: the largest relative error.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_repeated_inputs_are_accurate_in_float32(Elman(input_size=2, hidden_size=3))
     """
     if not isinstance(cell, MatrixCell):
         return

@@ -20,6 +20,17 @@ def law_padding_is_invisible(cell: Cell, problem: Problem, *, unroll: Callable =
     """0, 10⁶, NaN or ±inf in the padding of `xs` and of ∇ys changes no bit of a result or of a gradient.
 
     The gradient with respect to padding is exactly 0, and so are the outputs there.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+      unroll: the member of the unroll family to test.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_padding_is_invisible(Elman(input_size=2, hidden_size=3))
     """
     problem = host(problem)
     padding = ~problem.mask
@@ -36,7 +47,19 @@ def law_padding_is_invisible(cell: Cell, problem: Problem, *, unroll: Callable =
 
 @law
 def law_length_zero_is_the_identity(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """T = 0, and a row of length 0, give back the carry, and its gradient: bit for bit; all else is 0."""
+    """T = 0, and a row of length 0, give back the carry, and its gradient: bit for bit; all else is 0.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+      unroll: the member of the unroll family to test.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_length_zero_is_the_identity(Elman(input_size=2, hidden_size=3))
+    """
     problem = host(problem)
     never = np.zeros_like(problem.mask)
     masked = problem._replace(mask=never, reset=never)
@@ -56,7 +79,19 @@ def _only_floating(tree: PyTree) -> PyTree:
 
 @law
 def law_reverse_starts_at_each_row_s_end(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """With padding, `reverse=True` = forwards on every row's own flipped prefix, flipped back in place."""
+    """With padding, `reverse=True` = forwards on every row's own flipped prefix, flipped back in place.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+      unroll: the member of the unroll family to test.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_reverse_starts_at_each_row_s_end(Elman(input_size=2, hidden_size=3))
+    """
     problem = host(problem)
     steps = steps_like(problem.mask)
     lengths = np.max(np.where(problem.mask, steps + 1, 0), 0)
@@ -85,6 +120,17 @@ def law_episodes_are_independent(cell: Cell, problem: Problem, *, unroll: Callab
     """Episodes joined by `reset` = the episodes run apart, each from the initial carry; holes included.
 
     The first episode of the run starts from the given carry, unless (forwards) there is a reset at t = 0.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+      unroll: the member of the unroll family to test.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_episodes_are_independent(Elman(input_size=2, hidden_size=3))
     """
     problem = host(problem)
     for reverse in DIRECTIONS:

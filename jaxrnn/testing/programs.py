@@ -63,6 +63,17 @@ def law_explicit_loop_carries_no_weights(cell: Cell, problem: Problem, *, unroll
     """The backward loop of explicit BPTT carries nothing shaped like a parameter: 2.2.3 is one sum, after it.
 
     The forward loop multiplies as often as one step does (or one step and its projection).
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+      unroll: the member of the unroll family to test.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_explicit_loop_carries_no_weights(Elman(input_size=2, hidden_size=3))
     """
     shapes = {leaf.shape for leaf in jax.tree.leaves(problem.params)}
     batch = next(n for n in count(7) if all(n not in shape for shape in shapes))
@@ -83,7 +94,19 @@ def law_explicit_loop_carries_no_weights(cell: Cell, problem: Problem, *, unroll
 
 @law
 def law_dtypes(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """It runs for parameters of every floating dtype, x64 on and off, and gradients have the parameters' dtype."""
+    """It runs for parameters of every floating dtype, x64 on and off, and gradients have the parameters' dtype.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+      unroll: the member of the unroll family to test.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_dtypes(Elman(input_size=2, hidden_size=3))
+    """
     for name, x64 in (("float64", True), *((n, x) for n in ("float32", "bfloat16", "float16") for x in (True, False))):
         statement = f"{cell} breaks the law: it runs in {name}, x64 {'on' if x64 else 'off'}"
         with jax.enable_x64(x64):
@@ -112,7 +135,19 @@ def _abstract(cell: Cell, problem: Problem, dtype: jnp.dtype) -> Problem:
 
 @law
 def law_wrong_arguments_are_named(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """A wrong shape, dtype or structure is a TypeError or ValueError that begins with the argument's name."""
+    """A wrong shape, dtype or structure is a TypeError or ValueError that begins with the argument's name.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+      unroll: the member of the unroll family to test.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_wrong_arguments_are_named(Elman(input_size=2, hidden_size=3))
+    """
     params, xs, carry, mask, *_ = problem
     row = mask[:, 0]
     steps = (mask[:, :1], row, mask[..., None], mask[1:], mask[:, 1:], mask.astype(int), mask.astype(float))

@@ -16,7 +16,20 @@ from jaxrnn.unrolling.scan import unroll as reference
 
 @law
 def law_split_anywhere(cell: Cell, problem: Problem, *, unroll: Callable = reference, at: int | None = None) -> None:
-    """[0, k) and then [k, T) from the carry between = [0, T): results, and gradients chained by hand."""
+    """[0, k) and then [k, T) from the carry between = [0, T): results, and gradients chained by hand.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+      unroll: the member of the unroll family to test.
+      at: the step at which to split.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_split_anywhere(Elman(input_size=2, hidden_size=3))
+    """
     problem = host(problem)
     at = problem.mask.shape[0] // 2 if at is None else at
     for reverse in DIRECTIONS:
@@ -55,7 +68,19 @@ def _in_two(cell: Cell, problem: Problem, unroll: Callable, at: int, reverse: bo
 
 @law
 def law_causality(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """∂y⁽ᵗ⁾/∂x⁽ˢ⁾ = 0 exactly for s later in the run than t, and y⁽ᵗ⁾ does not change when x⁽ˢ⁾ is NaN."""
+    """∂y⁽ᵗ⁾/∂x⁽ˢ⁾ = 0 exactly for s later in the run than t, and y⁽ᵗ⁾ does not change when x⁽ˢ⁾ is NaN.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+      unroll: the member of the unroll family to test.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_causality(Elman(input_size=2, hidden_size=3))
+    """
     problem = host(problem)
     problem = problem._replace(mask=np.ones_like(problem.mask), dcarry=zeros(problem.dcarry))
     time = problem.mask.shape[0]
@@ -75,7 +100,19 @@ def law_causality(cell: Cell, problem: Problem, *, unroll: Callable = reference)
 
 @law
 def law_reverse_is_forward_on_the_flip(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """`reverse=True` = flip the time of everything, run forwards, flip back; boundaries stay where they lie."""
+    """`reverse=True` = flip the time of everything, run forwards, flip back; boundaries stay where they lie.
+
+    Args:
+      cell: any cell.
+      problem: a problem of `random_problem`; None draws one.
+      unroll: the member of the unroll family to test.
+
+    Raises:
+      AssertionError: the cell breaks the law.
+
+    >>> from jaxrnn import Elman
+    >>> law_reverse_is_forward_on_the_flip(Elman(input_size=2, hidden_size=3))
+    """
     problem = host(problem)
     boundaries = np.concatenate([np.zeros_like(problem.reset[:1]), np.flip(problem.reset[1:], 0)])
     flipped = problem._replace(xs=_flip(problem.xs), mask=_flip(problem.mask), reset=boundaries, dys=_flip(problem.dys))

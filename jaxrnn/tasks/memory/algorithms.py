@@ -1,20 +1,20 @@
-"""Five small algorithms as sequences: what a network with a memory can learn from examples alone.
+"""Five small algorithms to learn from examples, with an external memory.
 
-An episode is a question, and then an answer during which the input is silent; only the answer is scored.  One
-more input is 1 with every vector that is shown: a vector of zeros must not look like silence, not even to a
-network that remembers nothing itself.
+An episode is a question followed by an answer, during which the input is silent; only the answer is scored.  An extra
+input is 1 with every vector shown, so that a vector of zeros differs from silence even for a network without a memory.
 
     copy                 v₁ … v_L, a mark                  → v₁ … v_L
     repeat-copy          v₁ … v_L, a mark with R           → v₁ … v_L, R times, and an end mark
     associative-recall   items of 3 vectors, one of them   → the item that followed it
     priority-sort        v₁ … v_L, each with a priority    → the 4/5 of highest priority, highest first
 
-In the fifth, n-grams, every next bit is scored: the bits follow a table of P(1 | the last five bits), a new one
-for every episode, drawn from Beta(½, ½).  No predictor can do better, on average, than
+In the fifth, n-grams, every next bit is scored.  The bits follow a table of P(1 | the last five bits), drawn for every
+episode from Beta(½, ½).  On average no predictor is better than
 
     P(b = 1 | N₁ ones and N₀ zeros so far after these five bits) = (N₁ + ½)/(N₀ + N₁ + 1)      (`best_bits`)
 
-References: Graves, Wayne & Danihelka 2014, §4.1 to §4.5; Murphy 2012, §3.3 (the best predictor).
+References: Graves, Wayne & Danihelka 2014, §4.1 to §4.5; Murphy 2012, §3.3 (the best predictor); chapter 八;
+Goodfellow et al. 2016, §10.12.
 """
 
 from collections.abc import Callable
@@ -23,40 +23,40 @@ from typing import NamedTuple
 import numpy as np
 
 CONTEXT = 5
-"""Bits that the next one depends on, in n-grams."""
+"""The number of bits that the next bit depends on, in n-grams."""
 
 ITEM = 3
-"""Vectors in an item of associative recall."""
+"""The number of vectors in an item of associative recall."""
 
 
 class Episode(NamedTuple):
-    """One sequence."""
+    """One sequence with its targets."""
 
     xs: np.ndarray
-    """`[time, inputs]`: bits, 1 where there are any, marks."""
+    """`[time, inputs]`: bits, an indicator of bits, marks."""
     targets: np.ndarray
     """`[time, outputs]`, bits."""
     scored: np.ndarray
-    """`[time]`: where the target counts."""
+    """`[time]`, True where the target counts."""
 
 
 class Problem(NamedTuple):
-    """What is to be learned."""
+    """An algorithm to learn."""
 
     inputs: int
-    """Numbers in a step of the input."""
+    """The size of the input."""
     outputs: int
-    """Bits in a step of the output."""
+    """The number of output bits."""
     time: Callable[[int], int]
-    """Items → the most steps that an episode of so many may take."""
+    """Maps a number of items to the largest number of steps of an episode."""
     draw: Callable[[np.random.Generator, int], Episode]
-    """(rng, items) → an episode."""
+    """Maps (rng, items) to an episode."""
     shortest: int
-    """The fewest items in training."""
+    """The smallest number of items in training."""
 
 
 def copy(bits: int, longest: int) -> Problem:
-    """The vectors once more; a mark says when.
+    """Build the copy problem: repeat the vectors after a mark.
 
     >>> problem = copy(bits=2, longest=20)
     >>> problem.draw(np.random.default_rng(0), 2).xs.tolist()
@@ -71,7 +71,7 @@ def copy(bits: int, longest: int) -> Problem:
 
 
 def repeat_copy(bits: int, longest: int) -> Problem:
-    """The vectors R times, R from 1 to `longest`, told with the mark, of mean 0 and variance 1 in training."""
+    """Build repeat-copy: R copies, with R from 1 to `longest` given by the mark, normalized over training."""
     mean, deviation = (longest + 1) / 2, max(((longest**2 - 1) / 12) ** 0.5, 1.0)
 
     def draw(rng: np.random.Generator, items: int) -> Episode:
@@ -85,7 +85,7 @@ def repeat_copy(bits: int, longest: int) -> Problem:
 
 
 def associative_recall(bits: int, longest: int) -> Problem:
-    """Items of three vectors, then one of them again, and what followed it is to be said."""
+    """Build associative recall: items of three vectors, then one of them; the answer is the item that followed it."""
 
     def draw(rng: np.random.Generator, items: int) -> Episode:
         vectors = rng.integers(0, 2, (items, ITEM, bits))
@@ -102,7 +102,7 @@ def associative_recall(bits: int, longest: int) -> Problem:
 
 
 def n_grams(bits: int, longest: int) -> Problem:
-    """The next bit of a sequence of which each bit depends on the last five; `bits` and the range are 1."""
+    """Build n-grams: predict the next bit, which depends on the last five; `bits` is 1."""
 
     def draw(rng: np.random.Generator, items: int) -> Episode:
         table, sequence = rng.beta(0.5, 0.5, 2**CONTEXT), rng.integers(0, 2, CONTEXT).tolist()
@@ -115,7 +115,7 @@ def n_grams(bits: int, longest: int) -> Problem:
 
 
 def priority_sort(bits: int, longest: int) -> Problem:
-    """The vectors of highest priority, highest first."""
+    """Build priority sort: return the vectors of highest priority, highest first."""
 
     def draw(rng: np.random.Generator, items: int) -> Episode:
         vectors, priorities = rng.integers(0, 2, (items, bits)), rng.uniform(-1, 1, items)
@@ -134,11 +134,11 @@ PROBLEMS = {
     "n-grams": (n_grams, 1, 200, ()),
     "priority-sort": (priority_sort, 8, 20, ()),
 }
-"""The sizes are those of Graves et al."""
+"""The problems by name, with the sizes of Graves et al."""
 
 
 def batch(rng: np.random.Generator, problem: Problem, items: list[int], time: int) -> Episode:
-    """Episodes side by side, `[time, rows, …]`; behind an episode's end the input is 0 and nothing is scored.
+    """Draw a batch of episodes, `[time, rows, …]`; after the end of an episode the input is 0 and nothing is scored.
 
     >>> problem = copy(bits=8, longest=20)
     >>> batch(np.random.default_rng(0), problem, [3, 20], problem.time(20)).scored.sum(0).tolist()
@@ -151,10 +151,10 @@ def batch(rng: np.random.Generator, problem: Problem, items: list[int], time: in
 
 
 def best_bits(sequence: np.ndarray) -> float:
-    """The bits for each scored bit of n-grams that the best predictor needs on this sequence.
+    """Return the bits per scored bit that the best predictor of n-grams needs on this sequence.
 
     Args:
-      sequence: bits 0 and 1, `[time + 1]`, the first five of which are given.
+      sequence: bits, `[time + 1]`; the first five are given.
 
     >>> round(best_bits(np.zeros(6)), 3)  # nothing known of 00000 yet: 1 bit
     1.0
@@ -168,20 +168,20 @@ def best_bits(sequence: np.ndarray) -> float:
 
 
 def _shown(vectors: np.ndarray, marks: int) -> np.ndarray:
-    """`[..., bits + 1 + marks]`: the vectors, a 1 beside each, and channels for marks."""
+    """Return the vectors with an indicator of 1 and channels for marks, `[..., bits + 1 + marks]`."""
     shown = np.pad(vectors, [(0, 0)] * (vectors.ndim - 1) + [(0, 1)], constant_values=1)
     return np.pad(shown, [(0, 0)] * (vectors.ndim - 1) + [(0, marks)]).astype(np.float32)
 
 
 def _marked(vectors: np.ndarray, mark: tuple[float, ...]) -> np.ndarray:
-    """The vectors, and a row behind them in which `mark` stands, in channels of its own."""
+    """Return the vectors followed by a row with `mark` in its own channels."""
     rows = np.pad(_shown(vectors, len(mark)), [(0, 1), (0, 0)])
     rows[-1, -len(mark) :] = mark
     return rows
 
 
 def _question_and_answer(question: np.ndarray, answer: np.ndarray) -> Episode:
-    """Silence in the input while the answer is given; silence in the target before it."""
+    """Return an episode with a silent input during the answer, and a target of 0 before it."""
     q, a = len(question), len(answer)
     return Episode(np.pad(question, [(0, a), (0, 0)]), np.pad(answer, [(q, 0), (0, 0)]), np.arange(q + a) >= q)
 

@@ -1,12 +1,12 @@
-"""Algorithms to be learned from examples, copying before all: chapter 8, items 3 and 4.
+"""Learning algorithms from examples, copying first of all: chapter 八, items 3 and 4.
 
     L = −(1/n) Σ over the steps of the answers, log P(the bits of the answer)
 
-A Neural Turing machine, or a plain cell to compare it with.  Lengths are drawn anew for every episode, from 1 to
-`longest`; what tells whether an algorithm was learned is how it does on longer ones than it has ever seen.
+The network is a Neural Turing machine, or a plain cell for comparison.  Lengths are drawn for every episode, from 1 to
+`longest`.  Whether an algorithm was learned shows on longer episodes than any in training.
 
-A feed-forward controller is the default: what it knows of the past it must have written down, so that there is
-no other way than to use the memory.  An LSTM as the controller first learns to remember a few vectors itself.
+The default controller is feed-forward: it can only know the past through the memory, so it has to use the memory.  An
+LSTM controller first learns to remember a few vectors itself.
 
 References: Graves, Wayne & Danihelka 2014, §4; Collier & Beel 2018, §4.
 """
@@ -36,32 +36,36 @@ from jaxrnn.tasks.memory.figures import draw_heads
 
 CELLS = {"feed-forward": FeedForward, "elman": Elman, "gru": GRU, "lstm": LSTM}
 HELD_OUT, HELD_OUT_SEED = 64, 2**31
-"""Episodes of each test, from a seed that no run may have."""
+"""The number of episodes of each test, from a seed that no run can have."""
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Copy:
-    """Learn to copy, and other small algorithms."""
+    """Learn to copy, and other small algorithms.
+
+    >>> Copy(batch=8).units()
+    8
+    """
 
     problem: Literal["copy", "repeat-copy", "associative-recall", "n-grams", "priority-sort"] = "copy"
-    """What is to be learned."""
+    """The algorithm to learn."""
     cell: Literal["ntm", "lstm", "gru", "elman"] = "ntm"
-    """A Neural Turing machine, or a cell without a memory beside it."""
+    """A Neural Turing machine, or a cell without an external memory."""
     controller: Literal["feed-forward", "lstm", "gru", "elman"] = "feed-forward"
-    """What moves the heads of the Neural Turing machine."""
+    """The controller of the Neural Turing machine."""
     hidden: int = 100
     """Units of the controller, or of the plain cell."""
     slots: int = 128
-    """Vectors that the memory holds."""
+    """The number of slots of the memory."""
     width: int = 20
-    """The size of each of them."""
+    """The size of a slot."""
     heads: int = 1
-    """Heads that read, and as many that write."""
+    """The number of read heads, and of write heads."""
     bits: int | None = None
-    """Bits of a vector; None is what the problem was first tried with: 8, or 6 in associative recall."""
+    """Bits per vector; None for the paper's: 8, or 6 in associative recall."""
     longest: int | None = None
-    """The most items in training; None is what the problem was first tried with: 20 in copy."""
+    """The largest number of items in training; None for the paper's: 20 in copy."""
     batch: int = 16
     """Episodes in an update."""
 
@@ -80,7 +84,7 @@ class Copy:
             raise InputError(f"--longest must be at least 2 for {self.problem}, got {self.longest}.")
 
     def problem_and_sizes(self) -> tuple[Problem, int, tuple[int, ...]]:
-        """The problem, the most items in training, and the items of the tests beyond."""
+        """Return the problem, the largest number of items in training, and the numbers of items of the tests."""
         make, bits, longest, beyond = PROBLEMS[self.problem]
         longest = self.longest or longest
         return make(self.bits or bits, longest), longest, tuple(n for n in beyond if n > longest)
@@ -147,7 +151,7 @@ class Copy:
         return metrics
 
     def held_out(self, items: list[int]) -> Episode:
-        """Episodes with these numbers of items that are never trained on."""
+        """Return held-out episodes with these numbers of items."""
         problem, *_ = self.problem_and_sizes()
         return batch(np.random.default_rng([HELD_OUT_SEED, *items]), problem, items, problem.time(max(items)))
 
@@ -167,6 +171,6 @@ def _loss(model: ManyToMany, params: PatternParams, episodes: Episode):
 
 @partial(jax.jit, static_argnums=0)
 def _score(model: ManyToMany, params: PatternParams, episodes: Episode) -> tuple[Array, Array]:
-    """L, and of each episode the share of the answer's bits that are wrong."""
+    """Return L, and the fraction of wrong answer bits of each episode."""
     wrong = (model.logits(params, episodes.xs) > 0) != (episodes.targets > 0.5)
     return _loss(model, params, episodes), jnp.mean(wrong.mean(axis=-1), axis=0, where=episodes.scored)

@@ -1,4 +1,7 @@
-"""Pictures of memories at work: where the heads were, which sentences were read."""
+"""Pictures of memories: the weightings of heads, and the attention to sentences.
+
+References: Graves, Wayne & Danihelka 2014, figure 6.
+"""
 
 from pathlib import Path
 
@@ -24,11 +27,11 @@ def draw_heads(
     """Draw one episode: inputs, targets and outputs over time, and, of an NTM, the weightings of its heads.
 
     Args:
-      file: the PNG that is written.
-      model: a model with a bit for each output.
+      file: the PNG to write.
+      model: a model with one bit per output.
       params: its parameters.
       xs, targets, scored: the first row of `[time, rows, inputs]`, `[time, rows, outputs]` and `[time, rows]`.
-      title: what stands above it.
+      title: the title of the figure.
     """
     from matplotlib.figure import Figure  # no pyplot: no display is looked for
 
@@ -56,7 +59,7 @@ def draw_heads(
 
 
 def _weightings(model: ManyToMany, params: PatternParams, xs: np.ndarray) -> dict[str, np.ndarray]:
-    """w⁽ᵗ⁾ of each head, `[time, slots]`, from the first slot to the last that a head ever looks at."""
+    """Return w⁽ᵗ⁾ of each head, `[time, slots]`, cropped to the slots that heads use."""
     if not isinstance(model.cell, NTM):
         return {}
     heads, (reads, writes) = {}, head_positions(model.cell, params.cell, jnp.asarray(xs))
@@ -74,9 +77,9 @@ def draw_attention(file: Path, stories: list[Story], said: list[str], read: np.n
     """Draw what each hop read of each story.
 
     Args:
-      file: the PNG that is written.
+      file: the PNG to write.
       stories: sentences, and a question with its answer and supports.
-      said: the network's answers.
+      said: the answers of the network.
       read: the attention of each hop to each sentence, `[stories, slots, hops]`.
     """
     from matplotlib.figure import Figure

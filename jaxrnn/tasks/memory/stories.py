@@ -1,16 +1,16 @@
-"""Questions about little stories, answered by a memory network: chapter 8, item 2.
+"""Questions about short stories, answered by a memory network: chapter 8, item 2.
 
-    L = −log P(answer)                          "soft": the answers alone; where to look is learned end to end
-    L = −log P(answer) − mean log pᵏ(support)   "supervised": the supporting sentences are told in training
+    L = −log P(answer)                          "soft": answers alone; the attention is learned end to end
+    L = −log P(answer) − mean log pᵏ(support)   "supervised": with the supporting sentences
 
-The stories are the project's own, in the manner of bAbI, and not bAbI: `jaxrnn.tasks.memory.story_world` says what they
-are.  `accuracy` is the mean over the kinds of questions; `accuracy_held_out` is on questions about names in
-places, and with things, that training never puts together.
+The stories are the project's own, in the manner of bAbI, and not bAbI: see `jaxrnn.tasks.memory.story_world`.
+`accuracy` is the mean over the kinds of questions; `accuracy_held_out` is over questions about pairs of a name with a
+place or a thing that never occur together in training.
 
-The supervisor also chooses the hop for a sentence.  One that ends with the answer, a place, is for the last hop,
-whose output embedding Eᴷ is the answers' own: the place votes for itself.  Were it for the second hop in "two", whose
-place is not the answer in "three", its vote would be weak, and the names would decide: each votes against the places
-where training never put it.
+The supervisor also assigns a hop to each sentence.  A sentence that ends with the answer, a place, goes to the last
+hop, whose output embedding Eᴷ is that of the answers, so the place votes for itself.  At the second hop of "two",
+whose place is not the answer in "three", its vote would be weak, and the names would decide: each votes against the
+places where training never put it.
 
 References: Weston, Chopra & Bordes 2015; Sukhbaatar, Szlam, Weston & Fergus 2015, §4.
 """
@@ -34,13 +34,13 @@ from jaxrnn.tasks.memory.story_world import KINDS, PLACES, WORDS, Story, story
 
 LONGEST_SENTENCE, LONGEST_QUESTION = 5, 7
 NUMBER = {word: n for n, word in enumerate(WORDS, 1)}
-"""0 is no word."""
+"""Word numbers; 0 means "no word"."""
 HELD_OUT = 200
-"""Questions of each kind in a test."""
+"""The number of questions of each kind in a test."""
 
 
 class Questions(NamedTuple):
-    """Stories side by side, as numbers."""
+    """A batch of stories as numbers."""
 
     sentences: np.ndarray
     """`[rows, slots, words]`."""
@@ -55,22 +55,26 @@ class Questions(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Stories:
-    """Answer questions about little stories (generated; not bAbI)."""
+    """Answer questions about little stories (generated; not bAbI).
+
+    >>> Stories(batch=8).units()
+    8
+    """
 
     kind: Literal["all", "one", "two", "three", "yes-no", "counting"] = "all"
     """The questions: one, two or three supporting sentences, yes or no, how many; or all of them."""
     addressing: Literal["soft", "supervised"] = "soft"
-    """Who says which sentences to read: nobody, or the training data."""
+    """The supervision of the attention: "soft" for none, "supervised" for the supporting sentences."""
     sentences: int = 12
-    """The most sentences of a story."""
+    """The largest number of sentences of a story."""
     hops: int = 3
-    """How often the memory is read."""
+    """The number of hops."""
     width: int = 48
     """Size of an embedded word."""
     encoding: Literal["position", "bag"] = "position"
-    """Whether word order counts."""
+    """The encoding of a sentence: with or without word order."""
     response: Literal["sum", "product"] = "product"
-    """What the answer is made from: the question and what was read, or their product too, which compares them."""
+    """The response: the sum of question and memory, or with their product, which compares them."""
     batch: int = 64
     """Questions in an update."""
 
@@ -85,7 +89,7 @@ class Stories:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of questions."""
+        """Return the kinds of questions."""
         return tuple(KINDS) if self.kind == "all" else (self.kind,)
 
     def load(self) -> tuple[None, dict]:
@@ -113,7 +117,7 @@ class Stories:
         return self.questions([self.kinds[i % len(self.kinds)] for i in range(self.batch)], f"{seed} {step}")
 
     def questions(self, kinds: list[str], seed: str, *, held_out: bool = False) -> Questions:
-        """One question of each of these kinds, the same ones for the same seed."""
+        """Return one question of each of these kinds, determined by the seed."""
         rng = random.Random(seed)  # a string is hashed the same way everywhere
         return as_numbers([story(rng, k, self.sentences, held_out=held_out) for k in kinds], self.sentences, self.hops)
 
@@ -127,7 +131,7 @@ class Stories:
         return loss, carry
 
     def read(self, model: MemoryNetwork, params: MemoryNetworkParams, batch: Questions, supports=None) -> Answer:
-        """The network's answers: by soft attention, or by one sentence a hop."""
+        """Return the answers of the network, by soft attention or by one sentence per hop."""
         sentences, question = jnp.asarray(batch.sentences), jnp.asarray(batch.question)
         if self.addressing == "soft":
             return model.answer(params, sentences, question)
@@ -164,7 +168,7 @@ class Stories:
 
 
 def as_numbers(stories: list[Story], slots: int, hops: int) -> Questions:
-    """Word numbers, padded with 0; the first `hops` supports, padded with −1, in front where they end with a place."""
+    """Return word numbers padded with 0, and the first `hops` supports padded with −1."""
     sentences = np.zeros((len(stories), slots, LONGEST_SENTENCE), np.int32)
     question = np.zeros((len(stories), LONGEST_QUESTION), np.int32)
     supports = np.full((len(stories), hops), -1, np.int32)
@@ -179,6 +183,6 @@ def as_numbers(stories: list[Story], slots: int, hops: int) -> Questions:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _score(task: Stories, model: MemoryNetwork, params: MemoryNetworkParams, batch: Questions):
-    """−log P(answer), and the share of right answers."""
+    """Return −log P(answer) and the fraction of correct answers."""
     logits = task.read(model, params, batch).logits
     return cross_entropy(logits, jnp.asarray(batch.answer)), jnp.mean(logits.argmax(-1) == batch.answer)

@@ -1,17 +1,16 @@
-"""Little stories about people, places and things, with questions and the sentences that answer them.
+"""Short generated stories about people, places and things, with questions and their supporting sentences.
 
-They are made here, in the manner of bAbI (Weston et al. 2015): they are *not* bAbI's stories, and accuracies on
-them are not accuracies on bAbI.
+They are in the manner of bAbI (Weston et al. 2015) but are *not* bAbI's stories: accuracies on them are not accuracies
+on bAbI.
 
     one        where is mary                          1 sentence: where she last went
-    two        where is the ball                      2: who has it (or had it last), and where that one went
-    three      where was the ball before the park     3: who took it, and two ways of that one
+    two        where is the ball                      2: who has it (or had it last), and where that person went
+    three      where was the ball before the park     3: who took it, and two moves of that person
     yes-no     is mary in the park                    1
-    counting   how many things has mary               as many as she took and dropped
+    counting   how many things has mary               every time she took or dropped one
 
-A quarter of the pairs of a name with a place, or with a thing, is held out: in training nobody is ever where, or
-takes what, a held-out pair says.  The held-out questions are about such pairs, so that an answer cannot have
-been learned by heart; each word by itself has been seen.
+A quarter of the pairs of a name with a place or with a thing is held out: no training story puts the two together.  The
+held-out questions are about such pairs, so their answers cannot be memorized, although each word occurs in training.
 
 References: Weston, Bordes, Chopra et al. 2015, "Towards AI-complete question answering".
 """
@@ -28,11 +27,11 @@ WENT, TOOK, DROPPED = ("went", "moved", "travelled"), ("took", "grabbed"), ("dro
 WORDS = (*NAMES, *PLACES, *THINGS, *NUMBERS, *WENT, *TOOK, *DROPPED, "yes", "no", "to", "the", "in", "is", "was")
 WORDS = (*WORDS, "where", "before", "how", "many", "things", "has")
 CAST = 4
-"""People in one story."""
+"""The number of people in a story."""
 
 
 class Event(NamedTuple):
-    """What a sentence tells."""
+    """The event that a sentence describes."""
 
     who: str
     verb: tuple[str, ...]
@@ -42,39 +41,39 @@ class Event(NamedTuple):
 
 
 class World:
-    """The events so far, and what follows from them; it grows by `go_on`."""
+    """The events so far and their consequences; `go_on` adds one."""
 
     def __init__(self, rng: random.Random, held_out: bool):
         self.rng, self.held_out = rng, held_out
         self.cast = rng.sample(NAMES, CAST)
         self.events: list[Event] = []
         self.way: dict[str, list[int]] = {who: [] for who in self.cast}
-        """Of each person the numbers of the events in which they went somewhere."""
+        """For each person, the numbers of the events in which they moved."""
         self.hands: dict[str, list[int]] = {who: [] for who in self.cast}
-        """Of each person the numbers of the events in which they took or dropped something."""
+        """For each person, the numbers of the events in which they took or dropped something."""
         self.last: dict[str, int] = {}
-        """Of each thing the number of the last event that it was in."""
+        """For each thing, the number of its last event."""
 
     def place(self, who: str) -> str | None:
-        """Where someone is."""
+        """Return where a person is."""
         return self.events[self.way[who][-1]].what if self.way[who] else None
 
     def held(self, who: str) -> list[str]:
-        """What someone has."""
+        """Return the things that a person holds."""
         return [t for t, n in self.last.items() if self.events[n].who == who and self.events[n].verb is TOOK]
 
     def lies_at(self, thing: str) -> str | None:
-        """Where a thing was dropped; None if it never was, or is held."""
+        """Return where a thing was dropped; None if it never was, or is held."""
         if thing not in self.last or self.events[self.last[thing]].verb is TOOK:
             return None
         return self.events[self.moved_before(self.last[thing])].what
 
     def moved_before(self, event: int) -> int:
-        """The number of the event that brought the person of this one to where it happens."""
+        """Return the number of the event that brought a person to the place of this one."""
         return max(n for n in self.way[self.events[event].who] if n < event)
 
     def go_on(self) -> None:
-        """One more event."""
+        """Add an event."""
         rng, who = self.rng, self.rng.choice(self.cast)
         place, held, chance = self.place(who), self.held(who), rng.random()
         if place is not None and held and chance < 0.2:
@@ -98,14 +97,14 @@ class World:
 
 
 class Question(NamedTuple):
-    """What is asked about a story."""
+    """A question about a story."""
 
     words: list[str]
     answer: str
     supports: tuple[int, ...]
-    """The numbers of the sentences that answer it, in the order in which they are looked for."""
+    """The numbers of the supporting sentences, in the order of the hops."""
     pair: tuple[str, str]
-    """The name, and the place or thing, that the answer is about."""
+    """The name and the place or thing that the answer concerns."""
 
 
 class Story(NamedTuple):
@@ -116,7 +115,7 @@ class Story(NamedTuple):
 
 
 def is_held_out(who: str, what: str) -> bool:
-    """Whether training never puts the two together.
+    """Return whether training never puts the two together.
 
     >>> sum(is_held_out(who, what) for who in NAMES for what in PLACES) / (len(NAMES) * len(PLACES))
     0.25
@@ -180,13 +179,13 @@ KINDS: dict[str, Callable[[World], Question | None]] = {
 
 
 def story(rng: random.Random, kind: str, longest: int, *, held_out: bool = False) -> Story:
-    """A story of 4 to `longest` sentences with a question of this kind.
+    """Generate a story of 4 to `longest` sentences with a question of this kind.
 
     Args:
-      rng: where everything random comes from.
+      rng: the source of randomness.
       kind: one of `KINDS`.
-      longest: the most sentences.
-      held_out: the question is about a held-out pair; otherwise no such pair is in the story.
+      longest: the largest number of sentences.
+      held_out: True for a question about a held-out pair; otherwise the story contains no such pair.
 
     >>> made = story(random.Random(3), "one", 6)
     >>> [" ".join(made.sentences[n]) for n in made.question.supports], " ".join(made.question.words)

@@ -1,13 +1,12 @@
-"""The next intensity of a chaotic laser: the Santa Fe series A.  Chapter 6.
+"""One-step forecasts of a chaotic laser, the Santa Fe series A: chapter 六.
 
     x⁽ᵗ⁾, the intensity in 0 … 255   →   x⁽ᵗ⁺¹⁾
 
 The series, 10,093 numbers measured at a far-infrared laser, comes with reservoirpy.  A reservoir reads it step by
-step, and its read-out is solved; the score is √(mean of (x − o)² / σ²) over the last fifth, which nothing was
-fitted to.
+step, and its read-out is solved.  The score is √(mean of (x − o)² / σ²) over the last fifth, which is held out.
 
-An update fits the read-out to a piece of the series, scores it on what follows, and moves the reservoir's
-parameters along the gradient of log NRMSE through the solution.
+An update fits the read-out to a piece of the series, scores it on the following steps, and moves the parameters of the
+reservoir along the gradient of log NRMSE through the solution.
 
 References: Hübner, Abraham & Weiss 1989; Weigend & Gershenfeld 1994 (the Santa Fe competition); Trouvain et al. 2020,
 "ReservoirPy".
@@ -32,7 +31,7 @@ from jaxrnn.tasks.reservoirs.solved import Solved, check_reservoir, draw_series,
 HELD_OUT = 0.2
 WASHOUT = 200
 AHEAD = 200
-"""Steps behind a fitted piece that its read-out is scored on."""
+"""The number of steps after a fitted piece on which its read-out is scored."""
 
 
 class Data(NamedTuple):
@@ -45,18 +44,22 @@ class Data(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Laser:
-    """Learn to foretell a laser's intensity; the read-out is solved, the reservoir trained through the solution."""
+    """Learn to forecast the intensity of a laser; the read-out is solved, the reservoir trained through the solution.
+
+    >>> Laser().units()
+    1
+    """
 
     hidden: int = 300
     """Units of the reservoir."""
     connections: int = 10
-    """Inputs of each unit from others."""
+    """The number of inputs of each unit from other units."""
     penalty: float = 1e-6
-    """Of the read-out's squared weights."""
+    """The penalty of the read-out's squared weights."""
     length: int = 1500
-    """Steps that a read-out is fitted to."""
+    """The number of steps to fit the read-out to."""
     washout: int = 100
-    """The first of them, which are not."""
+    """The number of steps at the start that are not fitted."""
 
     unit: ClassVar[str] = "pieces"
     score: ClassVar[str] = "nrmse"
@@ -132,7 +135,10 @@ class Laser:
 
 
 def intensities() -> np.ndarray:
-    """The series as it was measured, `[10093, 1]`.
+    """Load the measured series.
+
+    Returns:
+      `[10093, 1]`.
 
     Raises:
       InputError: reservoirpy is not installed.
@@ -144,7 +150,7 @@ def intensities() -> np.ndarray:
 
 @functools.partial(jax.jit, static_argnums=0)
 def foretold(model: Solved, params: ReservoirParams, data: Data) -> jax.Array:
-    """o⁽ᵗ⁾ for every held-out step but the last, going on where the fitted steps end: `[time, 1]`."""
+    """Return o⁽ᵗ⁾ for every held-out step but the last, continuing from the fitted steps: `[time, 1]`."""
     whole, held_out = jnp.concatenate([data.train, data.held_out[:1]]), jnp.asarray(data.held_out)
     last, fitted = model.fit(params, whole[:-1], whole[1:], WASHOUT)
     return model.esn.apply(fitted, held_out[:-1], last)[1]

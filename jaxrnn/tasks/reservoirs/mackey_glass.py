@@ -1,16 +1,16 @@
-"""To go on with a chaotic series: the Mackey-Glass equation, after Jaeger's GMD report 148.  Chapter 6.
+"""Continuing a chaotic series, the Mackey-Glass equation, after Jaeger's GMD report 148: chapter 六.
 
     dy/dt = 0.2 y(t − τ) / (1 + y(t − τ)¹⁰) − 0.1 y(t)
 
-in Euler steps of 1/10, every tenth of which is kept, as tanh(y − 1).  A reservoir reads its own last output; its
-read-out is solved on the truth, and then the network runs free.  The score is the error after 84 steps, in units
-of the series' standard deviation:
+in Euler steps of 1/10, of which every tenth is kept, as tanh(y − 1).  A reservoir reads its own previous output.  Its
+read-out is solved on the true series, and then the network runs on its own outputs.  The score is the error after 84
+steps in units of the standard deviation of the series:
 
     NRMSE₈₄ = √(mean of (y(T + 84) − ŷ(T + 84))² / σ²)
 
-An update fits the read-out to a batch of series, lets each go on for 84 steps, and moves the reservoir's parameters
-along the gradient of log NRMSE₈₄ through both.  Nothing in it needs float64 to be enabled; what float64 brings is in
-`benchmarks/reproduce/reservoirs.py`.
+An update fits the read-out to a batch of series, continues each for 84 steps, and moves the parameters of the reservoir
+along the gradient of log NRMSE₈₄ through both.  This does not need float64; `benchmarks/reproduce/reservoirs.py`
+measures what float64 gains.
 
 References: Mackey & Glass 1977; Jaeger 2001, "The echo state approach" (GMD report 148), §6; Jaeger & Haas 2004.
 """
@@ -30,7 +30,7 @@ from jaxrnn.tasks.data import InputError
 from jaxrnn.tasks.reservoirs.solved import Solved, check_reservoir, draw_series, nrmse
 
 HORIZON = 84
-"""How far the network goes on."""
+"""The number of steps to continue."""
 FITTED, WASHOUT, ROWS = 3000, 1000, 50
 """The report's series for the read-out, and how many held-out series are continued."""
 SUBSTEPS = 10
@@ -46,7 +46,17 @@ class Data(NamedTuple):
 
 @functools.lru_cache(maxsize=4)
 def mackey_glass_series(steps: int, rows: int, seed: int = 0, tau: int = 17, transient: int = 1000) -> np.ndarray:
-    """y for `steps` units of time, after a transient, from `rows` different beginnings: `[steps, rows]`.
+    """Solve the Mackey-Glass equation after a transient, from different initial values.
+
+    Args:
+      steps: the number of units of time.
+      rows: the number of series.
+      seed: the seed of the initial values.
+      tau: the delay.
+      transient: the number of units of time to discard first.
+
+    Returns:
+      y, `[steps, rows]`.
 
     >>> mackey_glass_series(5, 2).shape
     (5, 2)
@@ -63,20 +73,24 @@ def mackey_glass_series(steps: int, rows: int, seed: int = 0, tau: int = 17, tra
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class MackeyGlass:
-    """Learn to go on with a chaotic series; the read-out is solved, the reservoir trained through the solution."""
+    """Learn to continue a chaotic series; the read-out is solved, the reservoir trained through the solution.
+
+    >>> MackeyGlass(batch=8).units()
+    8
+    """
 
     hidden: int = 200
     """Units of the reservoir."""
     connections: int = 5
-    """Inputs of each unit from others."""
+    """The number of inputs of each unit from other units."""
     penalty: float = 1e-9
-    """Of the read-out's squared weights."""
+    """The penalty of the read-out's squared weights."""
     tau: int = 17
-    """The delay of the equation: from 17 on it is chaotic."""
+    """The delay of the equation, which is chaotic from 17 on."""
     length: int = 600
-    """Steps that a read-out is fitted to."""
+    """The number of steps to fit the read-out to."""
     washout: int = 100
-    """The first of them, which are not."""
+    """The number of steps at the start that are not fitted."""
     batch: int = 16
     """Series in an update."""
 
@@ -167,7 +181,7 @@ class MackeyGlass:
 
 @functools.partial(jax.jit, static_argnums=0)
 def continued(model: Solved, params: ReservoirParams, data: Data) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """What the network makes of the last 84 steps of every held-out series, those steps, and σ of y."""
+    """Return the continuation of the last 84 steps of every held-out series, those steps, and σ of y."""
     train, held_out = jnp.asarray(data.train), jnp.asarray(data.held_out)
     _, fitted = model.fit(params, jnp.zeros((FITTED, 1, 0)), train[:FITTED, :1], WASHOUT)
     before, truth = held_out[-HORIZON - WASHOUT : -HORIZON], held_out[-HORIZON:]
@@ -177,5 +191,5 @@ def continued(model: Solved, params: ReservoirParams, data: Data) -> tuple[jax.A
 
 
 def _series(value):
-    """y from tanh(y − 1)."""
+    """Return y from tanh(y − 1)."""
     return jnp.arctanh(jnp.clip(value, -0.999, 0.999)) + 1

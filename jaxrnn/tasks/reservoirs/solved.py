@@ -1,11 +1,11 @@
-"""A network whose read-out is solved, as something that can be trained: chapter 6.
+"""Training a reservoir whose read-out is solved: chapter 六.
 
-The read-out is a function of the reservoir and the data, V(θ) = argmin …, so what there is to learn by gradient is
-θ: the leaks, the spectral radius, the scalings, and the weights as well.  The gradient goes through the solution,
+The read-out is a function of the reservoir and the data, V(θ) = argmin …, so gradients train only θ: the leaks, the
+spectral radius, the scalings and the weights.  The gradient passes through the solution,
 
     dL/dθ = ∂L/∂θ + (∂V/∂θ)ᵀ ∂L/∂V,
 
-and whoever has θ and the data has the read-out too: it is no parameter, and is not stored.
+and θ and the data determine the read-out, which is therefore not a stored parameter.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from jaxrnn.tasks.data import InputError
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Solved:
-    """An echo state network, its penalty, and parameters that are the reservoir's alone.
+    """An echo state network whose parameters are those of its reservoir alone, with a penalty.
 
     >>> model = Solved(Reservoir(1, 20), penalty=1e-6, feedback=True)
     >>> type(model.init(jax.random.key(0))).__name__
@@ -41,15 +41,15 @@ class Solved:
 
     @property
     def esn(self) -> ESN:
-        """The network, of one output."""
+        """The network, with one output."""
         return ESN(self.cell, Readout(self.cell.hidden_size, 1), self.feedback)
 
     def init(self, key: Key) -> ReservoirParams:
-        """The reservoir's."""
+        """Draw the parameters of the reservoir."""
         return self.cell.init(key)
 
     def fit(self, params: ReservoirParams, xs: Array, targets: Array, washout: int) -> tuple[Carry, FeedbackParams]:
-        """The carry behind the last step, and the network with its read-out: `ESN.fit`."""
+        """Return the final carry and the network with its read-out, as `ESN.fit`."""
         n, dtype = self.cell.hidden_size, params.w.dtype
         unsolved = FeedbackParams(params, ReadoutParams(jnp.zeros((n, 1), dtype), jnp.zeros(1, dtype)))
         return self.esn.fit(unsolved, xs, targets, penalty=self.penalty, washout=washout)
@@ -57,17 +57,17 @@ class Solved:
 
 @jax.jit
 def nrmse(os: ArrayLike, truth: ArrayLike, deviation: ArrayLike) -> Array:
-    """√(mean of (y − o)²) / σ."""
+    """Return √(mean of (y − o)²) / σ."""
     return jnp.sqrt(jnp.mean((jnp.asarray(os) - jnp.asarray(truth)) ** 2)) / deviation
 
 
 def draw_series(file: Path, os: np.ndarray, truth: np.ndarray, *, said: str, true: str, **labels: str) -> None:
-    """A series and what the network says of it, one panel for each column of `[time, panels]`.
+    """Draw a series and its forecast, one panel for each column of `[time, panels]`.
 
     Args:
-      file: a PNG.
+      file: the PNG to write.
       os, truth: `[time, panels]`.
-      said, true: what the two lines are called.
+      said, true: the labels of the two lines.
       labels: `xlabel`, `ylabel`.
     """
     from matplotlib.figure import Figure  # no pyplot: no display is looked for

@@ -53,7 +53,11 @@ class Captions(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class CaptionDigits:
-    """Learn to write the name of a handwritten digit, in two languages."""
+    """Learn to write the name of a handwritten digit, in two languages.
+
+    >>> CaptionDigits(batch=8).units()
+    8
+    """
 
     x_enters: Literal["every-step", "initial-state", "both"] = "both"
     """The way in which the image enters."""
@@ -174,13 +178,40 @@ def stop_rule(model: Captioner, params: CaptionerParams, x: Float[Array, "n inpu
 
 
 def caption(model: Captioner, params: CaptionerParams, x: Float[Array, "n input"]) -> Sequences:
-    """Write a caption, taking the likeliest letter at every step until the rule stops."""
+    """Write captions, taking the likeliest letter at every step until the rule stops.
+
+    Args:
+      model: the captioner.
+      params: its parameters.
+      x: images and languages, `[batch, 66]`.
+
+    Returns:
+      `Sequences`.
+
+    >>> import jax, jax.numpy as jnp
+    >>> model = CaptionDigits(hidden=8).model({"stop": "end symbol"})
+    >>> caption(model, model.init(jax.random.key(0)), jnp.zeros((2, 66))).lengths.shape
+    (2,)
+    """
     carry, start, stop = model.initial_carry(params, x), jnp.zeros(len(x), jnp.int32), stop_rule(model, params, x)
     return greedy(model, params, carry, start=start, stop=stop, bound=LONGEST + 1)
 
 
 def names_of(captions: Captions | Sequences) -> list[str]:
-    """Return captions as text, without end symbols or padding."""
+    """Return captions as text, without end symbols or padding.
+
+    Args:
+      captions: the `Sequences` of `caption`.
+
+    Returns:
+      A list of strings.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxrnn.generation import Sequences
+    >>> o, n, e, stop = (LETTERS.index(letter) for letter in "one.")
+    >>> names_of(Sequences(jnp.array([[o], [n], [e], [stop]]), jnp.array([4]), jnp.array([True]), jnp.zeros(1)))
+    ['one']
+    """
     columns = zip(np.asarray(captions.symbols).T, np.asarray(captions.lengths), strict=True)
     return ["".join(LETTERS[symbol] for symbol in column[:length]).rstrip(".") for column, length in columns]
 

@@ -55,7 +55,11 @@ class Rolls(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Chorales:
-    """Learn to continue a chorale by Bach."""
+    """Learn to continue a chorale by Bach.
+
+    >>> Chorales(batch=8, length=16).units()
+    128
+    """
 
     cell: Literal["elman", "gru", "lstm"] = "lstm"
     """The recurrent cell."""

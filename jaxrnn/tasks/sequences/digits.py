@@ -61,7 +61,11 @@ def held_out_fifth(count: int) -> tuple[Int[np.ndarray, " train"], Int[np.ndarra
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Digits:
-    """Learn to read handwritten digits, row by row."""
+    """Learn to read handwritten digits, row by row.
+
+    >>> Digits(batch=8).units()
+    8
+    """
 
     cell: Literal["elman", "gru", "lstm"] = "gru"
     """The recurrent cell."""

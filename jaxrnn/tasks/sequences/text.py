@@ -47,7 +47,11 @@ PIECE = 32
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Text:
-    """Learn to continue a text, character by character."""
+    """Learn to continue a text, character by character.
+
+    >>> Text(batch=8, length=16).units()
+    128
+    """
 
     file: str | None = None
     """Your own UTF-8 text file; None for Python's language reference."""

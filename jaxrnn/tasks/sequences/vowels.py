@@ -74,7 +74,11 @@ class BothEnds:
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Vowels:
-    """Learn which of nine men says a vowel."""
+    """Learn which of nine men says a vowel.
+
+    >>> Vowels(batch=8).units()
+    8
+    """
 
     cell: Literal["elman", "gru", "lstm"] = "gru"
     """The recurrent cell."""

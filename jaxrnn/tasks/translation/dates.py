@@ -56,7 +56,11 @@ class Data(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Dates:
-    """Learn to write dates in ISO format."""
+    """Learn to write dates in ISO format.
+
+    >>> Dates(batch=8).units()
+    8
+    """
 
     attention: Score = "additive"
     """The attention to the text; "none" leaves one vector."""

@@ -56,7 +56,11 @@ class Data(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Numbers:
-    """Learn to write numbers in digits."""
+    """Learn to write numbers in digits.
+
+    >>> Numbers(batch=8).units()
+    8
+    """
 
     attention: Score = "location"
     """The attention to the words; "none" leaves one vector."""

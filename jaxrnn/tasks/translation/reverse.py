@@ -38,7 +38,11 @@ HELD_OUT, EACH = 500, 200
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Reverse:
-    """Learn to write letters backwards."""
+    """Learn to write letters backwards.
+
+    >>> Reverse(batch=8).units()
+    8
+    """
 
     attention: Score = "location"
     """The attention to the letters; "none" leaves one vector."""

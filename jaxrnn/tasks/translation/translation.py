@@ -74,7 +74,23 @@ def answers(model: Seq2Seq, params: Seq2SeqParams, source, source_lengths, *, bo
 
 
 def exact(model: Seq2Seq, params: Seq2SeqParams, batch: Pairs) -> np.ndarray:
-    """Return which translations are exactly right, `[n]`."""
+    """Return which translations are exactly right.
+
+    Args:
+      model: the encoder-decoder.
+      params: its parameters.
+      batch: `Pairs`.
+
+    Returns:
+      Booleans, `[n]`.
+
+    >>> import jax
+    >>> from jaxrnn.tasks.translation.sequence_pairs import pairs
+    >>> model = translator(2, 2, hidden=4, embedding=3, attention="none")
+    >>> two = pairs(["ab", "b"], ["ba", "b"], source_symbols="ab", target_symbols="ab")
+    >>> exact(model, model.init(jax.random.key(0)), two).shape
+    (2,)
+    """
     made = jax.device_get(answers(model, params, batch.source, batch.source_lengths, bound=len(batch.target)))
     want = np.where(np.arange(len(batch.target))[:, None] < batch.target_lengths, batch.target, made.symbols)
     return (made.symbols == want).all(axis=0) & (made.lengths == batch.target_lengths) & made.stopped
@@ -100,8 +116,23 @@ def translate(
 ) -> Translation:
     """Translate one source; sources of many lengths share a few compiled programs.
 
+    Args:
+      model: the encoder-decoder.
+      params: its parameters.
+      source: a sequence of source symbols.
+      source_symbols, target_symbols: all symbols, in the order of their numbers.
+      bound: the largest length of the translation.
+
+    Returns:
+      A `Translation`.
+
     Raises:
       InputError: an empty source, or an unknown symbol.
+
+    >>> import jax
+    >>> model = translator(2, 2, hidden=4, embedding=3, attention="none")
+    >>> translate(model, model.init(jax.random.key(0)), "ab", source_symbols="ab", target_symbols="ab", bound=4).source
+    'ab'
     """
     numbers, lengths = padded([source], source_symbols, name="the text")
     made = answers(model, params, numbers, lengths, bound=bound)

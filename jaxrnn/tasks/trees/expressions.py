@@ -1,15 +1,14 @@
-"""Arithmetic in the standard library: what do its own expressions come to, modulo 10; chapter 5, item 4.
+"""Arithmetic expressions of the standard library, evaluated modulo 10: chapter 五, item 4.
 
     size + (width - 1) * height      →      3 + (7 - 1) * 2      →      5
 
-Every arithmetic expression of two operators or more in the modules of the standard library, as `ast` has it, is a
-shape: operators over places, equal places where the source has equal operands.  An example fills the places with
-random digits and asks for the value, every operator taken modulo 10 (`OPERATORS`).  The tree network gets the tree; the
-LSTM gets the text as Python writes it, with the fewest brackets, and has precedence to learn, and associativity.  The
-shapes of every tenth are held out: none of them is ever trained on, with any digits.
+Every arithmetic expression with two or more operators in the modules of the standard library, as parsed by `ast`,
+gives a shape: operators over places, with equal places for equal operands.  An example fills the places with random
+digits and asks for the value, with every operator modulo 10 (`OPERATORS`).  The tree network reads the tree.  The LSTM
+reads the text as Python writes it, with the fewest brackets, and must learn precedence and associativity.  Every tenth
+shape is held out with all its digits.
 
-What is parsed is the tree that comes "from outside" in the chapter; the baseline is the sequence, and below it the most
-frequent value.
+The parse is the chapter's tree "from outside".  The baselines are the sequence and the most frequent value.
 
 References: Tai, Socher & Manning 2015, §3.2; Zaremba & Sutskever 2014, "Learning to execute".
 """
@@ -53,14 +52,14 @@ OPERATORS: dict[type, Callable] = {
     ast.UAdd: operator.pos,
     ast.Invert: operator.invert,
 }
-"""On digits; the result is taken modulo 10, and what is divided by 0 is 0."""
+"""The operators on digits, modulo 10, with division by 0 giving 0."""
 NAMES = tuple(kind.__name__ for kind in OPERATORS)
 TOKENS = ("**", "//", "<<", ">>", "+", "-", "*", "/", "%", "&", "|", "^", "~", "(", ")")
 SYMBOLS = (*"0123456789", *NAMES, *TOKENS)
 PLACES = 8
-"""The most operands of a shape; larger ones are left out."""
+"""The largest number of operands of a shape; larger shapes are skipped."""
 FILLINGS = 20
-"""How many examples of each held-out shape are measured."""
+"""The number of examples of each held-out shape to measure."""
 
 
 class Shape(NamedTuple):
@@ -71,13 +70,17 @@ class Shape(NamedTuple):
     text: tuple[str | int, ...]
     """As Python writes it; integers are places."""
     operators: int
-    """How many."""
+    """The number of places."""
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Expressions:
-    """Learn what the standard library's arithmetic comes to, over its trees or over its text."""
+    """Learn to evaluate the standard library's arithmetic, over its trees or over its text.
+
+    >>> Expressions(batch=8).units()
+    8
+    """
 
     network: Network = "tree"
     """Over the tree (a binary tree-LSTM), or over the text (an LSTM of about as many parameters)."""
@@ -97,7 +100,7 @@ class Expressions:
 
     @property
     def room(self) -> Room:
-        """For any shape."""
+        """The sizes of a batch, large enough for any shape."""
         found = library()
         return Room(
             leaves=PLACES,
@@ -186,7 +189,7 @@ def fill(shape: Shape, rng: np.random.Generator) -> Example:
 
 
 def evaluate(name: str, operands: list[int]) -> int:
-    """One operator on digits, modulo 10.
+    """Apply one operator to digits, modulo 10.
 
     >>> evaluate("Sub", [3, 5]), evaluate("Div", [7, 0]), evaluate("USub", [4])
     (8, 0, 6)
@@ -196,7 +199,7 @@ def evaluate(name: str, operands: list[int]) -> int:
 
 @lru_cache(maxsize=1)
 def library() -> tuple[Shape, ...]:
-    """The distinct shapes in the modules of the standard library, in an order that says nothing of where they stand."""
+    """Return the distinct shapes in the modules of the standard library, in an order independent of their position."""
     found = {}
     for file in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
         for node in arithmetic(ast.parse(file.read_bytes())):
@@ -207,7 +210,7 @@ def library() -> tuple[Shape, ...]:
 
 
 def arithmetic(tree: ast.AST) -> Iterator[ast.expr]:
-    """The arithmetic expressions that are not a part of a larger one; none that joins or formats text.
+    """Return the outermost arithmetic expressions, without those that join or format text.
 
     >>> [ast.unparse(node) for node in arithmetic(ast.parse("f(a + b*c) + 1; 'x' + y; [n] * 2"))]
     ['f(a + b * c) + 1', 'a + b * c']
@@ -229,7 +232,7 @@ def arithmetic(tree: ast.AST) -> Iterator[ast.expr]:
 
 
 def shape_of(node: ast.expr) -> Shape:
-    """The operators of an expression, over numbered places.
+    """Return the operators of an expression over numbered places.
 
     >>> shape_of(ast.parse("len(x) - (a + len(x))", mode="eval").body).text
     (0, '-', '(', 1, '+', 0, ')')
@@ -249,7 +252,7 @@ def shape_of(node: ast.expr) -> Shape:
 
 
 def _renamed(node: ast.expr, places: dict[str, int]) -> ast.expr:
-    """The expression with its places for names."""
+    """Return the expression with places instead of names."""
     if isinstance(node, ast.BinOp) and _operator(node):
         return ast.BinOp(_renamed(node.left, places), node.op, _renamed(node.right, places))
     if isinstance(node, ast.UnaryOp) and _operator(node):
@@ -258,7 +261,7 @@ def _renamed(node: ast.expr, places: dict[str, int]) -> ast.expr:
 
 
 def _operator(node) -> bool:
-    """Whether it is arithmetic; a negative number is a number."""
+    """Return whether a node is arithmetic; a negative number is a number."""
     negative = isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant)
     return isinstance(node, ast.BinOp | ast.UnaryOp) and type(node.op) in OPERATORS and not negative
 

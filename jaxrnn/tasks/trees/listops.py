@@ -1,11 +1,11 @@
-"""ListOps: nested operations on lists of digits; chapter 5, items 2 and 3.
+"""ListOps, nested operations on lists of digits: chapter 五, items 2 and 3.
 
     [MAX 2 9 [MIN 4 7 ] 0 ]   →   9
 
 MAX, MIN, MED (the median, rounded down) and SM (the sum modulo 10) of up to five numbers, some of which are such lists
-themselves, to a depth of six.  Which digits meet in an operation is a matter of structure alone: the tree network has
-it, the LSTM, of exactly as many parameters, reads the brackets.  Every depth is as frequent as every other, and no
-held-out expression is ever trained on.
+themselves, to a depth of six.  Which digits an operation combines depends on the structure alone: the tree
+network receives it, while the LSTM, with exactly as many parameters, reads the brackets.  All depths are equally
+frequent, and no held-out expression occurs in training.
 
 References: Nangia & Bowman 2018, "ListOps: a diagnostic dataset for latent tree learning"; Tai, Socher & Manning 2015.
 """
@@ -34,24 +34,28 @@ OPERATIONS = {
 }
 SYMBOLS = (*"0123456789", *OPERATIONS, "]")
 HELD_OUT = 200
-"""Expressions of each depth."""
+"""The number of held-out expressions of each depth."""
 NESTED = 0.15
-"""How likely a child is a list, beyond the one that makes the depth."""
+"""The probability that a child is a list, apart from the one that sets the depth."""
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class ListOps:
-    """Learn the value of nested list operations, over the tree or over the text."""
+    """Learn the value of nested list operations, over the tree or over the text.
+
+    >>> ListOps(batch=8).units()
+    8
+    """
 
     network: Network = "tree"
     """Over the tree (a child-sum tree-LSTM), or over the text (an LSTM of the same size)."""
     depth: int = 6
-    """The greatest depth; every depth from 1 is as frequent."""
+    """The largest depth; all depths from 1 are equally frequent."""
     arity: int = 5
-    """The most numbers that an operation has; the least is 2."""
+    """The largest number of operands; the smallest is 2."""
     leaves: int = 32
-    """The most digits of an expression; larger ones are drawn again."""
+    """The largest number of digits of an expression; larger ones are redrawn."""
     hidden: int = 128
     """Units."""
     embedding: int = 32
@@ -73,7 +77,7 @@ class ListOps:
 
     @property
     def room(self) -> Room:
-        """An operation has at least two children, so there are fewer of them than leaves."""
+        """The sizes of a batch; an operation has at least two children, so there are fewer operations than leaves."""
         inner = max(self.leaves // 2, self.depth)
         return Room(self.leaves, inner, self.arity, self.depth, self.leaves + 2 * inner)
 
@@ -129,7 +133,7 @@ class ListOps:
 
 
 def draw(rng: random.Random, depth: int, arity: int, room: Room) -> Example:
-    """A random expression of exactly this depth that has room.
+    """Draw a random expression of exactly this depth that fits.
 
     >>> draw(random.Random(0), 1, 3, Room(9, 9, 3, 1, 27)).tree.height
     1
@@ -148,7 +152,7 @@ def draw(rng: random.Random, depth: int, arity: int, room: Room) -> Example:
 
 
 def _draw(rng: random.Random, depth: int, arity: int):
-    """A digit, or (operation, children)."""
+    """Draw a digit, or (operation, children)."""
     if depth == 0:
         return rng.randrange(10)
     depths = [rng.randrange(depth) if rng.random() < NESTED else 0 for _ in range(rng.randint(2, arity))]
@@ -157,7 +161,7 @@ def _draw(rng: random.Random, depth: int, arity: int):
 
 
 def value(expression) -> int:
-    """What it comes to.
+    """Evaluate an expression.
 
     >>> value(("MAX", (2, 9, ("MIN", (4, 7)), 0))), value(("MED", (1, 4))), value(("SM", (8, 7)))
     (9, 2, 5)
@@ -169,7 +173,13 @@ def value(expression) -> int:
 
 
 def read(expression):
-    """The symbols in a row; the opening bracket is part of the operation's.
+    """Return the symbols of an expression in order; an operation's symbol includes its opening bracket.
+
+    Args:
+      expression: a digit, or (operation, children).
+
+    Returns:
+      A list of symbols.
 
     >>> " ".join(SYMBOLS[symbol] for symbol in read(("MAX", (2, ("MIN", (4, 7)), 0))))
     'MAX 2 MIN 4 7 ] 0 ]'
@@ -186,7 +196,19 @@ def read(expression):
 
 @lru_cache(maxsize=8)
 def held_out(depth: int, arity: int, room: Room) -> list[Example]:
-    """`HELD_OUT` expressions of each depth."""
+    """Return the held-out expressions, `HELD_OUT` of each depth.
+
+    Args:
+      depth: the largest depth.
+      arity: the largest number of operands.
+      room: the sizes of a batch.
+
+    Returns:
+      A list of expressions.
+
+    >>> len(held_out(depth=1, arity=3, room=ListOps(depth=1).room)) == HELD_OUT
+    True
+    """
     rng = random.Random("held out")
     return [draw(rng, d, arity, room) for d in range(1, depth + 1) for _ in range(HELD_OUT)]
 

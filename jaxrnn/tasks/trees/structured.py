@@ -1,7 +1,7 @@
-"""What the tasks over trees share: examples as batches for a tree network and for a sequence network, and scores.
+"""Batches and scores that the tasks over trees share.
 
-An example is one expression, once as a tree and once as the symbols that one reads, with its value.  The network over
-the tree is told how the symbols hang together; the one over the sequence has brackets and precedence to tell it.
+An example is one expression, as a tree and as a sequence of symbols, with its value.  The tree network receives the
+structure; the sequence network must infer it from brackets and precedence.
 """
 
 from collections.abc import Sequence
@@ -26,20 +26,20 @@ Model = TreeClassifier | SequenceClassifier
 
 
 class Example(NamedTuple):
-    """One expression."""
+    """An expression with its value."""
 
     tree: Tree
-    """With the number of a symbol at every node."""
+    """The tree, with the number of a symbol at every node."""
     text: Sequence[int]
-    """The numbers of the symbols as they are read."""
+    """The numbers of the symbols in reading order."""
     value: int
     """The class."""
     group: int
-    """What the scores are told apart by."""
+    """The group under which the score is reported."""
 
 
 class Room(NamedTuple):
-    """Sizes that every batch has, so that there is one program."""
+    """The sizes of every batch, so that there is one program."""
 
     leaves: int
     """Leaves of a tree."""
@@ -53,21 +53,21 @@ class Room(NamedTuple):
     """Symbols of a text."""
 
     def sizes(self, batch: int) -> dict[str, Any]:
-        """For `pack`: as many steps as any batch may need."""
+        """Return the sizes for `pack`, with as many steps as any batch needs."""
         width = 128
         steps = self.height + -(-batch * self.inner // width)
         return {"leaves": self.leaves, "inner": self.inner, "arity": self.arity, "steps": steps, "width": width}
 
 
 def classifier(network: Network, cell: TreeCell, symbols: int, embedding: int, hidden: int, classes: int) -> Model:
-    """The tree network with this cell, or the LSTM over the text, of `hidden` units."""
+    """Build the tree network with this cell, or the LSTM over the text with `hidden` units."""
     if network == "tree":
         return TreeClassifier(cell, symbols, embedding, hidden, classes)
     return SequenceClassifier(LSTM(embedding, hidden), symbols, embedding, hidden, classes)
 
 
 def batch_of(network: Network, examples: list[Example], room: Room) -> tuple[Any, Any, np.ndarray]:
-    """(forest, labels, values) or (symbols, lengths, values)."""
+    """Return (forest, labels, values) or (symbols, lengths, values)."""
     values = np.array([example.value for example in examples], np.int32)
     if network == "tree":
         trees = [example.tree for example in examples]
@@ -81,20 +81,20 @@ def batch_of(network: Network, examples: list[Example], room: Room) -> tuple[Any
 
 
 def nats(model: Model, params, batch):
-    """−log P(value | expression), the mean over the batch."""
+    """Return −log P(value | expression), averaged over the batch."""
     first, second, values = batch
     return cross_entropy(model.logits(params, first, second), values)
 
 
 @partial(jax.jit, static_argnums=0)
 def _answers(model: Model, params, first, second, values):
-    """−log P(value) and the likeliest value, of each example."""
+    """Return −log P(value) and the likeliest value for each example."""
     logits = model.logits(params, first, second)
     return -jax.nn.log_softmax(logits)[jnp.arange(len(values)), values], logits.argmax(-1)
 
 
 def measure(network: Network, model: Model, params, examples: list[Example], room: Room, batch: int) -> dict:
-    """nats, accuracy, and the accuracy of every group as accuracy_2, accuracy_3, …; each example counts once."""
+    """Return nats, accuracy, and the accuracy of every group as accuracy_2, accuracy_3, …."""
     padded = examples + examples[:1] * (-len(examples) % batch)  # one shape, one program
     losses, answers = [], []
     for start in range(0, len(padded), batch):
@@ -109,12 +109,12 @@ def measure(network: Network, model: Model, params, examples: list[Example], roo
 
 
 def majority(examples: list[Example]) -> float:
-    """The accuracy of always giving the most frequent value."""
+    """Return the accuracy of always predicting the most frequent value."""
     return float(np.bincount([example.value for example in examples]).max() / len(examples))
 
 
 def illustrate(scores: dict, baseline: float, network: Network, what: str, folder: Path) -> dict[str, Path]:
-    """The accuracy by group, as groups.png and as a table in groups.md."""
+    """Draw the accuracy by group as groups.png, and write it as a table to groups.md."""
     from matplotlib.figure import Figure
 
     prefix = "accuracy_"
@@ -143,6 +143,6 @@ def check_options(network: str, **sizes: int) -> None:
 
 
 def parameters(model: Model) -> int:
-    """How many numbers are learned."""
+    """Return the number of parameters."""
     shapes = jax.eval_shape(model.init, jax.eval_shape(lambda: jax.random.key(0)))
     return sum(leaf.size for leaf in jax.tree.leaves(shapes))
