@@ -32,7 +32,12 @@ from jaxrnn.core.types import Carry, Key
 
 
 class ClockworkCarry(NamedTuple):
-    """h⁽ᵗ⁾, and the clock."""
+    """h⁽ᵗ⁾, and the clock.
+
+    >>> cell = Clockwork(2, 4, periods=(1, 2))
+    >>> int(cell.initial_carry(cell.init(jax.random.key(0))).clock)
+    0
+    """
 
     h: Float[Array, "*batch hidden"]
     """h⁽ᵗ⁾."""

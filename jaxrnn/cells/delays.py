@@ -35,7 +35,11 @@ from jaxrnn.core.types import Carry, Key
 
 
 class DelaysParams(NamedTuple):
-    """The chapter's matrices, transposed, because inputs are row vectors."""
+    """The chapter's matrices, transposed, because inputs are row vectors.
+
+    >>> Delays(2, 3, delays=(1, 10)).init(jax.random.key(0)).w.shape
+    (2, 3, 3)
+    """
 
     u: Float[Array, "input hidden"]
     """Uᵀ: input to hidden."""
@@ -46,7 +50,12 @@ class DelaysParams(NamedTuple):
 
 
 class DelaysCarry(NamedTuple):
-    """h⁽ᵗ⁾, and as many of the states before it as the longest delay wants."""
+    """h⁽ᵗ⁾, and as many of the states before it as the longest delay wants.
+
+    >>> cell = Delays(2, 3, delays=(1, 10))
+    >>> cell.initial_carry(cell.init(jax.random.key(0))).h.shape
+    (3,)
+    """
 
     h: Float[Array, "*batch hidden"]
     """h⁽ᵗ⁾."""

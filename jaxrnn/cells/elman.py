@@ -40,7 +40,11 @@ ACTIVATIONS = {
 
 
 class ElmanParams(NamedTuple):
-    """The chapter's matrices, transposed, because inputs are row vectors."""
+    """The chapter's matrices, transposed, because inputs are row vectors.
+
+    >>> Elman(2, 3).init(jax.random.key(0)).u.shape
+    (2, 3)
+    """
 
     u: Float[Array, "input hidden"]
     """Uᵀ: input to hidden."""

@@ -23,7 +23,11 @@ from jaxrnn.core.types import Carry, Key
 
 
 class FeedForwardParams(NamedTuple):
-    """The matrix transposed: row vectors multiply from the left."""
+    """The matrix transposed: row vectors multiply from the left.
+
+    >>> FeedForward(2, 3).init(jax.random.key(0)).u.shape
+    (2, 3)
+    """
 
     u: Float[Array, "input hidden"]
     """Uᵀ: input to hidden."""

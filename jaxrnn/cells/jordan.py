@@ -46,7 +46,11 @@ FEEDBACKS = ("logits", "probabilities", "symbol", "sample")
 
 
 class JordanParams(NamedTuple):
-    """The chapter's matrices, transposed, because inputs are row vectors."""
+    """The chapter's matrices, transposed, because inputs are row vectors.
+
+    >>> Jordan(2, 3, 4).init(jax.random.key(0)).w.shape
+    (4, 3)
+    """
 
     u: Float[Array, "input hidden"]
     """Uᵀ: input to hidden."""

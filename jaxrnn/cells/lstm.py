@@ -37,7 +37,11 @@ from jaxrnn.core.types import Carry, Key
 
 
 class LSTMParams(NamedTuple):
-    """The chapter\'s matrices, transposed, with the gates packed as i, f, g, o."""
+    """The chapter\'s matrices, transposed, with the gates packed as i, f, g, o.
+
+    >>> LSTM(2, 3).init(jax.random.key(0)).u.shape
+    (2, 12)
+    """
 
     u: Float[Array, "input gates_hidden"]
     """(Uᵍ, Uᶠ, U, Uᵒ)ᵀ: `[input, 4·hidden]`."""
@@ -50,7 +54,12 @@ class LSTMParams(NamedTuple):
 
 
 class LSTMCarry(NamedTuple):
-    """The two states that go from one step to the next."""
+    """The two states that go from one step to the next.
+
+    >>> cell = LSTM(2, 3)
+    >>> cell.initial_carry(cell.init(jax.random.key(0)), (4,)).c.shape
+    (4, 3)
+    """
 
     h: Float[Array, "*batch hidden"]
     """h⁽ᵗ⁾, the output."""

@@ -30,7 +30,11 @@ from jaxrnn.core.types import Carry, Key
 
 
 class ProjectedLSTMParams(NamedTuple):
-    """The matrices, transposed, with the gates packed as i, f, g, o."""
+    """The matrices, transposed, with the gates packed as i, f, g, o.
+
+    >>> ProjectedLSTM(2, 8, 3).init(jax.random.key(0)).projection.shape
+    (8, 3)
+    """
 
     u: Float[Array, "input gates_hidden"]
     """Uᵀ: `[input, 4·hidden]`."""

@@ -45,6 +45,9 @@ class Noisy(NamedTuple):
 
     The key and t are integers: differentiate with respect to x, as in
     `jax.grad(lambda x: loss(unroll(cell, params, noisy._replace(x=x))))(noisy.x)`.
+
+    >>> with_noise(jax.random.key(0), jnp.ones((7, 2, 3))).t.shape
+    (7, 2, 1)
     """
 
     x: Inputs

@@ -30,7 +30,11 @@ from jaxrnn.linear.protocol import linear_step
 
 
 class LinearUnitParams(NamedTuple):
-    """The forget gate, the candidate and the output gate side by side."""
+    """The forget gate, the candidate and the output gate side by side.
+
+    >>> LinearUnit(2, 3).init(jax.random.key(0)).u.shape
+    (2, 9)
+    """
 
     u: Float[Array, "input gates_hidden"]
     """(Uᶠ, U, Uᵒ)ᵀ: `[input, 3·hidden]`."""

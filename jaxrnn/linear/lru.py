@@ -29,7 +29,11 @@ from jaxrnn.linear.protocol import ComplexPair, linear_step
 
 
 class LRUParams(NamedTuple):
-    """Real arrays throughout; a complex matrix lies as its real part beside its imaginary one."""
+    """Real arrays throughout; a complex matrix lies as its real part beside its imaginary one.
+
+    >>> LRU(2, 3, 4).init(jax.random.key(0)).c.shape
+    (6, 4)
+    """
 
     nu: Float[Array, " hidden"]
     """ν: log of −log |λ|."""

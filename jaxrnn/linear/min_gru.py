@@ -35,7 +35,11 @@ CANDIDATES = {
 
 
 class MinGRUParams(NamedTuple):
-    """The gate z and the candidate n side by side."""
+    """The gate z and the candidate n side by side.
+
+    >>> MinGRU(2, 3).init(jax.random.key(0)).u.shape
+    (2, 6)
+    """
 
     u: Float[Array, "input gates_hidden"]
     """(Uᶻ, U)ᵀ: `[input, 2·hidden]`."""

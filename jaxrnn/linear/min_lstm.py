@@ -29,7 +29,11 @@ from jaxrnn.linear.protocol import linear_step
 
 
 class MinLSTMParams(NamedTuple):
-    """The gates i, f and the candidate g side by side."""
+    """The gates i, f and the candidate g side by side.
+
+    >>> MinLSTM(2, 3).init(jax.random.key(0)).u.shape
+    (2, 9)
+    """
 
     u: Float[Array, "input gates_hidden"]
     """(Uⁱ, Uᶠ, U)ᵀ: `[input, 3·hidden]`."""

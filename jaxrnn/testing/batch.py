@@ -29,7 +29,7 @@ def _run_vmapped(cell: Cell, problem: Problem, *, unroll: Callable) -> Results:
 
 @law
 def law_batch_axes_are_rows(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """One batch axis = `jax.vmap` = two batch axes = a loop over rows without any; gradients sum over rows.
+    """Check that one batch axis = `jax.vmap` = two batch axes = a loop over rows without any; gradients sum over rows.
 
     Args:
       cell: any cell.
@@ -58,7 +58,7 @@ def law_batch_axes_are_rows(cell: Cell, problem: Problem, *, unroll: Callable = 
 
 @law
 def law_rows_are_independent(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """Row b changes by no bit when every other row does, and sends no gradient to them.
+    """Check that row b does not change by a bit when every other row does, and that no gradient crosses rows.
 
     Args:
       cell: any cell.
@@ -119,7 +119,7 @@ def _reshape_batch(problem: Problem, shape: tuple[int, ...]) -> Problem:
 
 @contextlib.contextmanager
 def compilations() -> Iterator[list[str]]:
-    """Collects an entry for every program that XLA compiles inside the `with`.
+    """Collect an entry for every program that XLA compiles inside the `with`.
 
     >>> with compilations() as compiled:
     ...     y = jax.jit(lambda x: x - 12345.0)(jnp.ones(3))
@@ -141,7 +141,7 @@ def compilations() -> Iterator[list[str]]:
 
 @law
 def law_equal_cells_compile_once(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """A copy of the cell, other lengths and other resets of the same shapes: nothing is compiled again.
+    """Check that a copy of the cell, other lengths and other resets compile nothing again.
 
     Args:
       cell: any cell.

@@ -19,7 +19,7 @@ from jaxrnn.unrolling.scan import unroll_python
 
 @law
 def law_it_is_a_cell(cell: Cell, problem: Problem) -> None:
-    """The four methods, hashable, without array leaves, and a step that gives back the carry it was given.
+    """Check the four methods, and that the cell is hashable, has no array leaves, and keeps the form of its carry.
 
     `initial_carry` puts `batch_shape` first; `project` works on any leading axes.
 
@@ -54,7 +54,7 @@ def law_it_is_a_cell(cell: Cell, problem: Problem) -> None:
 
 @law
 def law_carry_parts_are_what_they_are_said_to_be(cell: Cell, problem: Problem) -> None:
-    """An output in the carry is y, constants are not changed; and a cell whose y is in the carry says so.
+    """Check `carry_parts`: the output is y, constants do not change, and a y in the carry is stated.
 
     Args:
       cell: any cell.
@@ -111,20 +111,20 @@ LAWS: tuple[Callable, ...] = (
 
 
 def check_cell(cell: Cell, *, x: PyTree | None = None, seed: int = 0) -> None:
-    """Try every law of the library on a cell: what `check_estimator` is to scikit-learn's estimators.
+    """Test every law of the library on a cell, as `check_estimator` of scikit-learn tests an estimator.
 
-    It takes some seconds, nearly all of them compilation, so give it a small cell.  It runs in float64,
+    It takes some seconds, mostly for compilation, so pass a small cell.  It runs in float64,
     whether or not x64 is enabled.
 
     Args:
       cell: your cell.
       x: an example of one step's input, without batch axes: an array or a pytree of arrays; by default the
         smallest vector that the cell takes.
-      seed: of the parameters, inputs, masks and resets that it is tried on.
+      seed: the seed of the parameters, inputs, masks and resets.
 
     Raises:
-      TypeError: it has not got a cell's methods.
-      AssertionError: with one line for each law that it breaks, and by how much.
+      TypeError: the cell lacks a method.
+      AssertionError: the cell breaks a law; the message has a line for each, with the error.
 
     >>> from jaxrnn import Elman
     >>> check_cell(Elman(input_size=2, hidden_size=3))

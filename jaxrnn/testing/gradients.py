@@ -35,7 +35,7 @@ DIRECTIONS = (False, True)
 
 @law
 def law_members_agree(cell: Cell, problem: Problem, *, unroll: Callable = unroll_bptt) -> None:
-    """A member of the unroll family gives the results and the gradients of `jaxrnn.unrolling.scan`.
+    """Check that a member of the unroll family has the results and gradients of `unroll`.
 
     Args:
       cell: any cell.
@@ -56,7 +56,7 @@ def law_members_agree(cell: Cell, problem: Problem, *, unroll: Callable = unroll
 
 @law
 def law_hand_rules_agree_with_autodiff(cell: Cell, problem: Problem) -> None:
-    """The cell's own `step_fwd`, `step_bwd` and `weight_bwd` are what `jax.vjp` of its step gives.
+    """Check that `step_fwd`, `step_bwd` and `weight_bwd` of the cell equal `jax.vjp` of its step.
 
     Args:
       cell: any cell.
@@ -78,7 +78,7 @@ def law_hand_rules_agree_with_autodiff(cell: Cell, problem: Problem) -> None:
 
 @law
 def law_defaults_are_trivial_arguments(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """No mask is a mask of True, no reset one of False, no carry the initial carry, whose gradient is θ's.
+    """Check the defaults: no mask is all True, no reset all False, no carry the initial carry with its gradient.
 
     Args:
       cell: any cell.
@@ -111,7 +111,7 @@ def law_derivatives_are_finite_differences(
     order: int = 2,
     modes: tuple[str, ...] = ("fwd", "rev"),
 ) -> None:
-    """Forward and reverse mode agree with finite differences, of the results and (order 2) of their gradients.
+    """Check forward and reverse mode against finite differences of the results and (order 2) of their gradients.
 
     With respect to every floating number in the parameters, the inputs and the first carry, all at once.
     For a member with a `jax.custom_vjp`: `order=1, modes=("rev",)`.
@@ -165,7 +165,7 @@ def law_derivatives_are_finite_differences(
 
 @law
 def law_bptt_is_the_gradient(cell: Cell, problem: Problem) -> None:
-    """`bptt` gives the gradients of `unroll`; its `carries` are ∇L by a small push to h⁽ᵗ⁾, for every t.
+    """Check that `bptt` has the gradients of `unroll`, and that its `carries` are ∇L with respect to every h⁽ᵗ⁾.
 
     Args:
       cell: any cell.
@@ -192,7 +192,7 @@ def law_bptt_is_the_gradient(cell: Cell, problem: Problem) -> None:
 
 @law
 def law_bptt_is_the_loop(cell: Cell, problem: Problem) -> None:
-    """`bptt`, a scan and sums after it, gives what `bptt_python` adds up step by step.
+    """Check that `bptt`, a scan with sums after it, equals the loop `bptt_python`.
 
     Args:
       cell: any cell.

@@ -21,7 +21,7 @@ CHUNKS = (1, 4)
 
 @law
 def law_parallel_forms_are_the_scan(cell: Cell, problem: Problem, *, chunks: tuple[int, ...] = CHUNKS) -> None:
-    """`unroll_associative` and `unroll_chunkwise` give the results and the gradients of `unroll`, in both directions.
+    """Check that `unroll_associative` and `unroll_chunkwise` have the results and gradients of `unroll`.
 
     So they do with padding of any value and for sequences of length 0.  Cells that are not linear have no such forms.
 
@@ -52,7 +52,7 @@ def law_parallel_forms_are_the_scan(cell: Cell, problem: Problem, *, chunks: tup
 def law_repeated_inputs_are_accurate_in_float32(
     cell: Cell, problem: Problem, *, time: int = 64, tolerance: float = 1e-4
 ) -> None:
-    """64 equal inputs in one chunk, in float32: within 1e-4 of float64, where both are computed from equal numbers.
+    """Check that 64 equal inputs in one chunk are computed in float32 within 1e-4 of float64.
 
     Equal keys are the hardest case of the triangular system inside a chunk.
 

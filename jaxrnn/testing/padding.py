@@ -17,7 +17,7 @@ from jaxrnn.unrolling.scan import unroll as reference
 
 @law
 def law_padding_is_invisible(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """0, 10⁶, NaN or ±inf in the padding of `xs` and of ∇ys changes no bit of a result or of a gradient.
+    """Check that 0, 10⁶, NaN or ±inf in the padding of `xs` and ∇ys changes no bit of a result or gradient.
 
     The gradient with respect to padding is exactly 0, and so are the outputs there.
 
@@ -47,7 +47,7 @@ def law_padding_is_invisible(cell: Cell, problem: Problem, *, unroll: Callable =
 
 @law
 def law_length_zero_is_the_identity(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """T = 0, and a row of length 0, give back the carry, and its gradient: bit for bit; all else is 0.
+    """Check that T = 0 and rows of length 0 return the carry and its gradient bit for bit, and 0 elsewhere.
 
     Args:
       cell: any cell.
@@ -79,7 +79,7 @@ def _only_floating(tree: PyTree) -> PyTree:
 
 @law
 def law_reverse_starts_at_each_row_s_end(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """With padding, `reverse=True` = forwards on every row's own flipped prefix, flipped back in place.
+    """Check that with padding `reverse=True` = a forward run on each row's flipped prefix, flipped back.
 
     Args:
       cell: any cell.
@@ -117,7 +117,7 @@ def _take(tree: PyTree, index) -> PyTree:
 
 @law
 def law_episodes_are_independent(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """Episodes joined by `reset` = the episodes run apart, each from the initial carry; holes included.
+    """Check that episodes joined by `reset` = separate runs from the initial carry, holes included.
 
     The first episode of the run starts from the given carry, unless (forwards) there is a reset at t = 0.
 

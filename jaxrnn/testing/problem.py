@@ -1,7 +1,7 @@
-"""What a law is tried on: random arrays for a cell, one compiled run with its gradients, one comparison.
+"""Random problems for the laws, one compiled run with its gradients, and one comparison.
 
-Compilation is what checking costs, so almost every law is stated on the same program, `run`, at one shape:
-lengths, holes, resets, starts and cotangents are data.
+Checking costs mostly compilation, so almost every law uses the same program, `run`, at one shape: lengths, holes,
+resets, initial carries and cotangents are data.
 """
 
 import functools
@@ -34,7 +34,12 @@ quick_jit = functools.partial(jax.jit, compiler_options=_OPTIONS if jax.__versio
 
 
 class Problem(NamedTuple):
-    """The arguments of a run, and the cotangents of its results."""
+    """The arguments of a run, and the cotangents of its results.
+
+    >>> from jaxrnn import Elman
+    >>> random_problem(Elman(input_size=2, hidden_size=3), time=4).xs.shape[0]
+    4
+    """
 
     params: PyTree
     xs: PyTree
@@ -48,7 +53,11 @@ class Problem(NamedTuple):
 
 
 class Results(NamedTuple):
-    """The results of a run, and the gradients of ⟨dcarry, carry⟩ + ⟨dys, ys⟩ with respect to its arguments."""
+    """The results of a run, and the gradients of ⟨dcarry, carry⟩ + ⟨dys, ys⟩ with respect to its arguments.
+
+    >>> Results._fields
+    ('carry', 'ys', 'dparams', 'dxs', 'dcarry')
+    """
 
     carry: PyTree
     ys: PyTree
@@ -108,12 +117,12 @@ def random_problem(
 
     Args:
       cell: any cell.
-      seed: of everything that is random.
+      seed: the seed of everything random.
       mask, reset: `[time, *batch]`; random too, unless given.
-      x: an example of one step's input without batch axes, an array or a pytree of them; the default is
-        the smallest vector that the cell takes.
+      x: an example of the input of one step without batch axes, an array or a pytree; the default is the
+        smallest vector that the cell accepts.
       time, batch: the leading axes.
-      dtype: of the floating parameters and inputs: the widest that is enabled, unless given.
+      dtype: the dtype of floating parameters and inputs; by default the widest one enabled.
     """
     dtype = jnp.dtype(jnp.result_type(float) if dtype is None else dtype)
     x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), example_input(cell) if x is None else x)
@@ -205,7 +214,24 @@ _compiled = quick_jit(results, static_argnames=("unroll", "reverse"))
 
 
 def run(cell: Cell, problem: Problem, *, unroll: Callable, reverse: bool) -> Results:
-    """`results` as NumPy's arrays, compiled once for a cell, a member of the unroll family, a direction and a shape."""
+    """Run a problem and return its results and gradients as NumPy arrays.
+
+    The program is compiled once per cell, member of the unroll family, direction and shape.
+
+    Args:
+      cell: any cell.
+      problem: the arguments and cotangents.
+      unroll: the member of the unroll family.
+      reverse: the direction.
+
+    Returns:
+      `Results`.
+
+    >>> from jaxrnn import Elman, unroll
+    >>> cell = Elman(input_size=2, hidden_size=3)
+    >>> run(cell, random_problem(cell, time=4), unroll=unroll, reverse=False).ys.shape[0]
+    4
+    """
     return host(_compiled(cell, problem, unroll=unroll, reverse=reverse))
 
 
@@ -221,7 +247,7 @@ def law(check: Callable) -> Callable:
 
 
 def must_agree(cell: Cell, statement: str, got: PyTree, want: PyTree, tolerance: float | int | None = None) -> None:
-    """Raise AssertionError, with the cell, the law and the largest difference, unless `got` is `want`.
+    """Raise AssertionError, with the cell, the law and the largest difference, unless `got` equals `want`.
 
     Differences are relative to the largest number of the leaf, where that is above 1.  The tolerance is
     1e-10 in float64 and what the coarser of the two dtypes allows otherwise; 0 asks for equality.

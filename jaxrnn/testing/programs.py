@@ -17,7 +17,11 @@ from jaxrnn.unrolling.scan import unroll as reference
 
 
 class Loop(NamedTuple):
-    """One `lax.scan` of a program."""
+    """A `lax.scan` of a program: its length, its matrix products and its carry.
+
+    >>> Loop._fields[0]
+    'length'
+    """
 
     length: int
     """The number of steps."""
@@ -29,7 +33,7 @@ class Loop(NamedTuple):
 
 
 def loops(function: Callable, *args) -> list[Loop]:
-    """Return every scan in the program of `function(*args)`, in order, without those whose results nobody reads.
+    """Return every scan in the program of `function(*args)`, in order, without those whose results are unused.
 
     Nothing is compiled.
 
@@ -42,7 +46,19 @@ def loops(function: Callable, *args) -> list[Loop]:
 
 
 def dots(function: Callable, *args) -> int:
-    """Return the number of matrix products in the program of `function(*args)`."""
+    """Return the number of matrix products in the program of `function(*args)`.
+
+    Args:
+      function: a function of arrays.
+      args: its arguments.
+
+    Returns:
+      An integer.
+
+    >>> import jax.numpy as jnp
+    >>> dots(lambda a: a @ a, jnp.ones((2, 2)))
+    1
+    """
     return _products(trace_program(function, *args))
 
 
@@ -60,7 +76,7 @@ def _products(program) -> int:
 
 @law
 def law_explicit_loop_carries_no_weights(cell: Cell, problem: Problem, *, unroll: Callable = unroll_bptt) -> None:
-    """The backward loop of explicit BPTT carries nothing shaped like a parameter: 2.2.3 is one sum, after it.
+    """Check that the backward loop of explicit BPTT carries nothing with the shape of a parameter.
 
     The forward loop multiplies as often as one step does (or one step and its projection).
 
@@ -94,7 +110,7 @@ def law_explicit_loop_carries_no_weights(cell: Cell, problem: Problem, *, unroll
 
 @law
 def law_dtypes(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """It runs for parameters of every floating dtype, x64 on and off, and gradients have the parameters' dtype.
+    """Check that the cell runs in every floating dtype, x64 on and off, with gradients in the parameters' dtype.
 
     Args:
       cell: any cell.
@@ -135,7 +151,7 @@ def _abstract(cell: Cell, problem: Problem, dtype: jnp.dtype) -> Problem:
 
 @law
 def law_wrong_arguments_are_named(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """A wrong shape, dtype or structure is a TypeError or ValueError that begins with the argument's name.
+    """Check that a wrong shape, dtype or structure raises an error that begins with the name of the argument.
 
     Args:
       cell: any cell.

@@ -1,7 +1,7 @@
-"""Hypothesis strategies: cells, lengths, masks, resets, and what a whole problem is made from, of one shape.
+"""Hypothesis strategies of cells, lengths, masks, resets and whole problems of one shape.
 
-Shapes are arguments, not draws: every new shape is a new compilation.  They need hypothesis, which the
-package does not: `pip install 'jaxrnn[testing]'`.
+Shapes are arguments and not drawn, because every new shape compiles again.  The strategies need hypothesis: `pip
+install 'jaxrnn[testing]'`.
 """
 
 from typing import TYPE_CHECKING
@@ -29,7 +29,13 @@ def _hypothesis():
 
 
 def cells(input_size: int = 3, hidden_size: int = 5) -> "SearchStrategy[Cell]":
-    """Every cell of the library, bare, stacked or with derived rules, at one size.
+    """Return a strategy of cells: bare, stacked or with derived rules, at one size.
+
+    Args:
+      input_size, hidden_size: the sizes.
+
+    Returns:
+      A hypothesis strategy.
 
     >>> from hypothesis import find
     >>> find(cells(), lambda cell: isinstance(cell, LSTM))
@@ -51,25 +57,68 @@ def cells(input_size: int = 3, hidden_size: int = 5) -> "SearchStrategy[Cell]":
 
 
 def lengths(time: int = TIME, batch: tuple[int, ...] = BATCH) -> "SearchStrategy[np.ndarray]":
-    """Integers from 0 to `time`, an array `[*batch]`."""
+    """Return a strategy of lengths: integers from 0 to `time`.
+
+    Args:
+      time: the number of steps.
+      batch: the batch axes.
+
+    Returns:
+      A hypothesis strategy of arrays `[*batch]`.
+
+    >>> from hypothesis import find
+    >>> find(lengths(5, (2,)), lambda drawn: True).tolist()
+    [0, 0]
+    """
     return _arrays(_hypothesis().integers(0, time), batch)
 
 
 def masks(time: int = TIME, batch: tuple[int, ...] = BATCH) -> "SearchStrategy[np.ndarray]":
-    """Booleans `[time, *batch]`: prefixes of any length, and masks with holes anywhere."""
+    """Return a strategy of masks: prefixes of any length, and masks with holes anywhere.
+
+    Args:
+      time: the number of steps.
+      batch: the batch axes.
+
+    Returns:
+      A hypothesis strategy of booleans `[time, *batch]`.
+
+    >>> from hypothesis import find
+    >>> find(masks(3, (1,)), lambda drawn: drawn.all()).shape
+    (3, 1)
+    """
     st, steps = _hypothesis(), np.arange(time).reshape(-1, *[1] * len(batch))
     return st.one_of(lengths(time, batch).map(lambda n: steps < n), _arrays(st.booleans(), (time, *batch)))
 
 
 def resets(time: int = TIME, batch: tuple[int, ...] = BATCH) -> "SearchStrategy[np.ndarray]":
-    """Booleans `[time, *batch]`, True where an episode begins."""
+    """Return a strategy of resets, True where an episode begins.
+
+    Args:
+      time: the number of steps.
+      batch: the batch axes.
+
+    Returns:
+      A hypothesis strategy of booleans `[time, *batch]`.
+
+    >>> from hypothesis import find
+    >>> find(resets(3, (1,)), lambda drawn: drawn.any()).shape
+    (3, 1)
+    """
     return _arrays(_hypothesis().booleans(), (time, *batch))
 
 
 def draws(time: int = TIME, batch: tuple[int, ...] = BATCH) -> "SearchStrategy[dict]":
-    """What `random_problem` is made from, at one shape: a seed, a mask and a reset.
+    """Return a strategy of the arguments of `random_problem`: a seed, a mask and a reset.
 
-    The problem itself is made in the test, as hypothesis has it: JAX draws nothing inside a strategy.
+    The problem itself is built in the test, so that JAX computes nothing inside a strategy.
+
+    Args:
+      time: the number of steps.
+      batch: the batch axes.
+
+    Returns:
+      A hypothesis strategy of dicts.
 
     >>> from hypothesis import given
     >>> from jaxrnn.testing import law_padding_is_invisible, random_problem

@@ -1,4 +1,4 @@
-"""Laws of time: a sequence may be cut anywhere, nothing looks ahead, backwards is forwards on the flip."""
+"""Laws of time: a sequence can be split anywhere, nothing looks ahead, reverse runs are forward runs on the flip."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ from jaxrnn.unrolling.scan import unroll as reference
 
 @law
 def law_split_anywhere(cell: Cell, problem: Problem, *, unroll: Callable = reference, at: int | None = None) -> None:
-    """[0, k) and then [k, T) from the carry between = [0, T): results, and gradients chained by hand.
+    """Check that a run over [0, k) and then [k, T) = a run over [0, T), with gradients chained by hand.
 
     Args:
       cell: any cell.
@@ -68,7 +68,7 @@ def _in_two(cell: Cell, problem: Problem, unroll: Callable, at: int, reverse: bo
 
 @law
 def law_causality(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """∂y⁽ᵗ⁾/∂x⁽ˢ⁾ = 0 exactly for s later in the run than t, and y⁽ᵗ⁾ does not change when x⁽ˢ⁾ is NaN.
+    """Check that ∂y⁽ᵗ⁾/∂x⁽ˢ⁾ = 0 for s after t in the run, and that a NaN in x⁽ˢ⁾ does not reach y⁽ᵗ⁾.
 
     Args:
       cell: any cell.
@@ -100,7 +100,7 @@ def law_causality(cell: Cell, problem: Problem, *, unroll: Callable = reference)
 
 @law
 def law_reverse_is_forward_on_the_flip(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
-    """`reverse=True` = flip the time of everything, run forwards, flip back; boundaries stay where they lie.
+    """Check that `reverse=True` = flipping time, running forward and flipping back; boundaries keep their place.
 
     Args:
       cell: any cell.

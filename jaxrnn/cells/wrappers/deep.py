@@ -43,7 +43,12 @@ class Layer(NamedTuple):
 
 
 class DeepParams(NamedTuple):
-    """A cell's parameters, and those of the MLP beside it."""
+    """A cell's parameters, and those of the MLP beside it.
+
+    >>> from jaxrnn import Elman
+    >>> len(DeepInput(Elman(8, 5), (3, 16, 8)).init(jax.random.key(0)).layers)
+    2
+    """
 
     cell: Params
     """The cell's own."""

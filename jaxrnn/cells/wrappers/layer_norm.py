@@ -38,7 +38,12 @@ from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
 
 
 class LayerNormParams(NamedTuple):
-    """The cell's parameters, and the gains."""
+    """The cell's parameters, and the gains.
+
+    >>> from jaxrnn import LSTM
+    >>> LayerNorm(LSTM(2, 3)).init(jax.random.key(0)).gain_h.shape
+    (12,)
+    """
 
     cell: Params
     """The cell's own."""

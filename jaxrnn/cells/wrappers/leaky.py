@@ -39,7 +39,12 @@ from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
 
 
 class LeakyParams(NamedTuple):
-    """The cell's parameters, and α."""
+    """The cell's parameters, and α.
+
+    >>> from jaxrnn import Elman
+    >>> Leaky(Elman(2, 3), 0.5).init(jax.random.key(0)).alpha.shape
+    (1,)
+    """
 
     cell: Params
     """The cell's own."""
