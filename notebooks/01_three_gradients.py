@@ -20,11 +20,29 @@
 #
 # Here the graph is unrolled by a Python loop and by `lax.scan`, and its gradient is had in three ways that must agree:
 # by hand from the chapter's sums, by `jax.grad`, and by the library's explicit reverse scan.
+#
+# **You will see** the loop's program growing with τ while the scan's does not; three gradients that agree to
+# rounding; and the gradient of every hidden state on its way back.
+
+
+# %% tags=["hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("jaxrnn") is None:  # a fresh machine, Colab for one
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "jaxrnn[cli]"], check=True)
+
+import matplotlib.pyplot as plt
+from cycler import cycler
+
+plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
+colors, dashes = ["k", "C0", "C1", "C2", "C4", "C5"], ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
+plt.rcParams["axes.prop_cycle"] = cycler(color=colors) + cycler(linestyle=dashes)  # told apart in grey too
 
 # %%
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 
 import jaxrnn
@@ -192,3 +210,35 @@ bytes_at = {
 }
 for n, size in bytes_at.items():
     print(f"τ = {n:4}: {size:9,} bytes, {size / n:7.1f} a step")
+
+# %% [markdown]
+# ## Exercises
+# **1.** In the last section the residuals grow with τ. Which of the chapter's sums could be computed inside the
+# reverse loop so that they need not be kept, and what would that cost?
+#
+# <details><summary>Answer</summary>
+#
+# The sum for $\nabla_{\mathbf W}L$: adding each step's outer product inside the loop needs no record of the hidden
+# gradients, but reads and writes all of $\mathbf W$'s gradient, $n^2$ numbers, at every one of τ steps. One
+# contraction after the loop reads each gradient and each state once. The forward states must be kept either way.
+#
+# </details>
+#
+# **2.** The loss reads the last output alone, and $\mathbf W = 0$. What is $\nabla_{\mathbf h^{(t)}}L$ for every t?
+#
+# <details><summary>Answer</summary>
+#
+# $\mathbf V^\top\nabla_{\mathbf o^{(\tau)}}L$ at $t = \tau$ and 0 before: the only way from $\mathbf h^{(t)}$ to
+# $\mathbf h^{(t+1)}$ is through $\mathbf W$.
+#
+# </details>
+#
+# **3.** Set `jax_enable_x64` to False. Why do the three gradients no longer agree to the last bit, though all are
+# exact?
+#
+# <details><summary>Answer</summary>
+#
+# They add the same numbers in different orders, and floating-point addition is not associative. The differences are
+# of the size of float32's rounding, about $10^{-7}$ of the largest terms.
+#
+# </details>

@@ -18,13 +18,31 @@
 # L=-\frac1n\sum_t\log P(k_{t+1}\mid k_1,\dots,k_t)$$
 #
 # `make train` does this with 256 units for two minutes. Here everything is smaller, so that one can look inside.
+#
+# **You will see** three cells learning the same text in the same loop, how far back each one's gradient reaches, and
+# what the best of them writes.
+
+
+# %% tags=["hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("jaxrnn") is None:  # a fresh machine, Colab for one
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "jaxrnn[cli]"], check=True)
+
+import matplotlib.pyplot as plt
+from cycler import cycler
+
+plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
+colors, dashes = ["k", "C0", "C1", "C2", "C4", "C5"], ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
+plt.rcParams["axes.prop_cycle"] = cycler(color=colors) + cycler(linestyle=dashes)  # told apart in grey too
 
 # %%
 import time
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 
 import jaxrnn
@@ -151,3 +169,33 @@ for temperature in (0.2, 0.7, 1.0):
         model, params, carry, logits[-1], jax.random.key(0), jnp.array(0), jnp.array(temperature), length=250
     )
     print(f"--- temperature {temperature}\nThe {decode(drawn, text.alphabet)}\n")
+
+# %% [markdown]
+# ## Exercises
+# **1.** A model that knows nothing gives every one of K characters the same probability. What are its bits per
+# character and its perplexity?
+#
+# <details><summary>Answer</summary>
+#
+# $\log_2 K$ bits, and $2^{\log_2 K} = K$: perplexity is the number of equally likely characters that would be as hard
+# to guess.
+#
+# </details>
+#
+# **2.** The carry is handed from batch to batch. What changes if it is reset to 0 at the start of each one?
+#
+# <details><summary>Answer</summary>
+#
+# The gradient does not: it is cut at the window's edge in both cases. But the first characters of each window are
+# then predicted from nothing, so the loss is higher there, and nothing older than the window can ever be used.
+#
+# </details>
+#
+# **3.** What does a sampler write as its temperature goes to 0, and to infinity?
+#
+# <details><summary>Answer</summary>
+#
+# At 0 always the likeliest character, which soon repeats itself; at infinity every character with the same
+# probability, whatever the network says.
+#
+# </details>

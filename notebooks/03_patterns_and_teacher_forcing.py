@@ -21,6 +21,25 @@
 # | 2.1.3 | hidden → hidden | one at the end | `ManyToOne` |
 #
 # and one more, with both kinds of edges: `OutputToHidden(Feedback(cell, readout))`.
+#
+# **You will see** which distributions and which delays each wiring can express, how teacher forcing turns time into a
+# batch axis, and what becomes of a network that was only ever told the truth.
+
+
+# %% tags=["hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("jaxrnn") is None:  # a fresh machine, Colab for one
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "jaxrnn[cli]"], check=True)
+
+import matplotlib.pyplot as plt
+from cycler import cycler
+
+plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
+colors, dashes = ["k", "C0", "C1", "C2", "C4", "C5"], ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
+plt.rcParams["axes.prop_cycle"] = cycler(color=colors) + cycler(linestyle=dashes)  # told apart in grey too
 
 # %%
 import time
@@ -28,7 +47,6 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import optax
 
@@ -342,12 +360,12 @@ for name in ways:
     axes[0].plot(range(READ, WAVE), os[READ:, 0, 0], label=name)
     axes[1].plot(range(WAVE), error, label=name)
 axes[0].set(xlabel="t", ylabel="y", title="20 values read, then running free: one row", ylim=(None, 2.2))
-axes[0].legend(fontsize=8, ncols=2, loc="upper left")
+axes[0].legend(ncols=2, loc="upper left")
 axes[1].axvline(READ, color="gray", lw=0.8, ls="--")
 axes[1].set(
     xlabel="t", ylabel="root mean square error", title="64 rows, by how the network was trained", ylim=(0, None)
 )
-axes[1].legend(fontsize=8)
+axes[1].legend()
 for ax in axes:
     ax.grid(alpha=0.3)
 plt.show()
@@ -356,3 +374,33 @@ plt.show()
 # On clean waves the network that was only ever told the truth is the best while it is told, and the worst on its own.
 # Noise in the data does some of what scheduled sampling does: told noisy values, the network has learnt not to trust
 # what it reads, and the three ways come close to each other.
+
+# %% [markdown]
+# ## Exercises
+# **1.** Two outputs are 00 or 11, each with probability ½. What is the best loss, in nats, of a network whose outputs
+# are independent given the input? Of one that feeds its output back?
+#
+# <details><summary>Answer</summary>
+#
+# The marginals are fair coins, so the first cannot do better than $2\log 2$. The second needs one coin, $\log 2$: its
+# second output is determined by the first.
+#
+# </details>
+#
+# **2.** `OutputToHidden(Jordan)` puts out one bit at every step, and that bit is all that it feeds back. How many
+# different states can it hand on?
+#
+# <details><summary>Answer</summary>
+#
+# Two, so it cannot delay an arbitrary input by more than one step: what it has to remember is not in what it says.
+#
+# </details>
+#
+# **3.** Why can `teacher_forced` train `Jordan` without a loop, and not `Feedback(GRU)`?
+#
+# <details><summary>Answer</summary>
+#
+# With the true $\mathbf y^{(t-1)}$ in place of the output, Jordan's step t reads nothing that another step computes.
+# The GRU's step still reads its own $\mathbf h^{(t-1)}$, so back-propagation through time remains.
+#
+# </details>

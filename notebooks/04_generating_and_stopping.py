@@ -15,13 +15,31 @@
 # Chapter sections 2.5 and 2.6. A network without an input sequence reads its own outputs: a start symbol goes in, a
 # symbol is drawn, and that is what goes in next. What it needs beside that is a way to stop. There are three, and all
 # of them are values that any generator takes.
+#
+# **You will see** three ways to stop, learned on the same ten words; what the stop unit knows at each letter; and why
+# the most probable first letter does not begin the most probable word.
+
+
+# %% tags=["hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("jaxrnn") is None:  # a fresh machine, Colab for one
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "jaxrnn[cli,tasks]"], check=True)
+
+import matplotlib.pyplot as plt
+from cycler import cycler
+
+plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
+colors, dashes = ["k", "C0", "C1", "C2", "C4", "C5"], ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
+plt.rcParams["axes.prop_cycle"] = cycler(color=colors) + cycler(linestyle=dashes)  # told apart in grey too
 
 # %%
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import optax
 
@@ -121,7 +139,7 @@ for i, rule in enumerate(RULES):
 truth = np.bincount(lengths, minlength=8)[1:8] / 10
 ax.bar(np.arange(1, 8) + 0.3, truth, 0.2, color="k", alpha=0.4, label="the ten words")
 ax.set(xlabel="letters", ylabel="part of the words", title="How long is what they make?")
-ax.legend(fontsize=8)
+ax.legend()
 plt.show()
 
 # %% [markdown]
@@ -220,3 +238,30 @@ for i, ax in enumerate(axes):
     ax.set_title("\n".join(said[pair]), fontsize=9, color="black" if said[pair] == truth[pair] else "red")
     ax.set(xticks=[], yticks=[])
 plt.show()
+
+# %% [markdown]
+# ## Exercises
+# **1.** A stop unit says $s = p$ at every step. How long are the sequences, on average?
+#
+# <details><summary>Answer</summary>
+#
+# $1/p$: the length is geometric.
+#
+# </details>
+#
+# **2.** Letters have the probabilities 0.4, 0.3, 0.3. What are they at temperature ½?
+#
+# <details><summary>Answer</summary>
+#
+# Dividing logits by ½ squares the probabilities: 0.16, 0.09, 0.09, which sum to 0.34, so 0.47, 0.26, 0.26.
+#
+# </details>
+#
+# **3.** In the language of six, seven and nine, greedy search loses. How wide must a beam be to find nine?
+#
+# <details><summary>Answer</summary>
+#
+# Two: after the first letter it keeps s (0.6) and n (0.4); after the second, n's word is still at 0.4 while si and se
+# are at 0.3 each.
+#
+# </details>

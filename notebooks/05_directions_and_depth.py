@@ -15,13 +15,31 @@
 # Chapter sections 2.7 and 2.8. Up to here y(t) could see the past alone. Two networks, one from each end of the
 # sequence, see all of it; four networks, one from each corner, see all of an image. And a step can be made deep in
 # four places: by more layers of hidden units, or by an MLP in each of its three transitions.
+#
+# **You will see** what each output depends on with one direction, two and four; images read along anti-diagonals; and
+# depth in the three transitions, with the noise and the normalization that go with it.
+
+
+# %% tags=["hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("jaxrnn") is None:  # a fresh machine, Colab for one
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "jaxrnn[cli]"], check=True)
+
+import matplotlib.pyplot as plt
+from cycler import cycler
+
+plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
+colors, dashes = ["k", "C0", "C1", "C2", "C4", "C5"], ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
+plt.rcParams["axes.prop_cycle"] = cycler(color=colors) + cycler(linestyle=dashes)  # told apart in grey too
 
 # %%
 import time
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import optax
 from jax import lax
@@ -306,3 +324,31 @@ for ax, factor in zip(axes, (1, 100), strict=True):
 axes[0].legend()
 axes[0].set_ylabel("how often, 40 units over 200 steps")
 plt.show()
+
+# %% [markdown]
+# ## Exercises
+# **1.** A row ends at step L of τ. Where does the backward network begin, and what is its state between L and τ?
+#
+# <details><summary>Answer</summary>
+#
+# At the row's own end. Behind it the carry is held, so it is the initial carry: nothing of the padding is read.
+#
+# </details>
+#
+# **2.** How many sequential steps do an H × W image and an anti-diagonal wavefront take? A scan over rows of a scan
+# over columns?
+#
+# <details><summary>Answer</summary>
+#
+# $H + W - 1$, and $H\cdot W$.
+#
+# </details>
+#
+# **3.** A transition has k hidden layers more. How many nonlinearities does the shortest path from $\mathbf h^{(t)}$
+# to $\mathbf h^{(t+n)}$ pass without a skip connection, and with one around the layers?
+#
+# <details><summary>Answer</summary>
+#
+# $n(k+1)$, and $n$: with the skip a path exists that goes around the extra layers.
+#
+# </details>

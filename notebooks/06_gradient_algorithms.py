@@ -15,13 +15,31 @@
 # Chapter section 2.2 and beyond. The gradient of a recurrent network can be computed backwards with everything kept,
 # backwards with almost nothing kept, backwards within a window, or forwards. They differ in memory, in time, and
 # some of them in what they leave out. Here one cell goes through all of them.
+#
+# **You will see** the same gradient from seven algorithms: what each of them keeps, what truncation leaves out, and
+# what the forward ones estimate.
+
+
+# %% tags=["hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("jaxrnn") is None:  # a fresh machine, Colab for one
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "jaxrnn[cli]"], check=True)
+
+import matplotlib.pyplot as plt
+from cycler import cycler
+
+plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
+colors, dashes = ["k", "C0", "C1", "C2", "C4", "C5"], ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
+plt.rcParams["axes.prop_cycle"] = cycler(color=colors) + cycler(linestyle=dashes)  # told apart in grey too
 
 # %%
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import optax
 
@@ -197,7 +215,7 @@ ax.loglog(counts, error(drawn[:1].mean(0)) / np.sqrt(counts), "k:", label="1/√
 for (name, value), colour in zip(list(errors.items())[:2], ("C1", "C2"), strict=True):
     ax.axhline(value, color=colour, ls="--", label=name)
 ax.set(xlabel="n", ylabel="relative error", title="Unbiased with variance, or biased without")
-ax.legend(fontsize=8)
+ax.legend()
 ax.grid(alpha=0.3)
 plt.show()
 
@@ -247,7 +265,7 @@ for name, (algorithm, *key) in learners.items():
     ax.semilogy(np.arange(len(smooth)) * 100, smooth, label=name)
 ax.axhline(1, color="k", ls=":", label="no memory")
 ax.set(xlabel="step", ylabel="squared error", title=f"Recall what came {DELAY} steps before, learnt online")
-ax.legend(fontsize=8)
+ax.legend()
 ax.grid(alpha=0.3)
 plt.show()
 
@@ -256,3 +274,32 @@ plt.show()
 # `unroll_bptt` while it fits; `unroll_checkpointed` and `unroll_loss` when it does not; `TruncatedBPTT` for a stream;
 # forwards where there is no way back. [docs/gradients.md](../docs/gradients.md) has the table, and `jaxrnn gradients`
 # makes it for your sizes.
+
+# %% [markdown]
+# ## Exercises
+# **1.** A sequence of τ steps is cut into s segments; the carries between segments are kept, and one segment at a
+# time is run again. Which s needs the least memory?
+#
+# <details><summary>Answer</summary>
+#
+# About $s + \tau/s$ carries are kept at once; the minimum is at $s = \sqrt\tau$, with $2\sqrt\tau$.
+#
+# </details>
+#
+# **2.** What does one step of RTRL cost for an Elman network of n units and n inputs? One step of back-propagation?
+#
+# <details><summary>Answer</summary>
+#
+# The influence matrix has n rows and $P = 2n^2 + n$ columns, and is multiplied by the Jacobian: $n^2P \approx 2n^4$
+# multiplications. Back-propagation needs a few products of a matrix and a vector, of the order of $n^2$.
+#
+# </details>
+#
+# **3.** UORO replaces $\sum_i a_i b_i^\top$ by one product of two vectors. Show that $(\sum_i\nu_i a_i)(\sum_j\nu_j
+# b_j)^\top$ with independent random signs ν is right on average.
+#
+# <details><summary>Answer</summary>
+#
+# $E[\nu_i\nu_j]$ is 1 for $i = j$ and 0 otherwise, so of the double sum only $\sum_i a_i b_i^\top$ is left.
+#
+# </details>

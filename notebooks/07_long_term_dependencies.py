@@ -20,11 +20,29 @@
 #
 # and a product of many matrices vanishes or explodes. This notebook measures it, and then tries the chapter's remedies:
 # time scales (3.2), clipping (3.3), the regularizer Ω (3.4).
+#
+# **You will see** gradients that vanish and explode, in the linear case and with tanh; delays, leaks, clocks,
+# clipping and Ω against it; and one call that reports all of it.
+
+
+# %% tags=["hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("jaxrnn") is None:  # a fresh machine, Colab for one
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "jaxrnn[cli]"], check=True)
+
+import matplotlib.pyplot as plt
+from cycler import cycler
+
+plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
+colors, dashes = ["k", "C0", "C1", "C2", "C4", "C5"], ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
+plt.rcParams["axes.prop_cycle"] = cycler(color=colors) + cycler(linestyle=dashes)  # told apart in grey too
 
 # %%
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import optax
 
@@ -59,7 +77,7 @@ for ax, w, name in zip(axes, (normal, skew), ("normal: 0.9 Q", "not normal: [[0.
         xlabel="t", title=f"{name}\ndeparture from normality {float(jaxrnn.dynamics.departure_from_normality(w)):.2f}"
     )
     ax.grid(alpha=0.3)
-axes[0].legend(fontsize=8)
+axes[0].legend()
 plt.show()
 
 # %% [markdown]
@@ -110,11 +128,11 @@ axes[0].plot(scales * radius, tops, "o-", label="top Lyapunov exponent")
 axes[0].plot(scales * radius, largest, "--", label="largest |h|")
 axes[0].axhline(0, color="black", linewidth=0.8)
 axes[0].set(xlabel="spectral radius of W", title="Bounded forwards, unbounded backwards")
-axes[0].legend(fontsize=8)
+axes[0].legend()
 for i in (0, 3, 10):
     axes[1].semilogy(np.arange(199, -1, -1), norms[i], label=f"radius {scales[i] * radius:.1f}")
 axes[1].set(xlabel="steps back", ylabel="‖∇h‖", title="The gradient of the last state")
-axes[1].legend(fontsize=8)
+axes[1].legend()
 for ax in axes:
     ax.grid(alpha=0.3)
 plt.show()
@@ -137,7 +155,7 @@ for ax, scale in zip(axes, (0.5, 1.5), strict=True):
         (line,) = ax.semilogy(taus, scale ** (taus / d), linewidth=0.8, label=f"d = {d}")
         ax.semilogy(taus[::d], measured[::d], "o", markersize=3, color=line.get_color())
     ax.set(xlabel="τ", ylabel="‖∇h(t−τ)‖", title=f"λ = {scale}: λ^(τ/d)")
-    ax.legend(fontsize=8)
+    ax.legend()
     ax.grid(alpha=0.3)
 plt.show()
 
@@ -161,7 +179,7 @@ for name, kind in kinds.items():
     norms = np.median(jnp.linalg.norm(ds, axis=-1)[::-1], axis=1)
     ax.semilogy(norms / norms[0], label=name)
 ax.set(xlabel="steps back", ylabel="‖∇h‖, relative", title="How far a gradient reaches")
-ax.legend(fontsize=8)
+ax.legend()
 ax.grid(alpha=0.3)
 plt.show()
 
@@ -273,7 +291,7 @@ for step in range(21):
         ax.semilogy(np.arange(19, -1, -1), norms / norms[-1], label=f"after {step} steps on Ω")
     moved = jax.tree.map(lambda p, g: p - 0.05 * g, moved, descend(moved))
 ax.set(xlabel="steps back", ylabel="‖∇h‖, relative", title="What Ω does to the flow")
-ax.legend(fontsize=8)
+ax.legend()
 ax.grid(alpha=0.3)
 plt.show()
 
@@ -291,3 +309,31 @@ for scale, name in ((0.5, "small W"), (1.0, "orthogonal W, inputs 20 times too l
     report = jaxrnn.diagnose(jaxrnn.Elman(3, n), params, noise[:50], lambda carry, ys: jnp.mean(carry**2))
     print(f"{name}: {report.verdict}. {report.advice}\n")
 report.figure()
+
+# %% [markdown]
+# ## Exercises
+# **1.** The spectral radius is 0.9, and W is normal. After how many steps is a gradient a thousandth of what it was?
+# With a delay of 4 in place of 1?
+#
+# <details><summary>Answer</summary>
+#
+# $0.9^t < 10^{-3}$ from $t = 66$ on. With the delay it decays by $0.9^{\tau/4}$: from 263 steps on.
+#
+# </details>
+#
+# **2.** A leaky unit has α = 0.99. In how many steps does its state fall to 1/e?
+#
+# <details><summary>Answer</summary>
+#
+# $-1/\ln\alpha = 99.5$ steps, close to $1/(1-\alpha) = 100$.
+#
+# </details>
+#
+# **3.** A gradient is (10, 1) and v = 1. What do clipping by value and by norm make of it, and which one turns it?
+#
+# <details><summary>Answer</summary>
+#
+# By value (1, 1), which points 45° up where the gradient pointed 5.7° up. By norm (0.995, 0.0995), in the same
+# direction.
+#
+# </details>

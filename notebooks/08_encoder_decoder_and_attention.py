@@ -19,13 +19,31 @@
 # 1. lets C enter the decoder in the three ways of the chapter,
 # 2. shows what a C of fixed size cannot hold, and how attention gets around it,
 # 3. looks at what is attended to, and checks that the keys cost no memory per step.
+#
+# **You will see** three ways for a context to enter a decoder, where a context of fixed size fails, and what
+# attention looks at instead.
+
+
+# %% tags=["hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("jaxrnn") is None:  # a fresh machine, Colab for one
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "jaxrnn[cli,tasks]"], check=True)
+
+import matplotlib.pyplot as plt
+from cycler import cycler
+
+plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
+colors, dashes = ["k", "C0", "C1", "C2", "C4", "C5"], ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
+plt.rcParams["axes.prop_cycle"] = cycler(color=colors) + cycler(linestyle=dashes)  # told apart in grey too
 
 # %%
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import optax
 
@@ -177,3 +195,33 @@ print(f"keys and values, were they kept at every step: {100 * 2 * 32 * 100 * 128
 # %% [markdown]
 # With real data, from the command line: `jaxrnn train --task dates` learns to write dates of five languages as ISO,
 # `--task numbers` number words as digits; `jaxrnn translate "3 février 2019" --alignment` shows what was read.
+
+# %% [markdown]
+# ## Exercises
+# **1.** Reversing L random letters of 26: how many bits must a context of fixed size hold? How many does attention
+# need it to hold?
+#
+# <details><summary>Answer</summary>
+#
+# $L\log_2 26$, 94 bits at L = 20. With attention none have to pass through C: the decoder needs to know where it is,
+# and reads the letters from the memory.
+#
+# </details>
+#
+# **2.** All scores of a step are raised by the same constant. What happens to the weights, and why does that matter
+# for large scores?
+#
+# <details><summary>Answer</summary>
+#
+# Nothing: softmax is invariant to it. So the largest score can be subtracted first, which keeps the exponentials from
+# overflowing.
+#
+# </details>
+#
+# **3.** The input has a single valid position. What does attention read, whatever its parameters?
+#
+# <details><summary>Answer</summary>
+#
+# That position: softmax over one score is 1.
+#
+# </details>

@@ -15,13 +15,31 @@
 # Chapter section 五. A recursive network has the graph of a tree: h of a node from h of its children. Over a sequence
 # of τ steps a balanced tree is ⌈log₂ τ⌉ deep, where a chain is τ deep; and where the tree comes from outside, it tells
 # the network which things belong together.
+#
+# **You will see** the depth and the gradients of a chain and of a balanced tree, a batch of different trees in one
+# loop, and a task on which the tree helps.
+
+
+# %% tags=["hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("jaxrnn") is None:  # a fresh machine, Colab for one
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "jaxrnn[cli,tasks]"], check=True)
+
+import matplotlib.pyplot as plt
+from cycler import cycler
+
+plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
+colors, dashes = ["k", "C0", "C1", "C2", "C4", "C5"], ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
+plt.rcParams["axes.prop_cycle"] = cycler(color=colors) + cycler(linestyle=dashes)  # told apart in grey too
 
 # %%
 import ast
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import optax
 
@@ -214,3 +232,32 @@ own_params = own.init(jax.random.key(4))
 clean = jaxrnn.trees.Nodes(leaves, jnp.zeros((*forest.place.shape, 4)))
 fast = jaxrnn.trees.unroll_tree(own, own_params, forest, clean)[0]
 print("less the recursion:", float(abs(fast - jaxrnn.trees.unroll_tree_python(own, own_params, batch, clean)[0]).max()))
+
+# %% [markdown]
+# ## Exercises
+# **1.** How many inner nodes does a binary tree over 1,000 leaves have? How deep is it when it is balanced, and how
+# deep as a comb?
+#
+# <details><summary>Answer</summary>
+#
+# 999, whatever its shape: the work is the same. Balanced ⌈log₂ 1000⌉ = 10 deep, as a comb 999.
+#
+# </details>
+#
+# **2.** Which of the two tree-LSTMs can tell a − b from b − a?
+#
+# <details><summary>Answer</summary>
+#
+# The N-ary one: it has weights for each place. The child-sum tree-LSTM gives the same state for any order of its
+# children.
+#
+# </details>
+#
+# **3.** A chain's gradient passes 63 Jacobians from the first of 64 leaves to the root. How many does it pass in a
+# balanced tree, and what is left of it if each halves it?
+#
+# <details><summary>Answer</summary>
+#
+# 6, so 1/64 is left of it in place of $2^{-63} \approx 10^{-19}$.
+#
+# </details>

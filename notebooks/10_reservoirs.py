@@ -15,11 +15,29 @@
 # Chapter section 6. The recurrent weights are the hardest to learn: so do not learn them. Draw them, set their spectral
 # radius, and solve a linear regression for the output. First the chapter's reasoning about the spectral radius, then
 # what such a network can do.
+#
+# **You will see** why the spectral radius decides what a reservoir remembers, a chaotic series that goes on by
+# itself, a search over many reservoirs in one call, and a liquid of spiking neurons.
+
+
+# %% tags=["hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("jaxrnn") is None:  # a fresh machine, Colab for one
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "jaxrnn[cli]"], check=True)
+
+import matplotlib.pyplot as plt
+from cycler import cycler
+
+plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
+colors, dashes = ["k", "C0", "C1", "C2", "C4", "C5"], ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
+plt.rcParams["axes.prop_cycle"] = cycler(color=colors) + cycler(linestyle=dashes)  # told apart in grey too
 
 # %%
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 
 import jaxrnn
@@ -102,7 +120,7 @@ for strength, style in ((0.1, "-"), (20.0, "--")):
             axes[0].plot(hs[:, :3], style, color=color, alpha=0.6)
 axes[0].set(title="forwards, ρ = 3: h stays in [−1, 1]", xlabel="n", ylabel="h, three units")
 axes[1].set(title="backwards: ‖∂h(n)/∂h(0)‖ / √N", xlabel="n", ylim=(1e-30, 1e30))
-axes[1].legend(fontsize=7)
+axes[1].legend()
 
 # what the radius does, over a sweep: the rate at which two close beginnings part or meet
 radii, strengths = jnp.linspace(0.2, 4, 20), (0.1, 1.0, 5.0, 20.0)
@@ -124,7 +142,7 @@ axes[2].axvspan(0.8, 1.25, alpha=0.15, label="the usual advice")
 axes[2].set(
     title="below 0 the beginning is forgotten", xlabel="spectral radius", ylabel="rate a step", ylim=(-0.32, 0.2)
 )
-axes[2].legend(fontsize=7)
+axes[2].legend()
 plt.show()
 at_three = dict(zip(strengths, np.asarray(rates)[:, int(jnp.argmin(abs(radii - 3)))], strict=True))
 print("rate at ρ = 3:", {f"input × {s:g}": round(float(r), 2) for s, r in at_three.items()})
@@ -268,3 +286,32 @@ for ax, row in zip(axes, (0, 1), strict=True):
     ax.set(title=f"the liquid under spike train {'AB'[row]}", xlabel="ms")
 axes[0].set_ylabel("neuron")
 plt.show()
+
+# %% [markdown]
+# ## Exercises
+# **1.** A linear reservoir has the spectral radius 0.8. After how many steps does it not know its initial state to
+# one in a million?
+#
+# <details><summary>Answer</summary>
+#
+# $0.8^n < 10^{-6}$ from $n = 62$ on: the washout has to be that long.
+#
+# </details>
+#
+# **2.** W has the eigenvalue 0.9. Which eigenvalue has a linear leaky reservoir with the rate a = 0.3, $(1-a)\mathbf
+# I + a\mathbf W$?
+#
+# <details><summary>Answer</summary>
+#
+# $0.7 + 0.3\cdot 0.9 = 0.97$: the leak slows everything down.
+#
+# </details>
+#
+# **3.** The read-out is solved from $\mathbf H^\top\mathbf H$. Why in float64?
+#
+# <details><summary>Answer</summary>
+#
+# The condition number of $\mathbf H^\top\mathbf H$ is the square of that of $\mathbf H$. At $10^5$, usual for a
+# reservoir, the square is $10^{10}$, more than float32's seven digits can carry.
+#
+# </details>

@@ -15,6 +15,25 @@
 # Chapter section 八. A hidden state is a poor place for facts: each of them has to be carried through every step. Give
 # the network a memory of slots beside it, and let it say where to read and where to write. An integer address has no
 # gradient, so it reads and writes everywhere a little, by weights.
+#
+# **You will see** how an address is made in four moves, where the heads of a trained machine are while it copies, and
+# which sentences a memory network reads for an answer.
+
+
+# %% tags=["hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("jaxrnn") is None:  # a fresh machine, Colab for one
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "jaxrnn[cli]"], check=True)
+
+import matplotlib.pyplot as plt
+from cycler import cycler
+
+plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
+colors, dashes = ["k", "C0", "C1", "C2", "C4", "C5"], ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
+plt.rcParams["axes.prop_cycle"] = cycler(color=colors) + cycler(linestyle=dashes)  # told apart in grey too
 
 # %%
 import tempfile
@@ -22,7 +41,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Image
 
@@ -173,3 +191,30 @@ for addressing_is in ("soft", "supervised"):
     trained, trained_params, _ = learn(task, 400, 1e-2)
     measured = task.evaluate(trained, trained_params, None)
     print(f"{addressing_is:12} seen pairs {measured['accuracy']:.3f}   held out {measured['accuracy_held_out']:.3f}")
+
+# %% [markdown]
+# ## Exercises
+# **1.** What does a key of strength β = 0 address?
+#
+# <details><summary>Answer</summary>
+#
+# Every slot with the weight 1/N: softmax of equal numbers.
+#
+# </details>
+#
+# **2.** Weights 0.6 and 0.4 are sharpened with γ = 2. What are they, and what as γ goes to infinity?
+#
+# <details><summary>Answer</summary>
+#
+# 0.36 and 0.16 of 0.52: 0.69 and 0.31. Then 1 and 0.
+#
+# </details>
+#
+# **3.** A head with erase vector 1 and add vector a writes with the weight ½ to two slots. What do they hold?
+#
+# <details><summary>Answer</summary>
+#
+# $\tfrac12\mathbf M_i + \tfrac12\mathbf a$, each: half of what was there, half of what is new. Only a weight of 1
+# replaces a row.
+#
+# </details>

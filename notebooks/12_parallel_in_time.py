@@ -21,13 +21,31 @@
 #   (`unroll_newton`). How often it must be mended is decided by the largest Lyapunov exponent.
 #
 # Neither changes a number that the loop gives, nor a gradient.
+#
+# **You will see** all steps of a linear cell joined in a few rounds, Newton's method mending every step at once, and
+# what decides how often it must.
+
+
+# %% tags=["hide-input"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("jaxrnn") is None:  # a fresh machine, Colab for one
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "jaxrnn[cli]"], check=True)
+
+import matplotlib.pyplot as plt
+from cycler import cycler
+
+plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
+colors, dashes = ["k", "C0", "C1", "C2", "C4", "C5"], ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
+plt.rcParams["axes.prop_cycle"] = cycler(color=colors) + cycler(linestyle=dashes)  # told apart in grey too
 
 # %%
 import time
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 
 import jaxrnn
@@ -127,7 +145,7 @@ fig, axes = plt.subplots(1, 2, figsize=(10, 3.4), gridspec_kw={"width_ratios": [
 for (name, residual), marker in zip(history.items(), "osd^", strict=True):
     axes[0].semilogy(np.maximum(residual.max(-1), 1e-17), marker + "-", ms=3, label=name)
 axes[0].set(xlabel="updates", ylabel="largest residual", title="How a guess is mended (GRU, τ = 200)")
-axes[0].legend(fontsize=8, title="kept of each Jacobian", loc="lower right", bbox_to_anchor=(1, 0.08))
+axes[0].legend(title="kept of each Jacobian", loc="lower right", bbox_to_anchor=(1, 0.08))
 axes[0].grid(alpha=0.3)
 picture = np.log10(np.maximum(history["nothing (Jacobi)"], 1e-17))
 image = axes[1].imshow(picture[:, :60], aspect="auto", origin="lower", cmap="magma")
@@ -216,7 +234,7 @@ exponents, counts, advised = map(np.array, (exponents, counts, advised))
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.4))
 axes[0].plot(gains, exponents, "o-", label="λ, along the run")
 axes[0].plot(gains, first_exponents, "^--", ms=4, label="λ₀, along the first guess")
-axes[0].legend(fontsize=8)
+axes[0].legend()
 axes[0].axhline(0, color="gray", lw=1)
 axes[0].set(xlabel="gain g", ylabel="largest exponent λ", title="From forgetting to chaos")
 axes[1].plot(exponents[advised], counts[advised], "o", label="advised: unroll_newton")
@@ -224,7 +242,7 @@ axes[1].plot(exponents[~advised], counts[~advised], "s", label="advised: unroll_
 axes[1].axhline(STEPS, color="gray", lw=1, ls="--")
 axes[1].text(exponents.min(), STEPS * 0.8, "τ", va="top")
 axes[1].set(xlabel="largest exponent λ", ylabel="updates", yscale="log", title="Newton updates against λ")
-axes[1].legend(fontsize=8)
+axes[1].legend()
 for ax in axes:
     ax.grid(alpha=0.3)
 fig.tight_layout()
@@ -271,9 +289,30 @@ for steps in (10_000,):
 
 # %% [markdown]
 # ## Exercises
-# 1. Set the mask of one row to hold at $t=20,\dots,40$ in the ten lines above. What must `jacobians` and `residual` be
-#    there?
-# 2. Replace the GRU by an LSTM of 6 units and keep 2×2 blocks, $(h_i, C_i)$. How many updates does it take, beside the
-#    diagonal?
-# 3. What do gains between 1.0 and 1.3 need for $\tau=200$ and for $\tau=800$? Where does their number depend on
-#    $\tau$?
+# **1.** Set the mask of one row to hold at $t = 20, \dots, 40$ in the ten lines above. What must `jacobians` and
+# `residual` be there?
+#
+# <details><summary>Answer</summary>
+#
+# A held step is $\mathbf h^{(t)} = \mathbf h^{(t-1)}$: the Jacobian is $\mathbf I$, the residual $\mathbf h^{(t-1)} -
+# \mathbf h^{(t)}$.
+#
+# </details>
+#
+# **2.** How many rounds join 1,000 steps of a linear cell? How many updates does Newton's method need at most, on any
+# cell?
+#
+# <details><summary>Answer</summary>
+#
+# ⌈log₂ 1000⌉ = 10 rounds. After k updates at least the first k states are exact, as the first one depends on nothing
+# unknown and each update passes exactness on by one: at most τ.
+#
+# </details>
+#
+# **3.** A cell ignores its carry. How many updates are needed?
+#
+# <details><summary>Answer</summary>
+#
+# One: its Jacobians are 0, and the first evaluation is the solution.
+#
+# </details>
