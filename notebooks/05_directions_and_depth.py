@@ -32,8 +32,9 @@ import matplotlib.pyplot as plt
 from cycler import cycler
 
 plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
-colors, dashes = ["k", "C0", "C1", "C2", "C4", "C5"], ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
-plt.rcParams["axes.prop_cycle"] = cycler(color=colors) + cycler(linestyle=dashes)  # told apart in grey too
+colors = cycler(color=["black", "tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown"])
+dashes = cycler(linestyle=["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))])
+plt.rcParams["axes.prop_cycle"] = colors + dashes  # told apart in grey too
 
 # %%
 import time
