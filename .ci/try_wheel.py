@@ -29,6 +29,15 @@ explicit, implicit = loss(jaxrnn.unroll_bptt), loss(jaxrnn.unroll)
 assert jax.tree.all(jax.tree.map(lambda a, b: bool(jnp.allclose(a, b, atol=1e-6)), explicit, implicit))
 print(jaxrnn.__file__)
 """
+IMPORT = """
+import time
+import jax, jax.numpy, optax, jaxtyping, numpy
+start = time.process_time()
+import jaxrnn
+for name in jaxrnn.__all__:
+    getattr(jaxrnn, name)
+print(time.process_time() - start)
+"""
 
 
 def main() -> int:
@@ -59,6 +68,9 @@ def try_core(folder: Path, wheel: Path) -> None:
     assert needed == CORE, f"the core needs {sorted(needed)}"
     where = run(folder, "python", "-c", SMOKE)
     assert str(folder) in where, f"the smoke test imported {where}"
+    seconds = min(float(run(folder, "python", "-c", IMPORT)) for _ in range(5))
+    print(f"jaxrnn and all of its public names, beyond what jax and optax take: {seconds:.2f} s")
+    assert seconds < 0.3, "the import takes too long"
     assert run(folder, "jaxrnn", "--version").strip(), "no version"
     for arguments in (["train"], ["gradients"], ["sample", "--help"]):
         advice = run(folder, "jaxrnn", *arguments, code=2)
