@@ -25,6 +25,13 @@ def check_positive(**sizes: int) -> None:
             raise ValueError(f"`{name}` must be an integer of at least 1, got {size!r}.")
 
 
+def check_divides(name: str, divisor: int, **whole: int) -> None:
+    """Raises ValueError unless `divisor` divides the size, given as `hidden_size=6`."""
+    ((what, size),) = whole.items()
+    if size % divisor:
+        raise ValueError(f"`{name}` must divide {what}={size}, got {divisor}.")
+
+
 def check_choice(name: str, value, choices: tuple) -> None:
     """Raise ValueError unless `value` is one of `choices`."""
     if value not in choices:

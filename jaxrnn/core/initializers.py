@@ -7,6 +7,7 @@ References: Glorot & Bengio 2010, §4.2.1; Saxe, McClelland & Ganguli 2014, §2 
 Gers, Schmidhuber & Cummins 2000, §3 and Jozefowicz, Zaremba & Sutskever 2015, §2.2 (forget bias 1).
 """
 
+import math
 from functools import partial
 
 import jax
@@ -27,6 +28,19 @@ def recurrent_weights(key: Key, shape: tuple[int, int]) -> Array:
     Under `vmap` the matrices are drawn one after the other: two batched QRs in parallel can deadlock jaxlib 0.10.
     """
     return jax.custom_batching.sequential_vmap(partial(_orthogonal, shape=shape))(key)
+
+
+def step_size_bias(key: Key, shape: tuple[int, ...], least: float = 1e-3, largest: float = 0.1) -> Array:
+    """softplus⁻¹(Δ) of step sizes Δ log-uniform in [least, largest], at least 1e-4.
+
+    >>> bool((jax.nn.softplus(step_size_bias(jax.random.key(0), (9,))) < 0.11).all())
+    True
+
+    References: Gu & Dao 2023, "Mamba", §3.6.
+    """
+    low, high = math.log(least), math.log(largest)
+    dt = jnp.maximum(jnp.exp(jax.random.uniform(key, shape, minval=low, maxval=high)), 1e-4)
+    return dt + jnp.log(-jnp.expm1(-dt))
 
 
 def per_gate(initializer, key: Key, gates: int, shape: tuple[int, int]) -> Array:

@@ -15,15 +15,20 @@ Chapter 3.1 (powers of one matrix); Feng et al. 2024 (minimal gates); Orvieto et
 
 from jaxrnn.linear.linear_unit import LinearUnit, LinearUnitParams
 from jaxrnn.linear.lru import LRU, LRUParams
+from jaxrnn.linear.mamba import Mamba, MambaParams
 from jaxrnn.linear.matrix_state import Erase, InTurn, MatrixCell, Outer
 from jaxrnn.linear.min_gru import MinGRU, MinGRUParams
 from jaxrnn.linear.min_lstm import MinLSTM, MinLSTMParams
 from jaxrnn.linear.protocol import ComplexPair, LinearCell, linear_step
+from jaxrnn.linear.rg_lru import RGLRU, RGLRUParams
+from jaxrnn.linear.s5 import S5, S5Params
 from jaxrnn.linear.short_conv import ShortConv, ShortConvParams
 from jaxrnn.linear.stages import Staged, StagedCell
 
 __all__ = [
     "LRU",
+    "RGLRU",
+    "S5",
     "ComplexPair",
     "Erase",
     "InTurn",
@@ -31,12 +36,16 @@ __all__ = [
     "LinearCell",
     "LinearUnit",
     "LinearUnitParams",
+    "Mamba",
+    "MambaParams",
     "MatrixCell",
     "MinGRU",
     "MinGRUParams",
     "MinLSTM",
     "MinLSTMParams",
     "Outer",
+    "RGLRUParams",
+    "S5Params",
     "ShortConv",
     "ShortConvParams",
     "Staged",

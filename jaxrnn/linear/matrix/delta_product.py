@@ -23,10 +23,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrnn.core.checks import check_features, check_positive
-from jaxrnn.core.initializers import input_weights
+from jaxrnn.core.initializers import input_weights, step_size_bias
 from jaxrnn.core.precision import matmul
 from jaxrnn.core.types import Key
-from jaxrnn.linear.matrix.heads import init_step_bias, merge_heads, normalize, softplus_decay, split_heads, zero_state
+from jaxrnn.linear.matrix.heads import merge_heads, normalize, softplus_decay, split_heads, zero_state
 from jaxrnn.linear.matrix_state import Erase, InTurn, Outer
 from jaxrnn.linear.protocol import linear_step
 from jaxrnn.linear.short_conv import convolve, empty_register, init_filters
@@ -113,7 +113,7 @@ class DeltaProduct:
             beta=input_weights(keys[2], (self.input_size, self.heads * self.updates)),
             alpha=input_weights(keys[3], (self.input_size, self.heads)) if self.decay else None,
             a_log=jnp.log(rates) if self.decay else None,
-            dt_bias=init_step_bias(keys[5], (self.heads,)) if self.decay else None,
+            dt_bias=step_size_bias(keys[5], (self.heads,)) if self.decay else None,
         )
 
     def initial_carry(self, params: DeltaProductParams, batch_shape: tuple[int, ...] = ()) -> Any:

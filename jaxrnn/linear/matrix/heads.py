@@ -1,13 +1,10 @@
 """What the cells with matrix states share: heads, normalized keys, the gate of a decay."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrnn.core.precision import accumulator
-from jaxrnn.core.types import Key
 
 LEAST_NORM = 1e-6
 """Added to |x|² before its root, so that a key of zeros has a finite gradient."""
@@ -40,16 +37,6 @@ def zero_state(like: Array, *shape: int) -> Float[Array, "*batch heads key value
 def wide(x: Array) -> Array:
     """A parameter in the dtype in which sums are kept."""
     return x.astype(accumulator(x.dtype))
-
-
-def init_step_bias(key: Key, shape: tuple[int, ...], low: float = 1e-3, high: float = 0.1) -> Array:
-    """softplus⁻¹(Δ), Δ log-uniform in [low, high] and at least 1e-4.
-
-    References: Gu & Dao 2023, "Mamba", §3.6.
-    """
-    dt = jnp.exp(jax.random.uniform(key, shape, minval=math.log(low), maxval=math.log(high)))
-    dt = jnp.maximum(dt, 1e-4)
-    return dt + jnp.log(-jnp.expm1(-dt))
 
 
 def softplus_decay(a_log: Array, dt: Array) -> Array:

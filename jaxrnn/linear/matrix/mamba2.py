@@ -19,10 +19,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrnn.core.checks import check_features, check_positive
-from jaxrnn.core.initializers import input_weights
+from jaxrnn.core.initializers import input_weights, step_size_bias
 from jaxrnn.core.precision import matmul
 from jaxrnn.core.types import Key
-from jaxrnn.linear.matrix.heads import init_step_bias, merge_heads, softplus_decay, split_heads, zero_state
+from jaxrnn.linear.matrix.heads import merge_heads, softplus_decay, split_heads, zero_state
 from jaxrnn.linear.matrix_state import Erase, Outer
 from jaxrnn.linear.protocol import linear_step
 from jaxrnn.linear.short_conv import convolve, empty_register, init_filters
@@ -99,7 +99,7 @@ class Mamba2:
             conv=init_filters(keys[1], self.conv, channels),
             conv_b=init_filters(keys[2], 1, channels, self.conv)[0],
             dt=input_weights(keys[3], (self.input_size, self.heads)),
-            dt_bias=init_step_bias(keys[4], (self.heads,)),
+            dt_bias=step_size_bias(keys[4], (self.heads,)),
             a_log=jnp.log(jax.random.uniform(keys[5], (self.heads,), minval=1.0, maxval=16.0)),
             d=jnp.ones(self.heads),
         )

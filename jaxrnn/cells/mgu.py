@@ -1,0 +1,86 @@
+"""The minimal gated unit: a GRU (chapter, section 7.2) whose update gate is its reset gate too.
+
+    f⁽ᵗ⁾ = σ(bᶠ + Uᶠ x⁽ᵗ⁾ + Wᶠ h⁽ᵗ⁻¹⁾)
+    n⁽ᵗ⁾ = tanh(b + U x⁽ᵗ⁾ + W (f⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾))
+    h⁽ᵗ⁾ = (1 − f⁽ᵗ⁾) ⊙ h⁽ᵗ⁻¹⁾ + f⁽ᵗ⁾ ⊙ n⁽ᵗ⁾,               y⁽ᵗ⁾ = h⁽ᵗ⁾
+
+f lets the *new* value in, as the paper has it; in the chapter's GRU z keeps the old one.
+
+f, n side by side along the last axis → `params.u`, `params.w`, `params.b`.
+
+References: Zhou et al. 2016, "Minimal gated unit for recurrent neural networks", §3, equations 11 to 13.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrnn.core.checks import check_features, check_positive
+from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
+from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.types import Key
+
+
+class MGUParams(NamedTuple):
+    """The gate f and the candidate n side by side."""
+
+    u: Float[Array, "input gates_hidden"]
+    """(Uᶠ, U)ᵀ: `[input, 2·hidden]`."""
+    w: Float[Array, "hidden gates_hidden"]
+    """(Wᶠ, W)ᵀ: `[hidden, 2·hidden]`."""
+    b: Float[Array, " gates_hidden"]
+    """(bᶠ, b): `[2·hidden]`."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class MGU:
+    """h⁽ᵗ⁾ = (1 − f) ⊙ h⁽ᵗ⁻¹⁾ + f ⊙ tanh(b + U x + W (f ⊙ h⁽ᵗ⁻¹⁾)).
+
+    Args:
+      input_size: the size of x.
+      hidden_size: the size of h.
+
+    Raises:
+      ValueError: a size below 1.
+
+    >>> cell = MGU(input_size=3, hidden_size=5)
+    >>> params = cell.init(jax.random.key(0))
+    >>> h, y = cell.step(params, cell.initial_carry(params), cell.project(params, jnp.ones(3)))
+    >>> h.shape
+    (5,)
+
+    References: Zhou et al. 2016.
+    """
+
+    input_size: int
+    hidden_size: int
+
+    def __post_init__(self):
+        check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
+
+    def init(self, key: Key) -> MGUParams:
+        """U by Glorot's uniform rule and W orthogonal, gate by gate; b = 0."""
+        n, (u_key, w_key) = self.hidden_size, jax.random.split(key)
+        u = per_gate(input_weights, u_key, 2, (self.input_size, n))
+        return MGUParams(u, per_gate(recurrent_weights, w_key, 2, (n, n)), jnp.zeros(2 * n))
+
+    def initial_carry(self, params: MGUParams, batch_shape: tuple[int, ...] = ()) -> Array:
+        """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
+
+    def project(self, params: MGUParams, xs: Array) -> Array:
+        """b + U x⁽ᵗ⁾ of gate and candidate: `[..., input]` → `[..., 2·hidden]`."""
+        check_features("xs", xs, input_size=self.input_size)
+        return matmul(xs, params.u) + params.b
+
+    def step(self, params: MGUParams, carry: Array, z: Array) -> tuple[Array, Array]:
+        """One step: the new h, twice: it is the carry and the output."""
+        n = self.hidden_size
+        f = jax.nn.sigmoid(z[..., :n] + matmul(carry, params.w[:, :n]))
+        candidate = jnp.tanh(z[..., n:] + matmul(f * carry, params.w[:, n:]))
+        h = (1 - f) * carry + f * candidate
+        return h, h

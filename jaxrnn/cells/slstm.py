@@ -1,0 +1,127 @@
+"""The sLSTM: an LSTM with exponential gates, a normalizer, and memory that mixes within heads.
+
+    z, i, f, o = U x⁽ᵗ⁾ + R h⁽ᵗ⁻¹⁾ + b                      R block-diagonal over the heads
+    m⁽ᵗ⁾ = max(log σ(f) + m⁽ᵗ⁻¹⁾, i)                       stabilizer; i where n⁽ᵗ⁻¹⁾ = 0
+    i′ = exp(i − m⁽ᵗ⁾),   f′ = exp(log σ(f) + m⁽ᵗ⁻¹⁾ − m⁽ᵗ⁾)
+    c⁽ᵗ⁾ = f′ ⊙ c⁽ᵗ⁻¹⁾ + i′ ⊙ tanh(z)
+    n⁽ᵗ⁾ = f′ ⊙ n⁽ᵗ⁻¹⁾ + i′
+    h⁽ᵗ⁾ = σ(o) ⊙ c⁽ᵗ⁾/n⁽ᵗ⁾,                y⁽ᵗ⁾ = h⁽ᵗ⁾
+
+c/n is a weighted mean of all tanh(z⁽ˢ⁾), with weights that an exponential gate may revise later.  m cancels in it.
+Whether n is 0 is asked of every element, so that each row and each unit starts by itself.  i′ and f′ are at most 1.
+
+Uᵀ → `params.u` `[input, 4·hidden]`, Rᵀ → `params.r` `[heads, hidden/heads, 4·hidden/heads]`, b → `params.b`; the gates in
+the order i, f, g, o, where g is z.
+
+References: Beck et al. 2024, "xLSTM: extended long short-term memory", §2.2 and appendix A.2.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxrnn.core.checks import check_divides, check_features, check_positive
+from jaxrnn.core.initializers import input_weights, per_gate
+from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.types import Key
+
+
+class SLSTMParams(NamedTuple):
+    """The gates i, f, g, o side by side."""
+
+    u: Float[Array, "input gates_hidden"]
+    """Uᵀ: `[input, 4·hidden]`."""
+    r: Float[Array, "heads head gates_head"]
+    """Rᵀ of each head: `[heads, hidden/heads, 4·hidden/heads]`."""
+    b: Float[Array, " gates_hidden"]
+    """b: `[4·hidden]`."""
+
+
+class SLSTMCarry(NamedTuple):
+    """The four states."""
+
+    h: Float[Array, "*batch hidden"]
+    """h⁽ᵗ⁾, the output."""
+    c: Float[Array, "*batch hidden"]
+    """c⁽ᵗ⁾ e^{−m}."""
+    n: Float[Array, "*batch hidden"]
+    """n⁽ᵗ⁾ e^{−m}."""
+    m: Float[Array, "*batch hidden"]
+    """m⁽ᵗ⁾."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class SLSTM:
+    """h⁽ᵗ⁾ = σ(o) ⊙ c⁽ᵗ⁾/n⁽ᵗ⁾, with exponential input gates.
+
+    Args:
+      input_size: the size of x.
+      hidden_size: the size of h.
+      heads: R is block-diagonal, with so many blocks; it divides `hidden_size`.
+
+    Raises:
+      ValueError: a size below 1, or heads that do not divide `hidden_size`.
+
+    >>> cell = SLSTM(input_size=3, hidden_size=6, heads=2)
+    >>> params = cell.init(jax.random.key(0))
+    >>> carry, y = cell.step(params, cell.initial_carry(params), cell.project(params, jnp.ones(3)))
+    >>> carry.c.shape
+    (6,)
+
+    References: Beck et al. 2024.
+    """
+
+    input_size: int
+    hidden_size: int
+    heads: int = 1
+
+    def __post_init__(self):
+        check_positive(input_size=self.input_size, hidden_size=self.hidden_size, heads=self.heads)
+        check_divides("heads", self.heads, hidden_size=self.hidden_size)
+
+    def init(self, key: Key) -> SLSTMParams:
+        """U by Glorot's rule, R = 0, b = 0 but of f, which grows from −5 to 7 over the units of each head.
+
+        In head k of B, channel j of d: 12 (j/(d − 1))^{0.3 + 1.3 k/(B − 1)} − 5.
+        """
+        n, head = self.hidden_size, self.hidden_size // self.heads
+        channel = np.arange(head) / max(head - 1, 1)
+        power = 0.3 + 1.3 * np.arange(self.heads) / max(self.heads - 1, 1)
+        forget = 12 * channel ** power[:, None] - 5
+        return SLSTMParams(
+            u=per_gate(input_weights, key, 4, (self.input_size, n)),
+            r=jnp.zeros((self.heads, head, 4 * head)),
+            b=jnp.zeros(4 * n).at[n : 2 * n].set(forget.ravel()),
+        )
+
+    def initial_carry(self, params: SLSTMParams, batch_shape: tuple[int, ...] = ()) -> SLSTMCarry:
+        """All states 0, each of shape `[*batch, hidden]`."""
+        zero = jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
+        return SLSTMCarry(h=zero, c=zero, n=zero, m=zero)
+
+    def project(self, params: SLSTMParams, xs: Array) -> Array:
+        """U x⁽ᵗ⁾ + b of the four gates: `[..., input]` → `[..., 4·hidden]`."""
+        check_features("xs", xs, input_size=self.input_size)
+        return matmul(xs, params.u) + params.b
+
+    def step(self, params: SLSTMParams, carry: SLSTMCarry, z: Array) -> tuple[SLSTMCarry, Array]:
+        """One step: the new states, and h as the output."""
+        i, f, g, o = (a + r for a, r in zip(jnp.split(z, 4, axis=-1), self._recurrent(params, carry.h), strict=True))
+        kept = jax.nn.log_sigmoid(f) + carry.m
+        m = jnp.where(carry.n == 0, i, jnp.maximum(kept, i))
+        i = jnp.exp(i - m)
+        f = jnp.exp(jnp.where(carry.n == 0, 0, kept - m))  # c and n are 0 there, whatever f is
+        c, n = f * carry.c + i * jnp.tanh(g), f * carry.n + i
+        h = jax.nn.sigmoid(o) * c / n
+        return SLSTMCarry(h, c, n, m), h
+
+    def _recurrent(self, params, h):
+        """R h of each gate."""
+        heads = h.reshape(*h.shape[:-1], self.heads, self.hidden_size // self.heads).astype(params.r.dtype)
+        products = jnp.einsum("...hi,hio->...ho", heads, params.r, preferred_element_type=h.dtype)
+        return (gate.reshape(h.shape) for gate in jnp.split(products, 4, axis=-1))
