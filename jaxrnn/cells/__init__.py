@@ -6,8 +6,9 @@
 
 Start with `LSTM` or `GRU`; `Elman` is the cell of the chapter's derivations.  `Jordan` feeds the output back instead
 of the state, `Delays` adds connections over several steps, `Clockwork` updates groups of units at different rates,
-and `FeedForward` is a layer without a memory.  `cells.wrappers` adds depth, dropout, leaks and normalization to any
-of them.  Cells whose step is linear in the carry are in `jaxrnn.linear`.
+`SLSTM` has exponential gates, `MGU` a single gate, and `FeedForward` is a layer without a memory.  `cells.wrappers`
+adds depth, dropout, leaks and normalization to any of them.  Cells whose step is linear in the carry are in
+`jaxrnn.linear`.
 
 Chapter 2.1.2, 2.2, 3.2 and 七; Goodfellow et al. 2016, §10.2, §10.9 and §10.10.
 """
@@ -21,7 +22,9 @@ from jaxrnn.cells.feed_forward import FeedForward, FeedForwardParams
 from jaxrnn.cells.gru import GRU, GRUParams
 from jaxrnn.cells.jordan import Jordan, JordanParams
 from jaxrnn.cells.lstm import LSTM, LSTMCarry, LSTMParams
+from jaxrnn.cells.mgu import MGU, MGUParams
 from jaxrnn.cells.projected_lstm import ProjectedLSTM, ProjectedLSTMParams
+from jaxrnn.cells.slstm import SLSTM, SLSTMCarry, SLSTMParams
 
 
 def __getattr__(name: str):
@@ -34,6 +37,8 @@ def __getattr__(name: str):
 __all__ = [
     "GRU",
     "LSTM",
+    "MGU",
+    "SLSTM",
     "Clockwork",
     "ClockworkCarry",
     "Delays",
@@ -48,6 +53,9 @@ __all__ = [
     "JordanParams",
     "LSTMCarry",
     "LSTMParams",
+    "MGUParams",
     "ProjectedLSTM",
     "ProjectedLSTMParams",
+    "SLSTMCarry",
+    "SLSTMParams",
 ]

@@ -10,8 +10,7 @@
 c/n is a weighted mean of all tanh(z⁽ˢ⁾), with weights that an exponential gate may revise later.  m cancels in it.
 Whether n is 0 is asked of every element, so that each row and each unit starts by itself.  i′ and f′ are at most 1.
 
-Uᵀ → `params.u` `[input, 4·hidden]`, Rᵀ → `params.r` `[heads, hidden/heads, 4·hidden/heads]`, b → `params.b`; the gates in
-the order i, f, g, o, where g is z.
+Uᵀ → `params.u`, Rᵀ → `params.r`, one block a head, b → `params.b`; the gates in the order i, f, g, o, where g is z.
 
 References: Beck et al. 2024, "xLSTM: extended long short-term memory", §2.2 and appendix A.2.
 """

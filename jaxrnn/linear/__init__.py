@@ -13,6 +13,8 @@ b = k vᵀ are kept as vectors, and `jaxrnn.unrolling.parallel.unroll_chunkwise`
 Chapter 3.1 (powers of one matrix); Feng et al. 2024 (minimal gates); Orvieto et al. 2023 (LRU).
 """
 
+from importlib import import_module
+
 from jaxrnn.linear.linear_unit import LinearUnit, LinearUnitParams
 from jaxrnn.linear.lru import LRU, LRUParams
 from jaxrnn.linear.mamba import Mamba, MambaParams
@@ -24,6 +26,14 @@ from jaxrnn.linear.rg_lru import RGLRU, RGLRUParams
 from jaxrnn.linear.s5 import S5, S5Params
 from jaxrnn.linear.short_conv import ShortConv, ShortConvParams
 from jaxrnn.linear.stages import Staged, StagedCell
+
+
+def __getattr__(name: str):
+    """Import a nested namespace at its first use."""
+    if name == "matrix":
+        return import_module(f"jaxrnn.linear.{name}")
+    raise AttributeError(f"module 'jaxrnn.linear' has no attribute {name!r}")
+
 
 __all__ = [
     "LRU",

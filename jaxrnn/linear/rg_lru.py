@@ -5,8 +5,8 @@
     log a⁽ᵗ⁾ = −8 r⁽ᵗ⁾ ⊙ softplus(Λ)               at r = 1 the fastest decay, at r = 0 none
     h⁽ᵗ⁾ = a⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾ + √(1 − a⁽ᵗ⁾²) ⊙ i⁽ᵗ⁾ ⊙ x⁽ᵗ⁾,        y⁽ᵗ⁾ = h⁽ᵗ⁾
 
-√(1 − a²) keeps the variance of h at that of x.  At the first step of a sequence, where there is no h to keep, the factor
-is 1; the steps are counted beside h (`Staged`).
+√(1 − a²) keeps the variance of h at that of x.  At the first step of a sequence, where there is no h to keep, the
+factor is 1; the steps are counted beside h (`Staged`).
 
 W_a, W_x → `params.gates` (block-diagonal, a and x side by side in each block), b → `params.b`, Λ → `params.lam`.
 

@@ -10,7 +10,8 @@ matrices are written too: B = Vᴴ B₀, C = C₀ V.  So the state approximates 
 log(−Re Λ) → `params.log_re`, Im Λ → `params.im`, (Re B, Im B)ᵀ → `params.b`, (Re C, −Im C)ᵀ → `params.c`, D →
 `params.d`, log Δ → `params.log_dt`.  Deviation: −exp keeps Re Λ below 0; D is a matrix, as y may differ from x in size.
 
-References: Smith, Warrington & Linderman 2023, "Simplified state space layers for sequence modeling", §3 and appendix B.
+References: Smith, Warrington & Linderman 2023, "Simplified state space layers for sequence modeling", §3 and
+appendix B.
 """
 
 import math

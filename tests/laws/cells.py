@@ -9,7 +9,7 @@ import pytest
 from jaxtyping import Array
 
 from jaxrnn import GRU, LRU, LSTM, Attention, AutodiffRules, Dropout, Elman, LayerNorm, Leaky, MinGRU, Readout, Stack
-from jaxrnn.cells import Clockwork, Delays, FeedForward, Jordan, ProjectedLSTM
+from jaxrnn.cells import MGU, SLSTM, Clockwork, Delays, FeedForward, Jordan, ProjectedLSTM
 from jaxrnn.cells.wrappers import (
     DeepInput,
     DeepOutput,
@@ -20,7 +20,7 @@ from jaxrnn.cells.wrappers import (
     Zoneout,
 )
 from jaxrnn.core.precision import accumulator, matmul
-from jaxrnn.linear import LinearUnit, MinLSTM, ShortConv
+from jaxrnn.linear import RGLRU, S5, LinearUnit, Mamba, MinLSTM, ShortConv
 from jaxrnn.linear.matrix import GLA, HGRN2, MLSTM, RWKV7, DeltaProduct, GatedDelta, Mamba2, Retention
 from jaxrnn.memory import NTM
 from jaxrnn.patterns import Feedback
@@ -109,6 +109,11 @@ LIBRARY = {
     "min_lstm": MinLSTM(INPUT, HIDDEN, "positive"),
     "lru": LRU(INPUT, HIDDEN, 4),
     "linear_unit": LinearUnit(INPUT, HIDDEN),
+    "s5": S5(INPUT, 2, 3),
+    "rg_lru": RGLRU(4, blocks=2),
+    "mamba": Mamba(INPUT, 3, state_size=2, rank=1, conv=2),
+    "slstm": SLSTM(INPUT, 4, heads=2),
+    "mgu": MGU(INPUT, HIDDEN),
     "short_conv": ShortConv(INPUT, 3, bias=True),
     "gated_delta": GatedDelta(INPUT, heads=2, key_size=2, value_size=3, conv=2),
     "kimi_delta": GatedDelta(INPUT, 1, 3, 2, decay="unit", negative_eigenvalues=True, conv=None),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from jaxrnn import bptt, unroll, unroll_bptt, unroll_checkpointed, unroll_newton, unroll_python
 from jaxrnn.core.local_rules import tangent
-from jaxrnn.linear import MatrixCell, StagedCell
+from jaxrnn.linear import RGLRU, Mamba, MatrixCell, ShortConv
 from jaxrnn.online import RTRL, run_online
 from jaxrnn.testing import (
     draws,
@@ -128,12 +128,9 @@ def test_the_output_s_share_is_in_the_hidden_gradient_where_the_output_is_the_st
         bool((last[-1] != sent).any())
         for last, sent in zip(jax.tree.leaves(carries), jax.tree.leaves(p.dcarry), strict=True)
     ]
-    owns_its_output = not isinstance(cell, MatrixCell | StagedCell) and not any(
-        name in repr(cell)
-        for name in (
-            *("Own", "Jordan", "Feedback", "DeepOutput", "NTM", "LRU", "LinearUnit", "Attending", "EveryLayer"),
-        )
-    )  # elsewhere y = h
+    names = ("Own", "Jordan", "Feedback", "DeepOutput", "NTM", "LRU", "LinearUnit", "Attending", "EveryLayer", "S5")
+    reads_its_state = any(name in repr(cell) for name in names) or isinstance(cell, MatrixCell | ShortConv | Mamba)
+    owns_its_output = isinstance(cell, RGLRU) or not reads_its_state  # elsewhere y = h
     assert sum(shares) == owns_its_output
 
 
