@@ -18,10 +18,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
 from jaxrnn.core.precision import accumulator, matmul
-from jaxrnn.core.types import Key
+from jaxrnn.core.types import Carry, Key
 
 
 class MGUParams(NamedTuple):
@@ -71,6 +72,10 @@ class MGU:
     def initial_carry(self, params: MGUParams, batch_shape: tuple[int, ...] = ()) -> Array:
         """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
+
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """h is the output."""
+        return CarryParts(output=carry)
 
     def project(self, params: MGUParams, xs: Array) -> Array:
         """b + U x⁽ᵗ⁾ of gate and candidate: `[..., input]` → `[..., 2·hidden]`."""

@@ -23,10 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_divides, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate
 from jaxrnn.core.precision import accumulator, matmul
-from jaxrnn.core.types import Key
+from jaxrnn.core.types import Carry, Key
 
 
 class SLSTMParams(NamedTuple):
@@ -100,8 +101,12 @@ class SLSTM:
 
     def initial_carry(self, params: SLSTMParams, batch_shape: tuple[int, ...] = ()) -> SLSTMCarry:
         """All states 0, each of shape `[*batch, hidden]`."""
-        zero = jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
-        return SLSTMCarry(h=zero, c=zero, n=zero, m=zero)
+        shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.u.dtype)
+        return SLSTMCarry(*(jnp.zeros(shape, dtype) for _ in SLSTMCarry._fields))
+
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """h is the output."""
+        return CarryParts(output=carry.h)
 
     def project(self, params: SLSTMParams, xs: Array) -> Array:
         """U x⁽ᵗ⁾ + b of the four gates: `[..., input]` → `[..., 4·hidden]`."""

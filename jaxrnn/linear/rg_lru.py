@@ -20,9 +20,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_divides, check_features, check_positive
 from jaxrnn.core.precision import accumulator
-from jaxrnn.core.types import Key
+from jaxrnn.core.types import Carry, Key
 from jaxrnn.linear.protocol import linear_step
 from jaxrnn.linear.stages import Staged, Steps
 
@@ -99,6 +100,10 @@ class RGLRU:
         """h⁽⁰⁾ = 0, `[*batch, size]`, after 0 steps."""
         h = jnp.zeros((*batch_shape, self.size), accumulator(params.gates.dtype))
         return Staged(jnp.zeros(batch_shape, jnp.int32), h)
+
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """h is the output."""
+        return CarryParts(output=carry.state)
 
     def project(self, params: RGLRUParams, xs: Array) -> RGLRUInput:
         """log a⁽ᵗ⁾, and i⁽ᵗ⁾ ⊙ x⁽ᵗ⁾."""

@@ -140,7 +140,7 @@ class DeltaProduct:
         k = normalize(k)
         beta = jax.nn.sigmoid(self._in_turn(z.beta)) * (2 if self.negative_eigenvalues else 1)
         log_d = jnp.zeros_like(k[..., :1])
-        if z.alpha is not None:
+        if z.alpha is not None and params.a_log is not None:
             log_d = log_d.at[..., 0, 0].set(softplus_decay(params.a_log, z.alpha))
         return InTurn(Erase(log_d, jnp.exp(log_d) * k, beta * k)), InTurn(Outer(k, beta * v))
 
