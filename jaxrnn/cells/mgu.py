@@ -74,7 +74,7 @@ class MGU:
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """h is the output."""
+        """State that y⁽ᵗ⁾ is h⁽ᵗ⁾."""
         return CarryParts(output=carry)
 
     def project(self, params: MGUParams, xs: Array) -> Array:

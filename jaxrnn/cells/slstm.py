@@ -105,7 +105,7 @@ class SLSTM:
         return SLSTMCarry(*(jnp.zeros(shape, dtype) for _ in SLSTMCarry._fields))
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """h is the output."""
+        """State that y⁽ᵗ⁾ is h⁽ᵗ⁾."""
         return CarryParts(output=carry.h)
 
     def project(self, params: SLSTMParams, xs: Array) -> Array:

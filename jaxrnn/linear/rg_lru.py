@@ -102,7 +102,7 @@ class RGLRU:
         return Staged(jnp.zeros(batch_shape, jnp.int32), h)
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """h is the output."""
+        """State that y⁽ᵗ⁾ is h⁽ᵗ⁾."""
         return CarryParts(output=carry.state)
 
     def project(self, params: RGLRUParams, xs: Array) -> RGLRUInput:
