@@ -8,16 +8,16 @@ and then the sums over t, as one contraction each (2.2.3):
 
     ∇_θ L = Σₜ (of what `step` reads) + Σₜ (of what `project` reads),      ∇_{x⁽ᵗ⁾}L = Uᵀ ∇_{z⁽ᵗ⁾}L
 
-`jax.grad` of the scan comes to the same numbers, but carries a cotangent of the shape of the weights
-through the loop and adds to it at every step.  `jaxrnn.unrolling.backpropagation_loop` is the same pass as a Python
+`jax.grad` of the scan computes the same numbers, but carries a cotangent of the shape of the weights through the loop
+and adds to it at every step.  `jaxrnn.unrolling.backpropagation_loop` is the same pass as a Python
 loop, to be read.
 
-The chapter's item 2.2.3.8 says that ∇_{x⁽ᵗ⁾}L is not needed; a layer below, an embedding or a saliency
-map needs it, so it is here (XLA drops it where nobody reads it).
+The chapter's item 2.2.3.8 says that ∇_{x⁽ᵗ⁾}L is not needed.  A layer below, an embedding or a saliency map needs it,
+so it is computed here; XLA removes it if it is unused.
 
 Correction: the recursion of 2.2.2 is ∇_{h⁽ᵗ⁾} = Wᵀ diag(1 − (h⁽ᵗ⁺¹⁾)²) ∇_{h⁽ᵗ⁺¹⁾} + Vᵀ ∇_{o⁽ᵗ⁾}, in this order.
 
-References: Werbos 1990; Williams & Zipser 1995, §4.
+References: Werbos 1990; Williams & Zipser 1995, §4; Goodfellow et al. 2016, §10.2.2.
 """
 
 from functools import partial
@@ -62,16 +62,20 @@ def with_output(cell: Cell, dcarry: Carry, dy: Any) -> Carry:
 
 
 class Gradients(NamedTuple):
-    """The result of `bptt`: ∇L with respect to everything that a run reads, and to every h⁽ᵗ⁾."""
+    """The result of `bptt`: ∇L with respect to the arguments of a run, and to every h⁽ᵗ⁾.
+
+    >>> Gradients._fields
+    ('params', 'xs', 'carry', 'carries')
+    """
 
     params: Params
     """∇_θ L, as `params`."""
     xs: Inputs
     """∇_{x⁽ᵗ⁾}L, as `xs`; exactly 0 on padding."""
     carry: Carry
-    """∇_{h⁽⁰⁾}L, as the carry; exactly 0 behind a reset at t = 0."""
+    """∇_{h⁽⁰⁾}L, as the carry; exactly 0 before a reset at t = 0."""
     carries: Carry
-    """∇_{h⁽ᵗ⁾}L for every t: the carry's structure, with `[time]` in front."""
+    """∇_{h⁽ᵗ⁾}L for every t: the structure of the carry, with a leading axis `[time]`."""
 
 
 def bptt(
@@ -86,7 +90,7 @@ def bptt(
     reset: Bool[Array, "..."] | None = None,
     reverse: bool = False,
 ) -> Gradients:
-    """Run the explicit pass itself: from ∇ of the results of `unroll` to ∇ of its arguments.
+    """Run the explicit backward pass: map the gradients of the results of `unroll` to those of its arguments.
 
     For a loss L(carry, ys) of `carry, ys = unroll(cell, params, xs, carry, ...)`,
 
@@ -99,11 +103,11 @@ def bptt(
       dys: ∇L with respect to `ys`, `[time, *batch, hidden]`, V ᵀ∇_o for a loss on a read-out.
 
     Returns:
-      `Gradients(params, xs, carry, carries)`.  `carries[t]` is ∇L with respect to the carry that step t
-      hands on.  Where the cell states that its output is a part of the carry (`carry_parts`; y = h in every
-      cell of the chapter), the share of y⁽ᵗ⁾ is in it, so that it is the chapter's ∇_{h⁽ᵗ⁾}L.  Each leaf is a
-      node of its own: for an LSTM, `carries.c` is what step t + 1 asks of C⁽ᵗ⁾, without the way through h⁽ᵗ⁾.
-      If `carry` is None and the initial carry depends on `params`, its gradient is in `params` too.
+      `Gradients(params, xs, carry, carries)`.  `carries[t]` is ∇L with respect to the carry after
+      step t.  If the cell states that its output is a part of the carry (`carry_parts`; y = h in every cell of the
+      chapter), it includes the gradient of y⁽ᵗ⁾ and is the chapter's ∇_{h⁽ᵗ⁾}L.  Each leaf is a separate node: for an
+      LSTM, `carries.c` is the gradient that C⁽ᵗ⁾ receives from step t + 1, without the path through h⁽ᵗ⁾.  If `carry`
+      is None and the initial carry depends on `params`, `params` includes its gradient.
 
     Raises:
       TypeError, ValueError: as `unroll`; and a `dcarry` or `dys` that is not shaped like the results.
@@ -152,12 +156,21 @@ def unroll_bptt(
     reset: Bool[Array, "..."] | None = None,
     reverse: bool = False,
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
-    """Run `unroll` with the explicit reverse scan as its gradient: the fast training path.
+    """Run a cell over a sequence with the explicit reverse scan as the gradient: the fast way to train.
 
-    Arguments, results and errors are those of `unroll`.  The cell's own local rules are used where it
+    The cell's own local rules are used where it
     states them, `AutodiffRules` where it does not.  Reverse mode works to any order, and so do
     `jax.jvp` of the gradient and `jax.hessian`.  `jax.jvp` of the run itself is a TypeError, as with any
     `jax.custom_vjp`: for that take `unroll`.
+
+    Args:
+      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
+
+    Returns:
+      As `unroll`.
+
+    Raises:
+      TypeError, ValueError: as `unroll`.
 
     >>> from jaxrnn import LSTM, unroll
     >>> cell = LSTM(input_size=3, hidden_size=5)
@@ -240,7 +253,7 @@ def _forward(cell, params, xs, carry, mask, reset, reverse):
 
 
 def _constants(cell: Cell, carry: Carry, reset) -> list[Array]:
-    """The arrays of a carry that no step changes; a reset does."""
+    """Return the arrays of a carry that no step changes; there are none under a reset."""
     return [] if reset is not None else jax.tree.leaves(carry_parts(cell, carry).constants)
 
 
@@ -249,8 +262,8 @@ def backward(cell, saved, dcarry, dys, reverse, every_t=False, from_initial=Fals
     """Run the reverse scan (2.2.2), and take the sums over t (2.2.3).
 
     Args:
-      every_t: whether `carries` are wanted; they are None otherwise.
-      from_initial: whether the run began with the cell's own initial carry, a function of θ.
+      every_t: True to return `carries`; otherwise they are None.
+      from_initial: True if the run started from the initial carry of the cell, a function of θ.
     """
     rules, params, constants = rules_of(cell), saved.params, saved.constants(cell)
     xs, carry, initial, boundary = prepare(cell, params, saved.xs, saved.carry, saved.mask, saved.reset, reverse)
@@ -283,5 +296,5 @@ def backward(cell, saved, dcarry, dys, reverse, every_t=False, from_initial=Fals
 
 
 def _turned(xs: Inputs) -> Inputs:
-    """`turned` for every leaf that `project` may multiply by a weight, whose gradient is then the quicker product."""
+    """Transpose the memory layout of every leaf that `project` multiplies by a weight, for a faster gradient."""
     return jax.tree.map(lambda x: turned(x) if x.size and jnp.issubdtype(x.dtype, jnp.floating) else x, xs)

@@ -4,8 +4,8 @@
     backwards, t = τ … 1:     ∇_{h⁽ᵗ⁻¹⁾}L, ∇_{z⁽ᵗ⁾}L from ∇_{h⁽ᵗ⁾}L, ∇_{y⁽ᵗ⁾}L                      2.2.2
                               ∇_θ L and ∇_{x⁽ᵗ⁾}L from ∇_{z⁽ᵗ⁾}L, added up over t                   2.2.3
 
-A masked step hands ∇_{h⁽ᵗ⁾}L on as it is.  A reset in front of step t sends ∇_{h⁽ᵗ⁻¹⁾}L to the initial carry, and
-nothing further back.  `jaxrnn.bptt` is the same pass as a scan, and is held to this one by the tests.
+A masked step passes ∇_{h⁽ᵗ⁾}L on unchanged.  A reset before step t sends ∇_{h⁽ᵗ⁻¹⁾}L to the initial carry and nothing
+further back.  `jaxrnn.bptt` is the same pass as a scan, and is held to this one by the tests.
 
 References: Werbos 1990; Goodfellow et al. 2016, §10.2.2.
 """
@@ -34,9 +34,18 @@ def bptt_python(
     reset: Bool[Array, "..."] | None = None,
     reverse: bool = False,
 ) -> Gradients:
-    """Run the explicit pass as a Python loop: the definition, one line a rule.
+    """Run the explicit backward pass as a Python loop: the definition of `bptt`.
 
-    Arguments, results and errors are those of `bptt`.  It is slow; it is here to be read and to be compared with.
+    It is slow; it serves for reading and for comparison.
+
+    Args:
+      cell, params, xs, carry, dcarry, dys, mask, reset, reverse: as for `bptt`.
+
+    Returns:
+      As `bptt`.
+
+    Raises:
+      TypeError, ValueError: as `bptt`.
 
     >>> from jaxrnn import GRU, bptt
     >>> cell = GRU(input_size=3, hidden_size=5)

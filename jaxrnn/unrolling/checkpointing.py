@@ -1,21 +1,21 @@
-"""Recomputation instead of memory: chapter 2.2, for sequences whose h⁽ᵗ⁾ do not all fit.
+"""Recomputation instead of memory, for sequences whose h⁽ᵗ⁾ do not all fit.
 
-The backward pass needs h⁽ᵗ⁾ for every t, from the last to the first: O(τ) memory.  Kept are only the carries
-at the boundaries of segments; each segment is run once more when the backward pass comes to it:
+The backward pass needs h⁽ᵗ⁾ for every t, from the last to the first, which is O(τ) memory.  Here only the carries at
+the boundaries of segments are stored, and the backward pass runs each segment again:
 
     memory="sqrt"   √τ segments of √τ steps                      memory O(√τ),      one more forward pass
     memory=n        n segments of τ/n steps                      memory O(n + τ/n), one more forward pass
     memory="log"    16 segments of 16 segments … of 16 steps     memory O(log τ),   log₁₆ τ more forward passes
 
-A segment keeps what the plain gradient keeps of so many steps, while it is worked on.  x⁽ᵗ⁾ is projected inside
-its segment, so z of all t is never there at once; segments are read by index, so nothing of length τ is copied.
-With "log" the inputs of one segment of each level, and their gradient, are held on the way down: of τ/16 + τ/16² + …
-steps.
+While a segment is processed, it stores what the plain gradient stores for its steps.  x⁽ᵗ⁾ is projected inside its
+segment, so z never exists for all t at once; segments are read by index, so nothing of length τ is copied.  With "log",
+the inputs of one segment of each level and their gradients are held: τ/16 + τ/16² + … steps.
 
-"sqrt" and "log" take divisors of τ where there are some near; else, and with n, the last segment may be shorter.
+"sqrt" and "log" use divisors of τ if some are near; otherwise, and with n, the last segment can be shorter.
 
 References: Griewank & Walther 2000, "Algorithm 799: revolve"; Chen, Xu, Zhang & Guestrin 2016, "Training deep
-nets with sublinear memory cost"; Gruslys et al. 2016, "Memory-efficient backpropagation through time".
+nets with sublinear memory cost"; Gruslys et al. 2016, "Memory-efficient backpropagation through time"; chapter
+2.2; Goodfellow et al. 2016, §10.2.2.
 """
 
 import math
@@ -35,7 +35,7 @@ from jaxrnn.unrolling.backpropagation import unroll_bptt
 from jaxrnn.unrolling.scan import select
 
 BRANCHES = 16
-"""Segments of a segment, with "log"."""
+"""The number of segments within a segment, with "log"."""
 
 
 def unroll_checkpointed(
@@ -50,17 +50,20 @@ def unroll_checkpointed(
     memory: str | int = "sqrt",
     run: Callable = unroll_bptt,
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
-    """`unroll` whose gradient keeps the carries between segments, and recomputes the rest.
-
-    Arguments, results and errors are those of `unroll`, and two more:
+    """Run a cell over a sequence and recompute segments in the backward pass, to save memory.
 
     Args:
+      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
       memory: "sqrt", "log", or the number of segments.
-      run: how a segment runs: `unroll_bptt`, the explicit pass, or `unroll`, for forward mode and second
-        derivatives as well.
+      run: the member of the family that runs a segment: `unroll_bptt`, or `unroll` for forward mode and second
+        derivatives.
+
+    Returns:
+      As `unroll`.
 
     Raises:
-      ValueError: another `memory`, or a number of segments below 1.
+      TypeError, ValueError: as `unroll`.
+      ValueError: an unknown `memory`, or a number of segments below 1.
 
     >>> from jaxrnn import GRU, unroll
     >>> cell = GRU(input_size=3, hidden_size=5)
@@ -86,7 +89,7 @@ def _unroll_checkpointed(cell, params, xs, carry, mask, reset, reverse, lengths,
 
 
 def segment_lengths(time: int, memory: str | int) -> tuple[int, ...]:
-    """The lengths of the segments at each level, the longest first; empty: one piece.
+    """Return the lengths of the segments at each level, longest first; empty for a single piece.
 
     >>> segment_lengths(1_000_000, "sqrt"), segment_lengths(1_000_000, 10), segment_lengths(4096, "log")
     ((1000,), (100000,), (256, 16))
@@ -111,22 +114,22 @@ def segment_lengths(time: int, memory: str | int) -> tuple[int, ...]:
 
 
 def _divisor_near(time: int, length: float) -> int:
-    """The divisor of `time` nearest to `length`, within a factor of 2¼; `length`, rounded up, if there is none."""
+    """Return the divisor of `time` nearest to `length` within a factor of 2¼, or `length` rounded up."""
     small = [n for n in range(1, math.isqrt(time) + 1) if time % n == 0]
     near = [n for d in small for n in (d, time // d) if length / 2.25 <= n <= length * 2.25]
     return min(near, key=lambda n: abs(math.log(n / length)), default=min(time, math.ceil(length)))
 
 
 def nested(segment: Callable, combine: Callable, lengths: tuple[int, ...], carry, over_t: PyTree, reverse: bool):
-    """`segment(carry, over_t) -> (carry, out)` over segments, and segments of segments, each run again backwards.
+    """Run `segment(carry, over_t) -> (carry, out)` over nested segments, each run again in the backward pass.
 
     Args:
       segment: a run of a few steps.
       combine: (outs of the segments, stacked; the out of a shorter one at the end of time, or None) → out.
-      lengths: of the segments at each level, the longest first.
+      lengths: the lengths of the segments at each level, longest first.
       carry: the first carry.
       over_t: arrays `[time, ...]`.
-      reverse: from the last segment to the first.
+      reverse: True to run from the last segment to the first.
     """
     time = jax.tree.leaves(over_t)[0].shape[0]
     if not lengths or lengths[0] >= time:
@@ -152,19 +155,19 @@ def nested(segment: Callable, combine: Callable, lengths: tuple[int, ...], carry
 
 
 def join(outs: PyTree, rest: PyTree | None) -> PyTree:
-    """Outputs `[segments, steps, ...]`, and those of the shorter segment at the end, as `[time, ...]`."""
+    """Join outputs `[segments, steps, ...]` and those of the shorter last segment to `[time, ...]`."""
     outs = jax.tree.map(lambda a: lax.collapse(a, 0, 2), outs)
     return outs if rest is None else jax.tree.map(lambda a, b: jnp.concatenate([a, b]), outs, rest)
 
 
 def segments_input(xs, mask, reset, reverse: bool) -> tuple:
-    """What segments read: `xs`, `mask`, `reset`, and backwards the boundary that lies behind each step."""
+    """Return the inputs of segments: `xs`, `mask`, `reset`, and for reverse runs the boundary after each step."""
     behind = None if reset is None or not reverse else boundaries(reset, reverse=True)
     return xs, mask, reset, behind
 
 
 def run_segment(run: Callable, cell: Cell, params: Params, initial: Carry, reverse: bool, carry: Carry, over_t: tuple):
-    """One segment by `run`; backwards, the boundary between it and the one before (in the run) is crossed first."""
+    """Run one segment; a reverse run first crosses the boundary between it and the previous segment."""
     xs, mask, reset, behind = over_t
     if behind is not None and behind.shape[0]:
         carry = select(behind[-1], initial, carry)

@@ -1,13 +1,13 @@
-"""A stack, layer by layer: chapter 2.8, and the order in which a grid of (layer, step) is walked.
+"""Running a stack layer by layer.
 
     as one cell     for t:  for l:   h_l⁽ᵗ⁾ = f_l(h_l⁽ᵗ⁻¹⁾, y_{l−1}⁽ᵗ⁾)          `unroll(Stack(...), ...)`
     by layers       for l:  for t:   the same                                 `unroll_layers(Stack(...), ...)`
 
-Both walk the same grid, so the numbers are the same.  By layers, y_{l−1}⁽ᵗ⁾ is known for every t before layer l
-begins, so its projection, U_l y_{l−1}⁽ᵗ⁾ + b_l, is one product over all steps, and no more than W_l h is left in
-the loop.  As one cell, all outputs of the layers between need no memory, and a step at a time can be made.
+Both orders compute the same numbers.  By layers, y_{l−1}⁽ᵗ⁾ is known for every t before layer l starts, so the
+projection U_l y_{l−1}⁽ᵗ⁾ + b_l is one product over all steps, and only W_l h remains in the loop.  As one cell, the
+outputs of the inner layers need no memory, and the network can run one step at a time.
 
-References: Appleyard, Kočiský & Blunsom 2016, §3.2 and §3.3.
+References: Appleyard, Kočiský & Blunsom 2016, §3.2 and §3.3; chapter 2.8; Goodfellow et al. 2016, §10.5.
 """
 
 from collections.abc import Callable
@@ -32,14 +32,17 @@ def unroll_layers(
     reverse: bool = False,
     run: Callable = unroll,
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
-    """`unroll` of a stack, one layer over all steps after the other.
-
-    Arguments, results and errors are those of `unroll`.
+    """Run a stack over a sequence, one layer over all steps after the other.
 
     Args:
-      run: how each layer runs: `unroll`, `unroll_bptt`, or another of the family.
+      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
+      run: the member of the family that runs a layer: `unroll`, `unroll_bptt`, ….
+
+    Returns:
+      As `unroll`.
 
     Raises:
+      TypeError, ValueError: as `unroll`.
       TypeError: `cell` is not a `Stack`.
 
     >>> import jax, jax.numpy as jnp

@@ -1,21 +1,23 @@
-"""The unrolled graph: chapter 1, and the forward half of 2.2.
+"""The unrolled graph: running a cell over a sequence.
 
     (h⁽ᵗ⁾, y⁽ᵗ⁾) = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾; θ),        t = 1, …, τ
 
-`unroll` is the reference: a `lax.scan`, so forward mode, reverse mode, higher orders and `vmap` work on
-it.  `unroll_python` is the same thing as a loop that one can read, and the oracle of the tests.
+`unroll` is the reference: a `lax.scan`, so forward mode, reverse mode, higher orders and `vmap` work.  `unroll_python`
+is the same as a readable loop, and the oracle of the tests.
 
 Every member of the unroll family takes the same arguments:
 
-* `mask[t]` False: the step does not happen.  The carry is held, `ys[t]` is 0, and nothing that stands in
-  `xs[t]`, NaN included, reaches a value or a gradient.  The mask is applied to the input *and* to what
-  the step gives back: either alone would leak (a NaN times a zero cotangent is NaN).
-* `reset[t]` True: a boundary lies between t − 1 and t.  Whoever crosses it goes on from the initial carry.
-  Forwards that is step t itself, at t = 0 too, where it overrides the carry that was given; backwards it
-  is step t − 1.  It acts before the mask, so that a boundary on a padded step counts.
-* `reverse=True` runs t = τ, …, 1.  As padding holds the carry, each row then starts at its own last step.
+* `mask[t]` False: the step does not happen.  The carry is held, `ys[t]` is 0, and `xs[t]`, even NaN, reaches no
+  value and no gradient.  The mask applies to the input *and* to the result of the step: either alone would leak,
+  because NaN times a zero cotangent is NaN.
+* `reset[t]` True: a boundary lies between t − 1 and t.  A run that crosses it continues from the initial
+  carry.  A forward run crosses it into step t, at t = 0 too, where it overrides the given carry; a reverse run crosses
+  it into step t − 1.  It acts before the mask, so a boundary on a padded step counts.
+* `reverse=True` runs t = τ, …, 1.  Padding holds the carry, so each row starts at its own last step.
 
 x → `xs`, h⁽⁰⁾ → `carry`, y → `ys`, all time-major, `[time, *batch, features]`.
+
+References: chapter 一 and 2.2; Goodfellow et al. 2016, §10.1.
 """
 
 from collections.abc import Callable
@@ -49,7 +51,7 @@ def unroll(
       cell: any cell.
       params: its parameters.
       xs: inputs `[time, *batch, input]`, any number of batch axes, none included; time may be 0.
-      carry: h⁽⁰⁾, shaped as `cell.initial_carry(params, batch_shape)` gives it, which is the default.
+      carry: h⁽⁰⁾, with the shapes of `cell.initial_carry(params, batch_shape)`, which is the default.
       mask: `[time, *batch]`; False where the step does not happen.
       reset: `[time, *batch]`; True where a new episode begins.
       reverse: run from the last step to the first.
@@ -101,10 +103,19 @@ def unroll_python(
     reset: Bool[Array, "..."] | None = None,
     reverse: bool = False,
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
-    """`unroll` as a Python loop: the definition, one line a rule.
+    """Run a cell over a sequence in a Python loop: the definition of `unroll`.
 
-    Arguments, results and errors are those of `unroll`.  It is slow, and its compile time under `jit`
-    grows with the number of steps; it is here to be read and to be compared with.
+    It is slow, and its compile time under `jit`
+    grows with the number of steps; it serves for reading and for comparison.
+
+    Args:
+      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
+
+    Returns:
+      As `unroll`.
+
+    Raises:
+      TypeError, ValueError: as `unroll`.
 
     >>> from jaxrnn import GRU
     >>> cell = GRU(input_size=3, hidden_size=5)
@@ -138,10 +149,10 @@ def unroll_python(
 
 
 def prepare(cell: Cell, params: Params, xs: Inputs, carry, mask, reset, reverse: bool):
-    """What is done once, before the loop: `(xs, carry, initial, reset)`.
+    """Prepare a run, once before the loop, and return `(xs, carry, initial, reset)`.
 
-    Padding in `xs` becomes `readable`; the carry gets its default; `initial` is what a reset goes back to (None
-    where there is no reset); `reset` is turned into "reset before this step, in the order of the run".
+    Padding in `xs` becomes `readable`; the carry gets its default; `initial` is the carry after a reset (None without
+    resets); `reset` becomes "reset before this step in the order of the run".
     """
     xs = readable(mask, xs)
     initial = cell.initial_carry(params, leading_axes(xs)[1:]) if carry is None or reset is not None else None
@@ -154,7 +165,7 @@ def prepare(cell: Cell, params: Params, xs: Inputs, carry, mask, reset, reverse:
 
 
 def gated(step: Callable, initial: Carry | None, carry: Carry, z: Inputs, mask, reset):
-    """One step under one t's mask and reset; `step(carry, z) -> ((carry, y), residual)`."""
+    """Run one step under its mask and reset; `step(carry, z) -> ((carry, y), residual)`."""
     if reset is not None:
         carry = select(reset, initial, carry)
     (after, y), residual = step(carry, z)
@@ -163,9 +174,9 @@ def gated(step: Callable, initial: Carry | None, carry: Carry, z: Inputs, mask, 
 
 
 def select(condition: Array, if_true: PyTree, if_false: PyTree) -> PyTree:
-    """`where`, leaf by leaf; `condition` covers the leading axes and all features of a leaf.
+    """Apply `where` leaf by leaf; `condition` covers the leading axes and all features of a leaf.
 
-    A leaf that is the same array on both sides is left as it is: a loop can then see that no step changes it.
+    A leaf that is the same array on both sides stays that array, so a loop can see that no step changes it.
     """
 
     def leaf(a, b):
@@ -195,5 +206,5 @@ def readable(mask: Array | None, xs: PyTree) -> PyTree:
 
 
 def zeros(tree: PyTree) -> PyTree:
-    """Zeros like every leaf."""
+    """Return zeros like every leaf."""
     return jax.tree.map(jnp.zeros_like, tree)

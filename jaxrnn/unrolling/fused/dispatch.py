@@ -47,9 +47,9 @@ def unroll_fused(
     reset: Bool[Array, "..."] | None = None,
     reverse: bool = False,
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
-    """`unroll_bptt`, by one kernel a direction where it runs on a CUDA GPU that holds the weights on chip.
+    """Run an LSTM or a GRU by one kernel per direction on a CUDA GPU, and by `unroll_bptt` elsewhere.
 
-    Arguments, results and errors are those of `unroll`; unlike `unroll_bptt`'s, reverse mode works once.  The same
+    Unlike `unroll_bptt`'s, reverse mode works once.  The same
     call is right on every platform.  The kernels are for `LSTM` and `GRU`, each in all its forms, with parameters of
     32 or 16 bits, up to 64 or 128 hidden units (`jaxrnn.unrolling.fused.eligibility`).  Their products are TF32 for
     float32 parameters unless `jax.default_matmul_precision` asks for more.  The layers of a `Stack` take them one by
@@ -57,6 +57,15 @@ def unroll_fused(
     `jax.shard_map(..., check_vma=False)` does.  Pallas refuses `jax.export` for a GPU and another platform at once.
 
     No GPU has run the kernels yet: what they gain there has not been measured.
+
+    Args:
+      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
+
+    Returns:
+      As `unroll`.
+
+    Raises:
+      TypeError, ValueError: as `unroll`.
 
     >>> from jaxrnn import LSTM
     >>> cell = LSTM(input_size=3, hidden_size=5)

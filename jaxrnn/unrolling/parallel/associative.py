@@ -59,12 +59,19 @@ def unroll_associative(
     reset: Bool[Array, "..."] | None = None,
     reverse: bool = False,
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
-    """`unroll` of a cell that is linear in its carry, in parallel over time.
+    """Run a cell that is linear in its carry in parallel over time, by an associative scan.
 
-    Arguments, results and errors are those of `unroll`.  All τ carries are in memory at once, and the work is
+    All τ carries are in memory at once, and the work is
     about twice that of a loop: it pays where there are more processors than one step keeps busy.
 
+    Args:
+      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
+
+    Returns:
+      As `unroll`.
+
     Raises:
+      TypeError, ValueError: as `unroll`.
       TypeError: `cell` has no `coefficients` and `read`.
 
     >>> from jaxrnn import MinGRU

@@ -48,12 +48,17 @@ def unroll_chunkwise(
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
     """Run a cell with a matrix state over a sequence, chunk by chunk.
 
-    Arguments, results and errors are those of `unroll`.  Element-wise states run in parallel inside a chunk.
+    Element-wise states run in parallel inside a chunk.
 
     Args:
+      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
       chunk: how many updates a chunk has, a power of two.  Work grows with it, the number of stored states falls.
 
+    Returns:
+      As `unroll`.
+
     Raises:
+      TypeError, ValueError: as `unroll`.
       TypeError: `cell` is not linear in its carry.
       ValueError: `chunk` is not a power of two; a `reset` to a matrix that is not known to be 0.
 

@@ -47,16 +47,21 @@ def unroll_newton_sharded(
     mesh: Mesh,
     axis: str,
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
-    """`unroll_newton` with the steps shared out over the devices of a mesh.
+    """Run any cell by Newton's method, with the steps split over the devices of a mesh.
 
-    Arguments, results and errors are those of `unroll`; `ys` comes back shared out in the same way.
+    `ys` comes back shared out in the same way.
 
     Args:
+      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
       solver: how the updates are made.
       mesh: the devices.
-      axis: the axis of the mesh along which time is cut; other axes of the mesh may share out the batch.
+      axis: the axis of the mesh along which time is split; other axes of the mesh can split the batch.
+
+    Returns:
+      As `unroll`, with `ys` split over the devices in the same way.
 
     Raises:
+      TypeError, ValueError: as `unroll`.
       ValueError: the mesh has no such axis, or time is not a multiple of its size.
 
     >>> from jax import numpy as jnp
@@ -88,10 +93,16 @@ def newton_sharded(
     mesh: Mesh,
     axis: str,
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]], Convergence]:
-    """`unroll_newton_sharded`, with a report.
+    """Run any cell by Newton's method over devices, and report its convergence.
+
+    Args:
+      cell, params, xs, carry, mask, reset, reverse, mesh, axis, solver: as for `unroll_newton_sharded`.
 
     Returns:
       carry, ys, and a `Convergence`.
+
+    Raises:
+      TypeError, ValueError: as `unroll_newton_sharded`.
 
     >>> from jax import numpy as jnp
     >>> from jaxrnn import Elman

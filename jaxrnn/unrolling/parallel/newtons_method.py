@@ -59,12 +59,17 @@ def unroll_newton(
     reverse: bool = False,
     solver: Newton = FULL,
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
-    """`unroll` of any cell in parallel over time, by Newton's method.
-
-    Arguments, results and errors are those of `unroll`.
+    """Run any cell in parallel over time, by Newton's method.
 
     Args:
+      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
       solver: how the updates are made.
+
+    Returns:
+      As `unroll`.
+
+    Raises:
+      TypeError, ValueError: as `unroll`.
 
     >>> from jaxrnn import GRU
     >>> cell = GRU(input_size=3, hidden_size=5)
@@ -89,10 +94,16 @@ def newton(
     reverse: bool = False,
     solver: Newton = FULL,
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]], Convergence]:
-    """`unroll_newton`, with a report.
+    """Run any cell by Newton's method and report its convergence.
+
+    Args:
+      cell, params, xs, carry, mask, reset, reverse: as for `unroll_newton`.
 
     Returns:
       carry, ys, and a `Convergence`.
+
+    Raises:
+      TypeError, ValueError: as `unroll_newton`.
 
     >>> from jaxrnn import Elman
     >>> cell = Elman(3, 5, "identity")  # is linear: one update

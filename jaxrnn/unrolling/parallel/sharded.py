@@ -1,14 +1,14 @@
-"""A sequence in pieces, each on a device of its own: time itself is sharded.
+"""Linear recurrences with time split over devices.
 
-Device d holds the steps of one stretch.  It joins them to one step of the same kind, h ← A_d h + B_d
-(`jaxrnn.unrolling.parallel.associative`); the devices tell one another these two, which is all that is sent, and each
-works out what enters its stretch (`jaxrnn.unrolling.parallel.time_axis`):
+Device d holds one stretch of the steps.  It composes them into one step of the same kind, h ← A_d h + B_d
+(`jaxrnn.unrolling.parallel.associative`).  The devices exchange only A_d and B_d, and each computes the carry that
+enters its stretch (`jaxrnn.unrolling.parallel.time_axis`):
 
-    (A⁽ᵗ⁾, B⁽ᵗ⁾) = the steps of the stretch up to t, joined       on every device by itself
+    (A⁽ᵗ⁾, B⁽ᵗ⁾) = the steps of the stretch up to t, composed     on each device
     h_d = A_{d−1} h_{d−1} + B_{d−1},   h_0 = h⁽⁰⁾                   log₂ D rounds, the same on every device
-    h⁽ᵗ⁾ = A⁽ᵗ⁾ h_d + B⁽ᵗ⁾                                         on every device by itself
+    h⁽ᵗ⁾ = A⁽ᵗ⁾ h_d + B⁽ᵗ⁾                                         on each device
 
-So a sequence that one device cannot hold is had by many, for two carries' worth of traffic a device, whatever τ is.
+So many devices can run a sequence that one cannot hold, and each sends about two carries, for any τ.
 
 References: Blelloch 1990, §1.3 (a scan over blocks); Martin & Cundy 2018, §2.2.
 """
@@ -46,16 +46,21 @@ def unroll_sharded(
     mesh: Mesh,
     axis: str,
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
-    """`unroll_associative` with the steps shared out over the devices of a mesh.
+    """Run a cell that is linear in its carry with the steps split over the devices of a mesh.
 
-    Arguments, results and errors are those of `unroll`; `ys` comes back shared out in the same way.  It can be
+    `ys` comes back shared out in the same way.  It can be
     differentiated, in both modes.
 
     Args:
+      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
       mesh: the devices.
-      axis: the axis of the mesh along which time is cut; other axes of the mesh may share out the batch.
+      axis: the axis of the mesh along which time is split; other axes of the mesh can split the batch.
+
+    Returns:
+      As `unroll`, with `ys` split over the devices in the same way.
 
     Raises:
+      TypeError, ValueError: as `unroll`.
       TypeError: `cell` is not linear in its carry.
       ValueError: the mesh has no such axis, or time is not a multiple of its size.
 
@@ -79,7 +84,7 @@ def unroll_sharded(
 
 
 def _stretch(cell, time, whole, over_t):
-    """One device's part of the run."""
+    """Run the stretch of one device."""
     (params, carry), (xs, mask, reset) = whole, over_t
     xs, carry, initial, reset = prepare_stretch(time, cell, params, xs, carry, mask, reset)
     zs = cell.project(params, xs)
@@ -93,14 +98,14 @@ def _stretch(cell, time, whole, over_t):
 def linear_recurrence_sharded(
     a: PyTree, b: PyTree, start: PyTree, *, mesh: Mesh, axis: str, reverse: bool = False, algebra: Algebra = DIAGONAL
 ) -> PyTree:
-    """`linear_recurrence` with its steps shared out over the devices along one axis of a mesh.
+    """Solve a linear recurrence with its steps split over the devices along one axis of a mesh.
 
     Args:
       a, b, start, reverse, algebra: as for `linear_recurrence`; time is a multiple of the number of devices.
       mesh, axis: as for `unroll_sharded`.
 
     Returns:
-      h⁽¹⁾ … h⁽τ⁾, as b, shared out in the same way.
+      h⁽¹⁾ … h⁽τ⁾, split like b.
 
     Raises:
       ValueError: as `linear_recurrence`; the mesh has no such axis, or time is not a multiple of its size.
@@ -119,6 +124,6 @@ def linear_recurrence_sharded(
 
 
 def _recurrence(algebra, time, start, steps):
-    """One device's part of the recurrence, without a carry: the last of the results is that."""
+    """Run the stretch of one device without a carry, which is the last of the results."""
     b, a = steps
     return (), solve_recurrence(time, algebra, a, b, start), ()
