@@ -19,6 +19,7 @@ The names that nearly every program needs are here; everything else lives in the
     training     updates, clipping, time scales; `training.saving` keeps checkpoints and weights
     convert      weights and models of other libraries, in and out
     tasks        the data and the model of each task of `jaxrnn train`
+    machines     meshes of devices, and programs for other processes
     testing      the laws, to be tried on your own cell
 """
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         dynamics,
         generation,
         linear,
+        machines,
         memory,
         objectives,
         online,
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = (
+    "machines",
     "core",
     "objectives",
     "cells",
@@ -152,6 +155,7 @@ __all__ = [
     "last_valid",
     "linear",
     "load_model",
+    "machines",
     "mask_from_lengths",
     "memory",
     "objectives",

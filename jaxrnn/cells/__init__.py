@@ -25,6 +25,7 @@ from jaxrnn.cells.lstm import LSTM, LSTMCarry, LSTMParams
 from jaxrnn.cells.mgu import MGU, MGUParams
 from jaxrnn.cells.projected_lstm import ProjectedLSTM, ProjectedLSTMParams
 from jaxrnn.cells.slstm import SLSTM, SLSTMCarry, SLSTMParams
+from jaxrnn.machines.plain_trees import register_records
 
 
 def __getattr__(name: str):
@@ -59,3 +60,5 @@ __all__ = [
     "SLSTMCarry",
     "SLSTMParams",
 ]
+
+register_records(__name__)

@@ -20,6 +20,7 @@ from jaxrnn.core.local_rules import AutodiffRules
 from jaxrnn.core.masks import mask_from_lengths
 from jaxrnn.core.noise import DrawsNoise, Noisy, quiet, with_noise
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, LocalRules, Params
+from jaxrnn.machines.plain_trees import register_records
 
 __all__ = [
     "AutodiffRules",
@@ -36,3 +37,5 @@ __all__ = [
     "quiet",
     "with_noise",
 ]
+
+register_records(__name__)

@@ -11,17 +11,19 @@ backward pass runs the step again.
 References: chapter 2.2; Goodfellow et al. 2016, §10.2.2.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.types import Carry, Cell, Inputs, LocalRules, Params
+from jaxrnn.machines.meshes import alike, as_typed
 
 
 @jax.tree_util.register_static
@@ -60,19 +62,23 @@ class AutodiffRules:
 
     def step_bwd(self, params: Params, residual, dcarry: Carry, dy):
         """Return J_{(h, z)}ᵀ (∇h⁽ᵗ⁾, ∇y⁽ᵗ⁾)."""
-        out, vjp = jax.vjp(lambda carry, z: self.cell.step(params, carry, z), *residual)
         cotangents = (dcarry, dy)
-        dcarry, dz = storable(residual, vjp(tangent(out, cotangents)))
+        _, back = pullback(partial(_step, self.cell, params), *residual)
+        dcarry, dz = back(cotangents)
         return dcarry, dz, cotangents
 
     def weight_bwd(self, params: Params, residuals, locals) -> Params:
         """Return Σₜ J_θᵀ (∇h⁽ᵗ⁾, ∇y⁽ᵗ⁾), over all steps at once."""
 
         def steps(params):
-            return jax.vmap(lambda carry, z: self.cell.step(params, carry, z))(*residuals)
+            return jax.vmap(partial(_step, self.cell, params))(*residuals)
 
-        out, vjp = jax.vjp(steps, params)
-        return vjp(tangent(out, locals))[0]
+        return pullback(steps, params)[1](locals)[0]
+
+
+def _step(cell: Cell, params: Params, carry: Carry, z: Inputs):
+    """One step, whose results vary over the devices as what it reads."""
+    return alike(cell.step(params, carry, z), params, carry, z)[0]
 
 
 def rules_of(cell: Cell) -> LocalRules:
@@ -80,19 +86,57 @@ def rules_of(cell: Cell) -> LocalRules:
     return cell if isinstance(cell, LocalRules) else AutodiffRules(cell)
 
 
-def tangent(primal: PyTree, cotangent: PyTree) -> PyTree:
-    """Return the cotangent as `jax.vjp` expects it: float0 for a primal leaf that is not floating."""
+def pullback(function: Callable, *primals: PyTree) -> tuple[PyTree, Callable[[PyTree], tuple]]:
+    """Return `jax.vjp` between the floating arrays alone: `(results, back)`.
 
-    def leaf(x, d):
-        return d if jnp.issubdtype(x.dtype, jnp.inexact) else np.zeros(x.shape, jax.dtypes.float0)
+    `back` takes a cotangent of the results, whatever it holds where they are not floating, and gives one of each
+    primal: 0 where that is not floating.
 
-    return jax.tree.map(leaf, primal, cotangent)
+    >>> results, back = pullback(lambda x, n: {"y": n * x, "n": n}, 2.0, 3)
+    >>> back({"y": 1.0, "n": 0})
+    (Array(3., dtype=float32, weak_type=True), Array(0, dtype=int32, weak_type=True))
+    """
+    floats, whole = _floats_of(primals)
+
+    def between_floats(floats):
+        results = function(*whole(floats))
+        return _floats_of(results)[0], results
+
+    _, vjp, results = jax.vjp(between_floats, floats, has_aux=True)
+
+    def back(cotangent: PyTree) -> tuple:
+        like, _ = _floats_of(results)
+        leaves = zip(jax.tree.leaves(cotangent), jax.tree.leaves(results), strict=True)
+        (dfloats,) = vjp(as_typed(like, [d for d, leaf in leaves if _moves(leaf)]))
+        return _floats_of(jax.tree.map(jnp.zeros_like, primals))[1](dfloats)
+
+    return results, back
+
+
+def _floats_of(tree: PyTree) -> tuple[list[Array], Callable[[list[Array]], PyTree]]:
+    """The floating arrays of a tree, and how others come to stand in their place."""
+    leaves, structure = jax.tree.flatten(tree)
+
+    def whole(floats: list[Array]) -> PyTree:
+        rest = iter(floats)
+        return structure.unflatten([next(rest) if _moves(leaf) else leaf for leaf in leaves])
+
+    return [leaf for leaf in leaves if _moves(leaf)], whole
+
+
+def _moves(leaf) -> bool:
+    return jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
+
+
+def as_cotangent(primal: PyTree, gradient: PyTree) -> PyTree:
+    """The gradient as a `jax.custom_vjp` returns it: of the primal's type, None where the primal is not floating."""
+    return jax.tree.map(lambda x, d: as_typed(x, d) if _moves(x) else None, primal, gradient)
 
 
 def storable(primal: PyTree, cotangent: PyTree) -> PyTree:
     """Return the cotangent as a scan can carry it: zeros of the primal type instead of float0."""
 
     def leaf(x, d):
-        return d if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.zeros_like(x)
+        return d if _moves(x) else jnp.zeros_like(x)
 
     return jax.tree.map(leaf, primal, cotangent)

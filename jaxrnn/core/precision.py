@@ -12,9 +12,14 @@ that is rounded to 8 bits at every one of 10⁴ steps loses what it was meant to
 | float64 | float64 | float64 |
 """
 
+import math
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
+
+from jaxrnn.machines.sizes import at_least, at_most
 
 LARGE = 2**20
 """Numbers in a weight from which on it does not stay in the cache of a core."""
@@ -31,7 +36,7 @@ def accumulator(dtype) -> jnp.dtype:
 
 def matmul(x: Array, w: Array) -> Array:
     """x @ w with operands in w's dtype and the sum in `accumulator(w.dtype)`."""
-    return _dot(_rows(x, w), w, 1, 0).reshape(*x.shape[:-1], w.shape[1])
+    return _dot(x.astype(w.dtype), w, (-1,), (0,))
 
 
 def matmul_in_loop(x: Array, w: Array) -> Array:
@@ -40,10 +45,10 @@ def matmul_in_loop(x: Array, w: Array) -> Array:
     XLA's CPU products rearrange an operand that does not stay in the cache on every call.  Where a large weight
     meets few rows, that is most of the work if it is the weight, and little if it is the rows, turned.
     """
-    w, rows = _fixed(w), _rows(x, w)
-    if 8 <= len(rows) <= 16 and w.size >= LARGE:
-        return _dot(lax.optimization_barrier(rows.T), w, 0, 0).reshape(*x.shape[:-1], w.shape[1])
-    return _dot(rows, w, 1, 0).reshape(*x.shape[:-1], w.shape[1])
+    w, x = _fixed(w), x.astype(w.dtype)
+    if at_least(rows(x), 8) and at_most(rows(x), 16) and w.size >= LARGE:
+        return _dot(lax.optimization_barrier(_features_first(x)), w, (0,), (0,))
+    return _dot(x, w, (-1,), (0,))
 
 
 def matmul_transposed(x: Array, w: Array) -> Array:
@@ -52,14 +57,12 @@ def matmul_transposed(x: Array, w: Array) -> Array:
     A small weight is turned once, before the loop; a large one comes first, as (w @ xᵀ)ᵀ, and the small result is
     turned.  The barrier keeps XLA from swapping the operands back.
     """
-    rows = _rows(x, w)
-    if not 4 <= len(rows) <= 256:
-        product = _dot(rows, _fixed(w), 1, 1)
-    elif w.size >= LARGE and w.size >= 2**14 * len(rows):
-        product = lax.optimization_barrier(_dot(_fixed(w), rows, 1, 1)).T
-    else:
-        product = _dot(rows, _fixed(w.T), 1, 0)
-    return product.reshape(*x.shape[:-1], w.shape[0])
+    x = x.astype(w.dtype)
+    if not (at_least(rows(x), 4) and at_most(rows(x), 256)):
+        return _dot(x, _fixed(w), (-1,), (1,))
+    if w.size >= LARGE and w.size >= 2**14 * rows(x):
+        return jnp.moveaxis(lax.optimization_barrier(_dot(_fixed(w), x, (1,), (-1,))), 0, -1)
+    return _dot(x, _fixed(w.T), (-1,), (0,))
 
 
 def outer_sum(x: Array, dz: Array, w: Array) -> Array:
@@ -67,14 +70,13 @@ def outer_sum(x: Array, dz: Array, w: Array) -> Array:
 
     x: `[..., in]`, dz: `[..., out]`.  One contraction for however many steps and rows there are.
     """
-    x, dz = _rows(x, w), _rows(dz, w)
-    return _dot(lax.optimization_barrier(x.T), dz, 1, 0).astype(w.dtype)
+    x, dz = lax.optimization_barrier(_features_first(x.astype(w.dtype))), dz.astype(w.dtype)
+    return _dot(x, dz, range(1, x.ndim), range(dz.ndim - 1)).astype(w.dtype)
 
 
 def turned(x: Array) -> Array:
     """x, laid out in memory as xᵀ: what `outer_sum` does, for a product with x whose gradient is `jax.vjp`'s."""
-    rows = x.reshape(-1, x.shape[-1])
-    return lax.optimization_barrier(rows.T).T.reshape(x.shape)
+    return jnp.moveaxis(lax.optimization_barrier(_features_first(x)), 0, -1)
 
 
 def row_sum(dz: Array, b: Array) -> Array:
@@ -82,9 +84,14 @@ def row_sum(dz: Array, b: Array) -> Array:
     return jnp.sum(dz, axis=tuple(range(dz.ndim - b.ndim)), dtype=accumulator(dz.dtype)).astype(b.dtype)
 
 
-def _rows(x: Array, w: Array) -> Array:
-    """`[..., features]` → `[rows, features]`, in w's dtype."""
-    return x.reshape(-1, x.shape[-1]).astype(w.dtype)
+def rows(x: Array):
+    """How many rows of features there are, all leading axes together; symbolic where one of them is."""
+    return math.prod(x.shape[:-1])
+
+
+def _features_first(x: Array) -> Array:
+    """`[..., features]` → `[features, ...]`."""
+    return jnp.moveaxis(x, -1, 0)
 
 
 def _fixed(w: Array) -> Array:
@@ -92,6 +99,7 @@ def _fixed(w: Array) -> Array:
     return lax.optimization_barrier(w)
 
 
-def _dot(a: Array, b: Array, i: int, j: int) -> Array:
-    """The product of two matrices over axis i of `a` and axis j of `b`."""
-    return lax.dot_general(a, b, (((i,), (j,)), ((), ())), preferred_element_type=accumulator(b.dtype))
+def _dot(a: Array, b: Array, of_a: Sequence[int], of_b: Sequence[int]) -> Array:
+    """The product over these axes of `a` and of `b`.  No axes are merged: each may lie on devices of its own."""
+    axes = tuple(i % a.ndim for i in of_a), tuple(i % b.ndim for i in of_b)
+    return lax.dot_general(a, b, (axes, ((), ())), preferred_element_type=accumulator(b.dtype))

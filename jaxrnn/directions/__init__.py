@@ -14,6 +14,7 @@ from jaxrnn.directions.bidirectional_stack import BidirectionalStack
 from jaxrnn.directions.elman2d import Elman2D, Elman2DParams
 from jaxrnn.directions.lstm2d import LSTM2D, LSTM2DParams
 from jaxrnn.directions.multidirectional import Cell2D, Multidirectional, unroll_2d, unroll_2d_python
+from jaxrnn.machines.plain_trees import register_records
 
 __all__ = [
     "LSTM2D",
@@ -28,3 +29,5 @@ __all__ = [
     "unroll_2d",
     "unroll_2d_python",
 ]
+
+register_records(__name__)

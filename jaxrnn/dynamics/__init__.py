@@ -26,6 +26,7 @@ from jaxrnn.dynamics.linear_case import (
 )
 from jaxrnn.dynamics.lyapunov import FixedPoints, fixed_points, lyapunov_spectrum
 from jaxrnn.dynamics.states import Trajectory, trajectory
+from jaxrnn.machines.plain_trees import register_records
 
 __all__ = [
     "Advice",
@@ -55,3 +56,5 @@ __all__ = [
     "trajectory",
     "weight_variance",
 ]
+
+register_records(__name__)

@@ -32,7 +32,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
-from jaxrnn.core.local_rules import AutodiffRules, rules_of, tangent
+from jaxrnn.core.local_rules import AutodiffRules, as_cotangent, rules_of
 from jaxrnn.core.types import Carry, Cell, LocalRules, Params
 from jaxrnn.dynamics.gradient_pass import Pass, one_pass
 from jaxrnn.dynamics.jacobians import check_differentiable
@@ -225,7 +225,7 @@ def _with_gradient(value, primals, gradients):
 
 def _with_gradient_bwd(saved, d):
     primals, gradients = saved
-    return d, tangent(primals, jax.tree.map(lambda g: (d * g).astype(g.dtype), gradients)), None
+    return d, as_cotangent(primals, jax.tree.map(lambda g: (d * g).astype(g.dtype), gradients)), None
 
 
 _with_gradient.defvjp(lambda value, *rest: (value, rest), _with_gradient_bwd)

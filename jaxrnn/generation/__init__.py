@@ -18,6 +18,7 @@ from jaxrnn.generation.language_model import LanguageModel, LanguageModelParams,
 from jaxrnn.generation.sampling import Greedy, Sampling, keep_top_k, keep_top_p, with_temperature
 from jaxrnn.generation.stopping import Countdown, EndSymbol, PredictedLength, StopRule, StopUnit, log_likelihood
 from jaxrnn.generation.symbol_model import SymbolModel, SymbolModelParams
+from jaxrnn.machines.plain_trees import register_records
 
 __all__ = [
     "PADDING",
@@ -49,3 +50,5 @@ __all__ = [
     "sample_scan",
     "with_temperature",
 ]
+
+register_records(__name__)

@@ -26,6 +26,7 @@ from jaxrnn.linear.rg_lru import RGLRU, RGLRUParams
 from jaxrnn.linear.s5 import S5, S5Params
 from jaxrnn.linear.short_conv import ShortConv, ShortConvParams
 from jaxrnn.linear.stages import Staged, StagedCell
+from jaxrnn.machines.plain_trees import register_records
 
 
 def __getattr__(name: str):
@@ -62,3 +63,5 @@ __all__ = [
     "StagedCell",
     "linear_step",
 ]
+
+register_records(__name__)

@@ -9,6 +9,7 @@ several hops.
 Chapter 八; Goodfellow et al. 2016, §10.12; Graves, Wayne & Danihelka 2014; Weston et al. 2014; Sukhbaatar et al. 2015.
 """
 
+from jaxrnn.machines.plain_trees import register_records
 from jaxrnn.memory.heads import head_positions
 from jaxrnn.memory.memory_network import Answer, MemoryNetwork, MemoryNetworkParams, support_loss
 from jaxrnn.memory.ntm import NTM, NTMCarry, NTMParams
@@ -23,3 +24,5 @@ __all__ = [
     "head_positions",
     "support_loss",
 ]
+
+register_records(__name__)

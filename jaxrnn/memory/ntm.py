@@ -29,7 +29,7 @@ References: Graves, Wayne & Danihelka 2014, §3; Collier & Beel 2018, §3.1 and 
 
 import itertools
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import jax
@@ -40,7 +40,7 @@ from jaxtyping import Array, Float
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_features, check_is_cell, check_positive
 from jaxrnn.core.initializers import input_weights
-from jaxrnn.core.local_rules import rules_of, tangent
+from jaxrnn.core.local_rules import pullback, rules_of
 from jaxrnn.core.noise import takes_noise
 from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
 from jaxrnn.core.types import Carry, Cell, Key, Params
@@ -199,8 +199,8 @@ class NTM:
         dh = dh + matmul_transposed(draw, params.w)
         rules = rules_of(self.controller)
         dinner, dz, local = rules.step_bwd(params.controller, residual, dcarry.controller, dh)
-        z, project_vjp = jax.vjp(lambda both: self.controller.project(params.controller, both), both)
-        dx, dreads = jnp.split(project_vjp(tangent(z, dz))[0], [self.input_size], axis=-1)
+        (dboth,) = pullback(partial(self.controller.project, params.controller), both)[1](dz)
+        dx, dreads = jnp.split(dboth, [self.input_size], axis=-1)
         return NTMCarry(dinner, dmemory, daddress, dreads), dx, (local, dz, draw)
 
     def weight_bwd(self, params: NTMParams, residuals, locals) -> NTMParams:
@@ -208,8 +208,8 @@ class NTM:
         residual, both, h, *_ = residuals
         local, dz, draw = locals
         own = rules_of(self.controller).weight_bwd(params.controller, residual, local)
-        z, project_vjp = jax.vjp(lambda p: self.controller.project(p, both), params.controller)
-        own = jax.tree.map(jnp.add, own, project_vjp(tangent(z, dz))[0])
+        _, back = pullback(lambda p: self.controller.project(p, both), params.controller)
+        own = jax.tree.map(jnp.add, own, back(dz)[0])
         return NTMParams(own, outer_sum(h, draw, params.w), row_sum(draw, params.b))
 
     def controls(self, raw: Float[Array, "*batch controls"]) -> Controls:

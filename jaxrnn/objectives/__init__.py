@@ -10,6 +10,7 @@ gradient.  Sums run in float32 at least.  Start with `cross_entropy` for symbols
 Chapter 2.2 and 2.4; Goodfellow et al. 2016, §10.2.
 """
 
+from jaxrnn.machines.plain_trees import register_records
 from jaxrnn.objectives.losses import (
     bernoulli,
     bits_per_character,
@@ -30,3 +31,5 @@ __all__ = [
     "sequence_log_probability",
     "squared_error",
 ]
+
+register_records(__name__)

@@ -13,6 +13,7 @@ Start with `RTRL` on a small cell and `run_online`, which runs any of them over 
 Chapter 2.2; Williams & Zipser 1989; Tallec & Ollivier 2017 (UORO); Menick et al. 2021 (SnAp); Bellec et al. 2020.
 """
 
+from jaxrnn.machines.plain_trees import register_records
 from jaxrnn.online.eprop import CutProducts, EProp
 from jaxrnn.online.influence import OnlineRun, OnlineState, OnlineStep, run_online
 from jaxrnn.online.rtrl import RTRL
@@ -20,3 +21,5 @@ from jaxrnn.online.snap import SnAp
 from jaxrnn.online.uoro import UORO
 
 __all__ = ["RTRL", "UORO", "CutProducts", "EProp", "OnlineRun", "OnlineState", "OnlineStep", "SnAp", "run_online"]
+
+register_records(__name__)

@@ -12,6 +12,7 @@ own.
 Chapter 2.1 and 2.3; Goodfellow et al. 2016, §10.2 and §10.2.1; Bengio et al. 2015.
 """
 
+from jaxrnn.machines.plain_trees import register_records
 from jaxrnn.patterns.feedback import Feedback, FeedbackCarry, FeedbackParams
 from jaxrnn.patterns.hidden_to_hidden import ManyToMany, ManyToOne, PatternParams, last_valid
 from jaxrnn.patterns.output_to_hidden import OutputToHidden
@@ -30,3 +31,5 @@ __all__ = [
     "scheduled_sampling",
     "teacher_forced",
 ]
+
+register_records(__name__)

@@ -10,6 +10,7 @@ is the spiking cell of a liquid state machine; `memory_capacity` and `forgetting
 Chapter 六; Goodfellow et al. 2016, §10.8; Jaeger 2001; Maass, Natschläger & Markram 2002.
 """
 
+from jaxrnn.machines.plain_trees import register_records
 from jaxrnn.reservoirs.echo_state import forgetting_rate, intrinsic_plasticity, memory_capacity
 from jaxrnn.reservoirs.esn import ESN
 from jaxrnn.reservoirs.recursive_least_squares import Tracker, track, tracker
@@ -47,3 +48,5 @@ __all__ = [
     "washout_mask",
     "with_spectral_radius",
 ]
+
+register_records(__name__)

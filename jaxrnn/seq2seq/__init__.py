@@ -9,6 +9,7 @@ Bahdanau and the dot products of Luong; `attend` puts a memory into any network 
 Chapter 四; Goodfellow et al. 2016, §10.4; Bahdanau, Cho & Bengio 2015; Luong, Pham & Manning 2015.
 """
 
+from jaxrnn.machines.plain_trees import register_records
 from jaxrnn.seq2seq.attending import Attending, AttendingCarry, AttendingParams
 from jaxrnn.seq2seq.attention import Attention, AttentionParams, Memory, Reading
 from jaxrnn.seq2seq.encoder_decoder import Encoded, Seq2Seq, Seq2SeqParams
@@ -33,3 +34,5 @@ __all__ = [
     "masked_softmax",
     "scaled_dot_score",
 ]
+
+register_records(__name__)

@@ -26,7 +26,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_is_cell, check_positive
-from jaxrnn.core.local_rules import rules_of, tangent
+from jaxrnn.core.local_rules import pullback, rules_of
 from jaxrnn.core.noise import Noisy, check_noisy, takes_noise
 from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum, turned
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
@@ -180,8 +180,7 @@ class Attending:
         dh = dy[..., :size] + (d.q if w is None else matmul_transposed(d.q, w))
         dcell, dinner, local = rules_of(self.cell).step_bwd(params.cell, residual.cell, dcarry.cell, dh)
         both = residual.both
-        inner, project_vjp = jax.vjp(lambda x: self.cell.project(params.cell, _with_x(both, x)), _x(both))
-        (dboth,) = project_vjp(tangent(inner, dinner))
+        (dboth,) = pullback(lambda x: self.cell.project(params.cell, _with_x(both, x)), _x(both))[1](dinner)
         x_size = dboth.shape[-1] - self.attention.context_size
         memory = memory._replace(keys=memory.keys + d.keys, values=memory.values + d.values)
         dcarry = AttendingCarry(dcell, Reading(dboth[..., x_size:], d.before, d.coverage), memory)
@@ -192,8 +191,8 @@ class Attending:
         """Sum the gradients of the cell, its projection, W and the score over time (chapter 2.2.3)."""
         dcell = rules_of(self.cell).weight_bwd(params.cell, residuals.cell, locals.cell)
         both = _with_x(residuals.both, turned(_x(residuals.both)))
-        inner, project_vjp = jax.vjp(lambda p: self.cell.project(p, both), params.cell)
-        dcell = jax.tree.map(jnp.add, dcell, project_vjp(tangent(inner, locals.inner))[0])
+        _, back = pullback(lambda p: self.cell.project(p, both), params.cell)
+        dcell = jax.tree.map(jnp.add, dcell, back(locals.inner)[0])
         dattention = jax.tree.map(jnp.zeros_like, params.attention)  # keys and values are made outside of the step
         if params.attention.query is not None:
             dattention = dattention._replace(query=outer_sum(residuals.h, locals.q, params.attention.query))

@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 
 from jaxrnn.core.carry_facts import output_place
-from jaxrnn.core.local_rules import AutodiffRules, rules_of, storable, tangent
+from jaxrnn.core.local_rules import AutodiffRules, pullback, rules_of
 from jaxrnn.core.pytrees import ravel_floating, unravel_floating
 from jaxrnn.core.types import Cell
 from jaxrnn.testing import host_trees
@@ -235,8 +235,8 @@ def _push_gradient(cell: Cell, problem: Problem, reverse: bool):
         return carry, select(mask, y, zeros(y))
 
     pushes = jax.tree.map(lambda leaf: jnp.zeros((mask.shape[0], *leaf.shape), leaf.dtype), carry)
-    out, vjp = jax.vjp(lambda e: lax.scan(body, carry, (xs, mask, crossed, e), reverse=reverse), pushes)
-    return storable(pushes, vjp(tangent(out, (dcarry, dys)))[0])
+    _, back = pullback(lambda e: lax.scan(body, carry, (xs, mask, crossed, e), reverse=reverse), pushes)
+    return back((dcarry, dys))[0]
 
 
 def _name(member: Callable) -> str:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxrnn.core.local_rules import storable, tangent
+from jaxrnn.core.local_rules import pullback
 from jaxrnn.core.noise import Noisy, takes_noise
 from jaxrnn.core.types import Cell
 from jaxrnn.testing.host_trees import host, zeros
@@ -172,8 +172,7 @@ def initial_carry(cell: Cell, params: PyTree, rows: tuple[int, ...]) -> PyTree:
 @functools.partial(quick_jit, static_argnames="rows")
 def initial_carry_gradient(cell: Cell, params: PyTree, rows: tuple[int, ...], dcarry: PyTree) -> PyTree:
     """∇θ of ⟨dcarry, initial carry⟩: what a start sends to the parameters that it is made from."""
-    initial, vjp = jax.vjp(lambda params: cell.initial_carry(params, rows), params)
-    return storable(params, vjp(tangent(initial, dcarry))[0])
+    return pullback(lambda params: cell.initial_carry(params, rows), params)[1](dcarry)[0]
 
 
 def _random_mask(rng, time: int, batch: tuple[int, ...]):
@@ -205,9 +204,8 @@ def results(cell: Cell, problem: Problem, unroll: Callable, reverse: bool) -> Re
     def forward(params, xs, carry):
         return unroll(cell, params, xs, carry, mask=mask, reset=reset, reverse=reverse)
 
-    out, vjp = jax.vjp(forward, params, xs, carry)
-    gradients = storable((params, xs, carry), vjp(tangent(out, (dcarry, dys))))
-    return Results(*out, *gradients)
+    out, back = pullback(forward, params, xs, carry)
+    return Results(*out, *back((dcarry, dys)))
 
 
 _compiled = quick_jit(results, static_argnames=("unroll", "reverse"))

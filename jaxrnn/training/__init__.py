@@ -13,6 +13,7 @@ Chapter 2.2.3, 3.2.3 and 3.3; Goodfellow et al. 2016, §10.9.2 and §10.11.1.
 
 from importlib import import_module
 
+from jaxrnn.machines.plain_trees import register_records
 from jaxrnn.training.clipping import (
     ClippingBias,
     ClippingState,
@@ -54,3 +55,5 @@ __all__ = [
     "updates",
     "usable_devices",
 ]
+
+register_records(__name__)

@@ -10,6 +10,7 @@ sequence computes; a balanced tree has depth log₂ τ.
 Chapter 五; Goodfellow et al. 2016, §10.6; Socher et al. 2011; Tai, Socher & Manning 2015.
 """
 
+from jaxrnn.machines.plain_trees import register_records
 from jaxrnn.trees.backpropagation import unroll_tree_bpts
 from jaxrnn.trees.classifiers import SequenceClassifier, StructureParams, TreeClassifier
 from jaxrnn.trees.elman import TreeElman, TreeElmanParams
@@ -51,3 +52,5 @@ __all__ = [
     "unroll_tree_bpts",
     "unroll_tree_python",
 ]
+
+register_records(__name__)

@@ -13,14 +13,13 @@ References: Goller & Küchler 1996; chapter 五; Goodfellow et al. 2016, §10.6.
 """
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxrnn.core.local_rules import storable, tangent
+from jaxrnn.core.local_rules import pullback, storable
 from jaxrnn.core.types import Carry, Params
 from jaxrnn.trees.forest import Forest, Nodes
 from jaxrnn.trees.recursion import at_places, check_unroll_tree, forward, read_children, rows, run_leaves, take, write
@@ -84,13 +83,14 @@ def _backward(cell, saved, cotangents):
         )
         return run_leaves(cell, forest, params, leaves), zs, cell.initial_carry(params)
 
-    ((h, y), zs, outside), read_vjp = jax.vjp(read, params, xs.leaves, at_places(forest, xs))
+    read_once, back = pullback(read, params, xs.leaves, at_places(forest, xs))
     dh = rows(below, forest.edge[: forest.leaf.size])
     dy = select(forest.leaf, dys.leaves, zeros(dys.leaves))
     dy = jax.tree.map(lambda d: d.reshape(-1, *d.shape[2:]), dy)
     missing = jnp.concatenate([~present.reshape(-1), forest.root == forest.edge.shape[0]])
     doutside = jax.tree.map(lambda d: select(missing, d[:-1], jnp.zeros_like(d[:-1])).sum(0), below)
-    dparams, dleaves, dinner = read_vjp(_like(((h, y), zs, outside), ((dh, dy), dzs, doutside)))
+    dread = jax.tree.map(lambda x, d: d.astype(x.dtype), read_once, ((dh, dy), dzs, doutside))
+    dparams, dleaves, dinner = back(dread)
     dinner = None if xs.inner is None else take(dinner.reshape(-1, dinner.shape[-1]), forest.place)
     more = tree_local_rules(cell).tree_weight_bwd(params, rows(states, children), present, residuals, locals_)
     return jax.tree.map(jnp.add, dparams, more), None, Nodes(dleaves, dinner)
@@ -125,8 +125,3 @@ def _edges(size: int, dcarry: Array) -> Array:
     return jnp.concatenate(
         [jnp.zeros((size, *features), dcarry.dtype), dcarry, jnp.zeros((1, *features), dcarry.dtype)]
     )
-
-
-def _like(primal: Any, cotangent: Any) -> Any:
-    """Cast cotangents to the dtypes of their primals."""
-    return tangent(primal, jax.tree.map(lambda x, d: d.astype(x.dtype), primal, cotangent))

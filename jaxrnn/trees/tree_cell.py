@@ -23,7 +23,7 @@ import jax
 from jaxtyping import Array
 
 from jaxrnn.core.forwarding import forwarded
-from jaxrnn.core.local_rules import storable, tangent
+from jaxrnn.core.local_rules import pullback
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
 
 
@@ -120,8 +120,8 @@ class TreeAutodiffRules:
 
     def step_tree_bwd(self, params: Params, children: Carry, present: Array, residual, dcarry: Carry, dy):
         """Return Jᵀ (∇h, ∇y)."""
-        out, vjp = jax.vjp(lambda c, z: self.cell.step_tree(params, c, present, z), children, residual)
-        dchildren, dz = storable((children, residual), vjp(tangent(out, (dcarry, dy))))
+        _, back = pullback(lambda c, z: self.cell.step_tree(params, c, present, z), children, residual)
+        dchildren, dz = back((dcarry, dy))
         return dchildren, dz, (dcarry, dy)
 
     def tree_weight_bwd(self, params: Params, children: Carry, present: Array, residuals, locals) -> Params:
@@ -130,8 +130,7 @@ class TreeAutodiffRules:
         def steps(params):
             return jax.vmap(lambda *at: self.cell.step_tree(params, *at))(children, present, residuals)
 
-        out, vjp = jax.vjp(steps, params)
-        return vjp(tangent(out, locals))[0]
+        return pullback(steps, params)[1](locals)[0]
 
 
 def tree_local_rules(cell: TreeCell) -> TreeLocalRules:

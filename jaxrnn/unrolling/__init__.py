@@ -21,6 +21,7 @@ Chapter 一 and 2.2; Goodfellow et al. 2016, §10.1 and §10.2.2.
 
 from importlib import import_module
 
+from jaxrnn.machines.plain_trees import register_records
 from jaxrnn.unrolling.backpropagation import Gradients, bptt, unroll_bptt
 from jaxrnn.unrolling.backpropagation_loop import bptt_python
 from jaxrnn.unrolling.checkpointing import unroll_checkpointed
@@ -51,3 +52,5 @@ __all__ = [
     "unroll_python",
     "unroll_truncated",
 ]
+
+register_records(__name__)

@@ -25,15 +25,16 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.core.carry_facts import carry_parts, output_place
 from jaxrnn.core.checks import check_tree, check_unroll, leading_axes
-from jaxrnn.core.local_rules import rules_of, storable, tangent
+from jaxrnn.core.local_rules import as_cotangent, pullback, rules_of, storable
 from jaxrnn.core.precision import turned
 from jaxrnn.core.types import Carry, Cell, Inputs, LocalRules, Params
-from jaxrnn.unrolling.scan import gated, masked, prepare, select, unroll, zeros
+from jaxrnn.machines.meshes import scan, spread
+from jaxrnn.unrolling.result_layouts import gradients_layout, results_layout
+from jaxrnn.unrolling.scan import gated, initial_carry, masked, prepare, select, unroll, zeros
 from jaxrnn.unrolling.time_blocks import Shared, block_length, projection, scan_blocks, shared, turns
 
 
@@ -123,7 +124,8 @@ def bptt(
     """
     xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     dcarry, dys = checked_cotangents(cell, params, xs, carry, dcarry, dys)
-    return _bptt(cell, params, xs, carry, dcarry, dys, mask, reset, reverse)
+    layout = partial(gradients_layout, params, xs, carry)
+    return spread(partial(_bptt, cell, reverse), layout, params, xs, carry, dcarry, dys, mask, reset)
 
 
 def checked_cotangents(cell: Cell, params: Params, xs: Inputs, carry: Carry | None, dcarry: Carry | None, dys):
@@ -139,9 +141,9 @@ def checked_cotangents(cell: Cell, params: Params, xs: Inputs, carry: Carry | No
     return jax.tree.map(lambda d, x: jnp.asarray(d, x.dtype), (dcarry, dys), (after, ys))
 
 
-@partial(jax.jit, static_argnums=(0, 8))
-def _bptt(cell, params, xs, carry, dcarry, dys, mask, reset, reverse):
-    start = cell.initial_carry(params, leading_axes(xs)[1:]) if carry is None else carry
+@partial(jax.jit, static_argnums=(0, 1))
+def _bptt(cell, reverse, params, xs, carry, dcarry, dys, mask, reset):
+    start = initial_carry(cell, params, xs) if carry is None else carry
     _, saved = forward(cell, params, xs, start, mask, reset, reverse)
     return backward(cell, saved, dcarry, dys, reverse, every_t=True, from_initial=carry is None)
 
@@ -182,9 +184,12 @@ def unroll_bptt(
 
     References: chapter 2.2.
     """
-    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
-    if carry is None:
-        carry = cell.initial_carry(params, leading_axes(xs)[1:])
+    arguments = params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    return spread(partial(_run, cell, reverse), partial(results_layout, *arguments[:2]), *arguments)
+
+
+def _run(cell, reverse, params, xs, carry, mask, reset):
+    carry = initial_carry(cell, params, xs) if carry is None else carry
     return _unroll_bptt(cell, params, xs, carry, mask, reset, reverse)
 
 
@@ -199,7 +204,7 @@ def _unroll_bptt_fwd(cell, params, xs, carry, mask, reset, reverse):
 
 def _unroll_bptt_bwd(cell, reverse, saved, cotangents):
     gradients = backward(cell, saved, *cotangents, reverse)
-    return gradients.params, tangent(saved.xs, gradients.xs), tangent(saved.carry, gradients.carry), None, None
+    return *as_cotangent(saved[:3], gradients[:3]), None, None
 
 
 _unroll_bptt.defvjp(_unroll_bptt_fwd, _unroll_bptt_bwd)
@@ -246,7 +251,7 @@ def _forward(cell, params, xs, carry, mask, reset, reverse):
         return after, shared((y, residual), _constants(cell, carry, reset))
 
     unroll = turns(leading_axes(xs)[0], start)
-    carry_out, record = lax.scan(body, start, (read, mask, boundary), reverse=reverse, unroll=unroll)
+    carry_out, record = scan(body, start, (read, mask, boundary), reverse=reverse, unroll=unroll)
     constants = _constants(cell, start, reset)
     ys, residuals = record.whole(constants)
     return (carry_out, ys), shared(residuals, constants)
@@ -278,10 +283,10 @@ def backward(cell, saved, dcarry, dys, reverse, every_t=False, from_initial=Fals
     def contract(at_ts, given):
         xs, residuals, *_ = at_ts
         carries, (dzs, locals_) = given[0], given[1].whole()
-        zs, project_vjp = jax.vjp(cell.project, params, _turned(xs))
-        dparams, dxs = project_vjp(tangent(zs, dzs))
+        _, back = pullback(cell.project, params, _turned(xs))
+        dparams, dxs = back(dzs)
         from_step = rules.weight_bwd(params, saved._replace(xs=xs, residuals=residuals).whole(cell), locals_)
-        return jax.tree.map(jnp.add, dparams, from_step), (storable(xs, dxs), carries)
+        return jax.tree.map(jnp.add, dparams, from_step), (dxs, carries)
 
     state = storable(carry, dcarry), None if initial is None else zeros(initial)
     over_t = xs, saved.residuals, dys, saved.mask, boundary
@@ -290,8 +295,8 @@ def backward(cell, saved, dcarry, dys, reverse, every_t=False, from_initial=Fals
         step, contract, state, over_t, time, length, reverse=not reverse
     )
     for dstart in ([] if initial is None else [dinitial]) + ([dcarry] if from_initial else []):
-        start, initial_vjp = jax.vjp(lambda p: cell.initial_carry(p, leading_axes(xs)[1:]), params)
-        dparams = jax.tree.map(jnp.add, dparams, initial_vjp(tangent(start, dstart))[0])
+        _, back = pullback(lambda p: initial_carry(cell, p, xs), params)
+        dparams = jax.tree.map(jnp.add, dparams, back(dstart)[0])
     return Gradients(dparams, masked(saved.mask, dxs), dcarry, carries)
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
-from jaxrnn.core.local_rules import rules_of, storable, tangent
+from jaxrnn.core.local_rules import pullback, rules_of
 from jaxrnn.core.masks import boundaries
 from jaxrnn.core.types import Carry, Cell, Params
 from jaxrnn.unrolling.backpropagation import Gradients, checked_cotangents, with_output
@@ -61,34 +61,34 @@ def bptt_python(
     rules, (time, *rows) = rules_of(cell), leading_axes(xs)
     mask = jnp.ones((time, *rows), bool) if mask is None else mask
     crossed = jnp.zeros((time, *rows), bool) if reset is None else boundaries(reset, reverse=reverse)
-    initial, initial_vjp = jax.vjp(lambda p: cell.initial_carry(p, tuple(rows)), params)
+    initial, to_params = pullback(lambda p: cell.initial_carry(p, tuple(rows)), params)
     order = list(reversed(range(time)) if reverse else range(time))
 
     h, record = initial if carry is None else carry, {}
     for t in order:  # forwards
         h = select(crossed[t], initial, h)
-        z, project_vjp = jax.vjp(cell.project, params, masked(mask[t], at(xs, t)))
+        z, to_inputs = pullback(cell.project, params, masked(mask[t], at(xs, t)))
         (after, _), residual = rules.step_fwd(params, h, z)
         h = select(mask[t], after, h)
-        record[t] = residual, z, project_vjp
+        record[t] = residual, to_inputs
 
     dparams, dxs, dinitial = zeros(params), zeros(xs), zeros(initial)
     dhs = jax.tree.map(lambda a: jnp.zeros((time, *a.shape), a.dtype), dh)
     for t in reversed(order):  # backwards
-        residual, z, project_vjp = record[t]
+        residual, to_inputs = record[t]
         dy = masked(mask[t], at(dys, t))
         dhs = put(dhs, t, with_output(cell, dh, dy))
         before, dz, local = rules.step_bwd(params, residual, masked(mask[t], dh), dy)  # 2.2.2
-        from_project, dx = project_vjp(tangent(z, dz))  # 2.2.3
+        from_project, dx = to_inputs(dz)  # 2.2.3
         from_step = rules.weight_bwd(params, *jax.tree.map(lambda a: a[None], (residual, local)))
         dparams = add(dparams, from_project, from_step)
-        dxs = put(dxs, t, masked(mask[t], storable(at(xs, t), dx)))
+        dxs = put(dxs, t, masked(mask[t], dx))
         before = select(mask[t], before, dh)
         dinitial = add(dinitial, masked(crossed[t], before))
         dh = masked(~crossed[t], before)
 
     dinitial = add(dinitial, dh) if carry is None else dinitial
-    return Gradients(add(dparams, *initial_vjp(tangent(initial, dinitial))), dxs, dh, dhs)
+    return Gradients(add(dparams, *to_params(dinitial)), dxs, dh, dhs)
 
 
 def at(tree: PyTree, t: int) -> PyTree:

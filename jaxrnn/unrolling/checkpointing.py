@@ -31,8 +31,11 @@ from jaxtyping import Array, Bool, PyTree, Shaped
 from jaxrnn.core.checks import check_unroll, leading_axes
 from jaxrnn.core.masks import boundaries
 from jaxrnn.core.types import Carry, Cell, Params
+from jaxrnn.machines.meshes import scan, spread
+from jaxrnn.machines.sizes import at_least
 from jaxrnn.unrolling.backpropagation import unroll_bptt
-from jaxrnn.unrolling.scan import select
+from jaxrnn.unrolling.result_layouts import results_layout
+from jaxrnn.unrolling.scan import initial_carry, select
 
 BRANCHES = 16
 """The number of segments within a segment, with "log"."""
@@ -75,14 +78,15 @@ def unroll_checkpointed(
 
     References: Chen et al. 2016, §4; Gruslys et al. 2016.
     """
-    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    arguments = params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     lengths = segment_lengths(leading_axes(xs)[0], memory)
-    return _unroll_checkpointed(cell, params, xs, carry, mask, reset, reverse, lengths, run)
+    checkpointed = partial(_unroll_checkpointed, cell, reverse, lengths, run)
+    return spread(checkpointed, partial(results_layout, *arguments[:2]), *arguments)
 
 
-@partial(jax.jit, static_argnums=(0, 6, 7, 8))
-def _unroll_checkpointed(cell, params, xs, carry, mask, reset, reverse, lengths, run):
-    initial = cell.initial_carry(params, leading_axes(xs)[1:])
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _unroll_checkpointed(cell, reverse, lengths, run, params, xs, carry, mask, reset):
+    initial = initial_carry(cell, params, xs)
     segment = partial(run_segment, run, cell, params, initial, reverse)
     carry = initial if carry is None else carry
     return nested(segment, join, lengths, carry, segments_input(xs, mask, reset, reverse), reverse)
@@ -101,7 +105,7 @@ def segment_lengths(time: int, memory: str | int) -> tuple[int, ...]:
         isinstance(memory, bool) or not isinstance(memory, numbers.Integral) or memory < 1
     ):
         raise ValueError(f'`memory` must be "sqrt", "log" or a number of segments, at least 1, got {memory!r}.')
-    if time < 2:
+    if not at_least(time, 2):  # 0, 1, or not known
         return ()
     if memory != "log":
         length = _divisor_near(time, math.sqrt(time)) if memory == "sqrt" else math.ceil(time / int(memory))
@@ -148,7 +152,7 @@ def nested(segment: Callable, combine: Callable, lengths: tuple[int, ...], carry
     end = None
     if rest and reverse:
         carry, end = jax.checkpoint(partial(piece, start=time - rest, length=rest))(carry)
-    carry, outs = lax.scan(body, carry, length * jnp.arange(whole), reverse=reverse)
+    carry, outs = scan(body, carry, length * jnp.arange(whole), reverse=reverse)
     if rest and not reverse:
         carry, end = jax.checkpoint(partial(piece, start=time - rest, length=rest))(carry)
     return carry, combine(outs, end)

@@ -18,6 +18,7 @@ from jaxrnn.cells.wrappers.stack import Stack
 from jaxrnn.core.checks import check_unroll
 from jaxrnn.core.noise import Noisy, part_input
 from jaxrnn.core.types import Carry, Params
+from jaxrnn.machines.meshes import alike
 from jaxrnn.unrolling.scan import unroll
 
 
@@ -56,7 +57,8 @@ def unroll_layers(
     """
     if not isinstance(cell, Stack):
         raise TypeError(f"`cell` must be a Stack, got {cell!r}; a single cell needs no order of layers: take `unroll`.")
-    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    arguments = params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    params, xs, carry, mask, reset = alike(*arguments)
     noise = xs if isinstance(xs, Noisy) else None
     ys, ends = xs.x if isinstance(xs, Noisy) else xs, []
     starts = (None,) * len(cell.cells) if carry is None else carry

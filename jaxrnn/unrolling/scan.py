@@ -26,12 +26,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
 from jaxrnn.core.masks import boundaries
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
+from jaxrnn.machines.meshes import alike, scan, spread, where
+from jaxrnn.unrolling.result_layouts import results_layout
 from jaxrnn.unrolling.time_blocks import projection, turns
 
 
@@ -73,7 +74,8 @@ def unroll(
 
     References: chapter 1 and 2.2; `jax.lax.scan`.
     """
-    return _unroll(cell, params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse), reverse=reverse)
+    arguments = params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    return spread(partial(_unroll, cell, reverse=reverse), partial(results_layout, *arguments[:2]), *arguments)
 
 
 @partial(jax.jit, static_argnames="reverse")
@@ -90,7 +92,7 @@ def _unroll(cell, params, xs, carry, mask, reset, *, reverse):
         return carry, y
 
     unroll = turns(leading_axes(xs)[0], carry)
-    return lax.scan(body, carry, (read, mask, reset), reverse=reverse, unroll=unroll)
+    return scan(body, carry, (read, mask, reset), reverse=reverse, unroll=unroll)
 
 
 def unroll_python(
@@ -125,9 +127,13 @@ def unroll_python(
 
     References: chapter 1.
     """
-    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
-    time, *batch = leading_axes(xs)
-    initial = cell.initial_carry(params, tuple(batch))
+    arguments = params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    return spread(partial(_unroll_python, cell, reverse), partial(results_layout, *arguments[:2]), *arguments)
+
+
+def _unroll_python(cell, reverse, params, xs, carry, mask, reset):
+    time = leading_axes(xs)[0]
+    initial = initial_carry(cell, params, xs)
     carry = initial if carry is None else carry
     crossed = None if reset is None else boundaries(reset, reverse=reverse)
     ys: list[Any] = [None] * time
@@ -148,6 +154,11 @@ def unroll_python(
     return carry, jax.tree.map(lambda *y: jnp.stack(y), *ys)
 
 
+def initial_carry(cell: Cell, params: Params, xs: Inputs) -> Carry:
+    """h⁽⁰⁾ as the cell has it, for the rows of `xs`, on whatever devices they are."""
+    return alike(cell.initial_carry(params, leading_axes(xs)[1:]), params, xs)[0]
+
+
 def prepare(cell: Cell, params: Params, xs: Inputs, carry, mask, reset, reverse: bool):
     """Prepare a run, once before the loop, and return `(xs, carry, initial, reset)`.
 
@@ -155,7 +166,7 @@ def prepare(cell: Cell, params: Params, xs: Inputs, carry, mask, reset, reverse:
     resets); `reset` becomes "reset before this step in the order of the run".
     """
     xs = readable(mask, xs)
-    initial = cell.initial_carry(params, leading_axes(xs)[1:]) if carry is None or reset is not None else None
+    initial = initial_carry(cell, params, xs) if carry is None or reset is not None else None
     carry = initial if carry is None else carry
     if reset is None:
         initial = None
@@ -179,12 +190,7 @@ def select(condition: Array, if_true: PyTree, if_false: PyTree) -> PyTree:
     A leaf that is the same array on both sides stays that array, so a loop can see that no step changes it.
     """
 
-    def leaf(a, b):
-        if a is b:
-            return a
-        return jnp.where(condition.reshape(condition.shape + (1,) * (jnp.ndim(a) - condition.ndim)), a, b)
-
-    return jax.tree.map(leaf, if_true, if_false)
+    return jax.tree.map(lambda a, b: a if a is b else where(condition, a, b), if_true, if_false)
 
 
 def masked(mask: Array | None, tree: PyTree) -> PyTree:

@@ -26,9 +26,12 @@ from jaxrnn.core.checks import check_unroll, leading_axes
 from jaxrnn.core.masks import sum_over_valid
 from jaxrnn.core.programs import equations, trace_program
 from jaxrnn.core.types import Carry, Cell, Params
+from jaxrnn.machines.meshes import alike
+from jaxrnn.machines.sizes import bytes_of
 from jaxrnn.unrolling.backpropagation import unroll_bptt
 from jaxrnn.unrolling.checkpointing import nested, run_segment, segment_lengths, segments_input
-from jaxrnn.unrolling.time_blocks import BLOCK, size
+from jaxrnn.unrolling.scan import initial_carry
+from jaxrnn.unrolling.time_blocks import BLOCK
 
 
 def unroll_loss(
@@ -70,14 +73,15 @@ def unroll_loss(
     >>> bool(jnp.allclose(mean, whole, atol=1e-5))
     True
     """
-    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    arguments = params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    params, xs, carry, mask, reset = alike(*arguments)
     leading = leading_axes(xs)
     targets = jax.tree.map(jnp.asarray, targets)
     for path, leaf in jax.tree_util.tree_leaves_with_path(targets):
         if leaf.shape[: len(leading)] != leading:
             name = f"targets{jax.tree_util.keystr(path)}"
             raise ValueError(f"`{name}` must have shape {leading} + (...), the axes of `xs`, got {leaf.shape}.")
-    initial = cell.initial_carry(params, leading[1:])
+    initial = initial_carry(cell, params, xs)
     lengths = segment_lengths(leading[0], memory)
     segment = partial(_segment, run, cell, params, initial, reverse, _over_rows(loss, len(leading)))
     over_t = *segments_input(xs, mask, reset, reverse), targets
@@ -128,7 +132,7 @@ def _in_blocks(total: Callable, arrays: tuple) -> Array:
 def _largest_result(program) -> int:
     """Return the bytes of the largest array that an operation of a program computes."""
     results = (v.aval for eqn in equations(program) for v in eqn.outvars)
-    return max((size(a) for a in results if hasattr(a, "dtype")), default=0)
+    return max((bytes_of(a) for a in results if hasattr(a, "dtype")), default=0)
 
 
 def _sum(outs: Array, rest: Array | None) -> Array:

@@ -24,6 +24,8 @@ from jax import lax
 from jaxtyping import PyTree
 
 from jaxrnn.core.types import Cell, Inputs, Params
+from jaxrnn.machines.meshes import scan
+from jaxrnn.machines.sizes import at_least, at_most, bytes_of
 
 SMALL = 16 * 2**20
 """Bytes up to which an array over all t is made in one piece."""
@@ -37,14 +39,14 @@ SHORTEST = 16
 
 def projection(cell: Cell, params: Params, xs: Inputs) -> tuple[Inputs, Callable[[Inputs], Inputs]]:
     """What a loop over t reads, and how one t of that becomes z⁽ᵗ⁾."""
-    if size(jax.eval_shape(cell.project, params, xs)) <= SMALL:
-        return cell.project(params, xs), lambda z: z
-    return xs, partial(cell.project, params)
+    if at_least(bytes_of(jax.eval_shape(cell.project, params, xs)), SMALL + 1):
+        return xs, partial(cell.project, params)
+    return cell.project(params, xs), lambda z: z
 
 
 def turns(time: int, carry: PyTree) -> int:
     """How many steps go to one turn of the loop: 4 where a step is tiny, 1 elsewhere."""
-    return 4 if time >= 64 and size(carry) <= 2048 else 1
+    return 4 if at_least(time, 64) and at_most(bytes_of(carry), 2048) else 1
 
 
 def block_length(time: int, zs: PyTree) -> int:
@@ -55,9 +57,9 @@ def block_length(time: int, zs: PyTree) -> int:
     >>> block_length(100, jax.ShapeDtypeStruct((100, 64, 1024), jnp.float32))
     20
     """
-    if size(zs) <= SMALL or time <= SHORTEST:
+    if not (at_least(bytes_of(zs), SMALL + 1) and at_least(time, SHORTEST + 1)):
         return time
-    least = min(time, max(SHORTEST, math.ceil(BLOCK * time / size(zs))))
+    least = min(time, max(SHORTEST, math.ceil(BLOCK * time / bytes_of(zs))))
     return next((n for n in range(least, min(time, 2 * least) + 1) if time % n == 0), least)
 
 
@@ -81,7 +83,7 @@ def scan_blocks(
 
     def block(state, start, length):
         # by index, not by slices handed to the inner scan: those would be copied
-        state, locals_ = lax.scan(
+        state, locals_ = scan(
             lambda state, t: step(state, jax.tree.map(lambda a: _at(a, t), over_t)),
             state,
             start + jnp.arange(length),
@@ -91,7 +93,7 @@ def scan_blocks(
         return state, contract(jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start, length), over_t), locals_)
 
     if length == time:
-        state, locals_ = lax.scan(step, state, over_t, reverse=reverse, unroll=turns(time, state))
+        state, locals_ = scan(step, state, over_t, reverse=reverse, unroll=turns(time, state))
         return state, *contract(over_t, locals_)
     whole, rest = divmod(time, length)
     first = rest if reverse else 0  # the rest comes last
@@ -102,8 +104,8 @@ def scan_blocks(
         return (state, jax.tree.map(jnp.add, sums, more)), per_t
 
     none = _zeros(jax.eval_shape(lambda s: block(s, 0, length)[1][0], state))
-    (state, sums), per_t = lax.scan(outer, (state, none), first + length * jnp.arange(whole), reverse=reverse)
-    per_t = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), per_t)
+    (state, sums), per_t = scan(outer, (state, none), first + length * jnp.arange(whole), reverse=reverse)
+    per_t = jax.tree.map(lambda a: lax.collapse(a, 0, 2), per_t)
     if rest:
         state, (more, last) = block(state, 0 if reverse else whole * length, rest)
         sums = jax.tree.map(jnp.add, sums, more)
@@ -142,11 +144,6 @@ def shared(tree: PyTree, held: Sequence = ()) -> Shared:
     distinct = [leaf for leaf in {id(leaf): leaf for leaf in leaves}.values() if id(leaf) not in place]
     place |= {id(leaf): i for i, leaf in enumerate(distinct)}
     return Shared(tuple(distinct), (structure, tuple(place[id(leaf)] for leaf in leaves)))
-
-
-def size(tree: PyTree) -> int:
-    """Bytes of all leaves together."""
-    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def _at(a, t):

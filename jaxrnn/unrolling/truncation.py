@@ -28,8 +28,11 @@ from jaxtyping import Array, Bool, PyTree, Shaped
 from jaxrnn.core.checks import check_is_cell, check_positive, check_unroll, leading_axes
 from jaxrnn.core.masks import boundaries
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
+from jaxrnn.machines.meshes import scan, spread
+from jaxrnn.machines.sizes import at_least
 from jaxrnn.unrolling.backpropagation import unroll_bptt
-from jaxrnn.unrolling.scan import select, unroll
+from jaxrnn.unrolling.result_layouts import results_layout
+from jaxrnn.unrolling.scan import initial_carry, select, unroll
 
 
 def unroll_truncated(
@@ -72,21 +75,22 @@ def unroll_truncated(
     References: Williams & Peng 1990, §3.
     """
     _check_cuts(k1, k2)
-    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
-    carry = cell.initial_carry(params, leading_axes(xs)[1:]) if carry is None else carry
-    if leading_axes(xs)[0] == 0:
-        return run(cell, params, xs, carry, mask=mask, reset=reset)
-    return _unroll_truncated(cell, params, xs, carry, mask, reset, k1, k2, reverse, run)
+    arguments = params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    truncated = partial(_unroll_truncated, cell, k1, k2, reverse, run)
+    return spread(truncated, partial(results_layout, *arguments[:2]), *arguments)
 
 
-@partial(jax.jit, static_argnums=(0, 6, 7, 8, 9))
-def _unroll_truncated(cell, params, xs, carry, mask, reset, k1, k2, reverse, run):
+@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
+def _unroll_truncated(cell, k1, k2, reverse, run, params, xs, carry, mask, reset):
     time, *batch = leading_axes(xs)
+    carry = initial_carry(cell, params, xs) if carry is None else carry
+    if time == 0:
+        return run(cell, params, xs, carry, mask=mask, reset=reset)
     if reverse:  # forwards on the flip; boundaries stay between the steps where they lie
         xs, mask = jax.tree.map(lambda a: jnp.flip(a, 0), (xs, mask))
         reset = None if reset is None else jnp.flip(boundaries(reset, reverse=True), 0)
     count = -(-time // k1)
-    k2 = min(k2, count * k1)
+    k2 = min(k2, count * k1) if at_least(time, 1) else k2
     mask = jnp.ones((time, *batch), bool) if mask is None else mask
     # k₂ steps of padding before and the rest of a chunk behind: then every window begins at a multiple of k₁
     read = jax.tree.map(lambda a: jnp.pad(a, [(k2, count * k1 - time)] + [(0, 0)] * (a.ndim - 1)), (xs, mask, reset))
@@ -109,7 +113,7 @@ def _window_starts(cell: Cell, params: Params, read: tuple, carry: Carry, k1: in
         carry, _ = unroll(cell, params, xs, carry, mask=mask, reset=reset)
         return carry, carry
 
-    _, starts = lax.stop_gradient(lax.scan(chunk, carry, chunks))
+    _, starts = lax.stop_gradient(scan(chunk, carry, chunks))
     at_0 = k1 * jnp.arange(1, count + 1) <= k2
     return select(at_0, jax.tree.map(lambda a: jnp.broadcast_to(a, (count, *a.shape)), carry), starts)
 
@@ -171,7 +175,7 @@ class TruncatedBPTT:
         """The state before the first chunk; `xs` is any chunk, for its shapes; `carry` is h⁽⁰⁾."""
         xs, carry, *_ = check_unroll(self.cell, params, xs, carry, None, None)
         batch = leading_axes(xs)[1:]
-        start = self.cell.initial_carry(params, batch) if carry is None else carry
+        start = initial_carry(self.cell, params, xs) if carry is None else carry
         none = jnp.zeros((self.k2, *batch), bool)
         xs = jax.tree.map(lambda a: jnp.zeros((self.k2, *a.shape[1:]), a.dtype), xs)
         return TruncatedState(start, xs, none, none, jnp.asarray(carry is None))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from jaxrnn import bptt, unroll, unroll_bptt, unroll_checkpointed, unroll_newton, unroll_python
-from jaxrnn.core.local_rules import tangent
+from jaxrnn.core.local_rules import pullback
 from jaxrnn.linear import RGLRU, Mamba, MatrixCell, ShortConv
 from jaxrnn.online import RTRL, run_online
 from jaxrnn.testing import (
@@ -151,8 +151,8 @@ def forwards(cell, p):
 @settings(max_examples=3)
 def test_real_time_recurrent_learning_is_bptt(cell, drawn):
     p = random_problem(cell, **drawn)
-    start, vjp = jax.vjp(lambda params: cell.initial_carry(params, p.mask.shape[1:]), p.params)
+    start, back = pullback(lambda params: cell.initial_carry(params, p.mask.shape[1:]), p.params)
     backwards = run(cell, p._replace(carry=start, dcarry=zeros(p.dcarry)), unroll=unroll, reverse=False)
-    through_start = vjp(tangent(start, backwards.dcarry))[0]
+    through_start = back(backwards.dcarry)[0]
     want = backwards.carry, jax.tree.map(jnp.add, backwards.dparams, through_start)
     must_agree(cell, "RTRL = BPTT", forwards(cell, p), want)

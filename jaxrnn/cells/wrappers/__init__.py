@@ -19,6 +19,7 @@ from jaxrnn.cells.wrappers.leaky import Leaky, LeakyParams
 from jaxrnn.cells.wrappers.stack import Stack
 from jaxrnn.cells.wrappers.state_noise import StateNoise
 from jaxrnn.cells.wrappers.zoneout import ExpectedZoneout, Zoneout
+from jaxrnn.machines.plain_trees import register_records
 
 __all__ = [
     "DeepInput",
@@ -36,3 +37,5 @@ __all__ = [
     "StateNoise",
     "Zoneout",
 ]
+
+register_records(__name__)

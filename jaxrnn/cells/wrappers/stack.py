@@ -12,6 +12,7 @@ References: Schmidhuber 1992; El Hihi & Bengio 1996; Graves, Mohamed & Hinton 20
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -19,7 +20,7 @@ import jax.numpy as jnp
 
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_is_cell
-from jaxrnn.core.local_rules import rules_of, tangent
+from jaxrnn.core.local_rules import pullback, rules_of
 from jaxrnn.core.noise import Noisy, check_noisy, part_input, takes_noise
 from jaxrnn.core.types import Cell, Inputs, Key
 
@@ -99,8 +100,7 @@ class Stack:
             dcarries.append(dc)
             locals_.append((local, dz))
             if below is not None:
-                z, project_vjp = jax.vjp(lambda x, cell=cell, p=p: cell.project(p, x), below)
-                (dy,) = project_vjp(tangent(z, dz))
+                (dy,) = pullback(partial(cell.project, p), below)[1](dz)
                 dy = dy.x if isinstance(dy, Noisy) else dy
         dz = dz if noise is None else (dz, jax.tree.map(jnp.zeros_like, noise))
         return tuple(reversed(dcarries)), dz, tuple(reversed(locals_))
@@ -111,8 +111,8 @@ class Stack:
         for cell, p, (res, below), (local, dz) in zip(self.cells, params, residuals[0], locals, strict=True):
             dp = rules_of(cell).weight_bwd(p, res, local)
             if below is not None:
-                z, project_vjp = jax.vjp(lambda p, cell=cell, below=below: cell.project(p, below), p)
-                dp = jax.tree.map(jnp.add, dp, project_vjp(tangent(z, dz))[0])
+                from_project = pullback(lambda p, cell=cell, below=below: cell.project(p, below), p)[1](dz)[0]
+                dp = jax.tree.map(jnp.add, dp, from_project)
             dparams.append(dp)
         return tuple(dparams)
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxrnn.cells.gru import GRU
 from jaxrnn.core.local_rules import AutodiffRules
 from jaxrnn.core.types import Cell
+from jaxrnn.machines.sizes import bytes_of
 from jaxrnn.online.eprop import EProp
 from jaxrnn.online.influence import run_online
 from jaxrnn.online.rtrl import RTRL
@@ -20,7 +21,6 @@ from jaxrnn.unrolling.checkpointing import unroll_checkpointed
 from jaxrnn.unrolling.parallel.newtons_method import unroll_newton
 from jaxrnn.unrolling.scan import unroll
 from jaxrnn.unrolling.summed_loss import unroll_loss
-from jaxrnn.unrolling.time_blocks import size
 from jaxrnn.unrolling.truncation import unroll_truncated
 
 OPERATIONS = 10**11
@@ -88,7 +88,7 @@ def _sizes(cell: Cell) -> tuple[int, int]:
     """How many numbers a row's carry has, and the parameters."""
     params = jax.eval_shape(cell.init, jax.eval_shape(lambda: jax.random.key(0)))
     carry = jax.eval_shape(cell.initial_carry, params)
-    return size(carry) // 4, size(params) // 4
+    return bytes_of(carry) // 4, bytes_of(params) // 4
 
 
 def _back(run: Callable, cell: Cell) -> Callable:

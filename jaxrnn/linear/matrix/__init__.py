@@ -31,6 +31,7 @@ from jaxrnn.linear.matrix.mamba2 import Mamba2, Mamba2Params
 from jaxrnn.linear.matrix.mlstm import MLSTM, MLSTMParams
 from jaxrnn.linear.matrix.retention import Retention, RetentionParams
 from jaxrnn.linear.matrix.rwkv7 import RWKV7, RWKV7Params
+from jaxrnn.machines.plain_trees import register_records
 
 __all__ = [
     "GLA",
@@ -50,3 +51,5 @@ __all__ = [
     "Retention",
     "RetentionParams",
 ]
+
+register_records(__name__)

@@ -7,6 +7,7 @@ and `load_model` keep a model with its parameters and a model card, in a folder 
 a file that does not match its digest is refused with `CheckpointError`.
 """
 
+from jaxrnn.machines.plain_trees import register_records
 from jaxrnn.training.saving.checkpoint import latest_step, read_config, restore, save
 from jaxrnn.training.saving.hub import from_hub, push_to_hub
 from jaxrnn.training.saving.model_folder import Card, load_model, read_model_config, save_model
@@ -29,3 +30,5 @@ __all__ = [
     "save_model",
     "save_weights",
 ]
+
+register_records(__name__)

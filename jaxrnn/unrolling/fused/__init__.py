@@ -4,6 +4,9 @@
 them and the scan elsewhere, with the same values and first derivatives.
 """
 
+from jaxrnn.machines.plain_trees import register_records
 from jaxrnn.unrolling.fused.dispatch import unroll_fused
 
 __all__ = ["unroll_fused"]
+
+register_records(__name__)

@@ -11,6 +11,7 @@ from a few steps of your network which of them pays.  `linear_recurrence` is the
 Blelloch 1990; Danieli et al. 2023; Lim et al. 2024 (DEER); Gonzalez et al. 2024 (ELK).
 """
 
+from jaxrnn.machines.plain_trees import register_records
 from jaxrnn.unrolling.parallel.associative import Algebra, linear_recurrence, unroll_associative
 from jaxrnn.unrolling.parallel.chunkwise import unroll_chunkwise
 from jaxrnn.unrolling.parallel.newton_over_devices import newton_sharded, unroll_newton_sharded
@@ -32,3 +33,5 @@ __all__ = [
     "unroll_newton_sharded",
     "unroll_sharded",
 ]
+
+register_records(__name__)

@@ -30,7 +30,9 @@ from jaxrnn.core.types import Carry, Inputs, Params
 from jaxrnn.linear.matrix_state import Dense, MatrixCell
 from jaxrnn.linear.protocol import LinearCell, conjugate, dense, ones, read_state, times
 from jaxrnn.linear.stages import AllSteps, Staged
+from jaxrnn.machines.meshes import spread
 from jaxrnn.unrolling.parallel.time_axis import Time, Whole
+from jaxrnn.unrolling.result_layouts import results_layout
 from jaxrnn.unrolling.scan import prepare, select, unroll, zeros
 
 
@@ -86,7 +88,8 @@ def unroll_associative(
     check_linear(cell)
     if leading_axes(arguments[0])[0] == 0:
         return unroll(cell, params, *arguments[:2])
-    return _unroll(cell, params, *arguments, reverse=reverse)
+    run = partial(_unroll, cell, reverse=reverse)
+    return spread(run, partial(results_layout, params, arguments[0]), params, *arguments)
 
 
 def check_linear(cell: LinearCell | MatrixCell) -> None:

@@ -30,7 +30,10 @@ from jaxrnn.linear.matrix.chunk import ChunkInputs, solve_chunk
 from jaxrnn.linear.matrix_state import InTurn, MatrixCell, Outer
 from jaxrnn.linear.protocol import LinearCell, is_coefficient
 from jaxrnn.linear.stages import Staged
+from jaxrnn.machines.meshes import scan, spread
+from jaxrnn.machines.sizes import at_least
 from jaxrnn.unrolling.parallel.associative import check_linear, first_stage, gate, linear_recurrence
+from jaxrnn.unrolling.result_layouts import results_layout
 from jaxrnn.unrolling.scan import prepare, select, unroll, zeros
 from jaxrnn.unrolling.time_blocks import projection
 
@@ -77,7 +80,8 @@ def unroll_chunkwise(
         check_starts_at_zero(cell, params)
     if leading_axes(arguments[0])[0] == 0:
         return unroll(cell, params, *arguments[:2])
-    return _unroll(cell, params, *arguments, reverse=reverse, chunk=chunk)
+    run = partial(_unroll, cell, reverse=reverse, chunk=chunk)
+    return spread(run, partial(results_layout, params, arguments[0]), params, *arguments)
 
 
 def check_chunk(chunk: int) -> None:
@@ -109,7 +113,8 @@ def run_chunks(cell, params, xs, carry, mask, reset, initial, *, reverse, chunk)
     """The loop over chunks; arguments as `prepare` has them."""
     time, *batch = leading_axes(xs)
     read, project = projection(cell, params, xs)
-    length = min(chunk_length(cell, params, xs, chunk), 2 ** math.ceil(math.log2(time)))
+    length = chunk_length(cell, params, xs, chunk)
+    length = min(length, 2 ** math.ceil(math.log2(time))) if at_least(time, 1) else length
     count = -(-time // length)
     padding = count * length - time
     if padding and mask is None:
@@ -121,7 +126,7 @@ def run_chunks(cell, params, xs, carry, mask, reset, initial, *, reverse, chunk)
         x, mask, reset = at
         return run_chunk(cell, params, project(x), carry, mask, reset, initial, reverse)
 
-    carry, ys = jax.lax.scan(body, carry, chunks, reverse=reverse)
+    carry, ys = scan(body, carry, chunks, reverse=reverse)
     return carry, jax.tree.map(lambda y: y.reshape(count * length, *y.shape[2:])[:time], ys)
 
 

@@ -23,10 +23,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxrnn.core.checks import check_choice, check_positive
+from jaxrnn.machines.meshes import while_loop
 from jaxrnn.unrolling.parallel.associative import solve_recurrence
 from jaxrnn.unrolling.parallel.levenberg_marquardt import damped_recurrence
 from jaxrnn.unrolling.parallel.newton_system import System
@@ -146,7 +146,7 @@ def updates(system: System, solver: Newton) -> tuple[list[Array], Convergence]:
 
     first = [jnp.broadcast_to(h, system.over_time(h).shape) for h in system.floats(system.start)]
     trust = _Trust(*(jnp.full(rows, value) for value in (solver.trust, 2.0, 0.0)))
-    guess = lax.while_loop(
+    guess = while_loop(
         lambda guess: (guess.count < solver.iterations) & jnp.any(running(guess)),
         update,
         measured(jnp.zeros((), jnp.int32), first, jnp.zeros(rows, jnp.int32), trust),

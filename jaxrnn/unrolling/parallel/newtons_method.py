@@ -38,14 +38,15 @@ from jax import lax
 from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
-from jaxrnn.core.local_rules import tangent
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
+from jaxrnn.machines.meshes import as_typed, spread
 from jaxrnn.unrolling.parallel.associative import solve_recurrence
 from jaxrnn.unrolling.parallel.newton_system import OverTime, Run, Shared, System, everywhere
 from jaxrnn.unrolling.parallel.newton_updates import FULL, Convergence, Newton, updates
 from jaxrnn.unrolling.parallel.packed_jacobians import MATRICES, jacobians
 from jaxrnn.unrolling.parallel.time_axis import Whole
-from jaxrnn.unrolling.scan import prepare, select, unroll, zeros
+from jaxrnn.unrolling.result_layouts import results_layout
+from jaxrnn.unrolling.scan import prepare, select, unroll
 
 
 def unroll_newton(
@@ -119,7 +120,8 @@ def newton(
         rows = leading_axes(arguments[0])[1:]
         nothing = Convergence(jnp.zeros(rows, jnp.int32), jnp.zeros(rows), jnp.ones(rows, bool))
         return *unroll(cell, params, *arguments[:2]), nothing
-    return _newton(cell, params, *arguments, reverse=reverse, solver=solver)
+    run = partial(_newton, cell, reverse=reverse, solver=solver)
+    return spread(run, partial(results_layout, params, arguments[0]), params, *arguments)
 
 
 def check_solver(solver: Newton) -> None:
@@ -143,33 +145,45 @@ def solve(run: Run, solver: Newton, shared: Shared, xs: Inputs, mask, reset, sta
     return *everywhere(run.cell, shared, before, over_t), convergence
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def fixed_point(run: Run, solver: Newton, shared: Shared, over_t: OverTime, start: Carry) -> tuple[Carry, Convergence]:
     """h⁽⁰⁾ … h⁽τ⁻¹⁾, each array with `[time]` in front, and how it was found."""
+    found, convergence = _found(solver, System(run, *lax.stop_gradient((shared, over_t, start))))
     system = System(run, shared, over_t, start)
+    floats = _differentiable(run, solver, shared, over_t, start, found)
+    return system.join(floats, system.others(found)), convergence
+
+
+def _found(solver: Newton, system: System) -> tuple[Carry, Convergence]:
+    """The solution, without derivatives."""
     hs, convergence = updates(system, solver)
     before = system.before(hs)
 
     def patched():
-        carries = system.scan(lambda h, at_t: (system.one_step(h, at_t), h), start, over_t)
-        return select(system.over_time(convergence.converged), before, carries)
+        carries = system.scan(lambda h, at_t: (system.one_step(h, at_t), h), system.start, system.over_t)
+        return as_typed(before, select(system.over_time(convergence.converged), before, carries))
 
     return lax.cond(jnp.all(convergence.converged), lambda: before, patched), convergence
 
 
-@fixed_point.defjvp
-def _fixed_point_jvp(run, solver, primals, tangents):
-    before, convergence = fixed_point(run, solver, *primals)
-    system = System(run, *primals)
-    dshared, dover_t, dstart = tangents
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _differentiable(run: Run, solver: Newton, shared: Shared, over_t: OverTime, start: Carry, found: Carry) -> list:
+    """The floating arrays of the solution that was found, with their derivatives."""
+    return System(run, shared, over_t, start).floats(found)
+
+
+@_differentiable.defjvp
+def _differentiable_jvp(run, solver, primals, tangents):
+    *equations, found = primals
+    floats, system = _differentiable(run, solver, *primals), System(run, *equations)
+    before = system.join(floats, system.others(found))
+    dshared, dover_t, dstart, _ = tangents
 
     def after(shared, over_t):
         return system.floats(everywhere(run.cell, shared, before, over_t)[0])
 
     _, direct = jax.jvp(after, (system.shared, system.over_t), (dshared, dover_t))
     solve = _tangents_in_parallel if solver.gradient == "associative" else _tangents_by_scan
-    dbefore = system.join(solve(system, before, direct, system.floats(dstart)), system.others(zeros(before)))
-    return (before, convergence), (tangent(before, dbefore), tangent(convergence, zeros(convergence)))
+    return floats, as_typed(floats, solve(system, before, direct, system.floats(dstart)))
 
 
 def _tangents_by_scan(system: System, before: Carry, direct: list[Array], dstart: list[Array]) -> list[Array]:

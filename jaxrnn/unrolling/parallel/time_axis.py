@@ -26,6 +26,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PyTree
 
+from jaxrnn.machines.meshes import scan
+
 
 @dataclass(frozen=True)
 class Whole:
@@ -69,7 +71,7 @@ class Whole:
 
     def scan(self, body: Callable, start: PyTree, over_t: PyTree) -> PyTree:
         """Return the outputs of `lax.scan`."""
-        return lax.scan(body, start, over_t, reverse=self.reverse)[1]
+        return scan(body, start, over_t, reverse=self.reverse)[1]
 
     def largest(self, a: Array) -> Array:
         """Return the maximum over the first axis."""

@@ -1,0 +1,62 @@
+"""How the results of a run lie on a mesh whose axes have type Explicit.
+
+Time and rows lie as in `xs`.  Features lie over the axes of the mesh over which parameters alone are cut, where their
+number is a multiple of the devices along these: hidden units whose weights are cut stay cut in ys and in the carry.
+
+| | rows cut | weights cut |
+|---|---|---|
+| `xs` `[time, *batch, input]` | P(None, "rows", None) | P() |
+| `params.w` `[hidden, gates]` | P() | P(None, "units") |
+| `ys` `[time, *batch, hidden]` | P(None, "rows", None) | P(None, None, "units") |
+| the carry `[*batch, hidden]` | P("rows", None) | P(None, "units") |
+
+Gradients lie as what they are gradients of.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import jax
+from jax.sharding import PartitionSpec
+from jaxtyping import Array, PyTree
+
+from jaxrnn.core.checks import leading_axes
+from jaxrnn.core.types import Carry, Inputs, Params
+from jaxrnn.machines.meshes import explicit_mesh, mesh_axes, spec_of
+
+
+def results_layout(params: Params, xs: Inputs, results: tuple) -> tuple:
+    """A `PartitionSpec` for each array of `(carry, ys, *reports)`; a report has the axes of the rows alone."""
+    of_rows, of_steps = layouts(params, xs)
+    carry, ys, *reports = results
+    return jax.tree.map(of_rows, carry), jax.tree.map(of_steps, ys), *jax.tree.map(of_rows, reports)
+
+
+def layouts(params: Params, xs: Inputs) -> tuple[Callable[[Array], PartitionSpec], Callable[[Array], PartitionSpec]]:
+    """How an array `[*batch, ...]` of a run lies, and how an array `[time, *batch, ...]`."""
+    count = len(leading_axes(xs))
+    specs = (spec_of(x)[:count] for x in jax.tree.leaves(xs))
+    leading = next((spec for spec in specs if any(spec)), (None,) * count)
+    spare = mesh_axes(map(spec_of, jax.tree.leaves(params))) - mesh_axes([leading])
+    mesh = explicit_mesh((params, xs))
+    devices = math.prod(mesh.shape[axis] for axis in spare) if mesh is not None else 1
+
+    def layout(leading: tuple, array: Array) -> PartitionSpec:
+        features = array.ndim > len(leading) and array.shape[-1] % devices == 0 and spare
+        behind = [None] * (array.ndim - len(leading) - 1)
+        return PartitionSpec(*leading, *behind, tuple(sorted(spare))) if features else PartitionSpec(*leading)
+
+    return partial(layout, leading[1:]), partial(layout, leading)
+
+
+def gradients_layout(params: Params, xs: Inputs, carry: Carry | None, gradients: tuple) -> tuple:
+    """A `PartitionSpec` for each array of `Gradients`: as what it is the gradient of."""
+    of_rows, of_steps = layouts(params, xs)
+    _, _, dcarry, dcarries = gradients
+    start = jax.tree.map(of_rows, dcarry) if carry is None else _as_argument(carry)
+    return type(gradients)(_as_argument(params), _as_argument(xs), start, jax.tree.map(of_steps, dcarries))
+
+
+def _as_argument(argument: PyTree) -> PyTree:
+    return jax.tree.map(lambda a: PartitionSpec(*spec_of(a)), argument)
