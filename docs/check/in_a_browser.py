@@ -20,19 +20,6 @@ PAGES = sorted(str(p.relative_to(SITE)) for p in SITE.rglob("*.html"))
 FORMULAS = ["sections/2_recurrent_networks.html", "sections/8_memory.html", "notebooks/01_three_gradients.html"]
 
 
-FAULTS = r"""
-const width = document.documentElement.clientWidth, images = [...document.images];
-const over = document.documentElement.scrollWidth > width;
-return {
-  "wider than the screen": over ? [...document.querySelectorAll("article *")]
-    .filter(e => e.getBoundingClientRect().right > width + 1).slice(0, 3).map(e => e.outerHTML.slice(0, 120)) : [],
-  "images without alternative text": images.filter(i => !i.alt.trim() || /\.(png|svg)$/.test(i.alt)).map(i => i.src),
-  "images that are not there": images.filter(i => i.complete && !i.naturalWidth && i.loading != "lazy").map(i => i.src),
-  "formulas that are no LaTeX": [...document.querySelectorAll("mjx-merror")].map(e => e.textContent),
-};
-"""
-
-
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         pass
@@ -63,6 +50,10 @@ def browser() -> Iterator[webdriver.Chrome]:
     browser.quit()
 
 
+def script(name: str) -> str:
+    return (Path(__file__).parent / name).read_text()
+
+
 def visit(browser: webdriver.Chrome, address: str, width: int = 1300) -> None:
     """Open a page at a width, and wait until its formulas are set."""
     metrics = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": width < 600}
@@ -81,7 +72,7 @@ def test_a_page_loads_without_an_error_and_fits_a_phone(browser, url, page):
     visit(browser, url + page, width=390)
     errors = [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
     assert not errors
-    for what, found in browser.execute_script(FAULTS).items():
+    for what, found in browser.execute_script(script("faults.js")).items():
         assert not found, what
 
 
@@ -111,5 +102,5 @@ def test_search_finds_a_name(browser, url, name):
 def test_text_has_contrast(browser, url, page, theme):
     visit(browser, url + page)
     browser.execute_script("document.body.dataset.theme = arguments[0]", theme)
-    low = browser.execute_script((Path(__file__).parent / "contrast.js").read_text())
+    low = browser.execute_script(script("contrast.js"))
     assert not low
