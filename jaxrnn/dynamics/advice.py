@@ -1,15 +1,15 @@
-"""Which member of the unroll family suits a cell: two Lyapunov exponents decide.
+"""Choosing a member of the unroll family, by two Lyapunov exponents.
 
     λ  = lim 1/τ log σ₁(J⁽ᵗ⁾ ⋯ J⁽¹⁾),   J⁽ᵗ⁾ at the h⁽ᵗ⁻¹⁾ of the run             (`jaxrnn.dynamics.lyapunov`)
     λ₀ = the same of Jacobians at Newton's first guess, h⁽ᵗ⁻¹⁾ = h⁽⁰⁾ for all t
 
-λ is the rate at which a small push to h grows, per step.  One wrong h⁽ᵗ⁾ in a guess is e^{λ s} times as wrong s steps
-on: where λ < 0 a guess near the run forgets its errors, where λ > 0 they grow, and Newton's method takes about as many
-updates as there are steps.  λ₀ says how the first update goes, which is a linear recurrence with those Jacobians: where
-it is positive that update explodes, though the run itself be tame (an LSTM whose gates close on the way).
+λ is the rate at which a small push to h grows, per step.  An error in h⁽ᵗ⁾ of a guess is multiplied by e^{λ s} after s
+steps: if λ < 0 a guess near the run forgets its errors, and if λ > 0 they grow and Newton's method takes about as many
+updates as there are steps.  λ₀ governs the first update, a linear recurrence with those Jacobians: if it is positive
+that update explodes even for a stable run (such as an LSTM whose gates close later).
 
-Where both are negative, `benchmarks/parallel.py` has never needed more than `UPDATES`, whatever τ is; where one is not,
-the number grows with τ.  A cell that is linear in its carry needs no updates at all.
+If both are negative, `benchmarks/parallel.py` never needed more than `UPDATES` updates, for any τ; otherwise the number
+grows with τ.  A cell that is linear in its carry needs no updates at all.
 
 References: Gonzalez et al. 2025, "Predictability enables parallelization of nonlinear state space models";
 Engelken, Wolf & Abbott 2023, "Lyapunov spectra of chaotic recurrent neural networks", §II; chapter 3.1.
@@ -39,14 +39,18 @@ UPDATES = 6
 
 
 class Advice(NamedTuple):
-    """What to run, and why."""
+    """The method to use, and the exponents behind the choice.
+
+    >>> Advice._fields[0]
+    'method'
+    """
 
     method: Callable
     """`unroll_associative`, `unroll_newton` or `unroll_bptt`."""
     exponent: float
-    """λ, per step; −inf where a push is forgotten altogether."""
+    """λ per step; −inf if a perturbation vanishes."""
     horizon: float
-    """1/|λ|: in so many steps a push shrinks, or grows, e-fold."""
+    """1/|λ|: the number of steps in which a perturbation changes e-fold."""
     first_exponent: float
     """λ₀."""
 
@@ -59,7 +63,7 @@ def choose_method(
     *,
     mask: Bool[Array, "..."] | None = None,
 ) -> Advice:
-    """Which of the unroll family suits this cell, with these parameters, on inputs like these.
+    """Choose the member of the unroll family for a cell, its parameters and inputs like these.
 
     `unroll_associative` where the cell is linear in its carry; else `unroll_newton` where λ < 0, λ₀ < 0 and UPDATES
     updates, each an evaluation of all steps and 2⌈log₂ τ⌉ rounds, are fewer than τ steps; else `unroll_bptt`.  It is

@@ -1,10 +1,10 @@
-"""What becomes of the gradient in this network, on this data: a report in one call.  Chapter 3.1.
+"""Diagnosing the gradients of a network on its data, in one call: chapter 3.1.
 
     diagnosis = diagnose(cell, params, xs, loss)
     print(diagnosis.verdict, diagnosis.advice)
     diagnosis.figure()
 
-The verdict is about how a gradient fares on its way from the last step to the first, through J⁽τ⁾ᵀ, J⁽τ⁻¹⁾ᵀ, …:
+The verdict describes a gradient on its way from the last step to the first, through J⁽τ⁾ᵀ, J⁽τ⁻¹⁾ᵀ, …:
 
     exploding   it becomes more than 100 times as long, or is not finite
     vanishing   it becomes less than 1/100 as long
@@ -58,24 +58,28 @@ ADVICE = {
         "about its flow at {steps} steps."
     ),
 }
-"""In plain words, by verdict; a gradient that is not finite is called exploding too."""
+"""The advice for each verdict; a gradient that is not finite counts as exploding."""
 
 
 class Diagnosis(NamedTuple):
-    """What `diagnose` found."""
+    """The findings of `diagnose`.
+
+    >>> Diagnosis._fields[:2]
+    ('verdict', 'advice')
+    """
 
     verdict: str
     """exploding, vanishing, saturated or healthy."""
     advice: str
-    """What to do, in plain words."""
+    """The advice, in words."""
     rate: float
-    """The factor by which the gradient grows or shrinks a step, on its way back."""
+    """The factor by which the gradient grows or shrinks per step back."""
     memory: float
-    """How many steps back 1/e of it is left, the median over rows; the number of steps if more."""
+    """The number of steps back after which 1/e of it is left, the median over rows."""
     saturation: float
-    """The part of all entries of z⁽ᵗ⁾ that do not move the state."""
+    """The fraction of the entries of z⁽ᵗ⁾ that do not move the state."""
     clipping: float
-    """The part of the rows whose own gradient is longer than `clip`."""
+    """The fraction of the rows whose own gradient is longer than `clip`."""
     profile: np.ndarray
     """‖∇_{h⁽ᵗ⁾}L‖ of the whole loss, over rows: `[time]`."""
     flow: np.ndarray
@@ -88,9 +92,9 @@ class Diagnosis(NamedTuple):
     flat: np.ndarray
     """`saturation` of each entry of z: `[entries]`."""
     row_norms: np.ndarray
-    """The norm of each row's own gradient, were the loss its alone: `[rows]`."""
+    """The norm of the gradient of each row's own loss: `[rows]`."""
     clip: float
-    """What `row_norms` are compared with."""
+    """The limit that `row_norms` are compared with."""
 
     def figure(self) -> Any:
         """The report as one page, a `matplotlib.figure.Figure`: show it in a notebook, or `.savefig(file)`."""
@@ -109,13 +113,13 @@ def diagnose(
     mask: Bool[Array, "..."] | None = None,
     clip: float = 1.0,
 ) -> Diagnosis:
-    """How gradients flow, where units saturate, what is clipped, and what to do about it.
+    """Diagnose how gradients flow, where units saturate and what is clipped, and advise what to change.
 
     Args:
       cell, params, carry, mask: as for `unroll`.
-      xs: a batch like those that are trained on, `[time, *batch, features]`, of at least 2 steps.
+      xs: a batch like those in training, `[time, *batch, features]`, of at least 2 steps.
       loss: L(carry, ys), a mean over rows, of what `unroll` gives; it may close over a read-out and targets.
-      clip: the v of 3.3 that gradients are, or would be, clipped at.
+      clip: v of 3.3, the norm at which gradients are or would be clipped.
 
     Returns:
       A `Diagnosis`: verdict, advice and the numbers behind them; `.figure()` draws it.

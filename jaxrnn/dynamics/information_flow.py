@@ -53,11 +53,11 @@ def omega(
     mask: Bool[Array, "..."] | None = None,
     reset: Bool[Array, "..."] | None = None,
 ) -> Float[Array, ""]:
-    """Ω, exactly: the sum over t, the mean over rows.
+    """Return Ω exactly, summed over t and averaged over rows.
 
     Args:
       cell, params, xs, carry, mask, reset: as for `unroll`.
-      loss: L(carry, ys), whose gradient is to keep its size.
+      loss: L(carry, ys), whose gradient should keep its size.
 
     Returns:
       Ω, differentiable with respect to `params`, `xs`, `carry` and whatever `loss` closes over.
@@ -87,10 +87,19 @@ def pascanu_omega(
     mask: Bool[Array, "..."] | None = None,
     reset: Bool[Array, "..."] | None = None,
 ) -> Float[Array, ""]:
-    """Ω, whose gradient takes the back-propagated vectors and the states as constants.
+    """Return Ω with Pascanu's gradient, which treats the back-propagated vectors and the states as constants.
 
-    Arguments, value and errors are those of `omega`.  Its gradient is one contraction over t more than the
+    Its gradient is one contraction over t more than the
     loss's own; that of `omega` is a second back-propagation through time.
+
+    Args:
+      cell, params, xs, loss, carry, mask, reset: as for `omega`.
+
+    Returns:
+      As `omega`.
+
+    Raises:
+      TypeError, ValueError: as `omega`.
 
     >>> from jaxrnn import GRU
     >>> cell = GRU(3, 5)
@@ -114,12 +123,16 @@ def omega_terms(
     mask: Bool[Array, "..."] | None = None,
     reset: Bool[Array, "..."] | None = None,
 ) -> Float[Array, "..."]:
-    """The terms of `omega`, (‖(∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾)ᵀ δ⁽ᵗ⁾‖ / ‖δ⁽ᵗ⁾‖ − 1)²: Ω is their sum over t.
+    """Return the terms of `omega`, (‖(∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾)ᵀ δ⁽ᵗ⁾‖ / ‖δ⁽ᵗ⁾‖ − 1)²; Ω is their sum over t.
 
-    Arguments and errors are those of `omega`.
+    Args:
+      cell, params, xs, loss, carry, mask, reset: as for `omega`.
 
     Returns:
       `[time, *batch]`; 0 where no term counts.
+
+    Raises:
+      TypeError, ValueError: as `omega`.
 
     >>> from jaxrnn import Elman
     >>> from jaxrnn.cells import ElmanParams
@@ -146,12 +159,16 @@ def pascanu_omega_terms(
     mask: Bool[Array, "..."] | None = None,
     reset: Bool[Array, "..."] | None = None,
 ) -> Float[Array, "..."]:
-    """The terms of `pascanu_omega`: those of `omega`, with Pascanu's gradient.
+    """Return the terms of `pascanu_omega`: those of `omega` with Pascanu's gradient.
 
-    Arguments and errors are those of `omega`.
+    Args:
+      cell, params, xs, loss, carry, mask, reset: as for `omega`.
 
     Returns:
       `[time, *batch]`; 0 where no term counts.
+
+    Raises:
+      TypeError, ValueError: as `omega`.
 
     >>> from jaxrnn import Elman
     >>> from jaxrnn.cells import ElmanParams
@@ -166,7 +183,11 @@ def pascanu_omega_terms(
 
 
 class Flow(NamedTuple):
-    """A loss, and how its gradient fares from each step to the one before."""
+    """A loss, and the growth of its gradient from each step to the one before.
+
+    >>> Flow._fields
+    ('loss', 'ratios', 'norms')
+    """
 
     loss: Float[Array, ""]
     """L."""
@@ -186,15 +207,19 @@ def loss_and_flow(
     mask: Bool[Array, "..."] | None = None,
     reset: Bool[Array, "..."] | None = None,
 ) -> Flow:
-    """L and the terms of Ω together: one way forward and one back for both, and for the gradients of both.
+    """Return L and the terms of Ω together, from one forward and one backward pass.
 
-        Σₜ (ratios − 1)²       is Σₜ of `pascanu_omega_terms`,   (ratios² − 1)²  the paper's program's.
+    Σₜ (ratios − 1)²       is Σₜ of `pascanu_omega_terms`,   (ratios² − 1)²  the paper's program's.
 
-    Arguments and errors are those of `omega`.
+    Args:
+      cell, params, xs, loss, carry, mask, reset: as for `omega`.
 
     Returns:
       `Flow(loss, ratios, norms)`.  The gradient of `loss` is that of back-propagation, for `params`, `xs`, `carry` and
       whatever the function `loss` closes over; that of `ratios` is Pascanu's.  Each can be differentiated once.
+
+    Raises:
+      TypeError, ValueError: as `omega`.
 
     >>> from jaxrnn import LSTM
     >>> cell = LSTM(3, 5)
@@ -219,7 +244,7 @@ def loss_and_flow(
 
 @jax.custom_vjp
 def _with_gradient(value, primals, gradients):
-    """`value`; its gradient with respect to `primals` is `gradients`."""
+    """Return `value`, with the gradient `gradients` with respect to `primals`."""
     return value
 
 

@@ -1,16 +1,17 @@
-"""How a step moves what a step before it did: chapter 3.1.
+"""Jacobians of steps, and hidden gradients.
 
     J⁽ᵗ⁾ = ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾             diag(1 − (h⁽ᵗ⁾)²) W  in the plain network
     ∂h⁽ᵗ⁾/∂h⁽ˢ⁾ = J⁽ᵗ⁾ J⁽ᵗ⁻¹⁾ ⋯ J⁽ˢ⁺¹⁾
     ∇_{h⁽ˢ⁾}L = (∂h⁽ᵗ⁾/∂h⁽ˢ⁾)ᵀ ∇_{h⁽ᵗ⁾}L     for a loss at t alone
 
-of any cell.  h is the whole carry as one vector (`trajectory.as_vectors`); J[i, j] = ∂hᵢ⁽ᵗ⁾/∂hⱼ⁽ᵗ⁻¹⁾ acts on columns,
+for any cell.  h is the whole carry as one vector (`trajectory.as_vectors`); J[i, j] = ∂hᵢ⁽ᵗ⁾/∂hⱼ⁽ᵗ⁻¹⁾ acts on columns,
 as in the chapter, so in the linear network it is W, the transpose of `params.w`.  A masked step has J = I, and
 across a reset J = 0.
 
 Correction to the chapter: its ∇_{h⁽⁰⁾} = Wᵗ ∇_{h⁽ᵗ⁾} lacks a transpose, (Wᵀ)ᵗ.
 
-References: Bengio, Simard & Frasconi 1994, §3; Pascanu, Mikolov & Bengio 2013, §2.
+References: Bengio, Simard & Frasconi 1994, §3; Pascanu, Mikolov & Bengio 2013, §2; chapter 3.1; Goodfellow et al.
+2016, §10.7.
 """
 
 from functools import partial
@@ -37,12 +38,16 @@ def step_jacobians(
     mask: Bool[Array, "..."] | None = None,
     reset: Bool[Array, "..."] | None = None,
 ) -> Float[Array, "..."]:
-    """∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ for every t.
+    """Return ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ for every t.
 
-    Args, errors: those of `unroll`; and TypeError for a cell without a derivative (`check_differentiable`).
+    Args:
+      cell, params, xs, carry, mask, reset: as for `unroll`.
 
     Returns:
       J, `[time, *batch, n, n]`, n the number of floating entries of the carry.
+
+    Raises:
+      TypeError, ValueError: as `unroll`.
 
     >>> from jaxrnn import Elman
     >>> cell = Elman(3, 5)
@@ -78,15 +83,21 @@ def _jacobian(cell: Cell, params: Params, carry: Carry, z) -> Float[Array, "n n"
 
 
 def next_state(cell: Cell, params: Params, like: Carry, z, h: Float[Array, " n"]) -> Float[Array, " n"]:
-    """h⁽ᵗ⁻¹⁾ → h⁽ᵗ⁾ as vectors, without batch axes; what is not floating in the carry is as in `like`."""
+    """Map h⁽ᵗ⁻¹⁾ to h⁽ᵗ⁾ as vectors without batch axes; leaves that are not floating come from `like`."""
     return as_vectors(cell.step(params, unravel_floating(h, like), z)[0], 0)
 
 
 def jacobian_product(jacobians: Float[Array, "time *batch n n"]) -> Float[Array, "*batch n n"]:
-    """∂h⁽ᵗ⁾/∂h⁽ˢ⁾ = J⁽ᵗ⁾ ⋯ J⁽ˢ⁺¹⁾ of the steps that are given, the latest on the left; I of none.
+    """Return ∂h⁽ᵗ⁾/∂h⁽ˢ⁾ = J⁽ᵗ⁾ ⋯ J⁽ˢ⁺¹⁾ over the given steps, the latest on the left.
+
+    Args:
+      jacobians: `[time, *batch, n, n]`, as from `step_jacobians`.
+
+    Returns:
+      `[*batch, n, n]`; the identity for no steps.
 
     Raises:
-      ValueError: no square matrices, or without an axis of time.
+      ValueError: the matrices are not square, or lack a time axis.
 
     >>> from jaxrnn import Elman
     >>> cell = Elman(3, 5)
@@ -111,14 +122,14 @@ def hidden_gradients(
     mask: Bool[Array, "..."] | None = None,
     reset: Bool[Array, "..."] | None = None,
 ) -> Float[Array, "..."]:
-    """∇_{h⁽ᵗ⁾}L for every t, as vectors; their norms over t are the profile of the gradient's flow.
+    """Return ∇_{h⁽ᵗ⁾}L for every t, as vectors; their norms show how the gradient flows.
 
     Args:
       cell, params, xs, carry, mask, reset: as for `unroll`.
       loss: L(carry, ys), a scalar of what `unroll` gives.
 
     Returns:
-      `[time, *batch, n]`: of `bptt`'s `carries`, whatever cell it is.
+      `[time, *batch, n]`, from the `carries` of `bptt`.
 
     Raises:
       TypeError, ValueError: as `unroll`.
@@ -138,14 +149,14 @@ def hidden_gradients(
 
 
 def memory_length(norms: Float[Array, "time *batch"], fraction: float = 0.3679) -> Float[Array, "*batch"]:
-    """How many steps back a gradient reaches before it is shorter than `fraction` of what it was at the end.
+    """Return how many steps back a gradient reaches before it falls below a fraction of its final norm.
 
     Args:
       norms: ‖∇_{h⁽ᵗ⁾}L‖ for a loss at the last step alone, `[time, *batch]`.
-      fraction: from 0 to 1; 1/e, unless given.
+      fraction: from 0 to 1; 1/e by default.
 
     Returns:
-      The least n with ‖∇_{h⁽τ⁻ⁿ⁾}L‖ < fraction · ‖∇_{h⁽τ⁾}L‖; the number of steps if there is none.
+      The smallest n with ‖∇_{h⁽τ⁻ⁿ⁾}L‖ < fraction · ‖∇_{h⁽τ⁾}L‖; the number of steps if there is none.
 
     Raises:
       ValueError: a fraction below 0 or above 1, where the value is known.
@@ -159,9 +170,9 @@ def memory_length(norms: Float[Array, "time *batch"], fraction: float = 0.3679) 
 
 
 def check_differentiable(cell: Cell, params: Params, xs: PyTree) -> None:
-    """Raise TypeError if h⁽ᵗ⁾ depends on h⁽ᵗ⁻¹⁾ and its derivative is 0 by the way it is computed.
+    """Raise TypeError if h⁽ᵗ⁾ depends on h⁽ᵗ⁻¹⁾ but has no derivative.
 
-    So it is with sign, rounding, argmax and comparisons; a carry without floating arrays has none either.
+    Sign, rounding, argmax and comparisons have none, and neither has a carry without floating arrays.
     """
     carry = jax.eval_shape(cell.initial_carry, params)
     z = jax.eval_shape(lambda x: jax.tree.map(lambda a: a[(0,) * (a.ndim - 1)], x), jax.eval_shape(lambda: xs))

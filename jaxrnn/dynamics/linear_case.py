@@ -1,14 +1,14 @@
-"""The linear case, in which all can be said: chapter 3.1, items 3 and 5, and section 6.2.
+"""The linear case, which can be solved exactly: chapter 3.1, items 3 and 5, and 6.2.
 
     h⁽ᵗ⁾ = W h⁽ᵗ⁻¹⁾,      h⁽ᵗ⁾ = Wᵗ h⁽⁰⁾,      ∇_{h⁽⁰⁾}L = (Wᵀ)ᵗ ∇_{h⁽ᵗ⁾}L
 
 For W = Q Λ Qᵀ, Q orthogonal, both grow along every column of Q as λᵗ.  More generally, for a *normal* W
 (W Wᵀ = Wᵀ W) the singular values of Wᵗ are |λ|ᵗ, and a vector grows alike forwards and backwards.  For any other W
-the eigenvalues tell the growth of Wᵗ only as t → ∞: with a spectral radius below 1 it may grow for long before it
-fades, and what grows forwards, ‖Wᵗ v‖, need not grow backwards, ‖(Wᵀ)ᵗ v‖.
+the eigenvalues determine the growth of Wᵗ only as t → ∞: with a spectral radius below 1 it can grow for a long time
+before it fades, and forward growth, ‖Wᵗ v‖, need not imply backward growth, ‖(Wᵀ)ᵗ v‖.
 
-Without recurrence each of n steps has a weight of its own.  If the w⁽ᵗ⁾ are independent with the mean 0 and the
-variance v, the product Π w⁽ᵗ⁾ has the variance vⁿ exactly, so v = ⁿ√target keeps it where it is wanted.
+Without recurrence, each of n steps has its own weight.  If the w⁽ᵗ⁾ are independent with mean 0 and variance v, the
+product Π w⁽ᵗ⁾ has variance vⁿ exactly, so v = ⁿ√target gives the desired variance.
 
 Corrections to the chapter: its ∇_{h⁽⁰⁾} lacks the transpose; its Λ is diagonal, not triangular; and its O(vⁿ) is vⁿ.
 
@@ -31,25 +31,32 @@ from jaxrnn.core.types import Key
 
 
 class Growth(NamedTuple):
-    """How Wᵗ grows, t = 0 … steps."""
+    """The growth of Wᵗ for t = 0 … steps.
+
+    >>> Growth._fields[:2]
+    ('forward', 'backward')
+    """
 
     forward: Float[Array, "*batch steps"]
     """‖Wᵗ v‖."""
     backward: Float[Array, "*batch steps"]
     """‖(Wᵀ)ᵗ v‖."""
     singular_values: Float[Array, "*batch steps n"]
-    """Of Wᵗ, the largest first."""
+    """The singular values of Wᵗ, largest first."""
     eigenvalues: Float[Array, "*batch steps n"]
-    """|λ|ᵗ, the largest first: what the singular values are if W is normal."""
+    """|λ|ᵗ, largest first, which are the singular values of a normal W."""
 
 
 def growth(w: Float[Array, "*batch n n"], v: Float[Array, "*batch n"], steps: int) -> Growth:
-    """Wᵗ in every respect that tells how signals and gradients fare.
+    """Compute how Wᵗ amplifies signals and gradients.
 
     Args:
       w: W, `[*batch, n, n]`.
-      v: the state that goes forwards and the gradient that goes backwards, `[*batch, n]`.
+      v: the forward state and the backward gradient, `[*batch, n]`.
       steps: the largest t.
+
+    Returns:
+      `Growth`.
 
     Raises:
       ValueError: a W that is not square, a v of another shape, a number of steps below 0.
@@ -80,7 +87,14 @@ def growth(w: Float[Array, "*batch n n"], v: Float[Array, "*batch n"], steps: in
 
 
 def symmetric_power(w: Float[Array, "*batch n n"], t: int) -> Float[Array, "*batch n n"]:
-    """Wᵗ = Q Λᵗ Qᵀ for a symmetric W.
+    """Return Wᵗ = Q Λᵗ Qᵀ for a symmetric W.
+
+    Args:
+      w: W, `[*batch, n, n]`.
+      t: the exponent.
+
+    Returns:
+      `[*batch, n, n]`.
 
     Raises:
       ValueError: a W that is not square, or not symmetric (checked outside `jit`).
@@ -99,7 +113,13 @@ def symmetric_power(w: Float[Array, "*batch n n"], t: int) -> Float[Array, "*bat
 
 
 def departure_from_normality(w: Float[Array, "*batch n n"]) -> Float[Array, "*batch"]:
-    """√(‖W‖_F² − Σ|λ|²) / ‖W‖_F: 0 for a normal W, near to 1 where the eigenvalues say little; 0 of W = 0.
+    """Return √(‖W‖_F² − Σ|λ|²) / ‖W‖_F: 0 for a normal W, near 1 if the eigenvalues say little.
+
+    Args:
+      w: W, `[*batch, n, n]`.
+
+    Returns:
+      `[*batch]`; 0 for W = 0.
 
     Raises:
       ValueError: a W that is not square.
@@ -117,7 +137,14 @@ def departure_from_normality(w: Float[Array, "*batch n n"]) -> Float[Array, "*ba
 
 
 def product_variance(v: Float[Array, "..."] | float, n: int | Int[Array, "..."]) -> Float[Array, "..."]:
-    """The variance of a product of n independent weights of the mean 0 and the variance v: vⁿ.
+    """Return vⁿ, the variance of a product of n independent weights with mean 0 and variance v.
+
+    Args:
+      v: the variance of a weight.
+      n: the number of weights.
+
+    Returns:
+      A number.
 
     >>> float(product_variance(0.5, 4))
     0.0625
@@ -128,7 +155,14 @@ def product_variance(v: Float[Array, "..."] | float, n: int | Int[Array, "..."])
 
 
 def weight_variance(target: Float[Array, "..."] | float, n: int | Int[Array, "..."]) -> Float[Array, "..."]:
-    """The variance v of each weight with which the product of n of them has the variance `target`: ⁿ√target.
+    """Return ⁿ√target, the variance of each of n weights whose product has variance `target`.
+
+    Args:
+      target: the variance of the product.
+      n: the number of weights.
+
+    Returns:
+      A number.
 
     >>> float(weight_variance(0.0625, 4))
     0.5
@@ -137,7 +171,16 @@ def weight_variance(target: Float[Array, "..."] | float, n: int | Int[Array, "..
 
 
 def sample_products(key: Key, v: float, n: int, samples: int) -> Float[Array, "samples n"]:
-    """Draws of Π w⁽ᵗ⁾, the w⁽ᵗ⁾ normal with the variance v, after 1, 2, … n factors.
+    """Draw products Π w⁽ᵗ⁾ of normal weights with variance v, after 1, 2, … n factors.
+
+    Args:
+      key: a key.
+      v: the variance of a weight.
+      n: the number of factors.
+      samples: the number of draws.
+
+    Returns:
+      `[samples, n]`.
 
     Raises:
       ValueError: a number below 0.

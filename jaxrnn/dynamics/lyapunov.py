@@ -1,12 +1,12 @@
-"""A network as a dynamical system: Lyapunov exponents and fixed points.  Chapter 3.1 and 6.2.
+"""Lyapunov exponents and fixed points: chapter 3.1 and 6.2.
 
 The exponents λ₁ ≥ λ₂ ≥ … are the mean rates at which small differences grow along a run,
 
     λᵢ = lim (1/t) log σᵢ(J⁽ᵗ⁾ ⋯ J⁽¹⁾),
 
 and gradients, which pass through the same product, grow at the same rates.  λ₁ > 0: differences and gradients explode
-(chaos, where the state is bounded); λ₁ < 0: both fade.  The product itself leaves the range of numbers within
-a few hundred steps, so it is factored as it is made: J⁽ᵗ⁾ Q⁽ᵗ⁻¹⁾ = Q⁽ᵗ⁾ R⁽ᵗ⁾, and λᵢ is the mean of log |Rᵢᵢ⁽ᵗ⁾|.
+(chaos, where the state is bounded); λ₁ < 0: both fade.  The product itself overflows or underflows within a
+few hundred steps, so it is factored as it is computed: J⁽ᵗ⁾ Q⁽ᵗ⁻¹⁾ = Q⁽ᵗ⁾ R⁽ᵗ⁾, and λᵢ is the mean of log |Rᵢᵢ⁽ᵗ⁾|.
 
 A fixed point h = f(h, x) under a constant x is stable where every eigenvalue of ∂f/∂h lies inside the unit circle.
 
@@ -37,15 +37,15 @@ def lyapunov_spectrum(
     count: int | None = None,
     skip: int = 0,
 ) -> Float[Array, "*batch count"]:
-    """The Lyapunov exponents of a run, the largest first.
+    """Return the Lyapunov exponents of a run, largest first.
 
     Args:
       cell, params, xs, carry, mask: as for `unroll`; a masked step does not count.
-      count: how many exponents; all of them, unless given.
-      skip: steps at the beginning that do not count, while Q turns to where it belongs.
+      count: the number of exponents; all by default.
+      skip: the number of steps at the start to ignore, while Q converges.
 
     Returns:
-      λ, `[*batch, count]`, a step; −∞ for directions that a step wipes out.
+      λ per step, `[*batch, count]`; −∞ for directions that a step erases.
 
     Raises:
       TypeError, ValueError: as `unroll`; a cell without a derivative; a count above the size of the state, or no
@@ -80,7 +80,7 @@ def _lyapunov_spectrum(cell, params, xs, carry, mask, count, skip):
 def growth_rates(
     cell: Cell, params: Params, before: Carry, zs: Inputs, valid: Bool[Array, "time *batch"], count: int, skip: int = 0
 ) -> Float[Array, "*batch count"]:
-    """The mean rates at which J⁽ᵗ⁾ ⋯ J⁽¹⁾ grows, of Jacobians at h⁽ᵗ⁻¹⁾ = `before`, of a run or not; largest first."""
+    """Return the mean growth rates of J⁽ᵗ⁾ ⋯ J⁽¹⁾ for Jacobians at h⁽ᵗ⁻¹⁾ = `before`, largest first."""
 
     def turn(q, at_t):
         before, z, valid = at_t
@@ -101,16 +101,20 @@ def growth_rates(
 
 
 class FixedPoints(NamedTuple):
-    """Where Newton's method came to from each start."""
+    """The points that Newton's method reached from each start.
+
+    >>> FixedPoints._fields
+    ('points', 'residuals', 'eigenvalues', 'stable')
+    """
 
     points: Float[Array, "starts n"]
     """h, as vectors."""
     residuals: Float[Array, " starts"]
-    """‖f(h, x) − h‖; a point is a fixed point where this is 0 up to rounding."""
+    """‖f(h, x) − h‖; a point is a fixed point if this is 0 up to rounding."""
     eigenvalues: Complex[Array, "starts n"]
-    """Of ∂f/∂h there."""
+    """The eigenvalues of ∂f/∂h at the point."""
     stable: Bool[Array, " starts"]
-    """Whether all of them lie inside the unit circle."""
+    """True if all eigenvalues lie inside the unit circle."""
 
 
 def fixed_points(
@@ -121,12 +125,12 @@ def fixed_points(
     Args:
       cell: any cell.
       params: its parameters.
-      x: the constant input, one step's, without batch axes.
-      starts: carries with `[starts]` in front, as `cell.initial_carry(params, (starts,))`, moved apart.
-      iterations: how many Newton steps.
+      x: the constant input of one step, without batch axes.
+      starts: carries with a leading axis `[starts]`, such as `cell.initial_carry(params, (starts,))` plus noise.
+      iterations: the number of Newton steps.
 
     Returns:
-      `FixedPoints(points, residuals, eigenvalues, stable)`; several starts may come to one point.
+      `FixedPoints(points, residuals, eigenvalues, stable)`; several starts can reach the same point.
 
     Raises:
       TypeError: a cell without a derivative.
@@ -159,7 +163,7 @@ def _fixed_points(cell, params, x: Inputs, starts, iterations) -> FixedPoints:
 
 
 def _newton_step(function, h: Float[Array, " n"]) -> Float[Array, " n"]:
-    """h − (AᵀA + ‖F‖² I)⁻¹ Aᵀ F, or the best of its halves, or h where none is better."""
+    """Return h − (AᵀA + ‖F‖² I)⁻¹ Aᵀ F, or the best halved step, or h if none is better."""
     f, a = function(h), jax.jacfwd(function)(h)
     damped = a.T @ a + jnp.sum(f**2) * jnp.eye(h.size, dtype=h.dtype)
     full = -jnp.linalg.solve(damped, a.T @ f)

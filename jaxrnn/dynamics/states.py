@@ -1,9 +1,9 @@
-"""Every state of a run, and states as vectors: what chapter section 三 asks of a network.
+"""All states of a run, and states as vectors: chapter 三.
 
     h⁽⁰⁾ → h⁽¹⁾ → … → h⁽τ⁾
 
-`unroll` gives the last carry and the outputs; the Jacobians ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ of 3.1 and the regularizer of 3.4 want
-every carry, and z⁽ᵗ⁾, as each step read them.  A carry of several arrays (an LSTM's h and C) is one state: the
+`unroll` gives the last carry and the outputs; the Jacobians ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ of 3.1 and the regularizer of 3.4
+need every carry and z⁽ᵗ⁾ as each step read them.  A carry of several arrays (an LSTM's h and C) is one state: the
 vector of all its floating numbers.
 """
 
@@ -21,18 +21,22 @@ from jaxrnn.unrolling.scan import gated, prepare
 
 
 class Trajectory(NamedTuple):
-    """A run with everything that its steps read and gave."""
+    """A run with everything that its steps read and returned.
+
+    >>> Trajectory._fields
+    ('carry', 'ys', 'before', 'zs', 'after')
+    """
 
     carry: Carry
-    """h⁽τ⁾, as `unroll` gives it."""
+    """h⁽τ⁾, as `unroll` returns it."""
     ys: PyTree
-    """y⁽ᵗ⁾, as `unroll` gives them."""
+    """y⁽ᵗ⁾, as `unroll` returns them."""
     before: Carry
-    """h⁽ᵗ⁻¹⁾ as step t read it (the initial carry behind a reset): `[time, *batch, …]`."""
+    """h⁽ᵗ⁻¹⁾ as step t read it (the initial carry after a reset): `[time, *batch, …]`."""
     zs: Inputs
     """z⁽ᵗ⁾ as step t read it: of x = 0 where the mask is False."""
     after: Carry
-    """h⁽ᵗ⁾ as step t handed it on (held where the mask is False): `[time, *batch, …]`."""
+    """h⁽ᵗ⁾ after step t (held where the mask is False): `[time, *batch, …]`."""
 
 
 def trajectory(
@@ -44,12 +48,16 @@ def trajectory(
     mask: Bool[Array, "..."] | None = None,
     reset: Bool[Array, "..."] | None = None,
 ) -> Trajectory:
-    """`unroll`, with every carry kept.
+    """Run a cell over a sequence and keep every carry.
 
-    Args, errors: those of `unroll`.
+    Args:
+      cell, params, xs, carry, mask, reset: as for `unroll`.
 
     Returns:
       `Trajectory(carry, ys, before, zs, after)`; all of it can be differentiated.
+
+    Raises:
+      TypeError, ValueError: as `unroll`.
 
     >>> from jaxrnn import LSTM
     >>> cell = LSTM(input_size=3, hidden_size=5)
@@ -79,7 +87,7 @@ def _trajectory(cell, params, xs, carry, mask, reset) -> Trajectory:
 
 
 def as_vectors(carry: Carry, batch_axes: int) -> Float[Array, "*leading n"]:
-    """A carry as vectors: all floating numbers behind the first `batch_axes` axes, array after array.
+    """Return a carry as vectors: all floating entries after the first `batch_axes` axes, array after array.
 
     Raises:
       TypeError: there is no floating array, so nothing to differentiate.

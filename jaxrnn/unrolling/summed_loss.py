@@ -1,15 +1,15 @@
-"""A loss that is summed up on the way: chapter 2.2, where o⁽ᵗ⁾ of all t does not fit.
+"""A loss summed during the run, for outputs o⁽ᵗ⁾ that do not fit in memory for all t.
 
     L = (1/n) Σ_{t valid} ℓ(y⁽ᵗ⁾, target⁽ᵗ⁾),          ℓ with its read-out, one step of one row at a time
 
-`unroll` and then a loss hold y⁽ᵗ⁾, and a read-out o⁽ᵗ⁾ = c + V y⁽ᵗ⁾, for every t: with a large vocabulary that is
-more than all else.  Here ℓ is taken of a segment of `jaxrnn.unrolling.checkpointing` while the segment is there, and no
-array over all t is made besides the inputs, the targets and their gradients.  A segment's read-out is made for
-as many steps together as stay small, for one step alone if need be.
+`unroll` followed by a loss stores y⁽ᵗ⁾ and the read-out o⁽ᵗ⁾ = c + V y⁽ᵗ⁾ for every t, which with a large vocabulary
+takes most of the memory.  Here ℓ is evaluated for one segment of `jaxrnn.unrolling.checkpointing` at a time, and the
+only arrays over all t are the inputs, the targets and their gradients.  Within a segment the read-out is computed in
+blocks of steps that stay small, down to single steps.
 
-ℓ may close over its parameters, as any function that `jax.grad` differentiates.
+ℓ can close over its parameters, like any function that `jax.grad` differentiates.
 
-References: Chen, Xu, Zhang & Guestrin 2016, §4.
+References: Chen, Xu, Zhang & Guestrin 2016, §4; chapter 2.2; Goodfellow et al. 2016, §10.2.2.
 """
 
 import math
@@ -48,14 +48,13 @@ def unroll_loss(
     memory: str | int = "sqrt",
     run: Callable = unroll_bptt,
 ) -> tuple[Carry, Float[Array, ""]]:
-    """Run `cell`, and give back the mean of ℓ over the valid steps in place of the outputs.
+    """Run a cell over a sequence, and return the mean of ℓ over the valid steps instead of the outputs.
 
     Args:
       cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
-      targets: arrays `[time, *batch, ...]`; what ℓ reads beside y.
-      loss: ℓ, of one step of one row: (y `[hidden]`, target) → a scalar.  The losses of `jaxrnn` are such
-        functions: `lambda y, label: cross_entropy(readout.apply(p, y), label)`.
-      memory, run: as for `unroll_checkpointed`.
+      targets: arrays `[time, *batch, ...]`; the second argument of ℓ.
+      loss: ℓ, of one step of one row: (y `[hidden]`, target) → a scalar.  The losses of `jaxrnn` fit: `lambda y,
+      label: cross_entropy(readout.apply(p, y), label)`. memory, run: as for `unroll_checkpointed`.
 
     Returns:
       The carry after the last step, and L: 0 if no step is valid.
@@ -91,7 +90,7 @@ def unroll_loss(
 
 
 def _over_rows(loss: Callable, axes: int) -> Callable:
-    """ℓ over the leading axes, one value a step and row."""
+    """Map ℓ over the leading axes, with one value per step and row."""
 
     def scalar(y, target):
         value = loss(y, target)
@@ -105,7 +104,7 @@ def _over_rows(loss: Callable, axes: int) -> Callable:
 
 
 def _segment(run, cell, params, initial, reverse, loss, carry, over_t):
-    """One segment: its run, and Σ ℓ over its valid steps."""
+    """Run one segment, and sum ℓ over its valid steps."""
     *read, targets = over_t
     mask = read[1]
     carry, ys = run_segment(run, cell, params, initial, reverse, carry, tuple(read))
@@ -117,7 +116,7 @@ def _segment(run, cell, params, initial, reverse, loss, carry, over_t):
 
 
 def _in_blocks(total: Callable, arrays: tuple) -> Array:
-    """`total(*arrays)`, so many steps at once that no array in it is much above `BLOCK` bytes."""
+    """Evaluate `total(*arrays)` in blocks of steps whose arrays stay near `BLOCK` bytes."""
     time = jax.tree.leaves(arrays)[0].shape[0]
     one = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype), arrays)
     steps = max(1, BLOCK // max(1, _largest_result(trace_program(total, *one))))

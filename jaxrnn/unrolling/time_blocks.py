@@ -1,13 +1,13 @@
-"""How time is cut for speed: what runs at once, what runs in blocks, what runs one step at a time.
+"""Blocks of time, for speed: which parts of a run cover all steps, a block of steps, or one step.
 
-None of this changes a result.  The choices are made from the shapes when a run is traced:
+None of this changes a result.  The choices depend on the shapes and are made when a run is traced:
 
-* **Projection** (`projection`).  z⁽ᵗ⁾ of all t is one product before the loop while that stays small, and a
-  product in each step from then on.
-* **Sums over t** (`scan_blocks`).  ∇_θ is one contraction after the reverse loop while ∇z of all t stays
-  small; from then on the loop pauses after every block of steps and contracts what is still in the cache.
-* **Unrolling** (`turns`).  Steps with next to nothing to do go several to a turn of the loop.
-* **Sharing** (`shared`).  An array that occurs twice in the record of a step is recorded once, and a constant of the
+* **Projection** (`projection`).  z⁽ᵗ⁾ of all t is one product before the loop if it is small, else one product
+  per step.
+* **Sums over t** (`scan_blocks`).  ∇_θ is one contraction after the reverse loop if ∇z of all t is small;
+  otherwise the loop contracts after every block of steps, while the block is still in the cache.
+* **Unrolling** (`turns`).  Tiny steps run several per iteration of the loop.
+* **Sharing** (`shared`).  An array that occurs twice in the residual of a step is stored once, and a constant of the
   carry (`jaxrnn.core.carry_facts`) once for all t.
 
 The limits come from measurements: `docs/performance.md`.
@@ -28,31 +28,31 @@ from jaxrnn.machines.meshes import scan
 from jaxrnn.machines.sizes import at_least, at_most, bytes_of
 
 SMALL = 16 * 2**20
-"""Bytes up to which an array over all t is made in one piece."""
+"""The largest array over all t, in bytes, that is computed in one piece."""
 
 BLOCK = 4 * 2**20
-"""Bytes of ∇z that a block of steps should come to, where there are blocks."""
+"""The target size of ∇z in a block of steps, in bytes."""
 
 SHORTEST = 16
-"""No block has fewer steps than this."""
+"""The smallest number of steps in a block."""
 
 
 def projection(cell: Cell, params: Params, xs: Inputs) -> tuple[Inputs, Callable[[Inputs], Inputs]]:
-    """What a loop over t reads, and how one t of that becomes z⁽ᵗ⁾."""
+    """Return the inputs of a loop over t, and the function that maps one of them to z⁽ᵗ⁾."""
     if at_least(bytes_of(jax.eval_shape(cell.project, params, xs)), SMALL + 1):
         return xs, partial(cell.project, params)
     return cell.project(params, xs), lambda z: z
 
 
 def turns(time: int, carry: PyTree) -> int:
-    """How many steps go to one turn of the loop: 4 where a step is tiny, 1 elsewhere."""
+    """Return the number of steps per iteration of the loop: 4 for tiny steps, else 1."""
     return 4 if at_least(time, 64) and at_most(bytes_of(carry), 2048) else 1
 
 
 def block_length(time: int, zs: PyTree) -> int:
-    """How many steps are contracted together; `zs` has the shapes of ∇z for all t.
+    """Return the number of steps to contract together; `zs` has the shapes of ∇z for all t.
 
-    A divisor of `time` is taken where there is one near, as the rest would be compiled apart.
+    A nearby divisor of `time` is preferred, because a remainder is compiled separately.
 
     >>> block_length(100, jax.ShapeDtypeStruct((100, 64, 1024), jnp.float32))
     20
@@ -66,16 +66,16 @@ def block_length(time: int, zs: PyTree) -> int:
 def scan_blocks(
     step: Callable, contract: Callable, state: PyTree, over_t: PyTree, time: int, length: int, *, reverse: bool
 ) -> tuple[PyTree, PyTree, PyTree]:
-    """`lax.scan(step)`, which contracts what the steps give back, `length` steps at a time.
+    """Run `lax.scan(step)` and contract its outputs in blocks of `length` steps.
 
     Args:
       step: (state, at_t) → (state, local), as for `lax.scan`.
-      contract: (at_ts, locals) of consecutive steps → (sums, per_t): arrays to be added up, and arrays
+      contract: (at_ts, locals) of consecutive steps → (sums, per_t): arrays to sum, and arrays
         `[time, ...]`.
       state: the initial state.
       over_t: arrays `[time, ...]`.
-      time, length: the number of steps, of all and of a block.
-      reverse: from the last step to the first.
+      time, length: the numbers of steps in all and in a block.
+      reverse: True to run from the last step to the first.
 
     Returns:
       (state, sums, per_t).
@@ -114,7 +114,7 @@ def scan_blocks(
 
 
 class Shared(NamedTuple):
-    """A pytree whose equal leaves are held once; `shared` makes it, `whole` gives the pytree back."""
+    """A pytree that stores equal leaves once; `shared` builds it, `whole` restores the pytree."""
 
     arrays: tuple
     """The distinct leaves."""
@@ -122,7 +122,7 @@ class Shared(NamedTuple):
     """Static: the structure, and for each leaf its place in `arrays`, or −1 − its place in `held`."""
 
     def whole(self, held: Sequence = ()) -> PyTree:
-        """The pytree; `held` are the leaves that were not recorded."""
+        """Return the pytree, given the leaves `held` that were not stored."""
         structure, places = self.layout
         return jax.tree.unflatten(structure, [self.arrays[i] if i >= 0 else held[-1 - i] for i in places])
 
@@ -133,7 +133,7 @@ jax.tree_util.register_pytree_node(
 
 
 def shared(tree: PyTree, held: Sequence = ()) -> Shared:
-    """`tree`, with leaves that are one and the same object held once, and those in `held` not at all.
+    """Return `tree` with identical leaves stored once and the leaves in `held` not stored.
 
     >>> a, b, c = jnp.ones(3), jnp.ones(2), jnp.ones(1)
     >>> len(shared((a, b, a)).arrays), len(shared((a, b, a, c), held=(c,)).arrays)

@@ -1,18 +1,19 @@
-"""Truncated back-propagation through time, BPTT(k₁, k₂): chapter 2.2, over streams without an end.
+"""Truncated back-propagation through time, BPTT(k₁, k₂), for streams without an end.
 
-After every k₁ steps the losses of those k₁ steps are sent back, through the last k₂ ≥ k₁ steps and no further:
+After every k₁ steps, the losses of those steps are propagated back through the last k₂ ≥ k₁ steps and no further:
 
     ∇̃_θ L = Σⱼ ∇_θ Σ_{t ∈ chunk j} L⁽ᵗ⁾ with h at the beginning of window j held constant
     chunk j = ((j − 1) k₁, j k₁],     window j = (j k₁ − k₂, j k₁]
 
-The values are those of the whole run; only the gradient is cut.  k₁ = k₂ is the common form, chunk by chunk; k₂ ≥ τ
-is full BPTT, whatever k₁; in between every loss sees at least k₂ − k₁ steps before its own chunk.
+The values are those of the whole run; only the gradient is truncated.  k₁ = k₂ is the common form, chunk by chunk; k₂
+≥ τ is full BPTT for any k₁; in between, every loss reaches at least k₂ − k₁ steps before its chunk.
 
-`unroll_truncated` is the whole of it as one member of the unroll family.  `TruncatedBPTT` is the same for a
-stream, chunk by chunk, with a state that a training loop hands on.
+`unroll_truncated` does this as a member of the unroll family, `TruncatedBPTT` for a stream, chunk by chunk, with a
+state that a training loop passes on.
 
 References: Williams & Peng 1990, "An efficient gradient-based algorithm for on-line training of recurrent
-network trajectories", BPTT(h; h′); Sutskever 2013, §2.8.6.
+network trajectories", BPTT(h; h′); Sutskever 2013, §2.8.6; chapter 2.2; Goodfellow et al.
+2016, §10.2.2.
 """
 
 from collections.abc import Callable
@@ -48,20 +49,22 @@ def unroll_truncated(
     reverse: bool = False,
     run: Callable = unroll_bptt,
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
-    """`unroll` whose gradient is BPTT(k₁, k₂).
+    """Run a cell over a sequence with the truncated gradient BPTT(k₁, k₂).
 
-    Arguments, results and errors are those of `unroll`, and:
+    , and:
 
     Args:
-      k1: after how many steps losses are sent back.
-      k2: through how many steps.
-      run: how a window runs.
+      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
+      k1: the number of steps between two truncated passes.
+      k2: the number of steps that a pass reaches back.
+      run: the member of the family that runs a window.
 
     Returns:
-      (carry, ys) as `unroll`.  Of a loss on the final carry, the last window counts.  All windows run side by
-      side, as one more batch axis, which takes k₂/k₁ times the memory of the full gradient.
+      (carry, ys) as `unroll`.  A loss on the final carry uses the last window.  All windows run together, as one more
+      batch axis, which takes k₂/k₁ times the memory of the full gradient.
 
     Raises:
+      TypeError, ValueError: as `unroll`.
       ValueError: k₁ below 1, or k₂ below k₁.
 
     >>> from jaxrnn import Elman
@@ -119,18 +122,22 @@ def _window_starts(cell: Cell, params: Params, read: tuple, carry: Carry, k1: in
 
 
 class TruncatedState(NamedTuple):
-    """What a stream hands on: the steps that the next window goes back to, and h before them."""
+    """The state of a stream: the steps that the next window reaches back to, and h before them.
+
+    >>> TruncatedState._fields[0]
+    'carry'
+    """
 
     carry: Carry
     """h at the beginning of the window."""
     xs: Inputs
     """The last k₂ inputs, `[k2, *batch, ...]`."""
     mask: Bool[Array, "k2 *batch"]
-    """Which of them are valid; none before the stream begins."""
+    """True for valid inputs; none before the stream starts."""
     reset: Bool[Array, "k2 *batch"]
-    """Their boundaries."""
+    """The resets of these inputs."""
     fresh: Bool[Array, ""]
-    """Whether the next step is the first, from the cell's initial carry."""
+    """True if the next step is the first, from the initial carry of the cell."""
 
 
 @jax.tree_util.register_static
@@ -138,13 +145,13 @@ class TruncatedState(NamedTuple):
 class TruncatedBPTT:
     """BPTT(k₁, k₂) over a stream, k₁ steps at a time; differentiate `step` to get its gradient.
 
-    Each chunk costs k₁ + k₂ steps forwards and k₂ backwards, whatever came before; the h from which a window
-    begins is computed with the parameters of the day.
+    Each chunk costs k₁ + k₂ steps forward and k₂ backward; the h at the start of a window is computed with the
+    current parameters.
 
     Args:
       cell: any cell.
       k1: the length of a chunk.
-      k2: how many steps its losses are sent back through.
+      k2: the number of steps that its losses reach back.
 
     Raises:
       TypeError: `cell` is not a cell.
@@ -172,7 +179,7 @@ class TruncatedBPTT:
         _check_cuts(self.k1, self.k2)
 
     def init(self, params: Params, xs: PyTree[Shaped[Array, "..."]], carry: Carry | None = None) -> TruncatedState:
-        """The state before the first chunk; `xs` is any chunk, for its shapes; `carry` is h⁽⁰⁾."""
+        """Return the state before the first chunk; `xs` is any chunk, for its shapes, and `carry` is h⁽⁰⁾."""
         xs, carry, *_ = check_unroll(self.cell, params, xs, carry, None, None)
         batch = leading_axes(xs)[1:]
         start = initial_carry(self.cell, params, xs) if carry is None else carry
@@ -190,10 +197,10 @@ class TruncatedBPTT:
         reset: Bool[Array, "..."] | None = None,
         run: Callable = unroll_bptt,
     ) -> tuple[TruncatedState, PyTree[Shaped[Array, "..."]]]:
-        """The next chunk: `xs` `[k1, *batch, input]` → the state after it, and its `ys`.
+        """Run the next chunk, `xs` `[k1, *batch, input]`, and return the state after it and its `ys`.
 
         Raises:
-          ValueError: a chunk that is not k₁ steps long; and as `unroll`.
+          ValueError: a chunk without exactly k₁ steps; and as `unroll`.
         """
         xs, _, mask, reset = check_unroll(self.cell, params, xs, None, mask, reset)
         leading = leading_axes(xs)

@@ -1,4 +1,4 @@
-"""Depth inside a step: an MLP in each of the three transitions: chapter 2.8, the second way to depth.
+"""Depth within a step: an MLP in each of the three transitions (chapter 2.8, second way).
 
     MLP(v) = tanh(b_K + V_K … tanh(b₁ + V₁ v))
 
@@ -51,7 +51,7 @@ class DeepParams(NamedTuple):
     """
 
     cell: Params
-    """The cell's own."""
+    """The parameters of the cell."""
     layers: tuple[Layer, ...]
     """The MLP's, in the order in which they are passed."""
 
@@ -59,7 +59,7 @@ class DeepParams(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class DeepInput:
-    """`cell` reading MLP(x).
+    """A cell that reads MLP(x).
 
     Args:
       cell: any cell whose input is an array.
@@ -87,7 +87,7 @@ class DeepInput:
         _check_sizes(self.sizes, at_least=2, meaning="x, hidden layers, and the cell's input")
 
     def init(self, key: Key) -> DeepParams:
-        """The MLP by Glorot's uniform rule, its biases 0; the cell by its own."""
+        """Draw the MLP by Glorot's uniform rule, with biases 0, and the cell by its own `init`."""
         cell_key, key = jax.random.split(key)
         return DeepParams(self.cell.init(cell_key), _layers(key, self.sizes))
 
@@ -98,7 +98,7 @@ class DeepInput:
         return carry_parts(self.cell, carry)
 
     def project(self, params: DeepParams, xs: Array) -> Inputs:
-        """The cell's projection of MLP(x⁽ᵗ⁾), for every t at once."""
+        """Project MLP(x⁽ᵗ⁾) for every t at once."""
         check_features("xs", xs, input_size=self.sizes[0])
         return self.cell.project(params.cell, mlp(params.layers, xs))
 
@@ -108,14 +108,14 @@ class DeepInput:
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class DeepTransition:
-    """`cell` going on from MLP(h⁽ᵗ⁻¹⁾), or from h⁽ᵗ⁻¹⁾ + MLP(h⁽ᵗ⁻¹⁾).
+    """A cell that continues from MLP(h⁽ᵗ⁻¹⁾), or from h⁽ᵗ⁻¹⁾ + MLP(h⁽ᵗ⁻¹⁾).
 
     h is the first array of the carry: all of it in an Elman network or a GRU, h but not C in an LSTM.
 
     Args:
       cell: any cell.
-      sizes: of the MLP's hidden layers, of which there may be none; its last layer has the size of h.
-      skip: the identity beside the MLP.
+      sizes: the sizes of the hidden layers of the MLP, possibly none; its last layer has the size of h.
+      skip: True to add the identity to the MLP.
 
     Raises:
       TypeError: `cell` is not a cell.
@@ -139,7 +139,7 @@ class DeepTransition:
         _check_sizes(self.sizes, at_least=0, meaning="the hidden layers")
 
     def init(self, key: Key) -> DeepParams:
-        """The MLP by Glorot's uniform rule, its biases 0; the cell by its own."""
+        """Draw the MLP by Glorot's uniform rule, with biases 0, and the cell by its own `init`."""
         cell_key, key = jax.random.split(key)
         params = self.cell.init(cell_key)
         size = jax.tree.leaves(self.cell.initial_carry(params))[0].shape[-1]
@@ -153,7 +153,7 @@ class DeepTransition:
         return carry_parts(self.cell, carry)
 
     def step(self, params: DeepParams, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
-        """The cell's own, from the transformed h⁽ᵗ⁻¹⁾."""
+        """Run the step of the cell from the transformed h⁽ᵗ⁻¹⁾."""
         (h, *others), structure = jax.tree.flatten(carry)
         deep = mlp(params.layers, h).astype(h.dtype)
         carry = jax.tree.unflatten(structure, [h + deep if self.skip else deep, *others])
@@ -163,7 +163,7 @@ class DeepTransition:
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class DeepOutput:
-    """`cell` putting out MLP(y).  The last, linear layer is `Readout`'s.
+    """A cell that outputs MLP(y); the last, linear layer is that of `Readout`.
 
     Args:
       cell: any cell whose output is an array.
@@ -190,7 +190,7 @@ class DeepOutput:
         _check_sizes(self.sizes, at_least=2, meaning="y and the layers")
 
     def init(self, key: Key) -> DeepParams:
-        """The MLP by Glorot's uniform rule, its biases 0; the cell by its own."""
+        """Draw the MLP by Glorot's uniform rule, with biases 0, and the cell by its own `init`."""
         cell_key, key = jax.random.split(key)
         return DeepParams(self.cell.init(cell_key), _layers(key, self.sizes))
 
@@ -198,11 +198,11 @@ class DeepOutput:
     project = forwarded(Cell.project, params="cell")
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """The constants are the cell's; the output is in no carry."""
+        """Return the constants of the cell; the output is not part of the carry."""
         return CarryParts(constants=carry_parts(self.cell, carry).constants)
 
     def step(self, params: DeepParams, carry: Carry, z: Inputs) -> tuple[Carry, Array]:
-        """The cell's own, and MLP(y⁽ᵗ⁾)."""
+        """Run the step of the cell and output MLP(y⁽ᵗ⁾)."""
         carry, y = self.cell.step(params.cell, carry, z)
         check_features("y", y, size=self.sizes[0])
         return carry, mlp(params.layers, y)

@@ -1,14 +1,14 @@
-"""Dropout on what a cell reads: chapter 2.8; between the layers, where the cell is one of a stack.
+"""Dropout on the input of a cell; in a stack, between the layers.
 
     x̃⁽ᵗ⁾ = d⁽ᵗ⁾ ⊙ x⁽ᵗ⁾ / (1 − p),       d ~ Bernoulli(1 − p) for every unit,       h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x̃⁽ᵗ⁾)
 
-`per="sequence"`, Gal & Ghahramani's variational dropout: one d for a whole sequence, as if one network
-with fewer units were drawn and then run.  `per="step"`, Zaremba, Sutskever & Vinyals': another d⁽ᵗ⁾ at every
-t.  Neither touches the way from h⁽ᵗ⁻¹⁾ to h⁽ᵗ⁾; `Zoneout` does.  As E[x̃] = x, evaluation is the cell itself.
+`per="sequence"`, Gal & Ghahramani's variational dropout: one d for a whole sequence, as if a network
+with fewer units were drawn and then run.  `per="step"`, Zaremba, Sutskever & Vinyals': a new d⁽ᵗ⁾ at every t.
+Neither affects the path from h⁽ᵗ⁻¹⁾ to h⁽ᵗ⁾; `Zoneout` does.  Since E[x̃] = x, evaluation uses the cell itself.
 
 p → `rate`; the noise comes with the input, for the reasons in `jaxrnn.core.noise`.
 
-References: Srivastava et al. 2014; Zaremba, Sutskever & Vinyals 2014, §3.2; Gal & Ghahramani 2016, §4.
+References: Srivastava et al. 2014; Zaremba, Sutskever & Vinyals 2014, §3.2; Gal & Ghahramani 2016, §4; chapter 2.8.
 """
 
 from dataclasses import dataclass
@@ -27,14 +27,14 @@ from jaxrnn.core.types import Carry, Cell, Inputs, LocalRules, Params
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Dropout:
-    """`cell` reading x with a part `rate` of its units at 0, and the others 1/(1 − rate) times as large.
+    """A cell that reads x with a fraction `rate` of its units set to 0 and the others scaled by 1/(1 − rate).
 
-    Its parameters and its carry are the cell's own.  It takes `with_noise(key, xs)`.
+    Its parameters and its carry are those of the cell.  It takes `with_noise(key, xs)`.
 
     Args:
       cell: any cell whose input is an array.
       rate: p, the probability that a unit is dropped, 0 ≤ p < 1.
-      per: "sequence", one mask for all steps, or "step", another one at each.
+      per: "sequence" for one mask for all steps, or "step" for a new one at each.
 
     Raises:
       TypeError: `cell` is not a cell.
@@ -70,7 +70,7 @@ class Dropout:
         return carry_parts(self.cell, carry)
 
     def project(self, params: Params, xs: Noisy) -> Inputs:
-        """The cell's projection of x̃⁽ᵗ⁾, for every t at once."""
+        """Project x̃⁽ᵗ⁾ for every t at once."""
         x = drop(part_input(self, xs, 0), self.rate, each_step=self.per == "step")
         return self.cell.project(params, part_input(self.cell, xs._replace(x=x), 1))
 
@@ -81,7 +81,7 @@ class Dropout:
 
 
 def drop(noisy: Noisy, rate: float, *, each_step: bool) -> jax.Array:
-    """d ⊙ x / (1 − rate).
+    """Return d ⊙ x / (1 − rate).
 
     Raises:
       TypeError: x is not one array.

@@ -1,12 +1,12 @@
-"""A stack that puts out what every layer says, not the highest alone; chapter 2.8 and 6.
+"""A stack that outputs the states of all its layers.
 
     y⁽ᵗ⁾ = [y₁⁽ᵗ⁾; y₂⁽ᵗ⁾; …; y_L⁽ᵗ⁾]
 
-A read-out of a deep reservoir sees all layers: what is not learned cannot be told to hand up what the read-out will
-need, and the higher layers remember longer and smoother.
+The read-out of a deep reservoir reads all layers: layers that are not trained do not pass up what the read-out needs,
+and higher layers have longer and smoother memories.
 
 References: Gallicchio, Micheli & Pedrelli 2017, "Deep reservoir computing: a critical experimental analysis", §2;
-Hermans & Schrauwen 2013; Graves 2013, §2 (connections from all layers to the output).
+Hermans & Schrauwen 2013; Graves 2013, §2 (connections from all layers to the output); chapter 2.8 and 六.
 """
 
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ from jaxrnn.core.types import Cell, Inputs
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class EveryLayer:
-    """`stack`, and the outputs of all its layers side by side, the lowest first.
+    """A stack that outputs the concatenated outputs of all its layers, lowest first.
 
     Args:
       stack: the layers.
 
     Raises:
-      TypeError: not a `Stack`.
+      TypeError: `stack` is not a `Stack`.
 
     >>> from jaxrnn import ESN, Readout
     >>> from jaxrnn.reservoirs import Reservoir
@@ -55,10 +55,10 @@ class EveryLayer:
     project = forwarded(Cell.project, to="stack")
 
     def carry_parts(self, carry: tuple) -> CarryParts:
-        """The constants are the stack's; the outputs side by side are in no carry."""
+        """Return the constants of the stack; the concatenated outputs are not part of the carry."""
         return CarryParts(constants=carry_parts(self.stack, carry).constants)
 
     def step(self, params: tuple, carry: tuple, z: Inputs) -> tuple[tuple, Array]:
-        """One step of every layer, from the lowest up, and all they put out."""
+        """Run one step of every layer, lowest first, and concatenate the outputs."""
         carries, ys = zip(*layers(self.stack, params, carry, z), strict=True)
         return carries, jnp.concatenate(ys, axis=-1)

@@ -1,9 +1,9 @@
-"""Layer normalisation of the summed inputs of a recurrent cell: chapter 2.8.
+"""Layer normalization of the summed inputs of a recurrent cell.
 
     LN(a; γ) = γ ⊙ (a − μ)/√(σ² + ε),     μ and σ² the mean and the variance over the units of one row at one t
 
 The plain network (the paper's eq. 4), with h⁽ᵗ⁾ = tanh(LN(U x⁽ᵗ⁾ + W h⁽ᵗ⁻¹⁾; γ) + b); and the gated ones (its
-supplementary material), whose two summands are normalised apart:
+supplementary material), whose two summands are normalized separately:
 
     LSTM   (i, f, g, o) = LN(W h⁽ᵗ⁻¹⁾; γ_h) + LN(U x⁽ᵗ⁾; γ_x) + b
            C⁽ᵗ⁾ = σ(f) ⊙ C⁽ᵗ⁻¹⁾ + σ(i) ⊙ tanh(g),         h⁽ᵗ⁾ = σ(o) ⊙ tanh(LN(C⁽ᵗ⁾; γ_c) + b_c)
@@ -12,12 +12,12 @@ supplementary material), whose two summands are normalised apart:
            h⁽ᵗ⁾ = σ(z) ⊙ h⁽ᵗ⁻¹⁾ + (1 − σ(z)) ⊙ n
 
 The statistics of an LSTM run over its four gates together, those of a GRU over (r, z) and over n.  The paper's
-two biases of the summands are one vector, the cell's b, which is added after the normalisation; z in the GRU
+two biases of the summands are one vector, the cell's b, which is added after the normalization; z in the GRU
 keeps the *old* h, as everywhere here.  Training and evaluation are the same: there is no running mean.
 
 γ → `params.gain_x`, `gain_h`, `gain_c`; b_c → `params.bias_c`; U, W, b → `params.cell`.
 
-References: Ba, Kiros & Hinton 2016, §3.1 and the supplementary material.
+References: Ba, Kiros & Hinton 2016, §3.1 and the supplementary material; chapter 2.8.
 """
 
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ class LayerNormParams(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class LayerNorm:
-    """`cell` with normalised summed inputs.
+    """A cell with normalized summed inputs.
 
     Args:
       cell: an `Elman`, an `LSTM` without peepholes, or a `GRU(..., reset="after")`.
@@ -94,7 +94,7 @@ class LayerNorm:
         )
 
     def init(self, key: Key) -> LayerNormParams:
-        """The cell's own; every γ = 1 and b_c = 0."""
+        """Draw the parameters of the cell, with every γ = 1 and b_c = 0."""
         params = self.cell.init(key)
         gain, n = jnp.ones_like(params.b), self.cell.hidden_size
         match self.cell:
@@ -123,7 +123,7 @@ class LayerNorm:
         return tuple(a + b for a, b in zip(_normalise_gates(z, params.gain_x), biases, strict=True))
 
     def step(self, params: LayerNormParams, carry: Carry, z: Inputs) -> tuple[Carry, Array]:
-        """The equations above."""
+        """Run one step of the equations above."""
         match self.cell:
             case Elman():
                 return _elman(self.cell, params, carry, z)

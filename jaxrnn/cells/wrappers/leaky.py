@@ -1,24 +1,24 @@
-"""Leaky units, linear self-connections of a cell's units: chapter 3.2.3.
+"""Leaky units: linear self-connections.
 
     μ⁽ᵗ⁾ = α μ⁽ᵗ⁻¹⁾ + (1 − α) v⁽ᵗ⁾
 
-as a wrapper: μ is h, the first array of the cell's carry and its output, and v is what the cell would have made
-of it, h̃⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾):
+as a wrapper: μ is h, the first array of the carry of the cell and its output, and v is the new state of the cell,
+h̃⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾):
 
     h⁽ᵗ⁾ = α ⊙ h⁽ᵗ⁻¹⁾ + (1 − α) ⊙ h̃⁽ᵗ⁾
 
 α = 0 is the cell itself; α = 1 never moves; in between, h is a running mean over about 1/(1 − α) steps, and
-∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ = diag(α) + diag(1 − α) ∂h̃⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ is near to I where α is near to 1.  Any other array of the carry
-(an LSTM's C) goes on as the cell says.
+∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ = diag(α) + diag(1 − α) ∂h̃⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ is close to I for α close to 1.  Other arrays of the carry (an
+LSTM's C) are those of the cell.
 
-Backwards, with g⁽ᵗ⁾ = ∇_{h⁽ᵗ⁾}L: the cell gets (1 − α) ⊙ g⁽ᵗ⁾, h⁽ᵗ⁻¹⁾ gets α ⊙ g⁽ᵗ⁾ besides, and
+In the backward pass, with g⁽ᵗ⁾ = ∇_{h⁽ᵗ⁾}L, the cell receives (1 − α) ⊙ g⁽ᵗ⁾, h⁽ᵗ⁻¹⁾ also receives α ⊙ g⁽ᵗ⁾, and
 ∇_α L = Σₜ (h⁽ᵗ⁻¹⁾ − h̃⁽ᵗ⁾) ⊙ g⁽ᵗ⁾, summed over the units that share an α.
 
-α → `params.alpha`, a parameter like any other: it is learned, and stays in [0, 1] by `jaxrnn.training.bound_alphas`,
-or it is fixed by an optax mask, `jaxrnn.training.alphas`.
+α → `params.alpha`, an ordinary parameter.  To learn it within [0, 1], chain `jaxrnn.training.bound_alphas`; to fix it,
+use the optax mask `jaxrnn.training.alphas`.
 
 References: Mozer 1992; Jaeger, Lukoševičius, Popovici & Siewert 2007, §2 (whose leaking rate is 1 − α);
-Bengio, Boulanger-Lewandowski & Pascanu 2013, §3.2.
+Bengio, Boulanger-Lewandowski & Pascanu 2013, §3.2; chapter 3.2.3; Goodfellow et al. 2016, §10.9.2.
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class LeakyParams(NamedTuple):
     cell: Params
     """The cell's own."""
     alpha: Float[Array, " groups"]
-    """α of every group: one entry for all units, one for each, or anything in between."""
+    """α of every group: one entry for all units, one per unit, or one per group."""
 
 
 class LeakyResidual(NamedTuple):
@@ -66,12 +66,12 @@ class LeakyResidual(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Leaky:
-    """`cell` with leaky units, h⁽ᵗ⁾ = α h⁽ᵗ⁻¹⁾ + (1 − α) h̃⁽ᵗ⁾.
+    """A cell with leaky units, h⁽ᵗ⁾ = α h⁽ᵗ⁻¹⁾ + (1 − α) h̃⁽ᵗ⁾.
 
     Args:
       cell: a cell whose output is the first array of its carry, y = h.
-      alpha: α at the start: one number, or a tuple with one for each of as many groups of units of equal size,
-        `(0.0, 0.9)` for a fast half and a slow one.  They are parameters: `params.alpha`.
+      alpha: the initial α: one number, or a tuple with one number per group of units of equal size, such as
+        `(0.0, 0.9)` for a fast half and a slow half.  They are parameters: `params.alpha`.
 
     Raises:
       ValueError: an α outside [0, 1]; when it is used, groups that do not divide the number of units.

@@ -1,9 +1,9 @@
-"""Cells on top of one another, as one cell: chapter 2.8, the first way to depth.
+"""A stack of cells as one cell (chapter 2.8, first way to depth).
 
     h₁⁽ᵗ⁾ = f₁(h₁⁽ᵗ⁻¹⁾, x⁽ᵗ⁾),   h₂⁽ᵗ⁾ = f₂(h₂⁽ᵗ⁻¹⁾, y₁⁽ᵗ⁾),   …,   y⁽ᵗ⁾ = y_L⁽ᵗ⁾
 
-The carry is the tuple of the layers' carries, lowest first.  The lowest layer's projection runs for all t
-at once; the others' inputs are not known before the layer below has made its step.
+The carry is the tuple of the layers' carries, lowest first.  The projection of the lowest layer runs for
+all t at once; the inputs of the others are known only after the step of the layer below.
 
 The second layer's state is the chapter's z⁽ᵗ⁾.
 
@@ -28,10 +28,11 @@ from jaxrnn.core.types import Cell, Inputs, Key
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Stack:
-    """Layer l reads the output of layer l − 1.
+    """Layers, each of which reads the output of the layer below.
 
     Args:
-      cells: a tuple of the layers, lowest first.  Each must take what the one below it puts out.
+      cells: a tuple of the layers, lowest first.  The input size of a layer is the output size
+        of the layer below.
 
     Raises:
       ValueError: no layer.
@@ -55,16 +56,16 @@ class Stack:
             raise ValueError("`cells` must hold at least one cell, got none.")
 
     def init(self, key: Key) -> tuple:
-        """A tuple of the layers' parameters, lowest first."""
+        """Draw the parameters of the layers, a tuple with the lowest first."""
         keys = jax.random.split(key, len(self.cells))
         return tuple(cell.init(k) for cell, k in zip(self.cells, keys, strict=True))
 
     def initial_carry(self, params: tuple, batch_shape: tuple[int, ...] = ()) -> tuple:
-        """A tuple of the layers' initial carries, lowest first."""
+        """Return the initial carries of the layers, a tuple with the lowest first."""
         return tuple(cell.initial_carry(p, batch_shape) for cell, p in zip(self.cells, params, strict=True))
 
     def carry_parts(self, carry: tuple) -> CarryParts:
-        """The output is that of the highest layer; each layer may have constants."""
+        """Return the output of the highest layer and the constants of all layers."""
         parts = [carry_parts(cell, c) for cell, c in zip(self.cells, carry, strict=True)]
         return CarryParts(output=parts[-1].output, constants=tuple(part.constants for part in parts))
 
@@ -74,7 +75,7 @@ class Stack:
         return (z, check_noisy(self, xs)._replace(x=None)) if takes_noise(self) else z
 
     def step(self, params: tuple, carry: tuple, z: Inputs) -> tuple[tuple, Any]:
-        """One step of every layer, from the lowest up."""
+        """Run one step of every layer, lowest first."""
         carries, ys = zip(*layers(self, params, carry, z), strict=True)
         return carries, ys[-1]
 

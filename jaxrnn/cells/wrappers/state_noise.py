@@ -1,14 +1,14 @@
-"""Noise inside the non-linearity: a⁽ᵗ⁾ + v⁽ᵗ⁾.  Chapter 6; Jaeger's training by noise.
+"""Noise added to the pre-activation, a⁽ᵗ⁾ + v⁽ᵗ⁾, as Jaeger trains reservoirs.
 
-    h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, z⁽ᵗ⁾ + v⁽ᵗ⁾),      v ~ Uniform[−σ, σ] for every unit and step,      z⁽ᵗ⁾ what the cell projects
+    h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, z⁽ᵗ⁾ + v⁽ᵗ⁾),      v ~ Uniform[−σ, σ] for every unit and step,      z⁽ᵗ⁾ the projection of the cell
 
-A read-out that is fitted to noisy states must not rely on directions in which the reservoir hardly moves; one
-that feeds its own output back is kept stable by that.  Evaluation is the cell itself.
+A read-out fitted to noisy states does not rely on directions in which the reservoir hardly moves, which stabilizes a
+reservoir that reads its own output.  Evaluation uses the cell itself.
 
 σ → `scale`; the noise comes with the input, for the reasons in `jaxrnn.core.noise`.
 
 References: Jaeger 2001, "The echo state approach" (GMD report 148), §§ 2 and 6; Bishop 1995, "Training with noise
-is equivalent to Tikhonov regularization".
+is equivalent to Tikhonov regularization"; chapter 六.
 """
 
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ from jaxrnn.core.types import Carry, Cell, Inputs, LocalRules, Params
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class StateNoise:
-    """`cell` with uniform noise of size `scale` added to what it projects.
+    """A cell with uniform noise of size `scale` added to its projection.
 
-    Its parameters and its carry are the cell's own.  It takes `with_noise(key, xs)`.
+    Its parameters and its carry are those of the cell.  It takes `with_noise(key, xs)`.
 
     Args:
       cell: any cell that projects to one floating array: `Elman`, `LSTM`, `GRU`, `Reservoir`.

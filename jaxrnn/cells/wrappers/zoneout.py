@@ -1,16 +1,17 @@
-"""Zoneout: units that stay as they were, at random: chapter 2.8.
+"""Zoneout: random units keep their previous state.
 
     h⁽ᵗ⁾ = d⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾ + (1 − d⁽ᵗ⁾) ⊙ h̃⁽ᵗ⁾,       h̃⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾),       d ~ Bernoulli(p) for every unit and t
 
-Dropout on h would put a 0 where a unit had a memory; here it keeps the old value, and gradients flow past
-the step unchanged.  For evaluation d is replaced by its expectation:
+Dropout on h would erase the memory of a unit; zoneout keeps its old value, and gradients pass the step unchanged.  For
+evaluation d is replaced by its expectation:
 
     h⁽ᵗ⁾ = p h⁽ᵗ⁻¹⁾ + (1 − p) h̃⁽ᵗ⁾
 
-p → `rate`, one for all of the carry or one for each of its arrays (an LSTM's h and C; the paper's best are
-0.05 and 0.5).  Where the output is an array of the carry, y = h, the output is the new h, too.
+p → `rate`, one for the whole carry or one for each of its arrays (an LSTM's h and C; the paper's best are 0.05 and
+0.5). If the output is an array of the carry, y = h, the output is the new h as well.
 
-References: Krueger et al. 2017, "Zoneout: regularizing RNNs by randomly preserving hidden activations", §3.
+References: Krueger et al. 2017, "Zoneout: regularizing RNNs by randomly preserving hidden activations", §3; chapter
+2.8.
 """
 
 from collections.abc import Callable
@@ -31,9 +32,9 @@ from jaxrnn.core.types import Carry, Cell, Inputs, Params
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Zoneout:
-    """`cell` with a part `rate` of its units held, others at every step.
+    """A cell with a random fraction `rate` of its units held at every step.
 
-    Its parameters and its carry are the cell's own.  It takes `with_noise(key, xs)`.
+    Its parameters and its carry are those of the cell.  It takes `with_noise(key, xs)`.
 
     Args:
       cell: a cell whose carry is made of floating arrays `[*batch, features]`, one of which is its output.
@@ -62,18 +63,18 @@ class Zoneout:
             check_rate(rate)
 
     def quiet(self) -> "ExpectedZoneout":
-        """The expectation over d."""
+        """Return the cell with the expectation over d."""
         return ExpectedZoneout(quiet(self.cell), self.rate)
 
     init = forwarded(Cell.init)
     initial_carry = forwarded(Cell.initial_carry)
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """The output is the cell's; no array is handed on as it was taken."""
+        """Return the output of the cell; no array is constant."""
         return CarryParts(output=carry_parts(self.cell, carry).output)
 
     def project(self, params: Params, xs: Noisy) -> tuple[Inputs, list[Array]]:
-        """The cell's projection, and d for every t and every array of the carry."""
+        """Project x, and draw d for every t and every array of the carry."""
         leaves = jax.tree.leaves(jax.eval_shape(self.cell.initial_carry, params))
         held = [
             ~keep(part_input(self, xs, i), rate, leaf.shape[-1], each_step=True)
@@ -82,7 +83,7 @@ class Zoneout:
         return self.cell.project(params, part_input(self.cell, xs, len(leaves))), held
 
     def step(self, params: Params, carry: Carry, z: tuple[Inputs, list[Array]]) -> tuple[Carry, Any]:
-        """h̃⁽ᵗ⁾ where d⁽ᵗ⁾ = 0, h⁽ᵗ⁻¹⁾ where d⁽ᵗ⁾ = 1."""
+        """Return h̃⁽ᵗ⁾ where d⁽ᵗ⁾ = 0, h⁽ᵗ⁻¹⁾ where d⁽ᵗ⁾ = 1."""
         z, held = z
         return _mixed(self.cell, params, carry, z, lambda i, old, new: jnp.where(held[i], old, new))
 
@@ -90,9 +91,15 @@ class Zoneout:
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class ExpectedZoneout:
-    """`cell` as a zoned-out one is evaluated, h⁽ᵗ⁾ = p h⁽ᵗ⁻¹⁾ + (1 − p) h̃⁽ᵗ⁾; `quiet(Zoneout(cell, rate))`.
+    """The evaluation form of zoneout, h⁽ᵗ⁾ = p h⁽ᵗ⁻¹⁾ + (1 − p) h̃⁽ᵗ⁾; `quiet(Zoneout(cell, rate))` returns it.
 
-    Args, errors: those of `Zoneout`.  It takes plain xs.
+    It takes plain inputs.
+
+    Args:
+      cell, rate: as for `Zoneout`.
+
+    Raises:
+      TypeError, ValueError: as `Zoneout`.
 
     >>> from jaxrnn import LSTM, quiet
     >>> quiet(Zoneout(LSTM(3, 5), rate=0.5)).rate
@@ -112,17 +119,17 @@ class ExpectedZoneout:
     project = forwarded(Cell.project)
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """As of `Zoneout`."""
+        """Return the parts, as `Zoneout` does."""
         return CarryParts(output=carry_parts(self.cell, carry).output)
 
     def step(self, params: Params, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
-        """The expectation over d⁽ᵗ⁾."""
+        """Run the expectation of the step over d⁽ᵗ⁾."""
         rates = _rates(self.rate, len(jax.tree.leaves(carry)))
         return _mixed(self.cell, params, carry, z, lambda i, old, new: rates[i] * old + (1 - rates[i]) * new)
 
 
 def _rates(rate: float | tuple[float, ...], count: int) -> tuple[float, ...]:
-    """One rate for each array of the carry."""
+    """Return one rate per array of the carry."""
     if not isinstance(rate, tuple):
         return (rate,) * count
     if len(rate) != count:
@@ -131,7 +138,7 @@ def _rates(rate: float | tuple[float, ...], count: int) -> tuple[float, ...]:
 
 
 def _mixed(cell: Cell, params: Params, carry: Carry, z: Inputs, mix: Callable) -> tuple[Carry, Any]:
-    """One step of `cell`, its new carry mixed with the old one, array by array, and y with it."""
+    """Run one step of a cell, and mix its new carry with the old one, array by array, and y likewise."""
     place = output_place(cell, carry)
     if place is None:
         raise TypeError(

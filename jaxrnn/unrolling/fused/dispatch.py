@@ -49,14 +49,14 @@ def unroll_fused(
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
     """Run an LSTM or a GRU by one kernel per direction on a CUDA GPU, and by `unroll_bptt` elsewhere.
 
-    Unlike `unroll_bptt`'s, reverse mode works once.  The same
-    call is right on every platform.  The kernels are for `LSTM` and `GRU`, each in all its forms, with parameters of
-    32 or 16 bits, up to 64 or 128 hidden units (`jaxrnn.unrolling.fused.eligibility`).  Their products are TF32 for
-    float32 parameters unless `jax.default_matmul_precision` asks for more.  The layers of a `Stack` take them one by
-    one: `unroll_layers(..., run=unroll_fused)`.  Over several devices, `jit` does not divide a kernel among them,
-    `jax.shard_map(..., check_vma=False)` does.  Pallas refuses `jax.export` for a GPU and another platform at once.
+    Unlike that of `unroll_bptt`, reverse mode works once only.  The same call is right on every platform.  The kernels
+    are for `LSTM` and `GRU`, each in all its forms, with parameters of 32 or 16 bits, up to 64 or 128 hidden units
+    (`jaxrnn.unrolling.fused.eligibility`).  Their products are TF32 for float32 parameters unless
+    `jax.default_matmul_precision` asks for more.  For a `Stack`, run the layers one by one: `unroll_layers(...,
+    run=unroll_fused)`.  Over several devices, `jit` does not divide a kernel among them, `jax.shard_map(...,
+    check_vma=False)` does.  Pallas refuses `jax.export` for a GPU and another platform at once.
 
-    No GPU has run the kernels yet: what they gain there has not been measured.
+    No GPU has run the kernels yet, so their speed has not been measured.
 
     Args:
       cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
@@ -109,7 +109,7 @@ def unroll_interpreted(
 
 
 def _has_steps(xs: Inputs) -> bool:
-    """Whether there is a step and a row."""
+    """Return whether there is a step and a row."""
     return math.prod(leading_axes(xs)) > 0
 
 

@@ -1,4 +1,4 @@
-"""Which runs the kernels take, and how these are cut: a rule of shapes, dtype and chip.
+"""The runs that the kernels accept, and their blocking, from shapes, dtype and chip.
 
 A program instance holds the recurrent weights in shared memory, and beside them the blocks that the products of a
 step read.  Padded to `hidden` units, a power of 2 of at least 16, that is at most
@@ -38,27 +38,27 @@ from jaxrnn.unrolling.fused.kernels import HAVE_TRITON, Blocking
 from jaxrnn.unrolling.fused.lstm import lstm_gates
 
 ROWS = 16
-"""Rows of the batch for one program instance."""
+"""The number of rows of the batch per program instance."""
 
 DTYPES = (jnp.float32, jnp.bfloat16, jnp.float16)
-"""Of the parameters: what tensor cores multiply (float32 as TF32, unless a higher precision is asked for)."""
+"""The dtypes of parameters that tensor cores multiply (float32 as TF32 unless a higher precision is set)."""
 
 _SHARED = {"8.0": 163, "8.7": 163, "9.0": 227, "10.0": 227, "10.3": 227}
 _ANY_SHARED = 99
 
 
 def has_kernels(cell: Cell) -> TypeGuard[LSTM | GRU]:
-    """Whether there are kernels for the cell here."""
+    """Return whether there are kernels for the cell."""
     return isinstance(cell, LSTM | GRU) and HAVE_TRITON
 
 
 def gates_of(cell: LSTM | GRU) -> Gates:
-    """The cell gate by gate."""
+    """Return the gates of a cell."""
     return lstm_gates(cell) if isinstance(cell, LSTM) else gru_gates(cell)
 
 
 def blocking_of(hidden: int) -> Blocking:
-    """How a run with so many hidden units is cut.
+    """Return the blocking of a run with this number of hidden units.
 
     >>> blocking_of(100)
     Blocking(rows=16, hidden=128, warps=16)
@@ -68,7 +68,7 @@ def blocking_of(hidden: int) -> Blocking:
 
 
 def fits(cell: LSTM | GRU, dtype, shared: int) -> bool:
-    """Whether `shared` bytes hold the cell's recurrent weights in this dtype.
+    """Return whether `shared` bytes hold the recurrent weights of the cell in this dtype.
 
     >>> [fits(LSTM(3, 128), dtype, 227 * 1024) for dtype in (jnp.float32, jnp.bfloat16)]
     [False, True]
@@ -79,9 +79,9 @@ def fits(cell: LSTM | GRU, dtype, shared: int) -> bool:
 
 
 def shared_memory() -> int:
-    """Bytes of shared memory for one program instance on this machine's GPUs, the least of them.
+    """Return the smallest shared memory of a program instance over the GPUs of this machine, in bytes.
 
-    Where there is none, as when a program is made for another machine, the least of those that Triton works for.
+    Without a GPU, as when compiling for another machine, it is the smallest that Triton supports.
     """
     try:
         devices = jax.local_devices(backend="cuda")
@@ -91,7 +91,7 @@ def shared_memory() -> int:
 
 
 def shared_memory_of(capability: str) -> int:
-    """Bytes of shared memory for one program instance at a compute capability; 0 below 8.0, where Triton does not work.
+    """Return the shared memory of a program instance at a compute capability in bytes; 0 below 8.0.
 
     >>> [shared_memory_of(capability) // 1024 for capability in ("7.5", "8.0", "8.9", "9.0")]
     [0, 163, 99, 227]

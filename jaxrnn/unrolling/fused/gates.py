@@ -1,4 +1,4 @@
-"""A cell gate by gate: what a kernel needs to know of it.
+"""Cells gate by gate, for the kernels.
 
 A kernel works on blocks `[rows, hidden]`, one a gate, and cannot cut or join them along the last axis.  So
 the step and its backward rule are stated once more here and in `lstm` and `gru`, over tuples of blocks; the
@@ -27,7 +27,7 @@ Blocks = tuple[Block, ...]
 
 
 class Weights(NamedTuple):
-    """What is read once and stays on chip through the loop."""
+    """The weights, which stay on chip through the loop."""
 
     w: tuple[Array, ...]
     """The recurrent matrix of each gate, `[hidden, hidden]`."""
@@ -39,9 +39,9 @@ class Gates(NamedTuple):
     """A cell, gate by gate."""
 
     count: int
-    """How many gates z has."""
+    """The number of gates of z."""
     recorded: int
-    """How many blocks the record has: one for each leaf of the cell's residual."""
+    """The number of blocks of the record, one per leaf of the residual of the cell."""
     vectors: Callable
     """params → the vectors that `step` reads, `[k, hidden]`; None where there are none."""
     step: Callable

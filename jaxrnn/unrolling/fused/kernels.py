@@ -36,7 +36,7 @@ else:
 
 
 class Blocking(NamedTuple):
-    """How the arrays are cut; each number is a power of 2."""
+    """The blocking of the arrays; each number is a power of 2."""
 
     rows: int
     """Rows of the batch for one program instance."""
@@ -47,7 +47,7 @@ class Blocking(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What a kernel is made for, its arrays apart."""
+    """The static arguments of a kernel."""
 
     gates: Gates
     blocking: Blocking
@@ -63,7 +63,7 @@ class Switches(NamedTuple):
     happens: Array | None
     """The mask."""
     goes_on: Array | None
-    """Whether no reset lies before this step, in the order of the run."""
+    """1 where no reset comes before this step in the order of the run."""
 
 
 def forward(

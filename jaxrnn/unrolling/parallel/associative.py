@@ -1,17 +1,17 @@
-"""Parallel in time: all h⁽ᵗ⁾ of a cell that is linear in its carry, in ⌈log₂ τ⌉ rounds.
+"""Associative scans: all h⁽ᵗ⁾ of a cell that is linear in its carry, in ⌈log₂ τ⌉ rounds.
 
     h⁽ᵗ⁾ = a⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾              (a₂, b₂) ∘ (a₁, b₁) = (a₂ a₁, a₂ b₁ + b₂)
 
-`linear_recurrence` is the solution for all t at once, `unroll_associative` a run of a cell by it.  The h⁽ᵗ⁾ are the
-solution of a linear system, L(a) h = b with L(a) lower bidiagonal, and are differentiated as such
-(`lax.custom_linear_solve`), in forward and in reverse mode and to any order:
+`linear_recurrence` solves the recurrence for all t at once, and `unroll_associative` runs a cell with it.  The h⁽ᵗ⁾
+solve a linear system, L(a) h = b with L(a) lower bidiagonal, and are differentiated as such
+(`lax.custom_linear_solve`), in forward and reverse mode and to any order:
 
     dh = L(a)⁻¹ (db + da h),        λ = L(a)⁻ᵀ ∇h:   λ⁽ᵗ⁾ = a⁽ᵗ⁺¹⁾ᵀ λ⁽ᵗ⁺¹⁾ + ∇h⁽ᵗ⁾
 
-λ is the hidden gradient of section 2.2.2, one more linear recurrence, from the end; nothing of the rounds is stored.
+λ is the hidden gradient of 2.2.2, another linear recurrence, from the end; no intermediate round is stored.
 
-Masks and resets are coefficients: where a step does not happen a = 1 and b = 0; behind a boundary a = 0, and b has
-taken in a h⁽⁰⁾.  Episodes and rows of any length therefore cost nothing more.
+Masks and resets are coefficients: a masked step has a = 1 and b = 0; after a boundary a = 0, and b includes a h⁽⁰⁾.  So
+episodes and rows of unequal length cost nothing extra.
 
 References: Hillis & Steele 1986; Blelloch 1990, §1.4; Martin & Cundy 2018, §2.2.
 """
@@ -37,7 +37,11 @@ from jaxrnn.unrolling.scan import prepare, select, unroll, zeros
 
 
 class Algebra(NamedTuple):
-    """How the coefficients of a linear recurrence multiply."""
+    """The products of the coefficients of a linear recurrence.
+
+    >>> Algebra._fields
+    ('apply', 'compose', 'transpose')
+    """
 
     apply: Callable[[PyTree, PyTree], PyTree]
     """(a, h) → a h."""
@@ -48,7 +52,7 @@ class Algebra(NamedTuple):
 
 
 DIAGONAL = Algebra(times, times, conjugate)
-"""Element by element; complex where there are `ComplexPair`s."""
+"""Element-wise products, complex for `ComplexPair`s."""
 
 
 def unroll_associative(
@@ -63,8 +67,8 @@ def unroll_associative(
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
     """Run a cell that is linear in its carry in parallel over time, by an associative scan.
 
-    All τ carries are in memory at once, and the work is
-    about twice that of a loop: it pays where there are more processors than one step keeps busy.
+    All τ carries are in memory at once, and the work is about twice that of a loop, so it pays if one step does not
+    keep all processors busy.
 
     Args:
       cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
@@ -123,12 +127,12 @@ def first_stage(cell: Any, params: Params, carry: Carry, zs: Inputs, mask, reset
 def gated_coefficients(
     cell: LinearCell | MatrixCell, params: Params, zs: Inputs, mask, reset, initial: Carry | None
 ) -> tuple[PyTree, PyTree]:
-    """a and b of every step under its mask and its reset, `[time, *batch, ...]` each; as `prepare` has them."""
+    """Return a and b of every step under its mask and reset, `[time, *batch, ...]` each."""
     return gate(*dense(*cell.coefficients(params, zs)), mask, reset, initial)
 
 
 def gate(a: PyTree, b: PyTree, mask, reset, initial: Carry | None) -> tuple[PyTree, PyTree]:
-    """The same of coefficients that are at hand, without any `Erase` or `Outer`."""
+    """Apply masks and resets to given coefficients without `Erase` or `Outer`."""
     initial = initial.state if isinstance(initial, Staged) else initial
     a = jax.tree.map(_broadcast, a, b, is_leaf=lambda leaf: isinstance(leaf, Dense))
     if mask is not None:
@@ -151,14 +155,14 @@ def linear_recurrence(
     Args:
       a, b: arrays `[time, ...]`, or trees of them.
       start: h⁽⁰⁾, without the axis of time.
-      reverse: from the last step to the first; `start` then stands behind the last.
-      algebra: how a multiplies.
+      reverse: True to run from the last step to the first; `start` is then the value after the last.
+      algebra: the products of a.
 
     Returns:
-      h⁽¹⁾ … h⁽τ⁾, as b.
+      h⁽¹⁾ … h⁽τ⁾, with the structure of b.
 
     Raises:
-      ValueError: no common axis of time; a `start` that is not as one step of b; an `a` that does not fit b.
+      ValueError: different time axes, a `start` that differs in shape from a step of b, or an `a` that does not fit b.
 
     >>> linear_recurrence(jnp.full(4, 2.0), jnp.ones(4), jnp.array(0.0)).tolist()
     [1.0, 3.0, 7.0, 15.0]
@@ -206,6 +210,6 @@ def check_recurrence(a: PyTree, b: PyTree, start: PyTree, algebra: Algebra) -> N
 
 
 def join(algebra: Algebra, first: tuple[PyTree, PyTree], second: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
-    """(a₂, b₂) ∘ (a₁, b₁): two stretches as one; `first` is the earlier in the run, in either direction."""
+    """Compose two stretches, (a₂, b₂) ∘ (a₁, b₁); `first` comes earlier in the run, in either direction."""
     (a1, b1), (a2, b2) = first, second
     return algebra.compose(a2, a1), jax.tree.map(jnp.add, algebra.apply(a2, b1), b2)

@@ -1,15 +1,14 @@
-"""Newton's updates of a guess of all h⁽ᵗ⁾, until it solves the equations of a run:
-`jaxrnn.unrolling.parallel.newtons_method` says which.
+"""The updates of Newton's method: from a guess of all h⁽ᵗ⁾ to the solution of a run.
 
-Each row has its own updates: it is left alone once it has converged, or has met what is not finite, so that it
-depends on no other row.
+`jaxrnn.unrolling.parallel.newtons_method` states the equations.  Each row is updated independently, until it has
+converged or is no longer finite.
 
 With `trust` an update is a Levenberg–Marquardt step (`jaxrnn.unrolling.parallel.levenberg_marquardt`), and λ is each
-row's own.  What counts is S = Σₜ ‖r⁽ᵗ⁾‖²; the linear model promises that it falls to Σₜ ‖δ⁽ᵗ⁾ − J⁽ᵗ⁾ δ⁽ᵗ⁻¹⁾ − r⁽ᵗ⁾‖².
- With ρ the ratio of the fall to the promise,
+row's own.  The objective is S = Σₜ ‖r⁽ᵗ⁾‖²; the linear model predicts that it falls to Σₜ ‖δ⁽ᵗ⁾ − J⁽ᵗ⁾ δ⁽ᵗ⁻¹⁾ − r⁽ᵗ⁾‖².
+With ρ the ratio of the actual to the predicted decrease,
 
-    S falls:       the update is made,    λ ← λ max(1/3, 1 − (2ρ − 1)³),   ν ← 2
-    S does not:    it is not,             λ ← λ ν,                         ν ← 2 ν
+    S falls:       the update is accepted,  λ ← λ max(1/3, 1 − (2ρ − 1)³),   ν ← 2
+    S does not:    it is rejected,        λ ← λ ν,                         ν ← 2 ν
 
 so λ goes to 0 near the solution, where the steps become Newton's.
 
@@ -37,15 +36,16 @@ from jaxrnn.unrolling.scan import select
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Newton:
-    """How the updates are made; none of it changes the result.
+    """The options of Newton's method, none of which changes the result.
 
     Args:
       jacobian: "full", "blocks" (unit i of every array of the carry, (h, C) of an LSTM) or "diagonal".
       damping: J is multiplied by 1 − damping; 0 is Newton's method, 1 Jacobi's.
-      trust: the first λ of Levenberg–Marquardt steps, which keep the next guess near the last one; 0 for none.
-      iterations: after so many updates the rest is left to the scan.
-      tolerance: the largest |r⁽ᵗ⁾| of a solution, relative to 1 + max |h|; None is 100 units of rounding.
-      gradient: how its recurrence is solved: "scan", or "associative", in parallel with whole Jacobians.
+      trust: the initial λ of Levenberg–Marquardt steps, which keep the next guess near the current one; 0 for none.
+      iterations: the largest number of updates; what has not converged then is run by the scan.
+      tolerance: the largest |r⁽ᵗ⁾| of a solution, relative to 1 + max |h|; None for 100 units of rounding.
+      gradient: how the recurrence of the gradient is solved: "scan", or "associative", in parallel with whole
+        Jacobians.
 
     Raises:
       ValueError: a value outside its range.
@@ -78,18 +78,22 @@ FULL = Newton()
 
 
 class Convergence(NamedTuple):
-    """How the updates went, for each row."""
+    """The convergence of Newton's method, for each row.
+
+    >>> Convergence._fields
+    ('iterations', 'residual', 'converged')
+    """
 
     iterations: Int[Array, "*batch"]
-    """How many updates were made."""
+    """The number of updates."""
     residual: Float[Array, "*batch"]
     """The largest |f⁽ᵗ⁾(h⁽ᵗ⁻¹⁾) − h⁽ᵗ⁾| after them."""
     converged: Bool[Array, "*batch"]
-    """Whether that was small enough; where False, the result is the scan's."""
+    """True if the residual is small enough; otherwise the result comes from the scan."""
 
 
 class _Trust(NamedTuple):
-    """How far each row trusts its linear model."""
+    """The trust of each row in its linear model."""
 
     size: Float[Array, "*batch"]
     """λ."""
@@ -100,7 +104,7 @@ class _Trust(NamedTuple):
 
 
 class _Guess(NamedTuple):
-    """Where the updates stand."""
+    """A guess of all h⁽ᵗ⁾."""
 
     count: Array
     hs: list[Array]
@@ -112,10 +116,10 @@ class _Guess(NamedTuple):
 
 
 def updates(system: System, solver: Newton) -> tuple[list[Array], Convergence]:
-    """Updates until every row has converged, or has met what is not finite, or until there are no more.
+    """Update until every row has converged or is not finite, or until the updates run out.
 
     Returns:
-      The floating arrays of h⁽¹⁾ … h⁽τ⁾ as they stand, and the report.
+      The floating arrays of h⁽¹⁾ … h⁽τ⁾, and the report.
     """
     layout, rows = system.layout(solver.jacobian), system.run.rows
 
@@ -155,7 +159,7 @@ def updates(system: System, solver: Newton) -> tuple[list[Array], Convergence]:
 
 
 def _solve(system: System, solver: Newton, jacobian: Array, r: Array, trust: Array) -> Array:
-    """One update: δ⁽ᵗ⁾ = J⁽ᵗ⁾ δ⁽ᵗ⁻¹⁾ + r⁽ᵗ⁾, held back as the solver says."""
+    """Return one update, δ⁽ᵗ⁾ = J⁽ᵗ⁾ δ⁽ᵗ⁻¹⁾ + r⁽ᵗ⁾, damped as the solver says."""
     time = system.run.time
     if solver.trust:
         return damped_recurrence(jacobian, r, trust[..., None], time=time)
@@ -163,7 +167,7 @@ def _solve(system: System, solver: Newton, jacobian: Array, r: Array, trust: Arr
 
 
 def _promised(system: System, kept: tuple[Array, ...], deltas: tuple[Array, ...], r: tuple[Array, ...]) -> Array:
-    """Σₜ ‖δ⁽ᵗ⁾ − J⁽ᵗ⁾ δ⁽ᵗ⁻¹⁾ − r⁽ᵗ⁾‖² of each row."""
+    """Return Σₜ ‖δ⁽ᵗ⁾ − J⁽ᵗ⁾ δ⁽ᵗ⁻¹⁾ − r⁽ᵗ⁾‖² for each row."""
     left = [
         delta - MATRICES.apply(jacobian, before) - r
         for jacobian, delta, before, r in zip(
@@ -174,7 +178,7 @@ def _promised(system: System, kept: tuple[Array, ...], deltas: tuple[Array, ...]
 
 
 def _judged(system: System, old: _Guess, new: _Guess, promised: Array) -> _Guess:
-    """The new guess in the rows where it is better, and the λ that follow."""
+    """Accept the new guess in the rows where it is better, and update λ."""
     was, now = old.trust.squares, new.trust.squares
     better = now < was  # is False of NaN
     ratio = (was - now) / (was - promised)
@@ -192,14 +196,14 @@ def _judged(system: System, old: _Guess, new: _Guess, promised: Array) -> _Guess
 
 
 def _squares(system: System, arrays: list[Array]) -> Array:
-    """Σₜ ‖r⁽ᵗ⁾‖² of each row."""
+    """Return Σₜ ‖r⁽ᵗ⁾‖² for each row."""
     rows = system.run.rows
     at_t = [jnp.sum(a**2, axis=tuple(range(len(rows) + 1, a.ndim))) for a in arrays]
     return sum(map(system.run.time.total, at_t), start=jnp.zeros(rows))
 
 
 def _residual(system: System, solver: Newton, after: list[Array], hs: list[Array]) -> tuple[Array, Array]:
-    """The largest |f(h) − h| of each row, and whether it is a solution's; nothing that is not finite is one."""
+    """Return the largest |f(h) − h| of each row, and whether it is small enough for a finite solution."""
     rows, nothing = system.run.rows, jnp.zeros(system.run.rows)
 
     def largest(arrays):

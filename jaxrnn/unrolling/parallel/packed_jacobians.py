@@ -1,7 +1,7 @@
-"""The Jacobians ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ of all steps at once, whole or only some of their entries.
+"""The Jacobians ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ of all steps at once, whole or restricted to some entries.
 
-A carry is a tree of arrays.  Its floating entries are laid out, for each step and row, as one or more arrays
-`[units, slots]`, and of the Jacobian those entries are kept that stay within a unit, `[units, slots, slots]`:
+A carry is a tree of arrays.  For each step and row, its floating entries are packed into one or more arrays
+`[units, slots]`, and the Jacobian keeps the entries within a unit, `[units, slots, slots]`:
 
 | layout | units | slots | what is kept |
 |---|---|---|---|
@@ -24,29 +24,29 @@ from jaxtyping import Array
 from jaxrnn.unrolling.parallel.associative import Algebra
 
 LAYOUTS = ("full", "blocks", "diagonal")
-"""What of a Jacobian may be kept."""
+"""The parts of a Jacobian that can be kept."""
 
 
 class Layout(NamedTuple):
-    """How a list of arrays `[*leading, *features]` becomes arrays `[*leading, units, slots]`, and back."""
+    """The packing of arrays `[*leading, *features]` into arrays `[*leading, units, slots]`."""
 
     kind: str
     """One of LAYOUTS."""
     features: tuple[tuple[int, ...], ...]
-    """The shape of each array behind its leading axes."""
+    """The shape of each array after its leading axes."""
     dtypes: tuple
-    """The dtype of each array; together they lie in the widest."""
+    """The dtype of each array; packed arrays have the widest."""
 
     @property
     def groups(self) -> tuple[tuple[int, ...], ...]:
-        """Which arrays lie together, by number; "blocks" has a group for each size."""
+        """Return which arrays are packed together, by number; "blocks" has one group per size."""
         sizes = [math.prod(shape) for shape in self.features]
         if self.kind != "blocks":
             return (tuple(range(len(sizes))),)
         return tuple(tuple(i for i, size in enumerate(sizes) if size == s) for s in dict.fromkeys(sizes))
 
     def pack(self, leaves: list[Array]) -> tuple[Array, ...]:
-        """Arrays → one array `[*leading, units, slots]` for each group."""
+        """Pack arrays into one array `[*leading, units, slots]` per group."""
         flat = [
             leaf.reshape(*leaf.shape[: leaf.ndim - len(shape)], math.prod(shape))
             for leaf, shape in zip(leaves, self.features, strict=True)
@@ -57,7 +57,7 @@ class Layout(NamedTuple):
         return (row[..., None, :] if self.kind == "full" else row[..., None],)
 
     def unpack(self, packed: tuple[Array, ...]) -> list[Array]:
-        """The way back."""
+        """Invert `pack`."""
         flat: list[Array] = [jnp.zeros(())] * len(self.features)
         for group, array in zip(self.groups, packed, strict=True):
             if self.kind == "blocks":
@@ -72,16 +72,16 @@ class Layout(NamedTuple):
 
 
 def jacobians(layout: Layout, step: Callable[[list[Array]], list[Array]], before: list[Array]) -> tuple[Array, ...]:
-    """What the layout keeps of ∂step/∂before: `[*leading, units, slots, slots]` for each group, [to, from].
+    """Return the kept part of ∂step/∂before, `[*leading, units, slots, slots]` for each group, [to, from].
 
-    `step` must treat every index of the leading axes alone.  It is linearised once; the linear map is then put to
-    work once for each entry of a carry.
+    `step` must act on every index of the leading axes separately.  It is linearized once, and the linear map is applied
+    once for each entry of a carry.
     """
     _, linear = jax.linearize(step, before)
     blank = jax.tree.map(jnp.zeros_like, layout.pack(before))
 
     def response(group: int, entry: Array) -> Array:
-        """What comes of a push to one entry, of every step and row at once."""
+        """Return the response to a unit change of one entry, for every step and row at once."""
         units, slots = blank[group].shape[-2:]
         push = jax.nn.one_hot(entry, units * slots, dtype=blank[group].dtype).reshape(units, slots)
         pushed = (*blank[:group], blank[group] + push, *blank[group + 1 :])

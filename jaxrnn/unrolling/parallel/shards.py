@@ -1,7 +1,7 @@
-"""A run of which every device has a stretch of the steps: what `unroll_sharded` and `unroll_newton_sharded` share.
+"""Runs with a stretch of the steps on every device, shared by `unroll_sharded` and `unroll_newton_sharded`.
 
-Device d sees its own x⁽ᵗ⁾, masks and resets, the parameters, h⁽⁰⁾, and what `jaxrnn.unrolling.parallel.time_axis.Cut`
-lets it know of the others.  No array over all t is on any device.
+Device d holds its own x⁽ᵗ⁾, masks and resets, the parameters and h⁽⁰⁾; `jaxrnn.unrolling.parallel.time_axis.Cut`
+exchanges the rest.  No device holds an array over all t.
 """
 
 from collections.abc import Callable

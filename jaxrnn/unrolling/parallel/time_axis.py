@@ -1,19 +1,20 @@
-"""Where the steps of a run lie, and the few operations in which one step meets another.
+"""The time axis of a run, on one device or split over several, and the operations between steps.
 
-Nearly all of a run that is parallel in time is done for every t by itself.  The rest is here, twice:
+Most of a run that is parallel in time treats every t separately.  The operations between steps are here, for both
+cases:
 
 | | `Whole`: all steps on one device | `Cut`: a stretch of steps on each of D devices |
 |---|---|---|
-| `shift` | h⁽ᵗ⁻¹⁾ put at t | the same; what a stretch ends with goes to the next device |
+| `shift` | h⁽ᵗ⁻¹⁾ moved to t | the same; the end of a stretch goes to the next device |
 | `prefix` | s⁽ᵗ⁾ ∘ … ∘ s⁽¹⁾, an associative scan | of each stretch, then of the D stretches, then both |
-| `begin` | the first step is another | on the first device alone |
+| `begin` | the first step replaced | on the first device |
 | `last` | h⁽ᵗ⁾ at the end of the run | at the end of the stretch |
-| `scan` | step by step | step by step, stretch after stretch: the devices wait for one another |
+| `scan` | step by step | step by step, stretch after stretch: the devices run one after the other |
 | `largest`, `total` | the maximum, the sum over t | the maximum of the maxima, the sum of the sums |
 
-`Cut` works inside `jax.shard_map`, on what a device has.  It sends what one step hands on, or one ∘-joined stretch,
-whatever τ is.  Devices stand in the order of time; with `reverse` the run begins at the last step, on the last device.
-`backwards()` is the same steps in the opposite order: the way of a gradient.
+`Cut` works inside `jax.shard_map`, on the stretch of one device.  It sends one carry or one composed stretch, for any
+τ. Devices are in the order of time; a reverse run starts at the last step, on the last device.  `backwards()` returns
+the same steps in the opposite order, the order of a gradient.
 
 References: Blelloch 1990, §1.3 (a scan over blocks); Hillis & Steele 1986.
 """
