@@ -59,6 +59,7 @@ def trajectory(
     Raises:
       TypeError, ValueError: as `unroll`.
 
+    >>> import jax.numpy as jnp
     >>> from jaxrnn import LSTM
     >>> cell = LSTM(input_size=3, hidden_size=5)
     >>> run = trajectory(cell, cell.init(jax.random.key(0)), jnp.ones((7, 2, 3)))
@@ -92,6 +93,7 @@ def as_vectors(carry: Carry, batch_axes: int) -> Float[Array, "*leading n"]:
     Raises:
       TypeError: there is no floating array, so nothing to differentiate.
 
+    >>> import jax.numpy as jnp
     >>> from jaxrnn.cells import LSTMCarry
     >>> as_vectors(LSTMCarry(jnp.zeros((2, 3)), jnp.ones((2, 3))), 1).shape
     (2, 6)

@@ -1,11 +1,14 @@
-"""The library's laws, to be tried on any cell: your own, too.
+"""The laws of the library, as tests of any cell, your own included.
 
     check_cell(MyCell(input_size=3, hidden_size=5))
 
-tries them all.  Each is also a function of its own, `law_…(cell, problem=None)`, that raises AssertionError
-with the cell, the law and the largest difference.  Laws of an unroll take the member of the family, as
-`unroll=`, so that a new member is held to the same ones.  `random_problem` makes what they are tried on;
-the strategies `cells`, `lengths`, `masks`, `resets`, `draws` are for hypothesis.
+runs all of them: gradients by every algorithm agree, padding and resets never leak, a sequence can be split anywhere,
+rows are independent, and wrong arguments are named.  Each law is also a function, `law_…(cell, problem=None)`, which
+raises AssertionError with the cell, the law and the largest difference.  The laws of an unroll take a member of the
+family as `unroll=`, so a new member is held to the same laws.  `random_problem` draws the arrays of a law; the
+strategies `cells`, `lengths`, `masks`, `resets` and `draws` are for hypothesis.
+
+Start with `check_cell`.  Chapter 2.2; Goodfellow et al. 2016, §10.2.2 (the gradients that the laws compare).
 """
 
 from jaxrnn.testing.batch import (

@@ -1,4 +1,7 @@
-"""Tasks that need an explicit memory: copying and its kin, questions about stories."""
+"""Tasks that need an explicit memory: copying and its kin, and questions about stories.
+
+Start with `Copy`.  Chapter 八; Goodfellow et al. 2016, §10.12.
+"""
 
 from jaxrnn.tasks.memory.algorithms import PROBLEMS
 from jaxrnn.tasks.memory.copy import Copy

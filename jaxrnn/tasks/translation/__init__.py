@@ -1,4 +1,7 @@
-"""Tasks that turn one sequence into another: dates, numbers in words, reversed letters."""
+"""Tasks that turn one sequence into another: dates, numbers in words, reversed letters.
+
+Start with `Dates`, which needs attention to be exact.  Chapter 四; Goodfellow et al. 2016, §10.4.
+"""
 
 from jaxrnn.tasks.translation.dates import Dates
 from jaxrnn.tasks.translation.numbers import Numbers

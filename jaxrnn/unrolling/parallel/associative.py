@@ -40,7 +40,7 @@ class Algebra(NamedTuple):
     """The products of the coefficients of a linear recurrence.
 
     >>> Algebra._fields
-    ('apply', 'compose', 'transpose')
+    ('apply', 'compose', 'adjoint')
     """
 
     apply: Callable[[PyTree, PyTree], PyTree]
