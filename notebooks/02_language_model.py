@@ -47,7 +47,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxrnn
-from jaxrnn.generation.language_model import LanguageModel, generate
+from jaxrnn.generation import Sampling, SymbolModel, continue_sequence
 from jaxrnn.tasks import builtin_text, corpus, decode, encode, stream_batch
 from jaxrnn.training.train_state import cosine_adam, init_state, updates
 
@@ -82,12 +82,12 @@ cells = {
 
 def fit(cell, seed=0):
     """The trained model's parameters, and the loss of every update in bits per character."""
-    model = LanguageModel(cell, len(text.alphabet), EMBEDDING, HIDDEN)
+    model = SymbolModel(cell, len(text.alphabet), EMBEDDING, HIDDEN)
     key, optimizer = jax.random.key(seed), cosine_adam(4e-3, STEPS, clip=1.0)
     params = model.init(key)
 
     def loss(params, carry, batch, key):
-        carry, logits = model.apply(params, batch[:-1], carry)
+        carry, logits = model.read(params, batch[:-1], carry)
         return jaxrnn.cross_entropy(logits, batch[1:]), carry
 
     state, losses = init_state(params, optimizer, model.initial_carry(params, (BATCH,))), []
@@ -102,7 +102,7 @@ def held_out_bits(model, params, rows=16):
     """Bits per character of the text's last tenth, which no batch holds, in `rows` long rows."""
     size = len(text.held_out) // rows
     tokens = text.held_out[: rows * size].reshape(rows, size).T
-    _, logits = jax.jit(model.apply)(params, tokens[:-1])
+    _, logits = jax.jit(model.read)(params, tokens[:-1])
     return float(jaxrnn.objectives.bits_per_character(jaxrnn.cross_entropy(logits, tokens[1:])))
 
 
@@ -164,10 +164,10 @@ plt.show()
 
 # %%
 model, params, _ = runs["LSTM"]
-carry, logits = model.apply(params, encode("The ", text.alphabet))
+carry, logits = model.read(params, encode("The ", text.alphabet))
 for temperature in (0.2, 0.7, 1.0):
-    _, _, drawn = generate(
-        model, params, carry, logits[-1], jax.random.key(0), jnp.array(0), jnp.array(temperature), length=250
+    _, _, drawn = continue_sequence(
+        model, params, carry, logits[-1], jax.random.key(0), length=250, sampling=Sampling(temperature)
     )
     print(f"--- temperature {temperature}\nThe {decode(drawn, text.alphabet)}\n")
 

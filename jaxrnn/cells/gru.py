@@ -56,6 +56,32 @@ class GRUParams(NamedTuple):
     """The candidate's hidden bias, where `reset="after"`; None otherwise."""
 
 
+class GRUResidual(NamedTuple):
+    """The record of a step for its backward."""
+
+    h: Float[Array, "*batch hidden"]
+    """h⁽ᵗ⁻¹⁾."""
+    r: Float[Array, "*batch hidden"]
+    """The reset gate."""
+    keep: Float[Array, "*batch hidden"]
+    """The update gate z."""
+    n: Float[Array, "*batch hidden"]
+    """The candidate."""
+    hidden: Float[Array, "*batch hidden"] | None
+    """W h⁽ᵗ⁻¹⁾ + bₙ, where `reset="after"`; None otherwise."""
+
+
+class GRULocals(NamedTuple):
+    """The share of a step in the sums over t: ∇ of the pre-activations."""
+
+    dar: Float[Array, "*batch hidden"]
+    """Of the reset gate."""
+    dak: Float[Array, "*batch hidden"]
+    """Of the update gate."""
+    dan: Float[Array, "*batch hidden"]
+    """Of the candidate."""
+
+
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class GRU:
@@ -105,7 +131,8 @@ class GRU:
     def project(self, params: GRUParams, xs: Array) -> Gates:
         """Return b + U x⁽ᵗ⁾ of each gate: `[..., input]` → three arrays `[..., hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
-        return tuple(matmul(xs, u) + b for u, b in zip(_apart(params.u), _apart(params.b), strict=True))
+        r, keep, n = (matmul(xs, u) + b for u, b in zip(_apart(params.u), _apart(params.b), strict=True))
+        return r, keep, n
 
     def step(self, params: GRUParams, carry: Array, z: Gates) -> tuple[Array, Array]:
         """Return the new h as the carry and the output."""
@@ -113,7 +140,7 @@ class GRU:
         return out
 
     def step_fwd(self, params: GRUParams, carry: Array, z: Gates):
-        """Run `step`; the residual is (h⁽ᵗ⁻¹⁾, r, z, n, W h + bₙ where it is wanted)."""
+        """Return the step, and what its backward reads."""
         return self._step(matmul_in_loop, params, carry, z)
 
     def _step(self, matmul: Callable, params: GRUParams, carry: Array, z: Gates):
@@ -126,16 +153,16 @@ class GRU:
         else:
             n = jnp.tanh(zn + matmul(r * carry, wn))
         h = keep * carry + (1 - keep) * n
-        return (h, h), (carry, r, keep, n, hidden)
+        return (h, h), GRUResidual(h=carry, r=r, keep=keep, n=n, hidden=hidden)
 
-    def step_bwd(self, params: GRUParams, residual, dcarry: Array, dy: Array):
+    def step_bwd(self, params: GRUParams, residual: GRUResidual, dcarry: Array, dy: Array):
         """Apply the recursion of 2.2.2 for the three gates: ∇h⁽ᵗ⁾ → ∇h⁽ᵗ⁻¹⁾ and ∇ of the pre-activations."""
         h, r, keep, n, hidden = residual
         wr, wk, wn = _apart(params.w)
         dh = dcarry + dy
         dan = dh * (1 - keep) * (1 - n**2)
         dak = dh * (h - n) * keep * (1 - keep)
-        if self.reset == "after":
+        if hidden is not None:
             dar = dan * hidden * r * (1 - r)
             through_candidate = matmul_transposed(dan * r, wn)
         else:
@@ -143,13 +170,12 @@ class GRU:
             dar = drh * h * r * (1 - r)
             through_candidate = drh * r
         dh = dh * keep + through_candidate + matmul_transposed(dar, wr) + matmul_transposed(dak, wk)
-        return dh, (dar, dak, dan), (dar, dak, dan)
+        return dh, (dar, dak, dan), GRULocals(dar, dak, dan)
 
-    def weight_bwd(self, params: GRUParams, residuals, locals: Gates) -> GRUParams:
+    def weight_bwd(self, params: GRUParams, residuals: GRUResidual, locals: GRULocals) -> GRUParams:
         """Apply the sums of 2.2.3: Σₜ over the steps for W, and for bₙ.  The gradients of U and b come from
         `project`."""
-        hs, r, *_ = residuals
-        dar, dak, dan = locals
+        hs, r, (dar, dak, dan) = residuals.h, residuals.r, locals
         if params.b_n is None:
             dhidden, seen, db_n = dan, r * hs, None
         else:

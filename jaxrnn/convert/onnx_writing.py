@@ -31,7 +31,6 @@ from jaxrnn.core.noise import quiet
 from jaxrnn.core.types import Params
 from jaxrnn.directions.bidirectional import Bidirectional
 from jaxrnn.directions.bidirectional_stack import BidirectionalStack
-from jaxrnn.generation.language_model import LanguageModel
 from jaxrnn.generation.symbol_model import SymbolModel
 from jaxrnn.patterns.hidden_to_hidden import ManyToMany, ManyToOne
 from jaxrnn.trees.classifiers import SequenceClassifier
@@ -50,7 +49,7 @@ def to_onnx(
     | a cell, `Stack`, `Bidirectional`, `BidirectionalStack` | `xs` | `ys` |
     | `ManyToMany` | `xs` | `logits` `[time, batch, output]` |
     | `ManyToOne` | `xs` | `logits` `[batch, output]`, after each row's last step |
-    | `LanguageModel`, `SymbolModel` | `tokens` `[time, batch]`, int64 | `logits` `[time, batch, outputs]` |
+    | `SymbolModel` | `tokens` `[time, batch]`, int64 | `logits` `[time, batch, outputs]` |
     | `SequenceClassifier` | `tokens` | `logits` `[batch, classes]` |
 
     With `lengths` there is an input `lengths`, `[batch]`, int32.  With `carry` there is an input for each array of the
@@ -132,7 +131,7 @@ class _Graph:
 
 def _write_model(graph: _Graph, model: Any, params: Any) -> None:
     """The whole graph of a model, inputs and outputs too."""
-    embedded = isinstance(model, (LanguageModel, SymbolModel, SequenceClassifier))
+    embedded = isinstance(model, (SymbolModel, SequenceClassifier))
     network, of_network = (model.cell, params.cell) if embedded or _has_readout(model) else (model, params)
     if isinstance(model, SymbolModel) and model.longest is not None:
         raise refuse("ONNX", model, "a predicted length is no input of its nodes: longest=None.")

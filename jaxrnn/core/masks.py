@@ -8,6 +8,7 @@ masked afterwards.  So `sum_over_valid` masks before and after: on padding the f
 References: chapter 2.4; Goodfellow et al. 2016, §10.2.
 """
 
+import math
 from collections.abc import Callable
 from typing import SupportsIndex
 
@@ -82,6 +83,26 @@ def sum_over_valid(
         return jnp.sum(losses(*arrays))
     filled = jax.tree.map(lambda a: jnp.where(_over(mask, a), a, lax.stop_gradient(_typical(mask, a))), arrays)
     return jnp.sum(jnp.where(mask, losses(*filled), 0))
+
+
+def bucket(size: int, parts: int = 2) -> int:
+    """Round a length up, so that few lengths are compiled: to one of 1, 2, 3, 4, 6, 8, 12, 16, 24, …: powers of two, with `parts` − 1
+    sizes between two of them.
+
+    >>> [bucket(n) for n in (5, 9, 100, 128)], bucket(9, parts=4)
+    ([6, 12, 128, 128], 10)
+    """
+    step = max((1 << size.bit_length() >> 1) // parts, 1)
+    return -(-size // step) * step
+
+
+def valid_steps(mask: Bool[Array, "*steps"] | None, leading: tuple[int, ...]) -> int | Int[Array, ""]:
+    """Return the number of valid steps, the divisor of a mean over them: at least 1, so that a mean of none is 0.
+
+    >>> int(valid_steps(jnp.array([True, False]), (2,))), valid_steps(None, (7, 2)), valid_steps(None, (0, 2))
+    (1, 14, 1)
+    """
+    return max(math.prod(leading), 1) if mask is None else jnp.maximum(jnp.sum(mask), 1)
 
 
 def _typical(mask: Bool[Array, "*steps"], array: Shaped[Array, "..."]) -> Shaped[Array, "..."]:

@@ -10,7 +10,7 @@ from types import ModuleType
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 Vectors = Float[Array, "*leading n"] | Float[np.ndarray, "*leading n"]
 """On the device or on the host."""
@@ -82,3 +82,12 @@ def unravel_floating(vectors: Vectors, like: PyTree) -> PyTree:
         arrays.append(part.reshape(*vectors.shape[:-1], *leaf.shape).astype(leaf.dtype))
         start += size
     return combine(arrays, others, like)
+
+
+def all_finite(tree: PyTree) -> Bool[Array, ""]:
+    """Return whether every floating number of the tree is finite.
+
+    >>> bool(all_finite((jnp.ones(2), jnp.array(7)))), bool(all_finite([jnp.array([0.0, jnp.nan])]))
+    (True, False)
+    """
+    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in partition(tree)[0]], bool))

@@ -12,9 +12,9 @@ Chapter 2.5 and 2.6; Goodfellow et al. 2016, §10.2.3 and §10.2.4.
 
 from jaxrnn.generation.beams import Beams, beam_search
 from jaxrnn.generation.captioner import Captioner, CaptionerCarry, CaptionerParams
+from jaxrnn.generation.continuation import continue_sequence
 from jaxrnn.generation.decoding import PADDING, Sequences, greedy, sample, sample_scan
 from jaxrnn.generation.generator import Generator, forced_outputs
-from jaxrnn.generation.language_model import LanguageModel, LanguageModelParams, generate
 from jaxrnn.generation.sampling import Greedy, Sampling, keep_top_k, keep_top_p, with_temperature
 from jaxrnn.generation.stopping import Countdown, EndSymbol, PredictedLength, StopRule, StopUnit, log_likelihood
 from jaxrnn.generation.symbol_model import SymbolModel, SymbolModelParams
@@ -30,8 +30,6 @@ __all__ = [
     "EndSymbol",
     "Generator",
     "Greedy",
-    "LanguageModel",
-    "LanguageModelParams",
     "PredictedLength",
     "Sampling",
     "Sequences",
@@ -40,8 +38,8 @@ __all__ = [
     "SymbolModel",
     "SymbolModelParams",
     "beam_search",
+    "continue_sequence",
     "forced_outputs",
-    "generate",
     "greedy",
     "keep_top_k",
     "keep_top_p",

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxrnn.core.checks import check_is_cell, check_positive, check_range, check_shape
 from jaxrnn.core.masks import mask_from_lengths
@@ -157,6 +157,32 @@ class SymbolModel:
         _, ys = unroll_bptt(self.cell, params.cell, drawing(self.cell, key, xs), carry, mask=mask)
         return self.readout.apply(params.readout, ys)
 
+    def read(
+        self,
+        params: SymbolModelParams,
+        symbols: Int[Array, "time *batch"],
+        carry: Carry | None = None,
+        *,
+        mask: Bool[Array, "time *batch"] | None = None,
+    ) -> tuple[Carry, Float[Array, "time *batch outputs"]]:
+        """Return the carry behind the symbols, and o after each: the logits of the next one.
+
+        `apply` puts a start symbol in front and drops the last symbol; here every symbol is an input, as in a stream
+        that is read window by window.
+
+        Args:
+          params: as from `init`.
+          symbols: integers from 0 to vocabulary − 1.
+          carry: h⁽⁰⁾; None is the cell's initial carry.
+          mask: True where there is a symbol.
+
+        Raises:
+          TypeError: symbols that are not integers, or a model that predicts its length.
+          ValueError: a symbol out of range (where the values are known; under `jit` it gives NaN).
+        """
+        carry, ys = unroll_bptt(self.cell, params.cell, self.embed(params, symbols), carry, mask=mask)
+        return carry, self.readout.apply(params.readout, ys)
+
     def predicted_length(self, params: SymbolModelParams, batch_shape: tuple[int, ...] = ()) -> PredictedLength:
         """The stop rule with this model's P(τ), the same for every row.
 
@@ -181,14 +207,18 @@ class SymbolModel:
                 "PredictedLength goes with a model that has `longest`, and only with one."
             )
         if params.countdown is None or not isinstance(symbol, Countdown):
-            return _rows("symbol", params.embedding, symbol, 0)
-        return _rows("symbol", params.embedding, symbol.symbol, 0) + _rows(
+            return rows_of("symbols", params.embedding, symbol, 0)
+        return rows_of("symbols", params.embedding, symbol.symbol, 0) + rows_of(
             "remaining", params.countdown, symbol.remaining, 1
         )
 
 
-def _rows(name: str, table: Array, index: Array, first: int) -> Array:
-    """table[index − first]; a wrong index is an error where it is known and NaN where it is not."""
+def rows_of(name: str, table: Array, index: Array, first: int) -> Array:
+    """Return table[index − first]; a wrong index is an error where it is known and NaN where it is not.
+
+    >>> rows_of("symbols", jnp.eye(3), jnp.array([2, 0]), 0)[:, 2].tolist()
+    [1.0, 0.0]
+    """
     if not jnp.issubdtype(jnp.result_type(index), jnp.integer):
         raise TypeError(f"`{name}` must be integers, got {jnp.result_type(index)}.")
     check_range(name, index, first, first + len(table) - 1)

@@ -28,6 +28,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Shaped
 
 from jaxrnn.core.checks import check_range, check_shape, check_steps
+from jaxrnn.core.masks import valid_steps
 from jaxrnn.core.precision import accumulator
 
 _at_once = partial(jax.jit, inline=True)
@@ -246,6 +247,5 @@ def _at_classes(logits: Array, targets: Array, mask: Array | None) -> Array:
 
 def _mean_over_steps(losses: Array, mask: Array | None) -> Array:
     """Return the mean over valid steps; 0 if there is none."""
-    if mask is None:
-        return jnp.sum(losses) / max(losses.size, 1)
-    return jnp.sum(jnp.where(mask, losses, 0)) / jnp.maximum(jnp.sum(mask), 1)
+    total = jnp.sum(losses if mask is None else jnp.where(mask, losses, 0))
+    return total / valid_steps(mask, losses.shape)

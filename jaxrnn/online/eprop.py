@@ -62,8 +62,8 @@ class CutProducts:
         fixed = lax.stop_gradient(carry)
         h, _ = self.cell.step(params, fixed, z)
         if isinstance(self.cell, GRU):  # z⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾ is not a product with W and keeps its gradient
-            _, (_, _, keep, *_) = self.cell.step_fwd(lax.stop_gradient(params), fixed, lax.stop_gradient(z))
-            h = h + keep * (carry - fixed)
+            _, residual = self.cell.step_fwd(lax.stop_gradient(params), fixed, lax.stop_gradient(z))
+            h = h + residual.keep * (carry - fixed)
         return h, h
 
 

@@ -29,7 +29,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
-from jaxrnn.core.masks import sum_over_valid
+from jaxrnn.core.masks import sum_over_valid, valid_steps
 from jaxrnn.core.pytrees import ravel_floating, unravel_floating
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
 from jaxrnn.unrolling.scan import gated, readable, zeros
@@ -208,7 +208,7 @@ def run_online(
         raise TypeError(f"`algorithm` must be an online algorithm, such as RTRL(cell), got {algorithm!r}.")
     xs, _, mask, reset = check_unroll(algorithm.cell, params, xs, None, mask, reset)
     leading = leading_axes(xs)
-    count = max(math.prod(leading), 1) if mask is None else jnp.maximum(jnp.sum(mask), 1)
+    count = valid_steps(mask, leading)
     rowwise = loss
     for _ in leading[1:]:
         rowwise = jax.vmap(rowwise)

@@ -33,6 +33,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
+from jaxrnn.core.pytrees import all_finite
 from jaxrnn.core.types import Key
 
 
@@ -177,7 +178,7 @@ def _counted(v: float, size: Callable, shorten: Callable, key: Key | None = None
 
     def update(updates, state, params=None):
         now, later = (None, None) if key is None else jax.random.split(state.key)
-        finite = _all_finite(updates)
+        finite = all_finite(updates)
         long = finite & ~(size(updates) <= v)
         short = shorten(updates, now)
         updates = jax.tree.map(lambda g, s: jnp.where(finite, jnp.where(long, s, g), jnp.nan), updates, short)
@@ -205,10 +206,6 @@ def _norm(g: PyTree) -> Float[Array, ""]:
     largest = optax.tree.norm(g, ord=jnp.inf)
     scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
     return scale * optax.tree.norm(jax.tree.map(lambda a: a / scale.astype(a.dtype), g))
-
-
-def _all_finite(g: PyTree) -> Array:
-    return jnp.all(jnp.array([jnp.all(jnp.isfinite(a)) for a in jax.tree.leaves(g)], bool))
 
 
 def _check(v: float) -> None:

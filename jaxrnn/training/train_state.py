@@ -30,6 +30,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from jaxrnn.core.pytrees import all_finite
 from jaxrnn.core.types import Carry, Key, Params
 
 Batch = Any
@@ -118,7 +119,7 @@ def update(
     (loss, carry), gradient = jax.value_and_grad(loss_fn, has_aux=True)(state.params, cut, batch, key)
     updates, optimizer_state = _skip_nonfinite(optimizer).update(gradient, state.optimizer, state.params)
     after = cast(optax.ApplyIfFiniteState, optimizer_state)
-    taken = after.last_finite & _all_finite(carry)  # a carry of NaN would spoil every step to come
+    taken = after.last_finite & all_finite(carry)  # a carry of NaN would spoil every step to come
     carry = jax.tree.map(lambda new, old: jnp.where(taken, new, old), carry, cut)
     return TrainState(state.step + 1, optax.apply_updates(state.params, updates), after, carry), loss
 
@@ -179,8 +180,3 @@ def _skip_nonfinite(optimizer: optax.GradientTransformation) -> optax.GradientTr
     at the largest int32, so with that as the limit it never does.
     """
     return optax.apply_if_finite(optimizer, max_consecutive_errors=jnp.iinfo(jnp.int32).max)
-
-
-def _all_finite(tree) -> Array:
-    leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
-    return jnp.all(jnp.array([jnp.all(jnp.isfinite(x)) for x in leaves], bool))

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float, Int
 
-from jaxrnn.core.checks import check_positive, check_range
+from jaxrnn.core.checks import check_positive
 from jaxrnn.core.masks import mask_from_lengths
 from jaxrnn.core.types import Cell, Key, Params
+from jaxrnn.generation.symbol_model import rows_of
 from jaxrnn.objectives.readout import Readout, ReadoutParams
 from jaxrnn.patterns.hidden_to_hidden import last_valid
 from jaxrnn.trees.backpropagation import unroll_tree_bpts
@@ -89,9 +90,7 @@ class TreeClassifier:
         Raises:
           ValueError: a symbol out of range (checked outside `jit`).
         """
-        for array in jax.tree.leaves(labels):
-            check_range("labels", array, 0, self.symbols - 1)
-        xs = jax.tree.map(lambda symbol: params.embedding[symbol], labels)
+        xs = jax.tree.map(lambda symbols: rows_of("labels", params.embedding, symbols, 0), labels)
         _, ys = unroll_tree_bpts(self.cell, params.cell, forest, xs)
         return Readout(self.hidden_size, self.classes).apply(params.readout, root_outputs(forest, ys))
 
@@ -138,9 +137,8 @@ class SequenceClassifier:
         Raises:
           ValueError: a symbol out of range, or a length above `time` (checked outside `jit`).
         """
-        check_range("symbols", symbols, 0, self.symbols - 1)
         mask = mask_from_lengths(lengths, symbols.shape[0])
-        _, ys = unroll_bptt(self.cell, params.cell, params.embedding[symbols], mask=mask)
+        _, ys = unroll_bptt(self.cell, params.cell, rows_of("symbols", params.embedding, symbols, 0), mask=mask)
         return Readout(self.hidden_size, self.classes).apply(params.readout, last_valid(ys, mask=mask))
 
 

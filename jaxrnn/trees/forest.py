@@ -29,6 +29,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, Shaped
 
 from jaxrnn.core.checks import check_positive
+from jaxrnn.core.masks import bucket
 from jaxrnn.trees.tree import Tree, TreeError
 
 OVERHEAD = 32
@@ -153,16 +154,6 @@ def pack(
         raise ValueError(f"`steps` must be at least {len(order)} for these trees at width {width}, got {steps}.")
     steps = bucket(max(len(order), 1), parts=4) if steps is None else steps
     return _forest(found, edges, order, ForestShape(len(found), leaves, inner, arity, steps, width))
-
-
-def bucket(size: int, parts: int = 2) -> int:
-    """Round up to one of 1, 2, 3, 4, 6, 8, 12, 16, 24, …: powers of two, with `parts` − 1 sizes between two of them.
-
-    >>> [bucket(n) for n in (5, 9, 100, 128)], bucket(9, parts=4)
-    ([6, 12, 128, 128], 10)
-    """
-    step = max((1 << size.bit_length() >> 1) // parts, 1)
-    return -(-size // step) * step
 
 
 def node_values(

@@ -12,7 +12,6 @@ blocks of steps that stay small, down to single steps.
 References: Chen, Xu, Zhang & Guestrin 2016, §4; chapter 2.2; Goodfellow et al. 2016, §10.2.2.
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -23,7 +22,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
-from jaxrnn.core.masks import sum_over_valid
+from jaxrnn.core.masks import sum_over_valid, valid_steps
 from jaxrnn.core.programs import equations, trace_program
 from jaxrnn.core.types import Carry, Cell, Params
 from jaxrnn.machines.meshes import alike
@@ -85,8 +84,7 @@ def unroll_loss(
     segment = partial(_segment, run, cell, params, initial, reverse, _over_rows(loss, len(leading)))
     over_t = *segments_input(xs, mask, reset, reverse), targets
     carry, total = nested(segment, _sum, lengths, initial if carry is None else carry, over_t, reverse)
-    count = max(math.prod(leading), 1) if mask is None else jnp.maximum(jnp.sum(mask), 1)
-    return carry, total / count
+    return carry, total / valid_steps(mask, leading)
 
 
 def _over_rows(loss: Callable, axes: int) -> Callable:

@@ -13,7 +13,7 @@ import pytest
 import jaxrnn
 from jaxrnn.__main__ import main
 from jaxrnn.commands.runs.trained_models import find_trained
-from jaxrnn.generation import LanguageModel
+from jaxrnn.generation import SymbolModel
 from jaxrnn.tasks import TASKS
 from jaxrnn.training.saving.blueprints import from_blueprint, to_blueprint
 from jaxrnn.training.saving.manifest import seal
@@ -59,7 +59,7 @@ def test_a_run_ends_with_a_model_that_is_the_one_of_its_checkpoint(trained):
     run = trained / "runs" / "text"
     model, params = jaxrnn.load_model(run / "model")
     of_run = find_trained(str(run))
-    assert isinstance(model, LanguageModel) and model == of_run.experiment.model
+    assert isinstance(model, SymbolModel) and model == of_run.experiment.model
     assert jax.tree.all(jax.tree.map(np.array_equal, params, of_run.params))
     card = (run / "model" / "README.md").read_text()
     last = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()][-1]

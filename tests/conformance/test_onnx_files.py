@@ -12,7 +12,6 @@ from jaxrnn.cells.wrappers import Dropout
 from jaxrnn.convert import ConversionError, to_onnx
 from jaxrnn.core import mask_from_lengths
 from jaxrnn.directions import BidirectionalStack
-from jaxrnn.generation.language_model import LanguageModel
 from jaxrnn.training.saving.records import name_leaves
 from jaxrnn.trees import SequenceClassifier
 from tests.random_params import random_params
@@ -138,10 +137,10 @@ def test_an_output_at_the_end(lengths, tmp_path):
 
 
 def test_a_language_model_and_its_stream(tmp_path):
-    model = LanguageModel(LSTM(3, 5), vocabulary=9, features=3, hidden_size=5)
+    model = SymbolModel(LSTM(3, 5), vocabulary=9, features=3, hidden_size=5)
     params = float32_params(model)
     started = session(model, params, tmp_path / "model.onnx", lengths=False)
-    carry, expected = model.apply(params, jnp.asarray(TOKENS))
+    carry, expected = model.read(params, jnp.asarray(TOKENS))
     first = run(started, {"tokens": TOKENS[:3]} | named("carry", model.initial_carry(params, (4,))))
     logits = first.pop("logits")
     rest = run(started, {"tokens": TOKENS[3:]} | {name.removeprefix("next_"): a for name, a in first.items()})

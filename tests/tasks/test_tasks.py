@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxrnn import LSTM, Stack, unroll
-from jaxrnn.generation.language_model import LanguageModel, generate, sample_token
+from jaxrnn.generation import Greedy, Sampling, SymbolModel, continue_sequence
 from jaxrnn.objectives import bits_per_character
 from jaxrnn.tasks import TASKS, Task
 from jaxrnn.tasks.data import InputError, corpus
@@ -143,7 +143,8 @@ def test_a_text_shorter_than_a_sequence_is_refused(tmp_path):
     Text(file=str(tmp_path / "a.txt"), length=53).load()
 
 
-SAMPLED = LanguageModel(LSTM(3, 4), vocabulary=6, features=3, hidden_size=4)
+SAMPLED = SymbolModel(LSTM(3, 4), vocabulary=6, features=3, hidden_size=4)
+ANY = Sampling()
 
 
 def begin_sampling():
@@ -151,10 +152,9 @@ def begin_sampling():
     return params, SAMPLED.initial_carry(params), jax.device_put(np.zeros(6))
 
 
-def draw(params, carry, logits, start, length, temperature=1.0, top_k=None):
-    return generate(
-        SAMPLED, params, carry, logits, KEY, *jax.device_put((start, temperature)), length=length, top_k=top_k
-    )
+def draw(params, carry, logits, start, length, sampling=ANY):
+    start = jax.device_put(start)
+    return continue_sequence(SAMPLED, params, carry, logits, KEY, start, length=length, sampling=sampling)
 
 
 def test_a_text_made_in_pieces_is_the_text_made_at_once():
@@ -165,10 +165,10 @@ def test_a_text_made_in_pieces_is_the_text_made_at_once():
     assert np.array_equal(whole, np.concatenate([first, second]))
 
 
-def test_temperature_zero_takes_the_likeliest_token_and_feeds_it_back():
+def test_greedy_takes_the_likeliest_token_and_feeds_it_back():
     params, carry, logits = begin_sampling()
-    *_, tokens = draw(params, carry, logits, 0, 6, temperature=0.0)
-    expected, apply = [], jax.jit(SAMPLED.apply)
+    *_, tokens = draw(params, carry, logits, 0, 6, Greedy())
+    expected, apply = [], jax.jit(SAMPLED.read)
     for _ in range(6):
         expected.append(int(np.argmax(logits)))
         carry, os = apply(params, np.array([expected[-1]]), carry)
@@ -180,8 +180,8 @@ def test_samples_have_the_model_s_frequencies():
     logits, n = np.array([0.0, 1.0, 2.0, -1.0]), 20_000
     keys = jax.random.split(KEY, n)
     for temperature, top_k in ((1.0, None), (0.5, None), (1.0, 2), (2.0, 9)):
-        draws = jax.vmap(partial(sample_token, top_k=top_k), (0, None, None))
-        tokens = jax.jit(draws)(keys, logits, temperature)
+        draws = jax.vmap(Sampling(temperature, top_k).symbol, (0, None))
+        tokens = jax.jit(draws)(keys, logits)
         expected = np.exp(logits / temperature)
         expected[np.argsort(expected)[: -(top_k or 4)]] = 0
         frequencies = np.bincount(tokens, minlength=4) / n
@@ -192,11 +192,11 @@ def test_samples_have_the_model_s_frequencies():
 def test_tokens_out_of_range_are_an_error_not_a_clamp(without_beartype):
     params, *_ = begin_sampling()
     for token in (-1, 6):
-        with pytest.raises(ValueError, match="`tokens` must lie in 0 … 5"):
-            SAMPLED.apply(params, jax.device_put(np.array([token])))
+        with pytest.raises(ValueError, match="`symbols` must lie in 0 … 5"):
+            SAMPLED.read(params, jax.device_put(np.array([token])))
         assert np.isnan(jax.jit(SAMPLED.embed)(params, np.array([token]))).all()
-    with pytest.raises(TypeError, match="`tokens` must be integers"):
-        SAMPLED.apply(params, np.array([1.0]))
+    with pytest.raises(TypeError, match="`symbols` must be integers"):
+        SAMPLED.read(params, np.array([1.0]))
 
 
 def test_the_same_prompt_and_seed_give_the_same_text_and_a_prompt_matters():

@@ -7,16 +7,16 @@ import optax
 import pytest
 
 from jaxrnn import LSTM, Elman, cross_entropy, squared_error, unroll, unroll_bptt
-from jaxrnn.generation.language_model import LanguageModel
+from jaxrnn.generation import SymbolModel
 from jaxrnn.training.train_state import cosine_adam, init_state, update, updates
 
 KEY = jax.random.key(3)
-MODEL = LanguageModel(LSTM(3, 4), vocabulary=5, features=3, hidden_size=4)
+MODEL = SymbolModel(LSTM(3, 4), vocabulary=5, features=3, hidden_size=4)
 ADAM = cosine_adam(1e-2, 20, warmup=2)
 
 
 def language_loss(params, carry, batch, key):
-    carry, logits = MODEL.apply(params, batch[:-1], carry)
+    carry, logits = MODEL.read(params, batch[:-1], carry)
     return cross_entropy(logits, batch[1:]), carry
 
 
@@ -116,7 +116,7 @@ def test_the_carry_is_handed_on_as_if_the_stream_had_not_been_cut():
     state = init_state(params, still, MODEL.initial_carry(params, (2,)))
     for t in (0, 2, 4):
         state, _ = update(language_loss, still, state, tokens[t : t + 3], KEY)
-    close(state.carry, MODEL.apply(params, tokens[:6])[0])
+    close(state.carry, MODEL.read(params, tokens[:6])[0])
 
 
 def test_no_gradient_crosses_the_cut():

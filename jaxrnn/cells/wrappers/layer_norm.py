@@ -113,14 +113,13 @@ class LayerNorm:
     def project(self, params: LayerNormParams, xs: Array) -> Inputs:
         """LN(U x⁽ᵗ⁾; γ_x) + b for every t; U x⁽ᵗ⁾ in the plain network, whose sum is normalised in the step."""
         without_b = params.cell._replace(b=jnp.zeros_like(params.cell.b))
-        z = self.cell.project(without_b, xs)
         match self.cell:
             case Elman():
-                return z
+                return self.cell.project(without_b, xs)
             case LSTM():
-                return normalise(z, params.gain_x) + params.cell.b
-        biases = jnp.split(params.cell.b, 3)
-        return tuple(a + b for a, b in zip(_normalise_gates(z, params.gain_x), biases, strict=True))
+                return normalise(self.cell.project(without_b, xs), params.gain_x) + params.cell.b
+        gates = _normalise_gates(self.cell.project(without_b, xs), params.gain_x)
+        return tuple(a + b for a, b in zip(gates, jnp.split(params.cell.b, 3), strict=True))
 
     def step(self, params: LayerNormParams, carry: Carry, z: Inputs) -> tuple[Carry, Array]:
         """Run one step of the equations above."""

@@ -23,8 +23,11 @@ from jaxrnn.cells.elman import Elman
 from jaxrnn.cells.gru import GRU
 from jaxrnn.cells.lstm import LSTM
 from jaxrnn.cells.wrappers.stack import Stack
+from jaxrnn.core.masks import bucket
 from jaxrnn.core.types import Carry, Key
-from jaxrnn.generation.language_model import LanguageModel, LanguageModelParams, generate
+from jaxrnn.generation.continuation import continue_sequence
+from jaxrnn.generation.sampling import Greedy, Sampling
+from jaxrnn.generation.symbol_model import SymbolModel, SymbolModelParams
 from jaxrnn.objectives.losses import bits_per_character, cross_entropy, perplexity
 from jaxrnn.tasks.data import (
     Corpus,
@@ -99,14 +102,14 @@ class Text:
         source = "Python's language reference" if self.file is None else self.file
         return f"{source}: {facts['characters']:,} characters, {len(facts['alphabet'])} distinct, a tenth held out"
 
-    def model(self, facts: dict) -> LanguageModel:
+    def model(self, facts: dict) -> SymbolModel:
         """Build the model: embedding, cells, readout."""
         sizes = (self.embedding, *[self.hidden] * self.layers)
         cells = tuple(CELLS[self.cell](n, self.hidden) for n in sizes[:-1])
         cell = cells[0] if self.layers == 1 else Stack(cells)
-        return LanguageModel(cell, len(facts["alphabet"]), self.embedding, self.hidden)
+        return SymbolModel(cell, len(facts["alphabet"]), self.embedding, self.hidden)
 
-    def carry(self, model: LanguageModel, params: LanguageModelParams) -> Carry:
+    def carry(self, model: SymbolModel, params: SymbolModelParams) -> Carry:
         """Return h⁽⁰⁾ = 0 for each row."""
         return model.initial_carry(params, (self.batch,))
 
@@ -118,16 +121,16 @@ class Text:
         """Draw tokens `[length + 1, batch]`: the inputs, and shifted by one the targets."""
         return stream_batch(data.train, seed, step, batch=self.batch, length=self.length)
 
-    def loss(self, model: LanguageModel, params: LanguageModelParams, carry: Carry, batch, key: Key):
+    def loss(self, model: SymbolModel, params: SymbolModelParams, carry: Carry, batch, key: Key):
         """Return the cross-entropy of the next character in nats."""
-        carry, logits = model.apply(params, batch[:-1], carry)
+        carry, logits = model.read(params, batch[:-1], carry)
         return cross_entropy(logits, batch[1:]), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
         """Return L in bits."""
         return {"bits_per_character": float(loss / np.log(2))}
 
-    def evaluate(self, model: LanguageModel, params: LanguageModelParams, data: Corpus) -> dict[str, float]:
+    def evaluate(self, model: SymbolModel, params: SymbolModelParams, data: Corpus) -> dict[str, float]:
         """Return the cross-entropy of the held-out characters, each except the first counted once."""
         inputs, targets, mask = held_out_rows(data.held_out)
         carry, nats = model.initial_carry(params, inputs.shape[1:]), 0.0
@@ -145,7 +148,7 @@ class Text:
     def sample(
         self,
         facts: dict,
-        params: LanguageModelParams,
+        params: SymbolModelParams,
         key: Key,
         prompt: str,
         *,
@@ -161,7 +164,8 @@ class Text:
         alphabet, model = facts["alphabet"], self.model(facts)
         tokens = encode(prompt, alphabet) if prompt else np.array([max(alphabet.find("\n"), 0)], np.int32)
         carry, logits = _read(model, params, *_padded(tokens))
-        draw = partial(generate, model, params, temperature=jnp.asarray(temperature, float), top_k=top_k)
+        sampling = Sampling(jnp.asarray(temperature, float), top_k) if temperature > 0 else Greedy()
+        draw = partial(continue_sequence, model, params, sampling=sampling)
         return _pieces(draw, carry, logits, key, length, alphabet)
 
 
@@ -185,21 +189,21 @@ def held_out_rows(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 @partial(jax.jit, static_argnums=0)
-def _nats(model: LanguageModel, params, carry, inputs, targets, mask):
+def _nats(model: SymbolModel, params, carry, inputs, targets, mask):
     """Return the carry after a window, and the sum of −log P over its valid steps."""
-    carry, logits = model.apply(params, inputs, carry, mask=mask)
+    carry, logits = model.read(params, inputs, carry, mask=mask)
     return carry, cross_entropy(logits, targets, mask=mask) * mask.sum()
 
 
 def _padded(tokens: np.ndarray) -> tuple[np.ndarray, int]:
     """The prompt with room to the next power of two, so that few lengths are ever compiled; and its length."""
-    return np.pad(tokens, (0, (1 << (len(tokens) - 1).bit_length()) - len(tokens))), len(tokens)
+    return np.pad(tokens, (0, bucket(len(tokens), parts=1) - len(tokens))), len(tokens)
 
 
 @partial(jax.jit, static_argnums=0)
-def _read(model: LanguageModel, params, tokens, length):
+def _read(model: SymbolModel, params, tokens, length):
     """Return h and o after `length` tokens."""
-    carry, logits = model.apply(params, tokens, mask=jnp.arange(len(tokens)) < length)
+    carry, logits = model.read(params, tokens, mask=jnp.arange(len(tokens)) < length)
     return carry, logits[length - 1]
 
 

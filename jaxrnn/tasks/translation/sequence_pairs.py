@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from jaxrnn.core import masks
 from jaxrnn.tasks.data import InputError
 
 END = 0
@@ -42,7 +43,7 @@ def bucket(length: int, least: int = 8) -> int:
     >>> [bucket(n) for n in (1, 8, 9, 100)]
     [8, 8, 16, 128]
     """
-    return 1 << (max(length, least) - 1).bit_length()
+    return masks.bucket(max(length, least), parts=1)
 
 
 def pairs(

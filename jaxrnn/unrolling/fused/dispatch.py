@@ -187,7 +187,8 @@ def _kernel_backward(cell, saved, dcarry, dys, *, reverse, interpret):
     zs, project_vjp = jax.vjp(cell.project, params, clean_xs)
     dzs = _apart(dzs, zs)
     dparams, dxs = project_vjp(dzs)
-    locals_ = jax.tree.structure(jax.eval_shape(cell.step_bwd, params, residuals, dcarry, dys)[2]).unflatten([dzs])
+    structure = jax.tree.structure(jax.eval_shape(cell.step_bwd, params, residuals, dcarry, dys)[2])
+    locals_ = structure.unflatten(jax.tree.leaves(dzs))
     dparams = jax.tree.map(jnp.add, dparams, cell.weight_bwd(params, residuals, locals_))
     if mask is not None:
         dxs = select(mask, dxs, zeros(dxs))
