@@ -86,8 +86,9 @@ def sum_over_valid(
 
 
 def bucket(size: int, parts: int = 2) -> int:
-    """Round a length up, so that few lengths are compiled: to one of 1, 2, 3, 4, 6, 8, 12, 16, 24, …: powers of two, with `parts` − 1
-    sizes between two of them.
+    """Round a size up to one of 1, 2, 3, 4, 6, 8, 12, 16, 24, …, so that few sizes are compiled.
+
+    These are the powers of two, with `parts` − 1 sizes between two of them.
 
     >>> [bucket(n) for n in (5, 9, 100, 128)], bucket(9, parts=4)
     ([6, 12, 128, 128], 10)

@@ -6,6 +6,7 @@ taken as one vector it is the h that Jacobians, influence matrices and context v
 
 import math
 from types import ModuleType
+from typing import overload
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +47,10 @@ def combine(floats: list, others: list, like: PyTree) -> PyTree:
     return structure.unflatten([next(parts[is_floating(leaf)]) for leaf in leaves])
 
 
+@overload
+def ravel_floating(tree: PyTree, batch_axes: int = 0) -> Float[Array, "*leading n"]: ...
+@overload
+def ravel_floating(tree: PyTree, batch_axes: int = 0, *, module: ModuleType) -> Vectors: ...
 def ravel_floating(tree: PyTree, batch_axes: int = 0, *, module: ModuleType = jnp) -> Vectors:
     """Return all floating numbers behind the first `batch_axes` axes as vectors, array after array.
 
