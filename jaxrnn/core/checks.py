@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
+from jaxrnn.machines.sizes import known
 
 
 def check_positive(**sizes: int) -> None:
@@ -162,6 +163,15 @@ def leading_axes(xs: Inputs) -> tuple[int, ...]:
     if len(leading) > 1:
         raise ValueError(f"the arrays in `xs` must share their axes [time, *batch], got {sorted(leading)}.")
     return leading.pop()
+
+
+def check_time_is_known(function: str, time) -> None:
+    """Raise ValueError where the number of steps is symbolic and a Python loop over them is asked for."""
+    if known(time) is None:
+        raise ValueError(
+            f"`{function}` loops over the steps in Python, so `xs` must have a known number of steps, got {time}. "
+            "Export `unroll` or `unroll_bptt`, whose results are the same."
+        )
 
 
 def _as_carry(path, leaf, want) -> Array:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree, Shaped
 
-from jaxrnn.core.checks import check_unroll, leading_axes
+from jaxrnn.core.checks import check_time_is_known, check_unroll, leading_axes
 from jaxrnn.core.local_rules import pullback, rules_of
 from jaxrnn.core.masks import boundaries
 from jaxrnn.core.types import Carry, Cell, Params
@@ -59,6 +59,7 @@ def bptt_python(
     xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     dh, dys = checked_cotangents(cell, params, xs, carry, dcarry, dys)
     rules, (time, *rows) = rules_of(cell), leading_axes(xs)
+    check_time_is_known("bptt_python", time)
     mask = jnp.ones((time, *rows), bool) if mask is None else mask
     crossed = jnp.zeros((time, *rows), bool) if reset is None else boundaries(reset, reverse=reverse)
     initial, to_params = pullback(lambda p: cell.initial_carry(p, tuple(rows)), params)

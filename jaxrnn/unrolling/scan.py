@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree, Shaped
 
-from jaxrnn.core.checks import check_unroll, leading_axes
+from jaxrnn.core.checks import check_time_is_known, check_unroll, leading_axes
 from jaxrnn.core.masks import boundaries
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
 from jaxrnn.machines.meshes import alike, scan, spread, where
@@ -128,6 +128,7 @@ def unroll_python(
     References: chapter 1.
     """
     arguments = params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
+    check_time_is_known("unroll_python", leading_axes(arguments[1])[0])
     return spread(partial(_unroll_python, cell, reverse), partial(results_layout, *arguments[:2]), *arguments)
 
 

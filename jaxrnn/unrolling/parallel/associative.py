@@ -176,7 +176,7 @@ def linear_recurrence(
 
 def solve_recurrence(time: Time, algebra: Algebra, a: PyTree, b: PyTree, start: PyTree) -> PyTree:
     """Solve `linear_recurrence` over steps that lie on one device or on several, in either order."""
-    if not len(jax.tree.leaves(b)[0]):
+    if jax.tree.leaves(b)[0].shape[0] == 0:
         return b
     from_start = jax.tree.map(jnp.add, algebra.apply(time.first(a), start), time.first(b))
     b = time.begin(b, from_start)

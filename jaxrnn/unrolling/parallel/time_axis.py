@@ -21,13 +21,15 @@ References: Blelloch 1990, §1.3 (a scan over blocks); Hillis & Steele 1986.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PyTree
 
-from jaxrnn.machines.meshes import scan
+from jaxrnn.machines.meshes import scan, where, while_loop
+from jaxrnn.machines.sizes import known
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Whole:
 
     def prefix(self, combine: Callable, steps: PyTree) -> PyTree:
         """Return s⁽ᵗ⁾ ∘ … ∘ s⁽¹⁾; `combine(first, second)` is associative and takes any leading axes."""
+        if known(jax.tree.leaves(steps)[0].shape[0]) is None:
+            return _prefix_by_doubling(combine, steps, self.reverse)
         return lax.associative_scan(combine, steps, reverse=self.reverse)
 
     def scan(self, body: Callable, start: PyTree, over_t: PyTree) -> PyTree:
@@ -156,6 +160,25 @@ class Cut:
         to_next = [(i + 1, i) if self.reverse else (i, i + 1) for i in range(size - 1)]
         received = jax.tree.map(lambda a: lax.ppermute(a, self.axis, to_next), ends)
         return jax.tree.map(lambda s, r: jnp.where(first, s, r), start, received)
+
+
+def _prefix_by_doubling(combine: Callable, steps: PyTree, reverse: bool) -> PyTree:
+    """Return s⁽ᵗ⁾ ∘ … ∘ s⁽¹⁾ for a number of steps that only a run of the program knows, in ⌈log₂ τ⌉ rounds.
+
+    Each round joins to every t what ended 1, 2, 4, … steps earlier (Hillis & Steele 1986).  `lax.associative_scan` does
+    less work, but its rounds are cut out when the program is traced.
+    """
+    time = jax.tree.leaves(steps)[0].shape[0]
+    place = jnp.arange(time)
+
+    def round_(state):
+        reach, steps = state
+        earlier = jax.tree.map(lambda a: a[jnp.maximum(place - reach, 0)], steps)
+        return 2 * reach, jax.tree.map(partial(where, place >= reach), combine(earlier, steps), steps)
+
+    steps = jax.tree.map(lambda a: jnp.flip(a, 0), steps) if reverse else steps
+    _, steps = while_loop(lambda state: state[0] < jnp.asarray(time), round_, (jnp.ones((), place.dtype), steps))
+    return jax.tree.map(lambda a: jnp.flip(a, 0), steps) if reverse else steps
 
 
 Time = Whole | Cut
