@@ -26,7 +26,11 @@ from jaxrnn.core.types import Carry, Key
 
 
 class MGUParams(NamedTuple):
-    """The gate f and the candidate n side by side."""
+    """The gate f and the candidate n side by side.
+
+    >>> MGU(input_size=3, hidden_size=5).init(jax.random.key(0))._fields
+    ('u', 'w', 'b')
+    """
 
     u: Float[Array, "input gates_hidden"]
     """(Uᶠ, U)ᵀ: `[input, 2·hidden]`."""

@@ -31,7 +31,11 @@ from jaxrnn.core.types import Carry, Key
 
 
 class SLSTMParams(NamedTuple):
-    """The gates i, f, g, o side by side."""
+    """The gates i, f, g, o side by side.
+
+    >>> SLSTM(input_size=3, hidden_size=6, heads=2).init(jax.random.key(0))._fields
+    ('u', 'r', 'b')
+    """
 
     u: Float[Array, "input gates_hidden"]
     """Uᵀ: `[input, 4·hidden]`."""
@@ -42,7 +46,12 @@ class SLSTMParams(NamedTuple):
 
 
 class SLSTMCarry(NamedTuple):
-    """The four states."""
+    """The four states.
+
+    >>> cell = SLSTM(input_size=3, hidden_size=6, heads=2)
+    >>> cell.initial_carry(cell.init(jax.random.key(0)))._fields
+    ('h', 'c', 'n', 'm')
+    """
 
     h: Float[Array, "*batch hidden"]
     """h⁽ᵗ⁾, the output."""

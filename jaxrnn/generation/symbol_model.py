@@ -31,7 +31,12 @@ from jaxrnn.unrolling.backpropagation import unroll_bptt
 
 
 class SymbolModelParams(NamedTuple):
-    """What is learned."""
+    """What is learned.
+
+    >>> from jaxrnn import GRU
+    >>> SymbolModel(GRU(4, 8), vocabulary=5, features=4, hidden_size=8).init(jax.random.key(0))._fields
+    ('embedding', 'cell', 'readout', 'countdown', 'length_logits')
+    """
 
     embedding: Float[Array, "vocabulary features"]
     """E: one row a symbol."""

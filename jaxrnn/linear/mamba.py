@@ -31,7 +31,11 @@ from jaxrnn.linear.stages import Staged, Steps
 
 
 class MambaParams(NamedTuple):
-    """The projections, the convolution, and the constants of each unit."""
+    """The projections, the convolution, and the constants of each unit.
+
+    >>> Mamba(input_size=3, hidden_size=5, state_size=4, rank=2).init(jax.random.key(0))._fields
+    ('u', 'conv', 'conv_b', 'select', 'dt', 'dt_bias', 'a_log', 'd')
+    """
 
     u: Float[Array, "input hidden"]
     """Wᵀ."""

@@ -32,7 +32,11 @@ RATE = 8.0
 
 
 class RGLRUParams(NamedTuple):
-    """The gates and the decays."""
+    """The gates and the decays.
+
+    >>> RGLRU(size=6, blocks=2).init(jax.random.key(0))._fields
+    ('gates', 'b', 'lam')
+    """
 
     gates: Float[Array, "blocks block two_block"]
     """(W_a, W_x)ᵀ of each block: `[blocks, size/blocks, 2 · size/blocks]`."""

@@ -30,7 +30,11 @@ from jaxrnn.linear.protocol import ComplexPair, linear_step, times
 
 
 class S5Params(NamedTuple):
-    """Real arrays throughout; a complex matrix lies as its real part beside its imaginary one."""
+    """Real arrays throughout; a complex matrix lies as its real part beside its imaginary one.
+
+    >>> S5(input_size=3, hidden_size=5, output_size=2).init(jax.random.key(0))._fields
+    ('log_re', 'im', 'b', 'c', 'd', 'log_dt')
+    """
 
     log_re: Float[Array, " hidden"]
     """log(−Re Λ)."""

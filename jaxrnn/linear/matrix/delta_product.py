@@ -34,7 +34,11 @@ from jaxrnn.linear.stages import Staged, Steps
 
 
 class DeltaProductParams(NamedTuple):
-    """None where a switch leaves a part out."""
+    """None where a switch leaves a part out.
+
+    >>> DeltaProduct(input_size=3, heads=2, key_size=4, value_size=5, updates=3).init(jax.random.key(0))._fields
+    ('qkv', 'conv', 'beta', 'alpha', 'a_log', 'dt_bias')
+    """
 
     qkv: Float[Array, "input many"]
     """Wᵀ: `[input, heads · (K + n K + n V)]`."""

@@ -47,7 +47,11 @@ from jaxrnn.linear.stages import Staged, Steps
 
 
 class GatedDeltaParams(NamedTuple):
-    """None where a switch leaves a part out."""
+    """None where a switch leaves a part out.
+
+    >>> GatedDelta(input_size=3, heads=2, key_size=4, value_size=5).init(jax.random.key(0))._fields
+    ('qkv', 'conv', 'beta', 'alpha', 'a_log', 'dt_bias')
+    """
 
     qkv: Float[Array, "input three"]
     """Wᵀ: `[input, heads · (2 K + V)]`."""

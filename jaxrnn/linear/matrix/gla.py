@@ -26,7 +26,11 @@ from jaxrnn.linear.protocol import linear_step
 
 
 class GLAParams(NamedTuple):
-    """The projections and the gate."""
+    """The projections and the gate.
+
+    >>> GLA(input_size=3, heads=2, key_size=4, value_size=5).init(jax.random.key(0))._fields
+    ('qkv', 'down', 'up', 'b')
+    """
 
     qkv: Float[Array, "input three"]
     """Wᵀ: `[input, heads · (2 K + V)]`."""

@@ -29,7 +29,11 @@ from jaxrnn.linear.protocol import linear_step
 
 
 class HGRN2Params(NamedTuple):
-    """The projections."""
+    """The projections.
+
+    >>> HGRN2(input_size=3, heads=2, key_size=4, value_size=5).init(jax.random.key(0))._fields
+    ('u',)
+    """
 
     u: Float[Array, "input three"]
     """(Wᵠ, Wᵅ, Wᵛ)ᵀ: `[input, heads · (2 K + V)]`."""

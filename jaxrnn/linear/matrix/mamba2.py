@@ -30,7 +30,11 @@ from jaxrnn.linear.stages import Staged, Steps
 
 
 class Mamba2Params(NamedTuple):
-    """The projections, the convolution, and the constants of each head."""
+    """The projections, the convolution, and the constants of each head.
+
+    >>> Mamba2(input_size=3, heads=2, key_size=4, value_size=5).init(jax.random.key(0))._fields
+    ('u', 'conv', 'conv_b', 'dt', 'dt_bias', 'a_log', 'd')
+    """
 
     u: Float[Array, "input channels"]
     """Wᵀ: `[input, heads · V + 2 K]`."""

@@ -43,7 +43,11 @@ LEAST_NORMALIZER = 1e-18
 
 
 class MLSTMParams(NamedTuple):
-    """The projections and the gates."""
+    """The projections and the gates.
+
+    >>> MLSTM(input_size=3, heads=2, key_size=4, value_size=5).init(jax.random.key(0))._fields
+    ('qkv', 'gates', 'b')
+    """
 
     qkv: Float[Array, "input three"]
     """Wᵀ: `[input, heads · (2 K + V)]`."""

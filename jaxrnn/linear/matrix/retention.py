@@ -32,7 +32,11 @@ from jaxrnn.linear.stages import Staged, Steps
 
 
 class RetentionParams(NamedTuple):
-    """The projections; the decays are fixed."""
+    """The projections; the decays are fixed.
+
+    >>> Retention(input_size=3, heads=2, key_size=4, value_size=5).init(jax.random.key(0))._fields
+    ('qkv',)
+    """
 
     qkv: Float[Array, "input three"]
     """Wᵀ: `[input, heads · (2 K + V)]`."""

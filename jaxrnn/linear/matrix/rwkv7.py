@@ -46,7 +46,11 @@ class LowRank(NamedTuple):
 
 
 class RWKV7Params(NamedTuple):
-    """Vectors over the keys of all heads, `[heads · K]`, where nothing else is said."""
+    """Vectors over the keys of all heads, `[heads · K]`, where nothing else is said.
+
+    >>> RWKV7(input_size=3, heads=2, key_size=4, value_size=5).init(jax.random.key(0))._fields
+    ('mix', 'r', 'k', 'v', 'decay', 'rate', 'removal', 'replacement', 'bonus')
+    """
 
     mix: Float[Array, "5 input"]
     """μ for r, d, k, v, a."""
