@@ -9,8 +9,9 @@ import pytest
 from jaxrnn import GRU, LRU, LSTM, Elman, MinGRU, choose_method, unroll_associative, unroll_bptt, unroll_newton
 from jaxrnn.cells import Jordan
 from jaxrnn.dynamics.advice import UPDATES
+from jaxrnn.linear.matrix import GatedDelta
 from jaxrnn.testing import random_problem
-from jaxrnn.unrolling.parallel import Newton, newton
+from jaxrnn.unrolling.parallel import Newton, newton, unroll_chunkwise
 
 XS = jax.random.normal(jax.random.key(1), (200, 2, 3), jnp.float64)
 
@@ -47,6 +48,13 @@ def test_a_short_sequence_is_not_worth_it():
 def test_a_cell_that_is_linear_in_its_carry_runs_by_the_associative_scan():
     cell = LRU(3, 5, 4)
     assert choose_method(cell, cell.init(jax.random.key(0)), XS).method is unroll_associative
+
+
+def test_a_matrix_state_runs_in_chunks_where_there_are_steps_for_one():
+    cell = GatedDelta(3, 1, 2, 2)
+    params = cell.init(jax.random.key(0))
+    assert choose_method(cell, params, XS).method is unroll_chunkwise
+    assert choose_method(cell, params, XS[:8]).method is unroll_bptt
 
 
 def test_a_carry_may_hold_several_arrays_and_no_batch():

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, PyTree, Shaped
 
-from jaxrnn.core.checks import check_unroll, leading_axes
+from jaxrnn.core.checks import check_unroll, known_values, leading_axes
 from jaxrnn.core.types import Carry, Params
 from jaxrnn.linear.matrix.chunk import ChunkInputs, solve_chunk
 from jaxrnn.linear.matrix_state import InTurn, MatrixCell, Outer
@@ -173,6 +173,7 @@ def _run_leaf(a, b, state, q, initial, *, mask, reset, reverse):
     if not isinstance(b, Outer | InTurn):
         hs = linear_recurrence(*gate(a, b, mask, reset, initial), state, reverse=reverse)
         return jax.tree.map(lambda h: h[0 if reverse else -1], hs), hs
+    check_decay(a)
     a = _full(a, b)
     if mask is not None:
         a, b, q = (select(mask, tree, zeros(tree)) for tree in (a, b, q))
@@ -182,6 +183,14 @@ def _run_leaf(a, b, state, q, initial, *, mask, reset, reverse):
     state, r = solve_chunk(state, _chunk_inputs(a, b, q), _segment(reset, updates, state))
     r = jnp.moveaxis(r[..., updates - 1 :: updates, :], -2, 0)
     return state, jnp.flip(r, 0) if reverse else r
+
+
+def check_decay(a) -> None:
+    """Raises ValueError where log d is known, as a constant in NumPy is, and above 0."""
+    log_d = a.steps.log_d if isinstance(a, InTurn) else a.log_d
+    known = known_values(log_d)
+    if known is not None and (known > 0).any():
+        raise ValueError(f"`log_d` must be at most 0, so that the state does not grow, got {known.max()}.")
 
 
 def _full(a, b):

@@ -158,6 +158,20 @@ def test_bad_arguments_are_named(without_beartype):
 
 
 @jax.tree_util.register_static
+class Growing(Row):
+    """d = e, written as a constant."""
+
+    def coefficients(self, params, z):
+        a, b = super().coefficients(params, z)
+        return a._replace(log_d=np.ones(1)), b
+
+
+def test_a_known_decay_that_lets_the_state_grow_is_named(without_beartype):
+    with pytest.raises(ValueError, match=r"`log_d` must be at most 0.*got 1\.0"):
+        unroll_chunkwise(Growing(2, 2), jnp.ones(6), np.ones((4, sum(Row(2, 2).sizes))))
+
+
+@jax.tree_util.register_static
 class Learned(Row):
     """A start that is learned."""
 
