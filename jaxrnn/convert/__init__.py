@@ -36,9 +36,12 @@ from jaxrnn.convert.reservoirpy import (
     readout_to_reservoirpy,
     to_reservoirpy,
 )
+from jaxrnn.convert.stablehlo import Programs, export
 
 __all__ = [
     "ConversionError",
+    "Programs",
+    "export",
     "from_equinox",
     "from_flax",
     "from_haiku",
