@@ -14,7 +14,7 @@ COMMANDS = {
     "sample": "continue a prompt with a trained model",
     "translate": "answer a text with a trained model",
     "evaluate": "the held-out metrics of a trained model",
-    "export": "a trained model as an ONNX file",
+    "export": "a trained model as an ONNX file or StableHLO programs",
     "gradients": "every way to the gradient, side by side",
 }
 EXTRAS = dict.fromkeys(("tyro", "tqdm", "orbax", "safetensors", "matplotlib"), "cli") | {"onnx": "onnx"}

@@ -10,13 +10,14 @@ import tyro
 from jaxrnn.commands.runs.command_line import parse
 from jaxrnn.commands.runs.trained_models import find_trained
 from jaxrnn.convert.onnx_writing import to_onnx
+from jaxrnn.convert.stablehlo import export
 from jaxrnn.tasks.data import InputError
 
 HELP = """Write a trained model as a file that other programs run.
 
 examples:
   jaxrnn export runs/text --onnx model.onnx       native RNN, GRU and LSTM nodes, for onnxruntime
-"""
+  jaxrnn export runs/text --stablehlo programs    programs of any model, for JAX without jaxrnn"""
 
 
 @dataclass(frozen=True)
@@ -28,19 +29,25 @@ class Export:
     onnx: str | None = None
     """Write an ONNX file of this name, in float32."""
 
+    stablehlo: str | None = None
+    """Write a folder of StableHLO programs of this name."""
+
     def __post_init__(self):
-        if self.onnx is None:
-            raise InputError("say what to write: --onnx FILE.")
+        if self.onnx is None and self.stablehlo is None:
+            raise InputError("say what to write: --onnx FILE or --stablehlo FOLDER.")
 
 
 def run(argv: list[str]) -> int:
-    """Write the file, and say what it takes and gives."""
+    """Write the files, and say what they take and give."""
     options = parse(Export, argv, prog="jaxrnn export", description=HELP)
     trained = find_trained(options.run)
     if options.onnx is not None:
         params = jax.tree.map(lambda leaf: leaf.astype("float32"), trained.params)
         to_onnx(trained.experiment.model, params, Path(options.onnx))
         print(f"{options.onnx}: {_interface(Path(options.onnx))}")
+    if options.stablehlo is not None:
+        export(trained.experiment.model, trained.params, options.stablehlo)
+        print(f"{options.stablehlo}: README.md there has the lines that load it")
     return 0
 
 

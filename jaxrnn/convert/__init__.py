@@ -18,6 +18,7 @@ is a `ConversionError` that says what it is and what to do.
 | Haiku | `from_haiku` | `to_haiku` |
 | Equinox | `from_equinox` | `to_equinox` |
 | ONNX | `from_onnx` (a file), `from_onnx_tensors` | `to_onnx` (a file), `to_onnx_tensors` |
+| StableHLO | | `export` (any model, as programs for JAX without jaxrnn) |
 | reservoirpy | `from_reservoirpy`, `readout_from_reservoirpy` | `to_reservoirpy`, `readout_to_reservoirpy` |
 """
 

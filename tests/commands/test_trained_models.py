@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -114,6 +115,17 @@ def test_the_model_of_every_task_can_be_saved(name):
     model = task.model(task.load()[1])
     own = {type(part) for part in (model,) if type(part).__module__.startswith("jaxrnn.tasks")}
     assert from_blueprint(json.loads(json.dumps(to_blueprint(model))), tuple(own)) == model
+
+
+def test_export_writes_programs_that_say_what_the_model_says(moved, capsys, without_beartype):
+    assert "README.md" in said(capsys, ["export", "model", "--stablehlo", "programs"])
+    model, params = jaxrnn.load_model(moved)
+    start, sequence = (
+        jax.export.deserialize(Path("programs", f"{n}.stablehlo").read_bytes()) for n in ("start", "sequence")
+    )
+    given, tokens = dict(np.load("programs/params.npz")), np.arange(6, dtype=np.int32).reshape(3, 2)
+    _, logits = sequence.call(given, tokens, np.ones((3, 2), bool), start.call(given, tokens[0]))
+    np.testing.assert_allclose(logits, model.apply(params, jnp.asarray(tokens))[1], atol=1e-12)
 
 
 def test_export_says_what_it_needs(moved, capsys, monkeypatch):

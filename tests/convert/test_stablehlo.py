@@ -31,6 +31,7 @@ from jaxrnn.trees import SequenceClassifier
 from tests.laws.cells import CELLS
 from tests.random_params import random_params
 
+pytestmark = pytest.mark.usefixtures("without_beartype")  # a symbolic size is no int
 XS = np.random.default_rng(0).normal(size=(5, 3, 3))
 MASK = np.asarray(mask_from_lengths(jnp.array([5, 2, 0]), 5))
 NETWORKS = {

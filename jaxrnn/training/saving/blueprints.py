@@ -71,7 +71,7 @@ def from_blueprint(blueprint: Any, classes: tuple[type, ...] = ()) -> Any:
       CheckpointError: an unknown class, which is named; fields that its constructor does not take.
 
     >>> from_blueprint({"class": "cells.GRU", "fields": {"input_size": 3, "hidden_size": 5}})
-    GRU(input_size=3, hidden_size=5)
+    GRU(input_size=3, hidden_size=5, reset='before')
     >>> from_blueprint({"class": "os.system", "fields": {}})
     Traceback (most recent call last):
     jaxrnn.training.saving.records.CheckpointError: 'os.system' must be a public class of jaxrnn or one of ...
