@@ -27,7 +27,6 @@ from jaxrnn.core.noise import quiet
 from jaxrnn.core.types import Cell, Params
 from jaxrnn.directions.bidirectional import Bidirectional
 from jaxrnn.directions.bidirectional_stack import BidirectionalStack
-from jaxrnn.generation.language_model import LanguageModel
 from jaxrnn.generation.symbol_model import SymbolModel
 from jaxrnn.patterns.hidden_to_hidden import ManyToMany, ManyToOne, last_valid
 from jaxrnn.training.saving.records import name_leaves
@@ -80,8 +79,8 @@ def export(
     lines that load them.
 
     Args:
-      model: any cell, `Bidirectional`, `BidirectionalStack`, `ManyToMany`, `ManyToOne`, `LanguageModel`, `SymbolModel`
-        or `SequenceClassifier`.  Noise (`Dropout`) is left out.
+      model: any cell, `Bidirectional`, `BidirectionalStack`, `ManyToMany`, `ManyToOne`, `SymbolModel` or
+        `SequenceClassifier`.  Noise (`Dropout`) is left out.
       params: its own; the programs take them as an argument.
       folder: is made where there is none.
       input_size: the number of features; None is `input_size` of the (first) cell.
@@ -145,7 +144,7 @@ def _parts(model: Any) -> _Parts:
         case ManyToMany() | ManyToOne():
             one = isinstance(model, ManyToOne)
             return _Parts(xs_themselves, False, model.cell, of_cell, read_out, one, not one)
-        case LanguageModel() | SymbolModel(longest=None):
+        case SymbolModel(longest=None):
             return _Parts(embedded, True, model.cell, of_cell, read_out)
         case SequenceClassifier():
             return _Parts(

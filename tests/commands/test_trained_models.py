@@ -125,7 +125,7 @@ def test_export_writes_programs_that_say_what_the_model_says(moved, capsys, with
     )
     given, tokens = dict(np.load("programs/params.npz")), np.arange(6, dtype=np.int32).reshape(3, 2)
     _, logits = sequence.call(given, tokens, np.ones((3, 2), bool), start.call(given, tokens[0]))
-    np.testing.assert_allclose(logits, model.apply(params, jnp.asarray(tokens))[1], atol=1e-12)
+    np.testing.assert_allclose(logits, model.read(params, jnp.asarray(tokens))[1], atol=1e-12)
 
 
 def test_export_says_what_it_needs(moved, capsys, monkeypatch):

@@ -24,7 +24,7 @@ def test_a_run_as_an_onnx_file(tmp_path, monkeypatch, capsys):
     feeds = {"tokens": tokens, "lengths": np.full(2, 6, np.int32)}
     feeds |= {given.name: np.zeros((2, 4), np.float32) for given in session.get_inputs() if given.name[:5] == "carry"}
     (logits,) = session.run(["logits"], feeds)
-    np.testing.assert_allclose(logits, model.apply(params, jnp.asarray(tokens))[1], rtol=0, atol=5e-6)
+    np.testing.assert_allclose(logits, model.read(params, jnp.asarray(tokens))[1], rtol=0, atol=5e-6)
 
 
 def test_a_model_without_native_nodes_is_one_line(tmp_path, monkeypatch, capsys):

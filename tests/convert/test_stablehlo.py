@@ -25,7 +25,6 @@ from jaxrnn import (
     unroll,
 )
 from jaxrnn.convert import ConversionError, export
-from jaxrnn.generation import LanguageModel
 from jaxrnn.training.saving.records import name_leaves
 from jaxrnn.trees import SequenceClassifier
 from tests.laws.cells import CELLS
@@ -90,11 +89,11 @@ def test_a_model_with_a_read_out(model, tmp_path):
 
 def test_models_of_tokens(tmp_path):
     tokens = np.random.default_rng(0).integers(0, 9, (5, 3)).astype(np.int32)
-    model = LanguageModel(GRU(3, 4), 9, 3, 4)
+    model = SymbolModel(GRU(3, 4), 9, 3, 4)
     params = random_params(model)
     programs = export(model, params, tmp_path, platforms=("cpu",))
     carry = programs.start.call(arrays(params), tokens[0])
-    end, logits = model.apply(params, jnp.asarray(tokens))
+    end, logits = model.read(params, jnp.asarray(tokens))
     assert_close(programs.sequence.call(arrays(params), tokens, np.ones((5, 3), bool), carry), (arrays(end), logits))
     assert_close(programs.step.call(arrays(params), tokens[0], carry)[1], logits[0])
     classifier = SequenceClassifier(GRU(3, 4), 9, 3, 4, 2)
