@@ -14,14 +14,16 @@ References: chapter 2.2; Goodfellow et al. 2016, §10.2.2.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.forwarding import forwarded
+from jaxrnn.core.pytrees import combine, is_floating, partition
 from jaxrnn.core.types import Carry, Cell, Inputs, LocalRules, Params
 from jaxrnn.machines.meshes import alike, as_typed
 
@@ -86,6 +88,46 @@ def rules_of(cell: Cell) -> LocalRules:
     return cell if isinstance(cell, LocalRules) else AutodiffRules(cell)
 
 
+class WholeResidual(NamedTuple):
+    """The record of `whole_step_fwd`."""
+
+    cell: Any
+    """The residual of the cell."""
+    x: Inputs
+    """The input that was projected."""
+
+
+class WholeLocals(NamedTuple):
+    """The share of a whole step in the sums over t."""
+
+    cell: Any
+    """The cell's own."""
+    dz: Inputs
+    """∇ of the projection."""
+
+
+def whole_step_fwd(cell: Cell, params: Params, carry: Carry, x: Inputs) -> tuple[tuple[Carry, Any], WholeResidual]:
+    """Run `project` and `step_fwd` of a cell that stands inside the step of another, where x is known only then."""
+    out, residual = rules_of(cell).step_fwd(params, carry, cell.project(params, x))
+    return out, WholeResidual(residual, x)
+
+
+def whole_step_bwd(
+    cell: Cell, params: Params, residual: WholeResidual, dcarry: Carry, dy: Any
+) -> tuple[Carry, Inputs, WholeLocals]:
+    """Go back through `step` and `project`: ∇h⁽ᵗ⁾, ∇y⁽ᵗ⁾ → ∇h⁽ᵗ⁻¹⁾, ∇x⁽ᵗ⁾, local."""
+    dcarry, dz, local = rules_of(cell).step_bwd(params, residual.cell, dcarry, dy)
+    (dx,) = pullback(partial(cell.project, params), residual.x)[1](dz)
+    return dcarry, dx, WholeLocals(local, dz)
+
+
+def whole_weight_bwd(cell: Cell, params: Params, residuals: WholeResidual, locals: WholeLocals) -> Params:
+    """Sum the gradients of everything that `step` and `project` read over all steps."""
+    from_step = rules_of(cell).weight_bwd(params, residuals.cell, locals.cell)
+    (from_project,) = pullback(lambda p: cell.project(p, residuals.x), params)[1](locals.dz)
+    return jax.tree.map(jnp.add, from_step, from_project)
+
+
 def pullback(function: Callable, *primals: PyTree) -> tuple[PyTree, Callable[[PyTree], tuple]]:
     """Return `jax.vjp` between the floating arrays alone: `(results, back)`.
 
@@ -96,47 +138,32 @@ def pullback(function: Callable, *primals: PyTree) -> tuple[PyTree, Callable[[Py
     >>> back({"y": 1.0, "n": 0})
     (Array(3., dtype=float32, weak_type=True), Array(0, dtype=int32, weak_type=True))
     """
-    floats, whole = _floats_of(primals)
+    primals = jax.tree.map(jnp.asarray, primals)
+    floats, others = partition(primals)
 
     def between_floats(floats):
-        results = function(*whole(floats))
-        return _floats_of(results)[0], results
+        results = jax.tree.map(jnp.asarray, function(*combine(floats, others, primals)))
+        return partition(results)[0], results
 
     _, vjp, results = jax.vjp(between_floats, floats, has_aux=True)
 
     def back(cotangent: PyTree) -> tuple:
-        like, _ = _floats_of(results)
         leaves = zip(jax.tree.leaves(cotangent), jax.tree.leaves(results), strict=True)
-        (dfloats,) = vjp(as_typed(like, [d for d, leaf in leaves if _moves(leaf)]))
-        return _floats_of(jax.tree.map(jnp.zeros_like, primals))[1](dfloats)
+        (dfloats,) = vjp(as_typed(partition(results)[0], [d for d, leaf in leaves if is_floating(leaf)]))
+        return combine(dfloats, [jnp.zeros_like(a) for a in others], primals)
 
     return results, back
 
 
-def _floats_of(tree: PyTree) -> tuple[list[Array], Callable[[list[Array]], PyTree]]:
-    """The floating arrays of a tree, and how others come to stand in their place."""
-    leaves, structure = jax.tree.flatten(tree)
-
-    def whole(floats: list[Array]) -> PyTree:
-        rest = iter(floats)
-        return structure.unflatten([next(rest) if _moves(leaf) else leaf for leaf in leaves])
-
-    return [leaf for leaf in leaves if _moves(leaf)], whole
-
-
-def _moves(leaf) -> bool:
-    return jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
-
-
 def as_cotangent(primal: PyTree, gradient: PyTree) -> PyTree:
     """The gradient as a `jax.custom_vjp` returns it: of the primal's type, None where the primal is not floating."""
-    return jax.tree.map(lambda x, d: as_typed(x, d) if _moves(x) else None, primal, gradient)
+    return jax.tree.map(lambda x, d: as_typed(x, d) if is_floating(x) else None, primal, gradient)
 
 
 def storable(primal: PyTree, cotangent: PyTree) -> PyTree:
     """Return the cotangent as a scan can carry it: zeros of the primal type instead of float0."""
 
     def leaf(x, d):
-        return d if _moves(x) else jnp.zeros_like(x)
+        return d if is_floating(x) else jnp.zeros_like(x)
 
     return jax.tree.map(leaf, primal, cotangent)

@@ -29,8 +29,8 @@ References: Graves, Wayne & Danihelka 2014, §3; Collier & Beel 2018, §3.1 and 
 
 import itertools
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ from jaxtyping import Array, Float
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_features, check_is_cell, check_positive
 from jaxrnn.core.initializers import input_weights
-from jaxrnn.core.local_rules import pullback, rules_of
+from jaxrnn.core.local_rules import WholeLocals, WholeResidual, whole_step_bwd, whole_step_fwd, whole_weight_bwd
 from jaxrnn.core.noise import takes_noise
 from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
 from jaxrnn.core.types import Carry, Cell, Key, Params
@@ -181,36 +181,29 @@ class NTM:
     def step_fwd(self, params: NTMParams, carry: NTMCarry, z: Array):
         """Run `step` and also return what its backward pass needs."""
         both = jnp.concatenate([z, carry.reads], axis=-1)
-        seen = self.controller.project(params.controller, both)
-        rules = rules_of(self.controller)
-        (inner, h), residual = rules.step_fwd(params.controller, carry.controller, seen)
+        (inner, h), residual = whole_step_fwd(self.controller, params.controller, carry.controller, both)
         raw = matmul_in_loop(h, params.w) + params.b
         out, accessed = self._after(inner, h, raw, carry)
-        return out, (residual, both, h, raw, accessed)
+        return out, NTMResidual(residual, h, raw, accessed)
 
-    def step_bwd(self, params: NTMParams, residual, dcarry: NTMCarry, dy: Array):
+    def step_bwd(self, params: NTMParams, residual: "NTMResidual", dcarry: NTMCarry, dy: Array):
         """Go back through the memory access, then through the controller, to x⁽ᵗ⁾ and r⁽ᵗ⁻¹⁾ (chapter 2.2.2)."""
-        residual, both, h, raw, accessed = residual
-        dh, dreads = jnp.split(dy, [h.shape[-1]], axis=-1)
-        controls, controls_vjp = jax.vjp(self.controls, raw)
+        dh, dreads = jnp.split(dy, [residual.h.shape[-1]], axis=-1)
+        controls, controls_vjp = jax.vjp(self.controls, residual.raw)
         dreads = _per_head(dcarry.reads + dreads, self.read_heads)
-        dcontrols, dmemory, daddress = access_bwd(controls, accessed, dcarry.memory, dcarry.address, dreads)
+        dcontrols, dmemory, daddress = access_bwd(controls, residual.accessed, dcarry.memory, dcarry.address, dreads)
         (draw,) = controls_vjp(dcontrols)
         dh = dh + matmul_transposed(draw, params.w)
-        rules = rules_of(self.controller)
-        dinner, dz, local = rules.step_bwd(params.controller, residual, dcarry.controller, dh)
-        (dboth,) = pullback(partial(self.controller.project, params.controller), both)[1](dz)
+        dinner, dboth, local = whole_step_bwd(
+            self.controller, params.controller, residual.controller, dcarry.controller, dh
+        )
         dx, dreads = jnp.split(dboth, [self.input_size], axis=-1)
-        return NTMCarry(dinner, dmemory, daddress, dreads), dx, (local, dz, draw)
+        return NTMCarry(dinner, dmemory, daddress, dreads), dx, NTMLocals(local, draw)
 
-    def weight_bwd(self, params: NTMParams, residuals, locals) -> NTMParams:
+    def weight_bwd(self, params: NTMParams, residuals: "NTMResidual", locals: "NTMLocals") -> NTMParams:
         """Sum the gradients of W, of b and of the controller over time (chapter 2.2.3)."""
-        residual, both, h, *_ = residuals
-        local, dz, draw = locals
-        own = rules_of(self.controller).weight_bwd(params.controller, residual, local)
-        _, back = pullback(lambda p: self.controller.project(p, both), params.controller)
-        own = jax.tree.map(jnp.add, own, back(dz)[0])
-        return NTMParams(own, outer_sum(h, draw, params.w), row_sum(draw, params.b))
+        own = whole_weight_bwd(self.controller, params.controller, residuals.controller, locals.controller)
+        return NTMParams(own, outer_sum(residuals.h, locals.draw, params.w), row_sum(locals.draw, params.b))
 
     def controls(self, raw: Float[Array, "*batch controls"]) -> Controls:
         """Split b + W h⁽ᵗ⁾ into the controls and apply their activations."""
@@ -235,6 +228,28 @@ class NTM:
         (memory, address, reads), accessed = access(self.controls(raw), carry.memory, carry.address)
         reads = lax.collapse(reads, -2)
         return (NTMCarry(inner, memory, address, reads), jnp.concatenate([h, reads], axis=-1)), accessed
+
+
+class NTMResidual(NamedTuple):
+    """The record of a step for its backward."""
+
+    controller: WholeResidual
+    """The controller's own, with [x⁽ᵗ⁾; r⁽ᵗ⁻¹⁾]."""
+    h: Array
+    """The controller's output."""
+    raw: Array
+    """b + W h⁽ᵗ⁾."""
+    accessed: Any
+    """The record of the memory access."""
+
+
+class NTMLocals(NamedTuple):
+    """The share of a step in the sums over t."""
+
+    controller: WholeLocals
+    """The controller's own."""
+    draw: Array
+    """∇ of b + W h⁽ᵗ⁾."""
 
 
 def _per_head(packed: Array, heads: int) -> Array:

@@ -26,7 +26,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_is_cell, check_positive
-from jaxrnn.core.local_rules import pullback, rules_of
+from jaxrnn.core.local_rules import WholeLocals, WholeResidual, whole_step_bwd, whole_step_fwd, whole_weight_bwd
 from jaxrnn.core.noise import Noisy, check_noisy, takes_noise
 from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum, turned
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
@@ -163,12 +163,11 @@ class Attending:
     def step_fwd(self, params: AttendingParams, carry: AttendingCarry, z: Inputs):
         """Run `step`; the residual refers to the memory in the carry instead of copying it."""
         both = _with_x(z, jnp.concatenate([_x(z), carry.reading.context], axis=-1))
-        inner = self.cell.project(params.cell, both)
-        (inner, h), residual = rules_of(self.cell).step_fwd(params.cell, carry.cell, inner)
+        (inner, h), residual = whole_step_fwd(self.cell, params.cell, carry.cell, both)
         w, before = params.attention.query, carry.reading
         q = h if w is None else matmul(h, w)
         reading = self.attention.compare(params.attention.score, q, carry.memory, before.weights, before.coverage)
-        saved = _Saved(residual, both, h, compared(self.attention, q, before, reading), carry.memory)
+        saved = _Saved(residual, h, compared(self.attention, q, before, reading), carry.memory)
         return (AttendingCarry(inner, reading, carry.memory), jnp.concatenate([h, reading.context], axis=-1)), saved
 
     def step_bwd(self, params: AttendingParams, residual: "_Saved", dcarry: AttendingCarry, dy: Array):
@@ -178,21 +177,18 @@ class Attending:
         score = params.attention.score
         d = compare_bwd(self.attention, score, residual.compared, residual.memory, dreading)
         dh = dy[..., :size] + (d.q if w is None else matmul_transposed(d.q, w))
-        dcell, dinner, local = rules_of(self.cell).step_bwd(params.cell, residual.cell, dcarry.cell, dh)
-        both = residual.both
-        (dboth,) = pullback(lambda x: self.cell.project(params.cell, _with_x(both, x)), _x(both))[1](dinner)
+        dcell, dinputs, local = whole_step_bwd(self.cell, params.cell, residual.cell, dcarry.cell, dh)
+        dboth = _x(dinputs)
         x_size = dboth.shape[-1] - self.attention.context_size
         memory = memory._replace(keys=memory.keys + d.keys, values=memory.values + d.values)
         dcarry = AttendingCarry(dcell, Reading(dboth[..., x_size:], d.before, d.coverage), memory)
-        dx = _with_x(jax.tree.map(jnp.zeros_like, both), dboth[..., :x_size])
-        return dcarry, dx, _Local(local, dinner, d.q, d.score)
+        return dcarry, _with_x(dinputs, dboth[..., :x_size]), _Local(local, d.q, d.score)
 
     def weight_bwd(self, params: AttendingParams, residuals: "_Saved", locals: "_Local") -> AttendingParams:
         """Sum the gradients of the cell, its projection, W and the score over time (chapter 2.2.3)."""
-        dcell = rules_of(self.cell).weight_bwd(params.cell, residuals.cell, locals.cell)
-        both = _with_x(residuals.both, turned(_x(residuals.both)))
-        _, back = pullback(lambda p: self.cell.project(p, both), params.cell)
-        dcell = jax.tree.map(jnp.add, dcell, back(locals.inner)[0])
+        both = residuals.cell.x
+        inner = residuals.cell._replace(x=_with_x(both, turned(_x(both))))
+        dcell = whole_weight_bwd(self.cell, params.cell, inner, locals.cell)
         dattention = jax.tree.map(jnp.zeros_like, params.attention)  # keys and values are made outside of the step
         if params.attention.query is not None:
             dattention = dattention._replace(query=outer_sum(residuals.h, locals.q, params.attention.query))
@@ -204,10 +200,8 @@ class Attending:
 class _Saved(NamedTuple):
     """The residual of a step."""
 
-    cell: Any
-    """The residual of the cell."""
-    both: Inputs
-    """[x⁽ᵗ⁾; c⁽ᵗ⁻¹⁾] and the noise."""
+    cell: WholeResidual
+    """The residual of the cell, with [x⁽ᵗ⁾; c⁽ᵗ⁻¹⁾] and the noise."""
     h: Array
     compared: Compared
     """W h⁽ᵗ⁾ and α⁽ᵗ⁾."""
@@ -217,10 +211,8 @@ class _Saved(NamedTuple):
 class _Local(NamedTuple):
     """The terms that `weight_bwd` sums over time."""
 
-    cell: Any
+    cell: WholeLocals
     """The cell's own."""
-    inner: Any
-    """The gradient of the projection of the cell."""
     q: Array
     score: ScoreParams
     """One gradient per row."""

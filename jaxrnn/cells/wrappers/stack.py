@@ -12,15 +12,14 @@ References: Schmidhuber 1992; El Hihi & Bengio 1996; Graves, Mohamed & Hinton 20
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_is_cell
-from jaxrnn.core.local_rules import pullback, rules_of
+from jaxrnn.core.local_rules import rules_of, whole_step_bwd, whole_step_fwd, whole_weight_bwd
 from jaxrnn.core.noise import Noisy, check_noisy, part_input, takes_noise
 from jaxrnn.core.types import Cell, Inputs, Key
 
@@ -80,42 +79,44 @@ class Stack:
         return carries, ys[-1]
 
     def step_fwd(self, params: tuple, carry: tuple, z: Inputs):
-        """The step, and of each layer the residual and the input that it projected."""
+        """Run `step`; the residual is that of each layer, with the input that all but the lowest projected."""
         z, noise = z if takes_noise(self) else (z, None)
-        carries, residuals, y = [], [], None
-        for layer, (cell, p, c) in enumerate(zip(self.cells, params, carry, strict=True)):
-            below = None if layer == 0 else _read(cell, y, noise, layer)
-            z = z if layer == 0 else cell.project(p, below)
-            (c, y), residual = rules_of(cell).step_fwd(p, c, z)
+        (c, y), residual = rules_of(self.cells[0]).step_fwd(params[0], carry[0], z)
+        carries, residuals = [c], [residual]
+        for layer, (cell, p, c) in enumerate(zip(self.cells[1:], params[1:], carry[1:], strict=True), start=1):
+            (c, y), residual = whole_step_fwd(cell, p, c, _read(cell, y, noise, layer))
             carries.append(c)
-            residuals.append((residual, below))
-        return (tuple(carries), y), (tuple(residuals), noise)
+            residuals.append(residual)
+        return (tuple(carries), y), StackResidual(tuple(residuals), noise)
 
-    def step_bwd(self, params: tuple, residual: tuple, dcarry: tuple, dy):
-        """Apply the recursion of 2.2.2: from the highest layer down: ∇y of a layer is what the layer above sends to
-        its input."""
-        residuals, noise = residual
-        dcarries, locals_, dz = [], [], None
-        for cell, p, (res, below), dc in reversed(list(zip(self.cells, params, residuals, dcarry, strict=True))):
-            dc, dz, local = rules_of(cell).step_bwd(p, res, dc, dy)
+    def step_bwd(self, params: tuple, residual: "StackResidual", dcarry: tuple, dy):
+        """Go back from the highest layer down: ∇y of a layer is ∇ of the input of the layer above (2.2.2)."""
+        dcarries, locals_ = [], []
+        above = zip(self.cells[1:], params[1:], residual.layers[1:], dcarry[1:], strict=True)
+        for cell, p, res, dc in reversed(list(above)):
+            dc, dx, local = whole_step_bwd(cell, p, res, dc, dy)
+            dy = dx.x if isinstance(dx, Noisy) else dx
             dcarries.append(dc)
-            locals_.append((local, dz))
-            if below is not None:
-                (dy,) = pullback(partial(cell.project, p), below)[1](dz)
-                dy = dy.x if isinstance(dy, Noisy) else dy
-        dz = dz if noise is None else (dz, jax.tree.map(jnp.zeros_like, noise))
-        return tuple(reversed(dcarries)), dz, tuple(reversed(locals_))
+            locals_.append(local)
+        dc, dz, local = rules_of(self.cells[0]).step_bwd(params[0], residual.layers[0], dcarry[0], dy)
+        if residual.noise is not None:
+            dz = dz, jax.tree.map(jnp.zeros_like, residual.noise)
+        return (dc, *reversed(dcarries)), dz, (local, *reversed(locals_))
 
-    def weight_bwd(self, params: tuple, residuals: tuple, locals: tuple) -> tuple:
-        """2.2.3 for each layer, with the projections of all but the lowest, which `step` runs."""
-        dparams = []
-        for cell, p, (res, below), (local, dz) in zip(self.cells, params, residuals[0], locals, strict=True):
-            dp = rules_of(cell).weight_bwd(p, res, local)
-            if below is not None:
-                from_project = pullback(lambda p, cell=cell, below=below: cell.project(p, below), p)[1](dz)[0]
-                dp = jax.tree.map(jnp.add, dp, from_project)
-            dparams.append(dp)
-        return tuple(dparams)
+    def weight_bwd(self, params: tuple, residuals: "StackResidual", locals: tuple) -> tuple:
+        """Sum over t for each layer, with the projections of all but the lowest, which `step` runs (2.2.3)."""
+        lowest = rules_of(self.cells[0]).weight_bwd(params[0], residuals.layers[0], locals[0])
+        above = zip(self.cells[1:], params[1:], residuals.layers[1:], locals[1:], strict=True)
+        return (lowest, *(whole_weight_bwd(*each) for each in above))
+
+
+class StackResidual(NamedTuple):
+    """The record of a step for its backward."""
+
+    layers: tuple
+    """The residual of each layer, the lowest first."""
+    noise: Noisy | None
+    """The keys that the layers above the lowest draw from."""
 
 
 def layers(stack: Stack, params: tuple, carry: tuple, z: Inputs) -> Iterator[tuple[Any, Any]]:
