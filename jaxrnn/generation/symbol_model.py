@@ -1,16 +1,15 @@
-"""An input of length 0: symbols from nothing but a start symbol; chapter 2.5.1.
+"""A generator of symbols: embedding, cell and read-out, started from a start symbol alone.
 
     x⁽ᵗ⁾ = E[y⁽ᵗ⁻¹⁾] (+ R[τ − t + 1]),      h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾),      o⁽ᵗ⁾ = c + V h⁽ᵗ⁾
     P(y⁽ᵗ⁾ | y⁽¹⁾ … y⁽ᵗ⁻¹⁾) = softmax(o⁽ᵗ⁾)
 
-Every earlier symbol acts on every later one through h alone: that is the chapter's parametrisation of the
-complete graph.  What the three stop rules of section 2.6 need of a model is here: the stop unit is one
-output more; a predicted length has its own logits log P(τ), and R, one row a number of symbols still to
-come, enters every step.
+Every earlier symbol acts on every later one through h alone, which is the chapter's parametrization of the complete
+graph.  The model also provides what the three stop rules of 2.6 need: a stop unit is an extra output; a predicted
+length has its own logits log P(τ), and R, with one row for each number of symbols still to come, enters every step.
 
 E → `params.embedding`, R → `params.countdown`, log P(τ) → `params.length_logits`, V and c → `params.readout`.
 
-References: chapter 2.5.1 and 2.6; Sutskever, Martens & Hinton 2011.
+References: chapter 2.5.1 and 2.6; Goodfellow et al. 2016, §10.2.3; Sutskever, Martens & Hinton 2011.
 """
 
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from jaxrnn.unrolling.backpropagation import unroll_bptt
 
 
 class SymbolModelParams(NamedTuple):
-    """What is learned.
+    """The parameters; None for parts that the stop rule does not need.
 
     >>> from jaxrnn import GRU
     >>> SymbolModel(GRU(4, 8), vocabulary=5, features=4, hidden_size=8).init(jax.random.key(0))._fields
@@ -39,29 +38,29 @@ class SymbolModelParams(NamedTuple):
     """
 
     embedding: Float[Array, "vocabulary features"]
-    """E: one row a symbol."""
+    """E: one row per symbol."""
     cell: Params
-    """The cell's own."""
+    """The parameters of the cell."""
     readout: ReadoutParams
-    """V and c; with a stop unit its output is the last."""
+    """V and c; the output of a stop unit is the last."""
     countdown: Float[Array, "longest features"] | None = None
-    """R: one row for each of 1, 2, … symbols to come, where the length is predicted."""
+    """R: one row for each of 1, 2, … symbols to come, if the length is predicted."""
     length_logits: Float[Array, " longest"] | None = None
-    """log P(τ) up to a constant, where the length is predicted."""
+    """log P(τ) up to a constant, if the length is predicted."""
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class SymbolModel:
-    """P(y⁽ᵗ⁾ | y⁽¹⁾ … y⁽ᵗ⁻¹⁾) = softmax(c + V h⁽ᵗ⁾), h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, E[y⁽ᵗ⁻¹⁾]).
+    """The model P(y⁽ᵗ⁾ | y⁽¹⁾ … y⁽ᵗ⁻¹⁾) = softmax(c + V h⁽ᵗ⁾), h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, E[y⁽ᵗ⁻¹⁾]).
 
     Args:
       cell: any cell whose input is an array.
-      vocabulary: the number of symbols, those that start and end a sequence among them.
-      features: the size of an embedded symbol, the cell's input size.
+      vocabulary: the number of symbols, start and end symbols included.
+      features: the size of an embedding, which is the input size of the cell.
       hidden_size: the size of the cell's output.
-      stop_unit: one output more, for `StopUnit`.
-      longest: the greatest τ, for `PredictedLength`; None for another rule.
+      stop_unit: True for an extra output, for `StopUnit`.
+      longest: the largest τ, for `PredictedLength`; None for another rule.
 
     Raises:
       TypeError: `cell` is not a cell.
@@ -96,11 +95,11 @@ class SymbolModel:
 
     @property
     def readout(self) -> Readout:
-        """From the cell's output to one logit a symbol, and the stop unit's."""
+        """The read-out from the output of the cell to one logit per symbol, and that of the stop unit."""
         return Readout(self.hidden_size, self.vocabulary + self.stop_unit)
 
     def init(self, key: Key) -> SymbolModelParams:
-        """E and R from a normal distribution, every length equally likely, the rest by its own rules."""
+        """Draw E and R from a normal distribution, with all lengths equally likely, and the rest by its own `init`."""
         e_key, cell_key, readout_key, r_key = jax.random.split(key, 4)
         embedding = jax.random.normal(e_key, (self.vocabulary, self.features))
         params = SymbolModelParams(embedding, self.cell.init(cell_key), self.readout.init(readout_key))
@@ -110,17 +109,17 @@ class SymbolModel:
         return params._replace(countdown=countdown, length_logits=jnp.zeros(self.longest))
 
     def initial_carry(self, params: SymbolModelParams, batch_shape: tuple[int, ...] = ()) -> Carry:
-        """The cell's h⁽⁰⁾."""
+        """Return h⁽⁰⁾ of the cell."""
         return self.cell.initial_carry(params.cell, batch_shape)
 
     def next_logits(
         self, params: SymbolModelParams, carry: Carry, symbol: Int[Array, "*batch"] | Countdown
     ) -> tuple[Carry, Float[Array, "*batch outputs"]]:
-        """(h⁽ᵗ⁻¹⁾, y⁽ᵗ⁻¹⁾) → (h⁽ᵗ⁾, o⁽ᵗ⁾)."""
+        """Map (h⁽ᵗ⁻¹⁾, y⁽ᵗ⁻¹⁾) to (h⁽ᵗ⁾, o⁽ᵗ⁾)."""
         return self.step(params, carry, self.embed(params, symbol))
 
     def step(self, params: SymbolModelParams, carry: Carry, x: Float[Array, "*batch features"]):
-        """(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾) → (h⁽ᵗ⁾, o⁽ᵗ⁾)."""
+        """Map (h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾) to (h⁽ᵗ⁾, o⁽ᵗ⁾)."""
         carry, y = self.cell.step(params.cell, carry, self.cell.project(params.cell, x))
         return carry, self.readout.apply(params.readout, y)
 
@@ -135,20 +134,20 @@ class SymbolModel:
         context: Float[Array, "*batch features"] | None = None,
         key: Key | None = None,
     ) -> Float[Array, "time *batch outputs"]:
-        """o⁽ᵗ⁾ from the true y⁽ᵗ⁻¹⁾, embedded and projected for all t at once; for `log_likelihood`.
+        """Return o⁽ᵗ⁾ from the true y⁽ᵗ⁻¹⁾, for `log_likelihood`; all steps are embedded and projected at once.
 
         Args:
           params: as from `init`.
-          symbols: y⁽ᵗ⁾; what stands beyond a row's length is not looked at.
+          symbols: y⁽ᵗ⁾; values beyond the length of a row are ignored.
           lengths: τ.
           start: y⁽⁰⁾.
-          carry: h⁽⁰⁾; None is the cell's initial carry.
-          context: added to x⁽ᵗ⁾ at every step (an input of length 1, see `Captioner`).
-          key: for a cell that draws noise; `quiet(model)` generates without it.
+          carry: h⁽⁰⁾; None for the initial carry of the cell.
+          context: a vector to add to x⁽ᵗ⁾ at every step (an input of length 1, see `Captioner`).
+          key: the key of a cell that draws noise; `quiet(model)` generates without noise.
 
         Raises:
           TypeError: symbols or lengths that are not integers; no key for a cell that draws noise.
-          ValueError: a wrong shape; a symbol or a length out of range, where the values are known.
+          ValueError: a wrong shape; a symbol or a length out of range (checked outside `jit`).
         """
         symbols, lengths = jnp.asarray(symbols), jnp.asarray(lengths)
         check_shape("symbols", symbols, (len(symbols), *lengths.shape), "[time, *batch], the batch of `lengths`")
@@ -170,41 +169,41 @@ class SymbolModel:
         *,
         mask: Bool[Array, "time *batch"] | None = None,
     ) -> tuple[Carry, Float[Array, "time *batch outputs"]]:
-        """Return the carry behind the symbols, and o after each: the logits of the next one.
+        """Return the carry after the symbols, and o after each symbol: the logits of the next one.
 
-        `apply` puts a start symbol in front and drops the last symbol; here every symbol is an input, as in a stream
-        that is read window by window.
+        Unlike `apply`, which starts from a start symbol and drops the last symbol, every symbol is an input, as in a
+        stream that is read window by window.
 
         Args:
           params: as from `init`.
           symbols: integers from 0 to vocabulary − 1.
-          carry: h⁽⁰⁾; None is the cell's initial carry.
-          mask: True where there is a symbol.
+          carry: h⁽⁰⁾; None for the initial carry of the cell.
+          mask: True where a symbol exists.
 
         Raises:
           TypeError: symbols that are not integers, or a model that predicts its length.
-          ValueError: a symbol out of range (where the values are known; under `jit` it gives NaN).
+          ValueError: a symbol out of range (checked outside `jit`; under `jit` it gives NaN).
         """
         carry, ys = unroll_bptt(self.cell, params.cell, self.embed(params, symbols), carry, mask=mask)
         return carry, self.readout.apply(params.readout, ys)
 
     def predicted_length(self, params: SymbolModelParams, batch_shape: tuple[int, ...] = ()) -> PredictedLength:
-        """The stop rule with this model's P(τ), the same for every row.
+        """Return the stop rule with P(τ) of this model, the same for every row.
 
         Raises:
-          ValueError: the model predicts no length.
+          ValueError: the model does not predict a length.
         """
         if params.length_logits is None:
             raise ValueError(f"`longest` must be given for a model that predicts its length, got {self}.")
         return PredictedLength(jnp.broadcast_to(params.length_logits, (*batch_shape, len(params.length_logits))))
 
     def embed(self, params: SymbolModelParams, symbol: Any) -> Float[Array, "..."]:
-        """E[y], plus R[τ − t + 1] where the length is predicted: `[..., features]`.
+        """Return E[y], plus R[τ − t + 1] if the length is predicted: `[..., features]`.
 
         Raises:
-          TypeError: a countdown where none is learned, or none where one is; symbols that are not integers.
-          ValueError: a symbol or a remaining length out of range (where the values are known; under `jit`
-            its vector is NaN).
+          TypeError: a countdown for a model without one, or none for a model with one; symbols that are not integers.
+          ValueError: a symbol or a remaining length out of range (checked outside `jit`; under `jit` its vector is
+          NaN).
         """
         if isinstance(symbol, Countdown) != (self.longest is not None):
             raise TypeError(
@@ -219,7 +218,7 @@ class SymbolModel:
 
 
 def rows_of(name: str, table: Array, index: Array, first: int) -> Array:
-    """Return table[index − first]; a wrong index is an error where it is known and NaN where it is not.
+    """Return table[index − first]; a wrong index raises outside `jit` and gives NaN under it.
 
     >>> rows_of("symbols", jnp.eye(3), jnp.array([2, 0]), 0)[:, 2].tolist()
     [1.0, 0.0]
