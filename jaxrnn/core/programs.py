@@ -6,6 +6,7 @@ variables in and out.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 from jax.extend.core import jaxprs_in_params
@@ -41,6 +42,6 @@ def equations(program) -> Iterator:
 
 
 def _live(function: Callable, args: tuple):
-    closed = jax.make_jaxpr(function)(*args)
+    closed: Any = jax.make_jaxpr(function)(*args)
     whole = getattr(closed, "jaxpr", closed)  # JAX 0.10 keeps the constants beside the program, and newer ones in it
     return partial_eval.dce_jaxpr(whole, [True] * len(whole.outvars))

@@ -26,10 +26,10 @@ TIME, BATCH = 6, (4,)
 _OPTIONS = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_use_fusion_emitters": False,
     "xla_cpu_parallel_codegen_split_count": 1,
+    **({"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < (0, 11) else {}),
 }
-quick_jit = functools.partial(jax.jit, compiler_options=_OPTIONS if jax.__version_info__ < (0, 11) else None)
+quick_jit = functools.partial(jax.jit, compiler_options=_OPTIONS if jax.__version_info__ < (0, 13) else None)
 """`jax.jit` for a program that runs for a millisecond, so that what it costs is LLVM's time; the same jaxpr."""
 
 

@@ -65,7 +65,7 @@ def dots(function: Callable, *args) -> int:
 def _loop(scan) -> Loop:
     """A carried array has the shape that the body gives it; a stacked output has the time axis in front as well."""
     (body,) = jaxprs_in_params(scan.params)
-    outside, inside = ([v.aval.shape for v in eqn.outvars] for eqn in (scan, body))
+    outside, inside = ([getattr(v.aval, "shape", ()) for v in eqn.outvars] for eqn in (scan, body))
     carried = tuple(whole for whole, one in zip(outside, inside, strict=True) if whole == one)
     return Loop(scan.params["length"], scan.params["reverse"], _products(body), carried)
 
