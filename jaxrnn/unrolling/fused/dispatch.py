@@ -14,7 +14,8 @@ record for the backward pass is the same, so the choice is made for each pass ap
 
 Not measured: no GPU has run these kernels.  They are held to the laws in Pallas' interpreter, and the program that a
 GPU would get, in Triton's language, is run op by op in NumPy by a test.  So nothing calls `unroll_fused` of itself.
-From jax 0.11 on, lowering says that Pallas' Triton backend is deprecated.
+From JAX 0.11 on, lowering for a GPU warns that Pallas' Triton backend is deprecated; the kernels still compile there
+(0.12).  A JAX without that backend gets `unroll_bptt`, and a warning if it has a GPU.
 
 References: Diamos et al. 2016, "Persistent RNNs"; Pöppel et al. 2024, "FlashRNN"; Appleyard et al. 2016.
 """

@@ -23,6 +23,7 @@ measured.
 References: NVIDIA, CUDA C++ Programming Guide, "Compute Capabilities" (shared memory per thread block).
 """
 
+import warnings
 from typing import TypeGuard
 
 import jax
@@ -48,8 +49,16 @@ _ANY_SHARED = 99
 
 
 def has_kernels(cell: Cell) -> TypeGuard[LSTM | GRU]:
-    """Return whether there are kernels for the cell."""
-    return isinstance(cell, LSTM | GRU) and HAVE_TRITON
+    """Return whether there are kernels for the cell.  Warn where a GPU waits for them and JAX cannot compile them."""
+    if not isinstance(cell, LSTM | GRU):
+        return False
+    if not HAVE_TRITON and _cuda_devices():
+        warnings.warn(
+            "`unroll_fused` runs as `unroll_bptt`: its kernels need Pallas' Triton backend "
+            f"(jax.experimental.pallas.triton), which JAX {jax.__version__} does not have here.",
+            stacklevel=3,
+        )
+    return HAVE_TRITON
 
 
 def gates_of(cell: LSTM | GRU) -> Gates:
@@ -83,11 +92,15 @@ def shared_memory() -> int:
 
     Without a GPU, as when compiling for another machine, it is the smallest that Triton supports.
     """
+    devices = _cuda_devices()
+    return min((shared_memory_of(str(device.compute_capability)) for device in devices), default=1024 * _ANY_SHARED)
+
+
+def _cuda_devices() -> list[jax.Device]:
     try:
-        devices = jax.local_devices(backend="cuda")
+        return jax.local_devices(backend="cuda")
     except RuntimeError:
-        return 1024 * _ANY_SHARED
-    return min(shared_memory_of(str(device.compute_capability)) for device in devices)
+        return []
 
 
 def shared_memory_of(capability: str) -> int:

@@ -1,18 +1,20 @@
 """The fused kernels, interpreted, are held to the laws of the unroll family; a GPU gets them, all else the scan."""
 
 import re
+from contextlib import nullcontext
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AbstractDevice, AbstractMesh, use_abstract_mesh
 
 from jaxrnn import GRU, LSTM, Stack, unroll_bptt
 from jaxrnn import testing as laws
 from jaxrnn.core.programs import equations, trace_program
 from jaxrnn.testing.problem import must_agree, quick_jit, random_problem, results, run
-from jaxrnn.unrolling.fused import unroll_fused
+from jaxrnn.unrolling.fused import eligibility, unroll_fused
 from jaxrnn.unrolling.fused.dispatch import unroll_interpreted
 from jaxrnn.unrolling.fused.eligibility import blocking_of, fits, gates_of, shared_memory_of
 from jaxrnn.unrolling.fused.kernels import Run, Switches, backward, forward
@@ -74,21 +76,30 @@ def test_off_the_gpu_it_is_the_explicit_scan_bit_for_bit():
     must_agree(LSTM_CELL, "unroll_fused = unroll_bptt on a CPU", got, want, 0)
 
 
+def a_gpu():
+    """From JAX 0.11 on, a kernel is lowered without a GPU only for one that is named."""
+    if jax.__version_info__ < (0, 11):
+        return nullcontext()
+    device = AbstractDevice("NVIDIA H100 80GB HBM3", None, "gpu")
+    return use_abstract_mesh(AbstractMesh((), (), abstract_device=device))
+
+
+for_a_gpu = pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning")
+
+
 def lowered(cell, platform, dtype="float32", **given):
     """The program of a run and its gradients for a platform that need not be here, as text."""
     problem = random_problem(cell, dtype=dtype)._replace(**given)
     function = jax.jit(partial(results, cell, unroll=unroll_fused, reverse=True))
-    return function.trace(problem).lower(lowering_platforms=(platform,)).as_text()
+    with a_gpu() if platform == "cuda" else nullcontext():
+        return function.trace(problem).lower(lowering_platforms=(platform,)).as_text()
 
 
 def launches(text):
     return re.findall(r'name = "(rnn_\w+)"', text)
 
 
-without_a_gpu = pytest.mark.skipif(jax.__version_info__ >= (0, 11), reason="jax 0.11 asks for a GPU to lower for one")
-
-
-@without_a_gpu
+@for_a_gpu
 @pytest.mark.parametrize("cell", [LSTM(3, 64), GRU(3, 50, "after")], ids=str)
 def test_a_gpu_gets_one_kernel_forwards_and_one_backwards_and_no_loop(cell):
     text = lowered(cell, "cuda")
@@ -96,7 +107,7 @@ def test_a_gpu_gets_one_kernel_forwards_and_one_backwards_and_no_loop(cell):
     assert "stablehlo.while" not in text
 
 
-@without_a_gpu
+@for_a_gpu
 @pytest.mark.parametrize(("cell", "reverse"), [(LSTM(3, 5, "current"), False), (GRU(3, 17), True)], ids=str)
 def test_the_program_that_a_gpu_gets_op_by_op_is_what_the_interpreter_runs(cell, reverse):
     """Two blocks of rows, the second of one row; nothing is read or written that is not there."""
@@ -117,24 +128,36 @@ def test_the_program_that_a_gpu_gets_op_by_op_is_what_the_interpreter_runs(cell,
         backwards = run(partial(backward, kernel), weights, forwards[2], dcarry, dys, switches)
         return forwards, backwards
 
-    got = both(triton_program.run, kernel)
+    with a_gpu():
+        got = both(triton_program.run, kernel)
     want = both(lambda function, *arrays: quick_jit(function)(*arrays), kernel._replace(interpret=True))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6), got, want)
 
 
-@without_a_gpu
+@for_a_gpu
 def test_a_gpu_gets_kernels_for_bfloat16_and_without_masks_too():
     text = lowered(LSTM_CELL, "cuda", "bfloat16", carry=None, mask=None, reset=None)
     assert launches(text) == ["rnn_forward", "rnn_backward"]
 
 
-@without_a_gpu
+@for_a_gpu
 @pytest.mark.parametrize("cell", [LSTM(3, 65), Stack((LSTM_CELL,))], ids=str)
 def test_a_gpu_gets_the_scan_for_what_has_no_kernel_or_does_not_fit(cell):
     text = lowered(cell, "cuda")
     assert not launches(text) and "stablehlo.while" in text
 
 
+def test_a_gpu_without_pallas_triton_backend_is_told_and_gets_the_scan(monkeypatch):
+    monkeypatch.setattr(eligibility, "HAVE_TRITON", False)
+    problem = random_problem(LSTM_CELL, dtype="float32")
+    assert unroll_fused(LSTM_CELL, problem.params, problem.xs)[1].shape  # silent where there is no GPU anyway
+    monkeypatch.setattr(eligibility, "_cuda_devices", lambda: ["a GPU"])
+    with pytest.warns(UserWarning, match=r"runs as `unroll_bptt`.*pallas\.triton.*does not have"):
+        got = unroll_fused(LSTM_CELL, problem.params, problem.xs)
+    must_agree(LSTM_CELL, "it is the scan", got, unroll_bptt(LSTM_CELL, problem.params, problem.xs), 0)
+
+
+@for_a_gpu
 def test_float64_and_other_platforms_get_the_scan():
     for text in (lowered(LSTM_CELL, "cuda", "float64"), lowered(LSTM_CELL, "cpu"), lowered(LSTM_CELL, "tpu")):
         assert not launches(text) and "stablehlo.while" in text

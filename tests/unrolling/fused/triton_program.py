@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import ml_dtypes
 import numpy as np
-from jax._src.interpreters.mlir import upstream_dialects
+from jax.interpreters.mlir import make_ir_context
 from jaxlib.mlir import ir
 from jaxlib.triton import dialect
 
@@ -175,8 +175,7 @@ def _type(op):
 
 
 def _context() -> ir.Context:
-    context = ir.Context()
-    context.append_dialect_registry(upstream_dialects)
+    context = make_ir_context()
     dialect.register_dialect(context)
     context.load_all_available_dialects()
     return context
