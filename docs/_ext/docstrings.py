@@ -59,6 +59,7 @@ def prose(text: str) -> str:
 
 def code(text: str) -> str:
     """Return a name as a link and other code as a literal, either of which may end within a word: `unit`s."""
+    text = re.sub(r"\n *", " ", text)
     return (text if re.fullmatch(r"`[\w.]+`|``.*", text, flags=re.DOTALL) else f"`{text}`") + r"\ "
 
 

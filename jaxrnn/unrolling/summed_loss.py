@@ -52,8 +52,9 @@ def unroll_loss(
     Args:
       cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
       targets: arrays `[time, *batch, ...]`; the second argument of ℓ.
-      loss: ℓ, of one step of one row: (y `[hidden]`, target) → a scalar.  The losses of `jaxrnn` fit: `lambda y,
-      label: cross_entropy(readout.apply(p, y), label)`. memory, run: as for `unroll_checkpointed`.
+      loss: ℓ, of one step of one row: (y `[hidden]`, target) → a scalar.  The losses of `jaxrnn` fit:
+        `lambda y, label: cross_entropy(readout.apply(p, y), label)`.
+      memory, run: as for `unroll_checkpointed`.
 
     Returns:
       The carry after the last step, and L: 0 if no step is valid.
