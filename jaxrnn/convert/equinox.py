@@ -17,8 +17,15 @@ import jax.numpy as jnp
 
 from jaxrnn.cells.gru import GRU, GRUParams
 from jaxrnn.cells.lstm import LSTM, LSTMParams
-from jaxrnn.convert.layout import ConversionError, check_zero, checked_arrays, gate_count, refuse, shape_of
-from jaxrnn.core.checks import check_params
+from jaxrnn.convert.layout import (
+    ConversionError,
+    check_written,
+    check_zero,
+    checked_arrays,
+    gate_count,
+    refuse,
+    shape_of,
+)
 from jaxrnn.core.types import Params
 
 
@@ -90,7 +97,7 @@ def to_equinox(cell: Any, params: Params, *, bias: bool = True) -> Any:
     """
     import equinox as eqx
 
-    check_params(params, cell)
+    check_written(cell, params)
     match cell:
         case LSTM(peephole=None):
             kind, names, biases = eqx.nn.LSTMCell, ["bias"], [params.b]

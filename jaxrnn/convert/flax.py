@@ -26,6 +26,8 @@ from jaxrnn.cells.gru import GRU, GRUParams
 from jaxrnn.cells.lstm import LSTM, LSTMParams
 from jaxrnn.convert.layout import (
     check_activation,
+    check_mapping,
+    check_written,
     check_zero,
     checked_arrays,
     exported,
@@ -33,7 +35,6 @@ from jaxrnn.convert.layout import (
     refuse,
     shape_of,
 )
-from jaxrnn.core.checks import check_params
 from jaxrnn.core.types import Params
 from jaxrnn.directions.bidirectional import Bidirectional, Directions
 
@@ -65,6 +66,7 @@ def from_flax(variables: Mapping[str, Any], *, activation: str | None = None) ->
 
     References: the documentation of `flax.linen.RNNCellBase`.
     """
+    check_mapping("variables", variables, "what module.init(key, …) returns")
     for wrapper in ("params", "cell"):
         variables = variables[wrapper] if set(variables) == {wrapper} else variables
     if set(variables) == {"forward_rnn", "backward_rnn"}:
@@ -114,7 +116,7 @@ def to_flax(cell: Any, params: Params) -> dict[str, Any]:
 
     References: the documentation of `flax.linen.RNNCellBase`.
     """
-    check_params(params, cell)
+    check_written(cell, params)
     _check_known("Flax", cell)
     if isinstance(cell, Elman):
         return exported({"params": {"i": {"kernel": params.u, "bias": params.b}, "h": {"kernel": params.w}}})
@@ -149,6 +151,7 @@ def from_nnx(state: Mapping[str, Any], *, activation: str | None = None) -> tupl
 
     References: the documentation of `flax.nnx.RNNCellBase`.
     """
+    check_mapping("state", state, "nnx.to_pure_dict(nnx.state(cell, nnx.Param))")
     flat = _flat(state)
     if "ii.kernel" in flat:
         check_activation("activation", "Flax", 4, activation, _ACTIVATIONS)
@@ -188,7 +191,7 @@ def to_nnx(cell: Any, params: Params) -> dict[str, Any]:
 
     References: the documentation of `flax.nnx.RNNCellBase`.
     """
-    check_params(params, cell)
+    check_written(cell, params)
     _check_known("Flax nnx", cell)
     if isinstance(cell, LSTM):
         return exported(_lstm_out(params, _NNX_LSTM))
@@ -216,7 +219,7 @@ def to_nnx_optimized(cell: LSTM, params: LSTMParams) -> dict[str, Any]:
 
     References: the documentation of `flax.nnx.OptimizedLSTMCell`.
     """
-    check_params(params, cell)
+    check_written(cell, params)
     _check_known("Flax nnx", cell)
     if not isinstance(cell, LSTM):
         raise refuse("Flax nnx", cell, "its OptimizedLSTMCell is an LSTM: take to_nnx.")

@@ -26,13 +26,14 @@ from jaxrnn.convert.layout import (
     GRU_GATES,
     LSTM_GATES,
     ConversionError,
+    check_mapping,
+    check_written,
     checked_arrays,
     exported,
     refuse,
     reorder,
     shape_of,
 )
-from jaxrnn.core.checks import check_params
 from jaxrnn.core.types import Params
 
 _HAIKU_LSTM_GATES, _HAIKU_GRU_GATES = "igfo", "zrn"
@@ -57,6 +58,7 @@ def from_haiku(params: Mapping[str, Mapping[str, Any]], *, name: str | None = No
 
     References: the documentation of `haiku.LSTM`.
     """
+    check_mapping("params", params, "what hk.transform(…).init(key, …) returns")
     name = _only_core(params) if name is None else name
     flat = {
         f"{path.removeprefix(name).lstrip('/')}.{leaf}".lstrip("."): array
@@ -89,7 +91,7 @@ def to_haiku(cell: Any, params: Params, *, name: str | None = None) -> dict[str,
 
     References: the documentation of `haiku.LSTM`.
     """
-    check_params(params, cell)
+    check_written(cell, params)
     match cell:
         case Elman(activation="relu"):
             name = "vanilla_rnn" if name is None else name

@@ -24,13 +24,13 @@ from jaxrnn.cells.wrappers.stack import Stack
 from jaxrnn.convert.layout import (
     GRU_GATES,
     ConversionError,
+    check_written,
     checked_arrays,
     exported,
     refuse,
     reorder,
     shape_of,
 )
-from jaxrnn.core.checks import check_params
 from jaxrnn.core.types import Params
 from jaxrnn.directions.bidirectional import Bidirectional, Directions
 from jaxrnn.directions.bidirectional_stack import BidirectionalStack
@@ -109,7 +109,7 @@ def to_keras(cell: Any, params: Params) -> list[np.ndarray]:
 
     References: the documentation of `keras.layers.RNN`.
     """
-    check_params(params, cell)
+    check_written(cell, params)
     return exported(list(_write(cell, params)))
 
 

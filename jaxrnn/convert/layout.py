@@ -23,6 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from jaxrnn.core.checks import check_params
+
 LSTM_GATES, GRU_GATES = "ifgo", "rzn"
 """The order of the gates here: input, forget, candidate, output; reset, update, candidate."""
 
@@ -72,6 +74,19 @@ def checked_arrays(source: str, weights: Mapping[str, Any], shapes: Mapping[str,
         if array.shape != tuple(shapes[name]):
             raise ConversionError(f"`{source}[{name!r}]` must have shape {tuple(shapes[name])}, got {array.shape}.")
     return arrays
+
+
+def check_mapping(name: str, value: Any, remedy: str) -> None:
+    """Raise ConversionError unless it is a dict; of a module say what to take of it."""
+    if not isinstance(value, Mapping):
+        raise ConversionError(f"`{name}` must be a dict of arrays, got {type(value).__name__}: take {remedy}.")
+
+
+def check_written(cell: Any, params: Any) -> None:
+    """Raise unless `cell` is a network of this library and `params` are its own."""
+    if isinstance(cell, type) or not callable(getattr(cell, "init", None)):
+        raise ConversionError(f"`cell` must be a cell or a network of cells, got {cell!r}.")
+    check_params(params, cell)
 
 
 def check_names(source: str, weights: Mapping[str, Any], expected: Mapping[str, Any] | tuple[str, ...]) -> None:

@@ -25,13 +25,13 @@ from jaxrnn.convert.layout import (
     GRU_GATES,
     LSTM_GATES,
     ConversionError,
+    check_written,
     checked_arrays,
     exported,
     refuse,
     reorder,
     shape_of,
 )
-from jaxrnn.core.checks import check_params
 from jaxrnn.core.types import Params
 from jaxrnn.directions.bidirectional import Bidirectional, Directions
 
@@ -77,7 +77,7 @@ def to_onnx_tensors(cell: Any, params: Params) -> Node:
 
     References: the ONNX operator specification.
     """
-    check_params(params, cell)
+    check_written(cell, params)
     if not isinstance(cell, Bidirectional):
         return _one_direction(cell, params)
     forward = _one_direction(cell.forward_cell, params.forward)

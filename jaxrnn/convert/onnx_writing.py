@@ -24,9 +24,8 @@ from jaxrnn.cells.elman import Elman
 from jaxrnn.cells.gru import GRU
 from jaxrnn.cells.lstm import LSTM
 from jaxrnn.cells.wrappers.stack import Stack
-from jaxrnn.convert.layout import ConversionError, exported, refuse
+from jaxrnn.convert.layout import ConversionError, check_written, exported, refuse
 from jaxrnn.convert.onnx_tensors import to_onnx_tensors
-from jaxrnn.core.checks import check_params
 from jaxrnn.core.noise import quiet
 from jaxrnn.core.types import Params
 from jaxrnn.directions.bidirectional import Bidirectional
@@ -76,7 +75,7 @@ def to_onnx(
     """
     import onnx
 
-    check_params(params, model)
+    check_written(model, params)
     model = quiet(model)
     for leaf in jax.tree.leaves(params):
         if leaf.dtype != np.float32:

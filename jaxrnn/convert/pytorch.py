@@ -30,6 +30,8 @@ from jaxrnn.cells.wrappers.stack import Stack
 from jaxrnn.convert.layout import (
     ConversionError,
     check_activation,
+    check_mapping,
+    check_written,
     check_zero,
     checked_arrays,
     exported,
@@ -37,7 +39,6 @@ from jaxrnn.convert.layout import (
     refuse,
     shape_of,
 )
-from jaxrnn.core.checks import check_params
 from jaxrnn.core.types import Params
 from jaxrnn.directions.bidirectional import Bidirectional, Directions
 from jaxrnn.directions.bidirectional_stack import BidirectionalStack
@@ -73,6 +74,7 @@ def from_torch(
 
     References: the documentation of `torch.nn.LSTM`.
     """
+    check_mapping("state_dict", state_dict, "module.state_dict()")
     weights = {name.removeprefix(prefix): array for name, array in state_dict.items() if name.startswith(prefix)}
     if not weights:
         raise ConversionError(
@@ -120,7 +122,7 @@ def to_torch(cell: Any, params: Params, *, bias: bool = True) -> dict[str, np.nd
 
     References: the documentation of `torch.nn.LSTM`.
     """
-    check_params(params, cell)
+    check_written(cell, params)
     layers = _layers(cell, params)
     _check_alike(cell, [single for sides in layers for single, _ in sides])
     state_dict = {}
@@ -169,6 +171,7 @@ def readout_from_torch(state_dict: Mapping[str, Any], *, prefix: str = "") -> tu
 
     References: the documentation of `torch.nn.Linear`.
     """
+    check_mapping("state_dict", state_dict, "module.state_dict()")
     weights = {name.removeprefix(prefix): array for name, array in state_dict.items() if name.startswith(prefix)}
     outputs, inputs = shape_of("state_dict", weights, "weight", 2)
     shapes = {"weight": (outputs, inputs)} | ({"bias": (outputs,)} if "bias" in weights else {})

@@ -16,8 +16,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn.convert.layout import ConversionError, as_weight, checked_arrays, exported, refuse, shape_of
-from jaxrnn.core.checks import check_params
+from jaxrnn.convert.layout import ConversionError, as_weight, check_written, checked_arrays, exported, refuse, shape_of
 from jaxrnn.objectives.readout import Readout, ReadoutParams
 from jaxrnn.reservoirs.reservoir import Reservoir, ReservoirParams, recurrent_matrix
 
@@ -78,7 +77,7 @@ def to_reservoirpy(cell: Reservoir, params: ReservoirParams) -> dict[str, Any]:
     """
     if not isinstance(cell, Reservoir):
         raise refuse("reservoirpy", cell, "to_reservoirpy writes a Reservoir; convert the parts of a Stack one by one.")
-    check_params(params, cell)
+    check_written(cell, params)
     if cell.activation not in _ACTIVATIONS.values():
         raise refuse("reservoirpy", cell, f"its activations are {', '.join(_ACTIVATIONS)}.")
     if not np.array_equal(np.asarray(params.retention), np.asarray(1 - params.gain)):

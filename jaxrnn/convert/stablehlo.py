@@ -21,8 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn.convert.layout import ConversionError, refuse
-from jaxrnn.core.checks import check_params
+from jaxrnn.convert.layout import ConversionError, check_written, refuse
 from jaxrnn.core.noise import quiet
 from jaxrnn.core.types import Cell, Params
 from jaxrnn.directions.bidirectional import Bidirectional
@@ -106,7 +105,7 @@ def export(
 
     References: the documentation of `jax.export`.
     """
-    check_params(params, model)
+    check_written(model, params)
     model, arrays = quiet(model), {}
     for name, leaf in name_leaves(params).items():
         arrays[name] = np.asarray(leaf)

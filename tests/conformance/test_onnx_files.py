@@ -18,6 +18,7 @@ from tests.random_params import random_params
 
 TIME, LENGTHS = 7, np.array([7, 3, 0, 1], np.int32)
 XS = np.random.default_rng(0).normal(size=(TIME, 4, 3)).astype("float32")
+PADS = np.float32(0), np.float32("nan")
 TOKENS = np.random.default_rng(1).integers(0, 9, (TIME, 4))
 DEEP = BidirectionalStack((Bidirectional(LSTM(3, 4), LSTM(3, 4)), Bidirectional(GRU(8, 2), GRU(8, 2), "sum")))
 NETWORKS = {
@@ -90,6 +91,15 @@ def test_values_with_lengths_and_a_carry(case, tmp_path):
     found = run(started, {"xs": XS, "lengths": LENGTHS} | named("carry", carry))
     end, ys = ours(network, params, XS, carry, mask_from_lengths(jnp.asarray(LENGTHS), TIME))
     assert_close(found, {"ys": ys} | named("next_carry", end))
+
+
+def test_nothing_in_the_padding_reaches_a_value(case, tmp_path):
+    exported, network, params = case
+    started = session(exported, params, tmp_path / "model.onnx")
+    carry = named("carry", random_carry(network, params, 4))
+    padding = (np.arange(TIME)[:, None] >= LENGTHS)[..., None]
+    clean, dirty = (run(started, {"xs": np.where(padding, pad, XS), "lengths": LENGTHS} | carry) for pad in PADS)
+    assert all(np.array_equal(clean[name], dirty[name]) for name in clean)
 
 
 def test_values_without_lengths_and_without_a_carry_in_any_size(case, tmp_path):

@@ -4,7 +4,6 @@ ONNX orders the gates i, o, f, c (LSTM; the peepholes i, o, f) and z, r, h (GRU)
 and lets the output gate's peephole read C(t): our `peephole="current"`.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -15,11 +14,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from jaxrnn import GRU, LSTM, Elman, mask_from_lengths, unroll, unroll_bptt
+from jaxrnn import LSTM, mask_from_lengths, unroll, unroll_bptt
 from jaxrnn.cells import LSTMCarry
-from jaxrnn.cells.elman import ElmanParams
-from jaxrnn.cells.gru import GRUParams
-from jaxrnn.cells.lstm import LSTMParams
+from jaxrnn.convert import from_onnx_tensors
 from tests.conformance.random_cases import BATCH, HIDDEN, INPUT, LENGTHS, TIME, assert_close, normal, with_padding
 
 TOLERANCE = 5e-6
@@ -41,56 +38,28 @@ def random_weights(gates: int, seed: int) -> Weights:
     return Weights(*(normal(seed + k, *shape, dtype=jnp.float32) for k, shape in enumerate(shapes)))
 
 
-def reorder(array, order, axis=-1):
-    """Blocks of `hidden` along an axis, in another order."""
-    blocks = jnp.split(array, len(order), axis)
-    return jnp.concatenate([blocks[k] for k in order], axis)
-
-
-def elman(weights):
-    return ElmanParams(weights.W.T, weights.R.T, sum(jnp.split(weights.B, 2)))
-
-
-def lstm(weights, peephole=False):
-    iofc = (0, 2, 3, 1)  # to i, f, g, o
-    u, w, b = (reorder(a, iofc) for a in (weights.W.T, weights.R.T, sum(jnp.split(weights.B, 2))))
-    return LSTMParams(u, w, b, reorder(weights.P, (0, 2, 1)).reshape(3, HIDDEN) if peephole else None)
-
-
-def gru(weights, reset):
-    zrh = (1, 0, 2)  # to r, z, n
-    u, w = reorder(weights.W.T, zrh), reorder(weights.R.T, zrh)
-    wb, rb = (reorder(b, zrh) for b in jnp.split(weights.B, 2))
-    gates = 2 * HIDDEN
-    if reset == "before":
-        return GRUParams(u, w, wb + rb)
-    return GRUParams(u, w, wb.at[:gates].add(rb[:gates]), rb[gates:])
-
-
 class Case(NamedTuple):
-    """An ONNX operator with its attributes, and our cell with the conversion of the weights."""
+    """An ONNX operator with its attributes."""
 
     operator: str
     gates: int
     attributes: dict
-    cell: Elman | LSTM | GRU
-    convert: partial
     peephole: bool = False
+
+    def ours(self, weights):
+        """Our cell for one direction, and its parameters."""
+        tensors = {name: array[None] for name, array in weights._asdict().items() if name != "P" or self.peephole}
+        attributes = {name: [value] if name == "activations" else value for name, value in self.attributes.items()}
+        return from_onnx_tensors(self.operator, tensors, **attributes)
 
 
 CASES = {
-    "RNN tanh": Case("RNN", 1, {"activations": "Tanh"}, Elman(INPUT, HIDDEN), partial(elman)),
-    "RNN relu": Case("RNN", 1, {"activations": "Relu"}, Elman(INPUT, HIDDEN, activation="relu"), partial(elman)),
-    "LSTM": Case("LSTM", 4, {}, LSTM(INPUT, HIDDEN), partial(lstm)),
-    "LSTM with peepholes": Case(
-        "LSTM", 4, {}, LSTM(INPUT, HIDDEN, peephole="current"), partial(lstm, peephole=True), peephole=True
-    ),
-    "GRU linear_before_reset=0": Case(
-        "GRU", 3, {"linear_before_reset": 0}, GRU(INPUT, HIDDEN, reset="before"), partial(gru, reset="before")
-    ),
-    "GRU linear_before_reset=1": Case(
-        "GRU", 3, {"linear_before_reset": 1}, GRU(INPUT, HIDDEN, reset="after"), partial(gru, reset="after")
-    ),
+    "RNN tanh": Case("RNN", 1, {"activations": "Tanh"}),
+    "RNN relu": Case("RNN", 1, {"activations": "Relu"}),
+    "LSTM": Case("LSTM", 4, {}),
+    "LSTM with peepholes": Case("LSTM", 4, {}, peephole=True),
+    "GRU linear_before_reset=0": Case("GRU", 3, {"linear_before_reset": 0}),
+    "GRU linear_before_reset=1": Case("GRU", 3, {"linear_before_reset": 1}),
 }
 
 
@@ -132,12 +101,13 @@ def theirs(case, direction, weights, xs, states, lengths):
     return np.concatenate(list(np.moveaxis(ys, 1, 0)), axis=-1), tuple(finals)
 
 
-def ours(case, direction, weights, xs, states, lengths, *, run=unroll):
+def ours(case, direction, weights, xs, states, lengths, *, run=unroll, cell=None):
     """The same by one unroll a direction."""
     mask, sides, carries = mask_from_lengths(lengths, TIME), [], []
     for k, reverse in enumerate(DIRECTIONS[direction]):
         carry = LSTMCarry(*(s[k] for s in states)) if len(states) == 2 else states[0][k]
-        carry, ys = run(case.cell, case.convert(weights[k]), xs, carry, mask=mask, reverse=reverse)
+        own, params = case.ours(weights[k])
+        carry, ys = run(own if cell is None else cell, params, xs, carry, mask=mask, reverse=reverse)
         sides.append(ys)
         carries.append(jax.tree.leaves(carry))
     return jnp.concatenate(sides, axis=-1), tuple(jnp.stack(state) for state in zip(*carries, strict=True))
@@ -167,9 +137,9 @@ def test_sequences_of_unequal_length_agree_with_onnxruntime(case, direction, run
 def test_the_output_gate_of_peephole_previous_is_not_the_one_of_onnx():
     """The chapter's output gate reads C(t−1), Gers' and ONNX' reads C(t)."""
     case = CASES["LSTM with peepholes"]
-    chapter = case._replace(cell=LSTM(INPUT, HIDDEN, peephole="previous"))
+    chapter = LSTM(INPUT, HIDDEN, peephole="previous")
     problem = (*random_problem(case, "forward"), LENGTHS)
-    (ys, _), (expected, _) = ours(chapter, "forward", *problem), theirs(case, "forward", *problem)
+    (ys, _), (expected, _) = ours(case, "forward", *problem, cell=chapter), theirs(case, "forward", *problem)
     assert abs(ys - expected).max() > 1e-2
 
 

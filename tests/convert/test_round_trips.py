@@ -184,6 +184,21 @@ def test_a_tree_that_is_none_says_why(reader, tree, why):
         reader(tree)
 
 
+@pytest.mark.parametrize("reader", [convert.from_torch, convert.from_flax, convert.from_nnx, convert.from_haiku])
+def test_a_module_in_place_of_its_arrays_is_told_what_to_take(reader, without_beartype):
+    with pytest.raises(convert.ConversionError, match="must be a dict of arrays, got object: take "):
+        reader(object())
+
+
+@pytest.mark.parametrize(
+    "writer", [convert.to_torch, convert.to_flax, convert.to_nnx, convert.to_haiku, convert.to_keras]
+)
+def test_what_is_no_cell_is_refused(writer):
+    for cell in ("LSTM", LSTM, None):
+        with pytest.raises(convert.ConversionError, match="`cell` must be a cell or a network of cells, got"):
+            writer(cell, float32_params(LONG))
+
+
 def test_arrays_of_any_memory_order_and_byte_order_are_read():
     state_dict = convert.to_torch(LONG, float32_params(LONG))
     strange = {name: np.asfortranarray(array).astype(">f4") for name, array in state_dict.items()}
