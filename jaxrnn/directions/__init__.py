@@ -11,8 +11,9 @@ Chapter 2.7; Goodfellow et al. 2016, §10.3; Graves, Fernández & Schmidhuber 20
 
 from jaxrnn.directions.bidirectional import Bidirectional, Directions
 from jaxrnn.directions.bidirectional_stack import BidirectionalStack
-from jaxrnn.directions.elman2d import Elman2D, Elman2DParams
-from jaxrnn.directions.lstm2d import LSTM2D, LSTM2DParams
+from jaxrnn.directions.elman2d import Elman2D
+from jaxrnn.directions.grid_weights import GridParams
+from jaxrnn.directions.lstm2d import LSTM2D
 from jaxrnn.directions.multidirectional import Cell2D, Multidirectional, unroll_2d, unroll_2d_python
 from jaxrnn.machines.plain_trees import register_records
 
@@ -23,8 +24,7 @@ __all__ = [
     "Cell2D",
     "Directions",
     "Elman2D",
-    "Elman2DParams",
-    "LSTM2DParams",
+    "GridParams",
     "Multidirectional",
     "unroll_2d",
     "unroll_2d_python",

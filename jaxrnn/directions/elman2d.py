@@ -10,33 +10,16 @@ References: Graves, Fernández & Schmidhuber 2007, "Multi-dimensional recurrent 
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from jaxrnn.core.checks import check_features, check_positive
+from jaxrnn.core.checks import check_positive
 from jaxrnn.core.initializers import input_weights, recurrent_weights
-from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.precision import accumulator
 from jaxrnn.core.types import Key
-
-
-class Elman2DParams(NamedTuple):
-    """The matrices, transposed, because inputs are row vectors.
-
-    >>> Elman2D(3, 5).init(jax.random.key(0)).w_above.shape
-    (5, 5)
-    """
-
-    u: Float[Array, "input hidden"]
-    """Uᵀ: input to hidden."""
-    w_above: Float[Array, "hidden hidden"]
-    """W₁ᵀ: from the pixel above."""
-    w_left: Float[Array, "hidden hidden"]
-    """W₂ᵀ: from the pixel to the left."""
-    b: Float[Array, " hidden"]
-    """b."""
+from jaxrnn.directions.grid_weights import GridParams, project_pixels, summed_inputs
 
 
 @jax.tree_util.register_static
@@ -65,27 +48,26 @@ class Elman2D:
     def __post_init__(self):
         check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
 
-    def init(self, key: Key) -> Elman2DParams:
+    def init(self, key: Key) -> GridParams:
         """Draw U by Glorot's uniform rule, W₁ and W₂ orthogonal and halved because h reads their sum; b = 0."""
         u_key, above_key, left_key = jax.random.split(key, 3)
         square = (self.hidden_size, self.hidden_size)
-        return Elman2DParams(
+        return GridParams(
             u=input_weights(u_key, (self.input_size, self.hidden_size)),
             w_above=recurrent_weights(above_key, square) / 2,
             w_left=recurrent_weights(left_key, square) / 2,
             b=jnp.zeros(self.hidden_size),
         )
 
-    def initial_carry(self, params: Elman2DParams, batch_shape: tuple[int, ...] = ()) -> Array:
+    def initial_carry(self, params: GridParams, batch_shape: tuple[int, ...] = ()) -> Array:
         """Return h = 0, the state outside the image, `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
 
-    def project(self, params: Elman2DParams, xs: Array) -> Array:
+    def project(self, params: GridParams, xs: Array) -> Array:
         """Return b + U x for every pixel: `[..., input]` → `[..., hidden]`."""
-        check_features("xs", xs, input_size=self.input_size)
-        return matmul(xs, params.u) + params.b
+        return project_pixels(params, xs, self.input_size)
 
-    def step_2d(self, params: Elman2DParams, above: Array, left: Array, z: Array) -> tuple[Array, Array]:
+    def step_2d(self, params: GridParams, above: Array, left: Array, z: Array) -> tuple[Array, Array]:
         """Map (h_{i−1,j}, h_{i,j−1}, z_ij) to h_ij, the carry and the output."""
-        h = jnp.tanh(z + matmul(above, params.w_above) + matmul(left, params.w_left))
+        h = jnp.tanh(summed_inputs(params, above, left, z))
         return h, h

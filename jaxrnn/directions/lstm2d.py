@@ -18,34 +18,17 @@ chapter 2.7.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from jaxrnn.cells.lstm import LSTMCarry
-from jaxrnn.core.checks import check_features, check_positive
+from jaxrnn.core.checks import check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
-from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.precision import accumulator
 from jaxrnn.core.types import Key
-
-
-class LSTM2DParams(NamedTuple):
-    """The matrices, transposed, with the gates packed as i, f₁, f₂, g, o.
-
-    >>> LSTM2D(3, 5).init(jax.random.key(0)).u.shape
-    (3, 25)
-    """
-
-    u: Float[Array, "input gates_hidden"]
-    """Uᵀ: `[input, 5·hidden]`."""
-    w_above: Float[Array, "hidden gates_hidden"]
-    """W₁ᵀ: from the pixel above."""
-    w_left: Float[Array, "hidden gates_hidden"]
-    """W₂ᵀ: from the pixel to the left."""
-    b: Float[Array, " gates_hidden"]
-    """b: `[5·hidden]`."""
+from jaxrnn.directions.grid_weights import GridParams, project_pixels, summed_inputs
 
 
 @jax.tree_util.register_static
@@ -74,30 +57,29 @@ class LSTM2D:
     def __post_init__(self):
         check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
 
-    def init(self, key: Key) -> LSTM2DParams:
+    def init(self, key: Key) -> GridParams:
         """Draw U by Glorot's uniform rule, W₁ and W₂ orthogonal and halved, gate by gate; b = 0."""
         n = self.hidden_size
         u_key, above_key, left_key = jax.random.split(key, 3)
-        return LSTM2DParams(
+        return GridParams(
             u=per_gate(input_weights, u_key, 5, (self.input_size, n)),
             w_above=per_gate(recurrent_weights, above_key, 5, (n, n)) / 2,
             w_left=per_gate(recurrent_weights, left_key, 5, (n, n)) / 2,
             b=jnp.zeros(5 * n),
         )
 
-    def initial_carry(self, params: LSTM2DParams, batch_shape: tuple[int, ...] = ()) -> LSTMCarry:
+    def initial_carry(self, params: GridParams, batch_shape: tuple[int, ...] = ()) -> LSTMCarry:
         """Return h = C = 0, the state outside the image, each `[*batch, hidden]`."""
         shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.u.dtype)
         return LSTMCarry(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
-    def project(self, params: LSTM2DParams, xs: Array) -> Array:
+    def project(self, params: GridParams, xs: Array) -> Array:
         """Return b + U x of the five gates for every pixel: `[..., input]` → `[..., 5·hidden]`."""
-        check_features("xs", xs, input_size=self.input_size)
-        return matmul(xs, params.u) + params.b
+        return project_pixels(params, xs, self.input_size)
 
-    def step_2d(self, params: LSTM2DParams, above: LSTMCarry, left: LSTMCarry, z: Array) -> tuple[LSTMCarry, Array]:
+    def step_2d(self, params: GridParams, above: LSTMCarry, left: LSTMCarry, z: Array) -> tuple[LSTMCarry, Array]:
         """Map the states above and to the left, and z_ij, to (h, C)_ij, with h_ij as the output."""
-        a = z + matmul(above.h, params.w_above) + matmul(left.h, params.w_left)
+        a = summed_inputs(params, above.h, left.h, z)
         i, f1, f2, g, o = jnp.split(a, 5, axis=-1)
         c = jax.nn.sigmoid(f1) * above.c + jax.nn.sigmoid(f2) * left.c + jax.nn.sigmoid(i) * jnp.tanh(g)
         h = jax.nn.sigmoid(o) * jnp.tanh(c)

@@ -15,12 +15,13 @@ Chapter 3.1 (powers of one matrix); Feng et al. 2024 (minimal gates); Orvieto et
 
 from importlib import import_module
 
-from jaxrnn.linear.linear_unit import LinearUnit, LinearUnitParams
+from jaxrnn.linear.input_gates import InputGates
+from jaxrnn.linear.linear_unit import LinearUnit
 from jaxrnn.linear.lru import LRU, LRUParams
 from jaxrnn.linear.mamba import Mamba, MambaParams
 from jaxrnn.linear.matrix_state import Erase, InTurn, MatrixCell, Outer
-from jaxrnn.linear.min_gru import MinGRU, MinGRUParams
-from jaxrnn.linear.min_lstm import MinLSTM, MinLSTMParams
+from jaxrnn.linear.min_gru import MinGRU
+from jaxrnn.linear.min_lstm import MinLSTM
 from jaxrnn.linear.protocol import ComplexPair, LinearCell, linear_step
 from jaxrnn.linear.rg_lru import RGLRU, RGLRUParams
 from jaxrnn.linear.s5 import S5, S5Params
@@ -43,17 +44,15 @@ __all__ = [
     "ComplexPair",
     "Erase",
     "InTurn",
+    "InputGates",
     "LRUParams",
     "LinearCell",
     "LinearUnit",
-    "LinearUnitParams",
     "Mamba",
     "MambaParams",
     "MatrixCell",
     "MinGRU",
-    "MinGRUParams",
     "MinLSTM",
-    "MinLSTMParams",
     "Outer",
     "RGLRUParams",
     "S5Params",

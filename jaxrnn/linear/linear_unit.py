@@ -16,30 +16,15 @@ References: Martin & Cundy 2018, §3.1 (GILR); Bradbury et al. 2017, §2 (fo-poo
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from jaxrnn.core.checks import check_features, check_positive
-from jaxrnn.core.initializers import input_weights, per_gate
-from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.checks import check_positive
 from jaxrnn.core.types import Key
+from jaxrnn.linear.input_gates import InputGates, init_gates, initial_state, project_gates
 from jaxrnn.linear.protocol import linear_step
-
-
-class LinearUnitParams(NamedTuple):
-    """The forget gate, the candidate and the output gate side by side.
-
-    >>> LinearUnit(2, 3).init(jax.random.key(0)).u.shape
-    (2, 9)
-    """
-
-    u: Float[Array, "input gates_hidden"]
-    """(Uᶠ, U, Uᵒ)ᵀ: `[input, 3·hidden]`."""
-    b: Float[Array, " gates_hidden"]
-    """(bᶠ, b, bᵒ): `[3·hidden]`."""
 
 
 @jax.tree_util.register_static
@@ -69,30 +54,27 @@ class LinearUnit:
     def __post_init__(self):
         check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
 
-    def init(self, key: Key) -> LinearUnitParams:
+    def init(self, key: Key) -> InputGates:
         """Draw U by Glorot's uniform rule, gate by gate; b = 0, but 1 for the forget gate."""
-        n = self.hidden_size
-        u = per_gate(input_weights, key, 3, (self.input_size, n))
-        return LinearUnitParams(u, jnp.zeros(3 * n).at[:n].set(1))
+        return init_gates(key, 3, self.input_size, self.hidden_size, forget=0)
 
-    def initial_carry(self, params: LinearUnitParams, batch_shape: tuple[int, ...] = ()) -> Array:
+    def initial_carry(self, params: InputGates, batch_shape: tuple[int, ...] = ()) -> Array:
         """Return C⁽⁰⁾ = 0, `[*batch, hidden]`."""
-        return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
+        return initial_state(params, self.hidden_size, batch_shape)
 
-    def project(self, params: LinearUnitParams, xs: Array) -> tuple[Array, ...]:
+    def project(self, params: InputGates, xs: Array) -> tuple[Array, ...]:
         """Return b + U x⁽ᵗ⁾ of the three gates, apart: `[..., input]` → `[..., hidden]` each."""
-        check_features("xs", xs, input_size=self.input_size)
-        return tuple(jnp.split(matmul(xs, params.u) + params.b, 3, axis=-1))
+        return project_gates(params, xs, 3, self.input_size)
 
-    def coefficients(self, params: LinearUnitParams, z: tuple[Array, ...]) -> tuple[Array, Array]:
+    def coefficients(self, params: InputGates, z: tuple[Array, ...]) -> tuple[Array, Array]:
         """Return a = f, b = (1 − f) ⊙ g."""
         f, g, _ = z
         return jax.nn.sigmoid(f), jax.nn.sigmoid(-f) * jnp.tanh(g)
 
-    def read(self, params: LinearUnitParams, carry: Array, z: tuple[Array, ...]) -> Array:
+    def read(self, params: InputGates, carry: Array, z: tuple[Array, ...]) -> Array:
         """Return y⁽ᵗ⁾ = o⁽ᵗ⁾ ⊙ C⁽ᵗ⁾."""
         return jax.nn.sigmoid(z[2]) * carry
 
-    def step(self, params: LinearUnitParams, carry: Array, z: tuple[Array, ...]) -> tuple[Array, Array]:
+    def step(self, params: InputGates, carry: Array, z: tuple[Array, ...]) -> tuple[Array, Array]:
         """Return the new C, and y."""
         return linear_step(self, params, carry, z)

@@ -13,38 +13,15 @@ References: Feng et al. 2024, "Were RNNs all we needed?", §3.1 and appendix B (
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from jaxrnn.core.carry_facts import CarryParts
-from jaxrnn.core.checks import check_choice, check_features, check_positive
-from jaxrnn.core.initializers import input_weights, per_gate
-from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.checks import check_choice, check_positive
 from jaxrnn.core.types import Carry, Key
+from jaxrnn.linear.input_gates import CANDIDATES, InputGates, init_gates, initial_state, project_gates
 from jaxrnn.linear.protocol import linear_step
-
-CANDIDATES = {
-    "identity": lambda a: a,
-    # a + ½ above 0, σ(a) below: positive and continuous, so that h can never change its sign
-    "positive": lambda a: jnp.where(a >= 0, a + 0.5, jax.nn.sigmoid(a)),
-}
-"""What g may be."""
-
-
-class MinGRUParams(NamedTuple):
-    """The gate z and the candidate n side by side.
-
-    >>> MinGRU(2, 3).init(jax.random.key(0)).u.shape
-    (2, 6)
-    """
-
-    u: Float[Array, "input gates_hidden"]
-    """(Uᶻ, U)ᵀ: `[input, 2·hidden]`."""
-    b: Float[Array, " gates_hidden"]
-    """(bᶻ, b): `[2·hidden]`."""
 
 
 @jax.tree_util.register_static
@@ -62,7 +39,7 @@ class MinGRU:
 
     >>> cell = MinGRU(input_size=3, hidden_size=5)
     >>> params = cell.init(jax.random.key(0))
-    >>> h, y = cell.step(params, cell.initial_carry(params), cell.project(params, jnp.ones(3)))
+    >>> h, y = cell.step(params, cell.initial_carry(params), cell.project(params, jax.numpy.ones(3)))
     >>> h.shape
     (5,)
 
@@ -77,33 +54,31 @@ class MinGRU:
         check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
         check_choice("candidate", self.candidate, tuple(CANDIDATES))
 
-    def init(self, key: Key) -> MinGRUParams:
+    def init(self, key: Key) -> InputGates:
         """Draw U by Glorot's uniform rule, gate by gate; b = 0."""
-        u = per_gate(input_weights, key, 2, (self.input_size, self.hidden_size))
-        return MinGRUParams(u, jnp.zeros(2 * self.hidden_size))
+        return init_gates(key, 2, self.input_size, self.hidden_size)
 
-    def initial_carry(self, params: MinGRUParams, batch_shape: tuple[int, ...] = ()) -> Array:
+    def initial_carry(self, params: InputGates, batch_shape: tuple[int, ...] = ()) -> Array:
         """Return h⁽⁰⁾ = 0, `[*batch, hidden]`."""
-        return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
+        return initial_state(params, self.hidden_size, batch_shape)
 
     def carry_parts(self, carry: Carry) -> CarryParts:
         """State that y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
         return CarryParts(output=carry)
 
-    def project(self, params: MinGRUParams, xs: Array) -> tuple[Array, ...]:
+    def project(self, params: InputGates, xs: Array) -> tuple[Array, ...]:
         """Return b + U x⁽ᵗ⁾ of gate and candidate, apart: `[..., input]` → `[..., hidden]` each."""
-        check_features("xs", xs, input_size=self.input_size)
-        return tuple(jnp.split(matmul(xs, params.u) + params.b, 2, axis=-1))
+        return project_gates(params, xs, 2, self.input_size)
 
-    def coefficients(self, params: MinGRUParams, z: tuple[Array, ...]) -> tuple[Array, Array]:
+    def coefficients(self, params: InputGates, z: tuple[Array, ...]) -> tuple[Array, Array]:
         """Return a = 1 − σ(zᶻ) = σ(−zᶻ), b = σ(zᶻ) ⊙ g(zⁿ)."""
         update, n = z
         return jax.nn.sigmoid(-update), jax.nn.sigmoid(update) * CANDIDATES[self.candidate](n)
 
-    def read(self, params: MinGRUParams, carry: Array, z: tuple[Array, ...]) -> Array:
+    def read(self, params: InputGates, carry: Array, z: tuple[Array, ...]) -> Array:
         """Return y⁽ᵗ⁾ = h⁽ᵗ⁾."""
         return carry
 
-    def step(self, params: MinGRUParams, carry: Array, z: tuple[Array, ...]) -> tuple[Array, Array]:
+    def step(self, params: InputGates, carry: Array, z: tuple[Array, ...]) -> tuple[Array, Array]:
         """Return the new h as the carry and the output."""
         return linear_step(self, params, carry, z)

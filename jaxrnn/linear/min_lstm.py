@@ -13,32 +13,15 @@ References: Feng et al. 2024, "Were RNNs all we needed?", §3.2 and appendix B.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from jaxrnn.core.carry_facts import CarryParts
-from jaxrnn.core.checks import check_choice, check_features, check_positive
-from jaxrnn.core.initializers import input_weights, per_gate
-from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.checks import check_choice, check_positive
 from jaxrnn.core.types import Carry, Key
-from jaxrnn.linear.min_gru import CANDIDATES
+from jaxrnn.linear.input_gates import CANDIDATES, InputGates, init_gates, initial_state, project_gates
 from jaxrnn.linear.protocol import linear_step
-
-
-class MinLSTMParams(NamedTuple):
-    """The gates i, f and the candidate g side by side.
-
-    >>> MinLSTM(2, 3).init(jax.random.key(0)).u.shape
-    (2, 9)
-    """
-
-    u: Float[Array, "input gates_hidden"]
-    """(Uⁱ, Uᶠ, U)ᵀ: `[input, 3·hidden]`."""
-    b: Float[Array, " gates_hidden"]
-    """(bⁱ, bᶠ, b): `[3·hidden]`."""
 
 
 @jax.tree_util.register_static
@@ -56,7 +39,7 @@ class MinLSTM:
 
     >>> cell = MinLSTM(input_size=3, hidden_size=5)
     >>> params = cell.init(jax.random.key(0))
-    >>> h, y = cell.step(params, cell.initial_carry(params), cell.project(params, jnp.ones(3)))
+    >>> h, y = cell.step(params, cell.initial_carry(params), cell.project(params, jax.numpy.ones(3)))
     >>> h.shape
     (5,)
 
@@ -71,35 +54,32 @@ class MinLSTM:
         check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
         check_choice("candidate", self.candidate, tuple(CANDIDATES))
 
-    def init(self, key: Key) -> MinLSTMParams:
+    def init(self, key: Key) -> InputGates:
         """Draw U by Glorot's uniform rule, gate by gate; b = 0, but 1 for the forget gate."""
-        n = self.hidden_size
-        u = per_gate(input_weights, key, 3, (self.input_size, n))
-        return MinLSTMParams(u, jnp.zeros(3 * n).at[n : 2 * n].set(1))
+        return init_gates(key, 3, self.input_size, self.hidden_size, forget=1)
 
-    def initial_carry(self, params: MinLSTMParams, batch_shape: tuple[int, ...] = ()) -> Array:
+    def initial_carry(self, params: InputGates, batch_shape: tuple[int, ...] = ()) -> Array:
         """Return h⁽⁰⁾ = 0, `[*batch, hidden]`."""
-        return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
+        return initial_state(params, self.hidden_size, batch_shape)
 
     def carry_parts(self, carry: Carry) -> CarryParts:
         """State that y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
         return CarryParts(output=carry)
 
-    def project(self, params: MinLSTMParams, xs: Array) -> tuple[Array, ...]:
+    def project(self, params: InputGates, xs: Array) -> tuple[Array, ...]:
         """Return b + U x⁽ᵗ⁾ of the gates and the candidate, apart: `[..., input]` → `[..., hidden]` each."""
-        check_features("xs", xs, input_size=self.input_size)
-        return tuple(jnp.split(matmul(xs, params.u) + params.b, 3, axis=-1))
+        return project_gates(params, xs, 3, self.input_size)
 
-    def coefficients(self, params: MinLSTMParams, z: tuple[Array, ...]) -> tuple[Array, Array]:
+    def coefficients(self, params: InputGates, z: tuple[Array, ...]) -> tuple[Array, Array]:
         """Return a = f/(f + i), b = i/(f + i) ⊙ g."""
         i, f, g = z
         balance = jax.nn.log_sigmoid(f) - jax.nn.log_sigmoid(i)
         return jax.nn.sigmoid(balance), jax.nn.sigmoid(-balance) * CANDIDATES[self.candidate](g)
 
-    def read(self, params: MinLSTMParams, carry: Array, z: tuple[Array, ...]) -> Array:
+    def read(self, params: InputGates, carry: Array, z: tuple[Array, ...]) -> Array:
         """Return y⁽ᵗ⁾ = h⁽ᵗ⁾."""
         return carry
 
-    def step(self, params: MinLSTMParams, carry: Array, z: tuple[Array, ...]) -> tuple[Array, Array]:
+    def step(self, params: InputGates, carry: Array, z: tuple[Array, ...]) -> tuple[Array, Array]:
         """Return the new h as the carry and the output."""
         return linear_step(self, params, carry, z)

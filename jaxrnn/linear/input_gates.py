@@ -1,0 +1,58 @@
+"""Gates that read the input alone, as `MinGRU`, `MinLSTM` and `LinearUnit` have them.
+
+    z⁽ᵗ⁾ = b + U x⁽ᵗ⁾          of every gate, for all t at once
+
+The step multiplies h by a number that does not depend on h, so the cells are linear in their carry.
+
+References: Martin & Cundy 2018; Feng et al. 2024, "Were RNNs all we needed?".
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrnn.core.checks import check_features
+from jaxrnn.core.initializers import input_weights, per_gate
+from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.types import Key
+
+CANDIDATES = {
+    "identity": lambda a: a,
+    # a + ½ above 0, σ(a) below: positive and continuous, so that h can never change its sign
+    "positive": lambda a: jnp.where(a >= 0, a + 0.5, jax.nn.sigmoid(a)),
+}
+"""The activations that a candidate may have."""
+
+
+class InputGates(NamedTuple):
+    """The parameters of the gates, side by side in the order that the cell states.
+
+    >>> from jaxrnn import MinGRU
+    >>> MinGRU(3, 5).init(jax.random.key(0)).u.shape
+    (3, 10)
+    """
+
+    u: Float[Array, "input gates_hidden"]
+    """Uᵀ of every gate: `[input, gates·hidden]`."""
+    b: Float[Array, " gates_hidden"]
+    """b of every gate: `[gates·hidden]`."""
+
+
+def init_gates(key: Key, gates: int, input_size: int, hidden_size: int, forget: int | None = None) -> InputGates:
+    """Draw U by Glorot's uniform rule, gate by gate; b = 0, but 1 for the gate number `forget`."""
+    n, b = hidden_size, jnp.zeros(gates * hidden_size)
+    b = b if forget is None else b.at[forget * n : (forget + 1) * n].set(1)
+    return InputGates(per_gate(input_weights, key, gates, (input_size, n)), b)
+
+
+def initial_state(params: InputGates, hidden_size: int, batch_shape: tuple[int, ...]) -> Array:
+    """Return h⁽⁰⁾ = 0, `[*batch, hidden]`."""
+    return jnp.zeros((*batch_shape, hidden_size), accumulator(params.u.dtype))
+
+
+def project_gates(params: InputGates, xs: Array, gates: int, input_size: int) -> tuple[Array, ...]:
+    """Return b + U x⁽ᵗ⁾ of every gate, apart: `[..., input]` → `[..., hidden]` each."""
+    check_features("xs", xs, input_size=input_size)
+    return tuple(jnp.split(matmul(xs, params.u) + params.b, gates, axis=-1))
