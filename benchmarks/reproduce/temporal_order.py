@@ -4,7 +4,7 @@ Hochreiter & Schmidhuber's task 6a as Pascanu, Mikolov & Bengio 2013, §4.1 trai
 batches of 20, ‖g‖ clipped at 1, Ω of weight 2; U, W, V ~ N(0, 0.01²), W with 15 entries a unit and scaled to
 the spectral radius 0.95.  A run has succeeded when it errs on less than 1 % of fresh sequences.
 
-Ω is tried as the chapter writes it, `pascanu_omega_terms`, and as the paper's own program computes it, with the ratio
+Ω is tried as the chapter writes it, `pascanu_omega`, and as the paper's own program computes it, with the ratio
 of the *squared* norms.  The rest is as in that program: Ω is the mean over the terms whose ‖δ‖² is at least 1e-20, its
 gradient is added before clipping, and where ‖∇‖ is above 1e10 or no number, W shrinks by a little instead.
 

@@ -13,7 +13,7 @@ Chapter 3.1 and 3.4; Goodfellow et al. 2016, §10.7 and §10.11.2; Pascanu, Miko
 
 from jaxrnn.dynamics.advice import Advice, choose_method
 from jaxrnn.dynamics.diagnosis import Diagnosis, diagnose
-from jaxrnn.dynamics.information_flow import Flow, loss_and_flow, omega, omega_terms, pascanu_omega, pascanu_omega_terms
+from jaxrnn.dynamics.information_flow import Flow, loss_and_flow, omega, omega_terms, pascanu_omega
 from jaxrnn.dynamics.jacobians import hidden_gradients, jacobian_product, memory_length, step_jacobians
 from jaxrnn.dynamics.linear_case import (
     Growth,
@@ -48,7 +48,6 @@ __all__ = [
     "omega",
     "omega_terms",
     "pascanu_omega",
-    "pascanu_omega_terms",
     "product_variance",
     "sample_products",
     "step_jacobians",

@@ -110,7 +110,8 @@ def pascanu_omega(
 
     References: chapter 3.4; Pascanu et al. 2013, eq. 10.
     """
-    return _over_rows(pascanu_omega_terms(cell, params, xs, loss, carry, mask=mask, reset=reset))
+    flow = loss_and_flow(cell, params, xs, loss, carry, mask=mask, reset=reset)
+    return _over_rows((flow.ratios - 1) ** 2)
 
 
 def omega_terms(
@@ -149,39 +150,6 @@ def omega_terms(
     return (_ratios(rules, params, xs, back, mask, reset)[0] - 1) ** 2
 
 
-def pascanu_omega_terms(
-    cell: Cell,
-    params: Params,
-    xs: PyTree[Shaped[Array, "..."]],
-    loss: Loss,
-    carry: Carry | None = None,
-    *,
-    mask: Bool[Array, "..."] | None = None,
-    reset: Bool[Array, "..."] | None = None,
-) -> Float[Array, "..."]:
-    """Return the terms of `pascanu_omega`: those of `omega` with Pascanu's gradient.
-
-    Args:
-      cell, params, xs, loss, carry, mask, reset: as for `omega`.
-
-    Returns:
-      `[time, *batch]`; 0 where no term counts.
-
-    Raises:
-      TypeError, ValueError: as `omega`.
-
-    >>> from jaxrnn import Elman
-    >>> from jaxrnn.cells import ElmanParams
-    >>> cell, xs, mask = Elman(1, 3, "identity"), jnp.zeros((4, 1)), jnp.array([True, True, False, True])
-    >>> params = ElmanParams(jnp.zeros((1, 3)), 0.5 * jnp.eye(3), jnp.zeros(3))
-    >>> pascanu_omega_terms(cell, params, xs, lambda carry, ys: jnp.sum(carry), mask=mask).tolist()
-    [0.25, 0.25, 0.0, 0.25]
-
-    References: chapter 3.4; Pascanu et al. 2013, eq. 10.
-    """
-    return (loss_and_flow(cell, params, xs, loss, carry, mask=mask, reset=reset).ratios - 1) ** 2
-
-
 class Flow(NamedTuple):
     """A loss, and the growth of its gradient from each step to the one before.
 
@@ -209,7 +177,7 @@ def loss_and_flow(
 ) -> Flow:
     """Return L and the terms of Ω together, from one forward and one backward pass.
 
-    Σₜ (ratios − 1)²       is Σₜ of `pascanu_omega_terms`,   (ratios² − 1)²  the paper's program's.
+    (ratios − 1)² are the terms of `pascanu_omega`, (ratios² − 1)² those of the paper's program.
 
     Args:
       cell, params, xs, loss, carry, mask, reset: as for `omega`.

@@ -9,11 +9,9 @@ and then the sums over t, as one contraction each (2.2.3):
     ∇_θ L = Σₜ (of what `step` reads) + Σₜ (of what `project` reads),      ∇_{x⁽ᵗ⁾}L = Uᵀ ∇_{z⁽ᵗ⁾}L
 
 `jax.grad` of the scan computes the same numbers, but carries a cotangent of the shape of the weights through the loop
-and adds to it at every step.  `jaxrnn.unrolling.backpropagation_loop` is the same pass as a Python
-loop, to be read.
+and adds to it at every step.  `jaxrnn.unrolling.backpropagation_loop` is the same pass as a Python loop, to be read.
 
-The chapter's item 2.2.3.8 says that ∇_{x⁽ᵗ⁾}L is not needed.  A layer below, an embedding or a saliency map needs it,
-so it is computed here; XLA removes it if it is unused.
+The chapter's 2.2.3.8 says that ∇_{x⁽ᵗ⁾}L is not needed.  A layer below needs it; XLA removes it if it is unused.
 
 Correction: the recursion of 2.2.2 is ∇_{h⁽ᵗ⁾} = Wᵀ diag(1 − (h⁽ᵗ⁺¹⁾)²) ∇_{h⁽ᵗ⁺¹⁾} + Vᵀ ∇_{o⁽ᵗ⁾}, in this order.
 
@@ -222,14 +220,11 @@ class Saved(NamedTuple):
     residuals: Shared
     """The residuals of all steps, `[time, *batch, ...]`, without the constants of the carry."""
 
-    def constants(self, cell: Cell) -> list[Array]:
-        """Return the arrays of the carry that no step changes, as they are read by a loop."""
-        return _constants(cell, self.carry, self.reset)
-
     def whole(self, cell: Cell) -> PyTree:
         """Return the residuals, with the constants repeated for every t."""
         time = leading_axes(self.xs)[0]
-        return self.residuals.whole([jnp.broadcast_to(c, (time, *c.shape)) for c in self.constants(cell)])
+        constants = _constants(cell, self.carry, self.reset)
+        return self.residuals.whole([jnp.broadcast_to(c, (time, *c.shape)) for c in constants])
 
 
 def forward(cell, params, xs, carry, mask, reset, reverse):
@@ -270,7 +265,7 @@ def backward(cell, saved, dcarry, dys, reverse, every_t=False, from_initial=Fals
       every_t: True to return `carries`; otherwise they are None.
       from_initial: True if the run started from the initial carry of the cell, a function of θ.
     """
-    rules, params, constants = rules_of(cell), saved.params, saved.constants(cell)
+    rules, params, constants = rules_of(cell), saved.params, _constants(cell, saved.carry, saved.reset)
     xs, carry, initial, boundary = prepare(cell, params, saved.xs, saved.carry, saved.mask, saved.reset, reverse)
 
     def step(state, at_t):
@@ -301,5 +296,5 @@ def backward(cell, saved, dcarry, dys, reverse, every_t=False, from_initial=Fals
 
 
 def _turned(xs: Inputs) -> Inputs:
-    """Transpose the memory layout of every leaf that `project` multiplies by a weight, for a faster gradient."""
+    """Lay out every floating leaf as `project`'s gradient multiplies it fastest."""
     return jax.tree.map(lambda x: turned(x) if x.size and jnp.issubdtype(x.dtype, jnp.floating) else x, xs)

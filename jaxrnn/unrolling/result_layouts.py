@@ -16,6 +16,7 @@ Gradients lie as what they are gradients of.
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 from jax.sharding import PartitionSpec
@@ -50,7 +51,7 @@ def layouts(params: Params, xs: Inputs) -> tuple[Callable[[Array], PartitionSpec
     return partial(layout, leading[1:]), partial(layout, leading)
 
 
-def gradients_layout(params: Params, xs: Inputs, carry: Carry | None, gradients: tuple) -> tuple:
+def gradients_layout(params: Params, xs: Inputs, carry: Carry | None, gradients: Any) -> Any:
     """A `PartitionSpec` for each array of `Gradients`: as what it is the gradient of."""
     of_rows, of_steps = layouts(params, xs)
     _, _, dcarry, dcarries = gradients

@@ -26,7 +26,7 @@ import numpy as np
 from jaxrnn.core.types import Key
 from jaxrnn.reservoirs.reservoir import Reservoir, ReservoirParams
 from jaxrnn.tasks.data import InputError, optional
-from jaxrnn.tasks.reservoirs.solved import Solved, check_reservoir, draw_series, nrmse
+from jaxrnn.tasks.reservoirs.solved import TRAINING, Solved, check_reservoir, draw_series, nrmse
 
 HELD_OUT = 0.2
 WASHOUT = 200
@@ -63,16 +63,10 @@ class Laser:
 
     unit: ClassVar[str] = "pieces"
     score: ClassVar[str] = "nrmse"
-    training: ClassVar[dict] = {"steps": 60, "learning_rate": 3e-3, "warmup": 5, "every": 20, "dispatch": 5}
+    training: ClassVar[dict] = TRAINING
 
     def __post_init__(self):
-        check_reservoir(
-            hidden=self.hidden,
-            connections=self.connections,
-            washout=self.washout,
-            length=self.length,
-            penalty=self.penalty,
-        )
+        check_reservoir(self)
 
     def load(self) -> tuple[Data, dict]:
         """Load the series, cut where the last fifth begins.

@@ -27,7 +27,7 @@ import numpy as np
 from jaxrnn.core.types import Key
 from jaxrnn.reservoirs.reservoir import Reservoir, ReservoirParams
 from jaxrnn.tasks.data import InputError
-from jaxrnn.tasks.reservoirs.solved import Solved, check_reservoir, draw_series, nrmse
+from jaxrnn.tasks.reservoirs.solved import TRAINING, Solved, check_reservoir, draw_series, nrmse
 
 HORIZON = 84
 """The number of steps to continue."""
@@ -96,16 +96,10 @@ class MackeyGlass:
 
     unit: ClassVar[str] = "series"
     score: ClassVar[str] = "log10_nrmse84"
-    training: ClassVar[dict] = {"steps": 60, "learning_rate": 3e-3, "warmup": 5, "every": 20, "dispatch": 5}
+    training: ClassVar[dict] = TRAINING
 
     def __post_init__(self):
-        check_reservoir(
-            hidden=self.hidden,
-            connections=self.connections,
-            washout=self.washout,
-            length=self.length,
-            penalty=self.penalty,
-        )
+        check_reservoir(self)
         if not 1 <= self.tau <= 1000:
             raise InputError(f"--tau must lie in 1 … 1000, got {self.tau}.")
         if self.length > FITTED:

@@ -10,6 +10,7 @@ and θ and the data determine the read-out, which is therefore not a stored para
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,9 @@ from jaxrnn.patterns.feedback import FeedbackParams
 from jaxrnn.reservoirs.esn import ESN
 from jaxrnn.reservoirs.reservoir import Reservoir, ReservoirParams
 from jaxrnn.tasks.data import InputError
+
+TRAINING = {"steps": 60, "learning_rate": 3e-3, "warmup": 5, "every": 20, "dispatch": 5}
+"""How these tasks are trained unless the command line says otherwise."""
 
 
 @jax.tree_util.register_static
@@ -84,14 +88,29 @@ def draw_series(file: Path, os: np.ndarray, truth: np.ndarray, *, said: str, tru
     figure.savefig(file, format="png")
 
 
-def check_reservoir(*, hidden: int, connections: int, washout: int, length: int, penalty: float) -> None:
+class ReservoirOptions(Protocol):
+    """The options that the tasks of this folder have in common."""
+
+    @property
+    def hidden(self) -> int: ...
+    @property
+    def connections(self) -> int: ...
+    @property
+    def penalty(self) -> float: ...
+    @property
+    def length(self) -> int: ...
+    @property
+    def washout(self) -> int: ...
+
+
+def check_reservoir(task: ReservoirOptions) -> None:
     """Raise InputError unless a reservoir of these options can be fitted."""
-    for name, value in (("hidden", hidden), ("connections", connections), ("length", length)):
-        if value < 1:
-            raise InputError(f"--{name} must be an integer of at least 1, got {value}.")
-    if connections > hidden:
-        raise InputError(f"--connections must be at most --hidden {hidden}, got {connections}.")
-    if not 0 <= washout < length:
-        raise InputError(f"--washout must lie in 0 … {length - 1}, below --length, got {washout}.")
-    if not 0 < penalty < float("inf"):
-        raise InputError(f"--penalty must be above 0, got {penalty}.")
+    for name in ("hidden", "connections", "length"):
+        if getattr(task, name) < 1:
+            raise InputError(f"--{name} must be an integer of at least 1, got {getattr(task, name)}.")
+    if task.connections > task.hidden:
+        raise InputError(f"--connections must be at most --hidden {task.hidden}, got {task.connections}.")
+    if not 0 <= task.washout < task.length:
+        raise InputError(f"--washout must lie in 0 … {task.length - 1}, below --length, got {task.washout}.")
+    if not 0 < task.penalty < float("inf"):
+        raise InputError(f"--penalty must be above 0, got {task.penalty}.")
