@@ -10,7 +10,7 @@ and θ and the data determine the read-out, which is therefore not a stored para
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -88,6 +88,7 @@ def draw_series(file: Path, os: np.ndarray, truth: np.ndarray, *, said: str, tru
     figure.savefig(file, format="png")
 
 
+@runtime_checkable
 class ReservoirOptions(Protocol):
     """The options that the tasks of this folder have in common."""
 
