@@ -1,6 +1,7 @@
 """jaxrnn train: learn a task, and leave a folder that the other commands read."""
 
 import argparse
+import contextlib
 import dataclasses
 from functools import partial
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 from jaxrnn.commands.runs import run_folder
 from jaxrnn.commands.runs.cluster import Cluster, joined
 from jaxrnn.commands.runs.command_line import parse
-from jaxrnn.commands.runs.experiments import Training, experiment, restore, saved_options
+from jaxrnn.commands.runs.experiments import Training, experiment, load, load_again, restore, saved_options
 from jaxrnn.commands.runs.memory_limit import check_memory
+from jaxrnn.commands.runs.task_names import name_of, places, task_named
 from jaxrnn.commands.runs.training_loop import fit
 from jaxrnn.tasks import TASKS
-from jaxrnn.tasks.data import InputError
+from jaxrnn.tasks.data import InputError, check_count
 from jaxrnn.training.saving import checkpoint
 
 HELP = """Learn a task; without one, a character language model.
@@ -24,8 +26,18 @@ examples:
   jaxrnn train --task NAME --help         another task, and its options
   jaxrnn train --cell gru --hidden 512    another model
   jaxrnn train --resume                   go on with the newest run
+  jaxrnn train --resume --extend-to 5000  and make more updates than were asked for
+  jaxrnn train --task mine:Task           the class Task of your own mine.py
 
 tasks: {tasks}"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What is learnt; each task has options of its own."""
+
+    task: str = "text"
+    """One of those above, or MODULE:CLASS for your own; --task NAME --help shows its options."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +48,14 @@ class Folder:
     """The run's folder; None is the first free one of runs/TASK, runs/TASK-2, …"""
     resume: bool = False
     """Go on with --run, or with the newest run; its options are kept."""
+    extend_to: int | None = None
+    """With --resume: so many updates in all, more than were asked for; the rate falls to 0 at the new last one."""
+    keep_best: bool = False
+    """Keep the state with the lowest held-out score as well; --best of the other commands reads it."""
+
+    def __post_init__(self):
+        if self.extend_to is not None and not self.resume:
+            raise InputError("--extend-to N goes with --resume.")
 
 
 def run(argv: list[str]) -> int:
@@ -44,8 +64,9 @@ def run(argv: list[str]) -> int:
     path = run_folder.find(first.run) if first.resume else None
     config = None if path is None else checkpoint.read_config(run_folder.checkpoints(path))
     name = _task_name(first.task, config)
-    kinds = {"task": TASKS[name], "training": Training, "folder": Folder, "cluster": Cluster}
-    parts = kinds | {"training": partial(Training, **TASKS[name].training)}
+    kind = task_named(name)
+    kinds = {"choice": Choice, "task": kind, "training": Training, "folder": Folder, "cluster": Cluster}
+    parts = kinds | {"choice": partial(Choice, name), "training": partial(Training, **kind.training)}
     options: Any = dataclasses.make_dataclass(
         "Options",
         [(part, kind, dataclasses.field(default_factory=parts[part])) for part, kind in kinds.items()],
@@ -56,11 +77,11 @@ def run(argv: list[str]) -> int:
         given = read()
         with joined(given.cluster) as elsewhere:
             return _begin(given, elsewhere)
-    saved = options(*saved_options(config), Folder(), Cluster())
+    saved = options(Choice(name), *saved_options(config), Folder(), Cluster())
     given = read(default=saved)
     _refuse_changes(path, saved, given)
     with joined(given.cluster) as elsewhere:
-        return _resume(path, elsewhere)
+        return _resume(path, given, elsewhere)
 
 
 def _first_words(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -84,49 +105,66 @@ def _task_name(asked: str | None, config: dict | None) -> str:
     """The task that was asked for, or the one of the run that is resumed.
 
     Raises:
-      InputError: there is no such task, or the run is of another one.
+      InputError: the run is of another task.
     """
-    if asked is not None and asked not in TASKS:
-        raise InputError(f"--task {asked}: there is no such task; there are {', '.join(TASKS)}.")
     begun = None if config is None else str(config.get("task"))
     if begun is not None and asked not in (None, begun):
         raise InputError(f"--task {asked}: the run is one of --task {begun}, and a resumed run keeps its options.")
-    name = begun or asked or "text"
-    if name not in TASKS:
-        raise InputError(f"the checkpoint's config is not that of a run of `jaxrnn train`: task {name!r}.")
-    return name
+    return begun or asked or "text"
 
 
 def _refuse_changes(path: Path, saved: Any, given: Any) -> None:
-    """A resumed run is the run that was begun: other options would make it neither."""
+    """Raise InputError for an option that would make the run another one: all but where its data lies."""
     for part in ("task", "training"):
         before, after = getattr(saved, part), getattr(given, part)
         for field in dataclasses.fields(before):
             old, new = getattr(before, field.name), getattr(after, field.name)
-            if old != new:
+            if old != new and field.name not in places(after):
                 option = f"--{field.name.replace('_', '-')}"
-                raise InputError(f"{option} {new}: {path} was begun with {old}, and a resumed run keeps its options.")
+                more = "; --extend-to N makes more updates" if field.name == "steps" else ""
+                raise InputError(
+                    f"{option} {new}: {path} was begun with {old}, and a resumed run keeps its options{more}."
+                )
 
 
 def _begin(given: Any, elsewhere: Path | None) -> int:
     """A new run, in its own folder, or elsewhere if the first of several processes has that."""
-    data, facts = given.task.load()
+    run = given.folder.run if elsewhere is None else str(elsewhere)
+    if run is not None:
+        run_folder.check_free(run)  # before the data, which may take long
+    data, facts = load(given.task, run_folder.ROOT / "new" if run is None else Path(run))
     begun = experiment(given.task, given.training, facts)
     check_memory(begun, data)
-    path = run_folder.create(given.folder.run if elsewhere is None else str(elsewhere), begun.config()["task"])
-    return fit(begun, begun.init(), data, path)
+    with run_folder.created(run, _short_name(begun.task)) as path:
+        return fit(begun, begun.init(), data, path, keep_best=given.folder.keep_best)
 
 
-def _resume(path: Path, elsewhere: Path | None) -> int:
+def _resume(path: Path, given: Any, elsewhere: Path | None) -> int:
     """A run from its last checkpoint, on the same data; what it writes goes elsewhere if that is given."""
-    begun, state = restore(path)
-    data, facts = begun.task.load()
-    if facts != begun.facts:
-        raise InputError(f"{path}: the data has changed since this run began; begin a new one.")
-    path = path if elsewhere is None else run_folder.create(str(elsewhere), begun.config()["task"])
-    run_folder.rewind_metrics(path, int(state.step))
-    if state.step >= begun.training.steps:
-        print(f"{path}: is finished, all {state.step} updates are made.")
-        return 0
-    print(f"going on after update {state.step}")
-    return fit(begun, state, data, path)
+    begun, state = restore(path, task=given.task, training=_extended(given))
+    keep_best = given.folder.keep_best or run_folder.best(path).exists()
+    with contextlib.ExitStack() as stack:
+        data = load_again(begun, path)
+        if elsewhere is None:
+            stack.enter_context(run_folder.locked(path))
+        else:
+            path = stack.enter_context(run_folder.created(str(elsewhere), _short_name(begun.task)))
+        run_folder.rewind_metrics(path, int(state.step))
+        if state.step >= begun.training.steps:
+            print(f"{path}: is finished, all {state.step} updates are made; --extend-to N makes more.")
+            return 0
+        print(f"going on after update {state.step}")
+        return fit(begun, state, data, path, keep_best=keep_best)
+
+
+def _short_name(task: Any) -> str:
+    """The name of the task's runs in runs/: "text", or "rising" for mine:Rising."""
+    return name_of(task).rpartition(":")[2].lower()
+
+
+def _extended(given: Any) -> Training:
+    """The training that goes on, with more updates where they are asked for."""
+    if given.folder.extend_to is None:
+        return given.training
+    check_count(given.training.steps + 1, extend_to=given.folder.extend_to)
+    return dataclasses.replace(given.training, steps=given.folder.extend_to)

@@ -10,7 +10,7 @@ import tyro
 from jaxrnn.commands.runs.command_line import parse
 from jaxrnn.commands.runs.trained_models import find_trained
 from jaxrnn.core.types import Params
-from jaxrnn.tasks.data import InputError
+from jaxrnn.tasks.data import InputError, check_count
 from jaxrnn.tasks.translation.translation import Translation, draw_alignments
 
 HELP = """Translate a text with a trained model.
@@ -23,9 +23,9 @@ examples:
 
 @runtime_checkable
 class Translates(Protocol):
-    """A task whose model can answer: `translate(facts, params, text)`."""
+    """A task whose model can answer."""
 
-    def translate(self, facts: dict, params: Params, text: str) -> Translation:
+    def translate(self, facts: dict, params: Params, text: str, *, beam: int = 1) -> Translation:
         """The answer; raises InputError where the text cannot be read."""
         ...
 
@@ -34,23 +34,30 @@ class Translates(Protocol):
 class Question:
     """What is translated."""
 
-    text: tyro.conf.Positional[str]
+    text: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TEXT")]
     """The text."""
     run: Annotated[str | None, tyro.conf.arg(aliases=["--checkpoint"])] = None
     """The folder of a run or of a model; None is the newest of runs/."""
+    best: bool = False
+    """Use the state that --keep-best kept."""
+    beam: int = 1
+    """Keep so many hypotheses and answer with the best; 1 takes the likeliest symbol at every step."""
     alignment: bool = False
     """Show too where each symbol of the answer looked."""
     picture: str | None = None
     """Draw the alignment into this PNG file."""
 
+    def __post_init__(self):
+        check_count(beam=self.beam)
+
 
 def run(argv: list[str]) -> int:
     """Print the answer, and the alignment where it is asked for."""
-    options = parse(Question, argv, prog="jaxrnn translate", description=HELP)
-    path, begun, params, _ = find_trained(options.run)
+    options = parse(Question, argv, prog="jaxrnn translate", description=HELP, words="TEXT [OPTIONS]")
+    path, begun, params, _ = find_trained(options.run, best=options.best)
     if not isinstance(begun.task, Translates):
         raise InputError(f"{path}: a run of the task {begun.config()['task']}, which translates nothing.")
-    translation = begun.task.translate(begun.facts, params, options.text)
+    translation = begun.task.translate(begun.facts, params, options.text, beam=options.beam)
     if translation.weights is None and (options.alignment or options.picture):
         raise InputError(f"{path}: its decoder has no attention, and so no alignment.")
     print("".join(translation.answer))

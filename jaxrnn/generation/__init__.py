@@ -16,7 +16,15 @@ from jaxrnn.generation.continuation import continue_sequence
 from jaxrnn.generation.decoding import PADDING, Sequences, greedy, sample, sample_scan
 from jaxrnn.generation.generator import Generator, forced_outputs
 from jaxrnn.generation.sampling import Greedy, Sampling, keep_top_k, keep_top_p, with_temperature
-from jaxrnn.generation.stopping import Countdown, EndSymbol, PredictedLength, StopRule, StopUnit, log_likelihood
+from jaxrnn.generation.stopping import (
+    Countdown,
+    EndSymbol,
+    NeverStop,
+    PredictedLength,
+    StopRule,
+    StopUnit,
+    log_likelihood,
+)
 from jaxrnn.generation.symbol_model import SymbolModel, SymbolModelParams
 from jaxrnn.machines.plain_trees import register_records
 
@@ -30,6 +38,7 @@ __all__ = [
     "EndSymbol",
     "Generator",
     "Greedy",
+    "NeverStop",
     "PredictedLength",
     "Sampling",
     "Sequences",

@@ -108,6 +108,27 @@ class EndSymbol:
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
+class NeverStop:
+    """A stop rule: a sequence ends at the bound of its decoder, as a passage of an endless text does.
+
+    >>> NeverStop().stop_logit(jnp.zeros((2, 5)), jnp.array([0, 3]), None)
+    Array([-inf, -inf], dtype=float32)
+    """
+
+    units = 0
+    length_logits = None
+
+    def symbol_logits(self, outputs: Float[Array, "*batch outputs"]) -> Float[Array, "*batch vocabulary"]:
+        """Return all outputs."""
+        return outputs
+
+    def stop_logit(self, outputs: Float[Array, "..."], symbol: Int[Array, "..."], remaining: Any) -> Array:
+        """Return −∞."""
+        return _certain(jnp.zeros_like(symbol, bool), outputs.dtype)
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
 class StopUnit:
     """A stop rule: an extra output unit makes the current symbol the last with probability s = σ(oₛ).
 

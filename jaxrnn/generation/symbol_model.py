@@ -168,6 +168,7 @@ class SymbolModel:
         carry: Carry | None = None,
         *,
         mask: Bool[Array, "time *batch"] | None = None,
+        key: Key | None = None,
     ) -> tuple[Carry, Float[Array, "time *batch outputs"]]:
         """Return the carry after the symbols, and o after each symbol: the logits of the next one.
 
@@ -179,12 +180,14 @@ class SymbolModel:
           symbols: integers from 0 to vocabulary − 1.
           carry: h⁽⁰⁾; None for the initial carry of the cell.
           mask: True where a symbol exists.
+          key: for a cell that draws noise; `quiet(model)` reads without it.
 
         Raises:
-          TypeError: symbols that are not integers, or a model that predicts its length.
+          TypeError: symbols that are not integers, a model that predicts its length, or a missing key.
           ValueError: a symbol out of range (checked outside `jit`; under `jit` it gives NaN).
         """
-        carry, ys = unroll_bptt(self.cell, params.cell, self.embed(params, symbols), carry, mask=mask)
+        xs = drawing(self.cell, key, self.embed(params, symbols))
+        carry, ys = unroll_bptt(self.cell, params.cell, xs, carry, mask=mask)
         return carry, self.readout.apply(params.readout, ys)
 
     def predicted_length(self, params: SymbolModelParams, batch_shape: tuple[int, ...] = ()) -> PredictedLength:

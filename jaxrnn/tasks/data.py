@@ -1,4 +1,4 @@
-"""Text as arrays: reading a file, numbering its characters, and cutting it into a stream of batches.
+"""Text as arrays: numbering its characters, and cutting it into a stream of batches.
 
 A stream of B rows runs side by side through a text of N characters that is thought of as a circle: row b
 begins N/B characters after row b − 1, and batch k goes on where batch k − 1 stopped,
@@ -10,12 +10,11 @@ so the carry can be handed on for ever, and a batch is a function of (seed, k) a
 
 import hashlib
 import importlib
-from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 
 
 class InputError(ValueError):
@@ -32,9 +31,9 @@ def check_count(least: int = 1, /, **options: int) -> None:
 class Corpus(NamedTuple):
     """A text, as numbers."""
 
-    train: Int[np.ndarray, " train"]
-    """The tokens that are learned from."""
-    held_out: Int[np.ndarray, " held_out"]
+    train: Integer[np.ndarray, " train"]
+    """The tokens that are learned from, of one byte each where that is enough, or two."""
+    held_out: Integer[np.ndarray, " held_out"]
     """The tokens that are not: the end of the text."""
     alphabet: str
     """The distinct characters in the order of their numbers."""
@@ -61,46 +60,55 @@ def builtin_text() -> str:
     return "".join(topics[name] for name in sorted(topics))
 
 
-def read_text(file: str) -> str:
-    """The text of a UTF-8 file; a byte-order mark is dropped and line ends become \\n.
-
-    Raises:
-      InputError: there is no such file, it is not a regular file, is empty, is not UTF-8, or may not be read.
-    """
-    try:
-        path = Path(file)
-        if not path.exists():
-            raise InputError(f"{file}: there is no such file.")
-        if not path.is_file():
-            raise InputError(f"{file}: is not a regular file; give one text file.")
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{file}: is not UTF-8 (byte {error.object[error.start]:#04x} at {error.start}); "
-            "convert it first, for example: iconv -f latin1 -t utf-8."
-        ) from None
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise InputError(f"{file!r}: cannot be read: {getattr(error, 'strerror', None) or error}.") from None
-    if not text:
-        raise InputError(f"{file}: is empty.")
-    return text
-
-
 def corpus(text: str, *, held_out: float = 0.1) -> Corpus:
     """Number the characters of a text and hold its end out.
 
     The alphabet is that of the whole text, so that every held-out character has a probability.
 
+    Raises:
+      InputError: the text is empty.
+
     >>> corpus("abracadabra", held_out=0.2)[:3]
-    (array([0, 1, 4, 0, 2, 0, 3, 0, 1], dtype=int32), array([4, 0], dtype=int32), 'abcdr')
+    (array([0, 1, 4, 0, 2, 0, 3, 0, 1], dtype=uint8), array([4, 0], dtype=uint8), 'abcdr')
     """
-    points, tokens = np.unique(_code_points(text), return_inverse=True)
-    tokens = tokens.astype(np.int32)
+    if not text:
+        raise InputError("the text is empty.")
+    points = code_points(text)
+    alphabet = "".join(map(chr, np.flatnonzero(np.bincount(points))))
+    return split(numbers(alphabet)[points], alphabet, hashlib.sha256(text.encode()).hexdigest(), held_out=held_out)
+
+
+def split(tokens: Integer[np.ndarray, " time"], alphabet: str, digest: str, *, held_out: float = 0.1) -> Corpus:
+    """A corpus whose end is held out.
+
+    >>> split(np.array([0, 1, 0, 1]), "ab", "", held_out=0.25)[:2]
+    (array([0, 1, 0]), array([1]))
+    """
     cut = len(tokens) - int(len(tokens) * held_out)
-    alphabet = "".join(map(chr, points))
-    return Corpus(tokens[:cut], tokens[cut:], alphabet, hashlib.sha256(text.encode()).hexdigest())
+    return Corpus(tokens[:cut], tokens[cut:], alphabet, digest)
+
+
+def numbers(alphabet: str) -> Integer[np.ndarray, " points"]:
+    """The number of each code point in an alphabet, in the smallest unsigned integers that hold them all.
+
+    >>> numbers("ac")[[ord("a"), ord("c")]]
+    array([0, 1], dtype=uint8)
+    """
+    points = code_points(alphabet)
+    table = np.zeros(int(points.max()) + 1, np.min_scalar_type(len(alphabet) - 1))
+    table[points] = np.arange(len(alphabet))
+    return table
+
+
+def code_points(text: str) -> Integer[np.ndarray, " time"]:
+    """The code point of each character.
+
+    >>> code_points("aé").tolist()
+    [97, 233]
+    """
+    if text.isascii():
+        return np.frombuffer(text.encode("ascii"), np.uint8)
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
 def encode(text: str, alphabet: str) -> Int[np.ndarray, " time"]:
@@ -115,10 +123,10 @@ def encode(text: str, alphabet: str) -> Int[np.ndarray, " time"]:
     unseen = sorted(set(text) - set(alphabet))
     if unseen:
         raise InputError(f"the text has characters that the model never saw: {' '.join(map(repr, unseen))}.")
-    return np.searchsorted(_code_points(alphabet), _code_points(text)).astype(np.int32)
+    return np.searchsorted(code_points(alphabet), code_points(text)).astype(np.int32)
 
 
-def decode(tokens: Int[np.ndarray, " time"], alphabet: str) -> str:
+def decode(tokens: Integer[np.ndarray, " time"], alphabet: str) -> str:
     """The text again.
 
     >>> decode(np.array([2, 0, 1]), "abc")
@@ -157,7 +165,7 @@ def digest(*arrays: np.ndarray) -> str:
 
 
 def stream_batch(
-    tokens: Int[np.ndarray, " n"], seed: int, step: int, *, batch: int, length: int
+    tokens: Integer[np.ndarray, " n"], seed: int, step: int, *, batch: int, length: int
 ) -> Int[np.ndarray, "length_plus_1 batch"]:
     """Batch number `step` of the stream: each row's next `length` tokens and the one after them.
 
@@ -171,12 +179,9 @@ def stream_batch(
     array([[3, 3],
            [3, 3],
            [3, 3],
-           [3, 3]])
+           [3, 3]], dtype=int32)
     """
     start = int(np.random.default_rng(seed).integers(len(tokens)))
     rows = np.arange(batch) * (len(tokens) // batch)
-    return tokens[(start + step * length + np.arange(length + 1)[:, None] + rows) % len(tokens)]
-
-
-def _code_points(text: str) -> np.ndarray:
-    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    at = (start + step * length + np.arange(length + 1)[:, None] + rows) % len(tokens)
+    return tokens[at].astype(np.int32)

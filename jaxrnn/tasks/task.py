@@ -19,7 +19,7 @@ class Task(Protocol):
     unit: ClassVar[str]
     """What is counted when speed is shown: "characters", "images"."""
     score: ClassVar[str]
-    """The metric that is drawn and shown, a key of both `metrics` and `evaluate`."""
+    """The metric that is drawn and shown, a key of both `metrics` and `evaluate`; the lower the better."""
     training: ClassVar[dict[str, Any]]
     """What of `jaxrnn.commands.runs.experiments.Training` has another default here: {"steps": 300}."""
 
@@ -66,4 +66,22 @@ class Illustrates(Protocol):
 
     def illustrate(self, model: Any, params: Params, data: Any, folder: Path) -> dict[str, Path]:
         """Writes files into `folder`; what each shows → the file."""
+        ...
+
+
+@runtime_checkable
+class KeepsData(Protocol):
+    """A task whose data may be large: it is read once, and kept in a form that opens at once."""
+
+    def load_kept(self, folder: Path) -> tuple[Any, dict]:
+        """What `load` gives; what is kept is in `folder`, which is made where it is needed."""
+        ...
+
+
+@runtime_checkable
+class MeasuresPart(Protocol):
+    """A task whose `evaluate` reads a part of what is held out, as all of it may take long."""
+
+    def evaluate_whole(self, model: Any, params: Params, data: Any) -> dict[str, float]:
+        """What `evaluate` gives, of all that is held out."""
         ...

@@ -81,7 +81,7 @@ def test_the_rows_of_a_batch_are_searched_apart(rule):
 
 def test_a_wider_beam_finds_what_greedy_misses():
     """First the likelier half, then nothing good: 0.6 · 0.4 against 0.4 · 0.9."""
-    from test_decode import Bigrams
+    from tests.generation.test_decoding import Bigrams
 
     p = np.array([[0.0, 0.6, 0.4, 0.0], [0.4, 0.3, 0.3, 0.0], [0.9, 0.1, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
     with np.errstate(divide="ignore"):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxrnn.tasks.data import InputError, builtin_text, corpus, decode, encode, read_text, stream_batch
+from jaxrnn.tasks.data import InputError, builtin_text, corpus, decode, encode, stream_batch
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=200)
 
@@ -39,34 +39,22 @@ def test_the_builtin_text_is_english_and_always_the_same():
     assert builtin_text() == text
 
 
-@given(texts)
-def test_a_file_is_read_as_it_was_written_but_for_line_ends(tmp_path_factory, text):
-    file = tmp_path_factory.mktemp("text") / "a.txt"
-    file.write_bytes(b"\xef\xbb\xbf" + text.encode())
-    assert read_text(str(file)) == text.replace("\r\n", "\n").replace("\r", "\n")
+def test_an_empty_text_is_refused():
+    with pytest.raises(InputError, match="is empty"):
+        corpus("")
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "no such file"),
-        (b"", "is empty"),
-        (b"\xef\xbb\xbf", "is empty"),
-        (b"caf\xe9!", r"not UTF-8 \(byte 0xe9 at 3"),
-    ],
-)
-def test_a_file_that_is_no_text_is_refused_by_name(tmp_path, content, message):
-    file = tmp_path / "a.txt"
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(InputError, match=f"a.txt: .*{message}"):
-        read_text(str(file))
+@pytest.mark.parametrize(("size", "width"), [(1, 1), (256, 1), (257, 2), (65_537, 4)])
+def test_a_token_takes_as_few_bytes_as_the_alphabet_allows(size, width):
+    text = "".join(chr(point) for point in range(0x10000, 0x10000 + size))
+    data = corpus(text)
+    assert data.train.itemsize == width and data.train[-1] == len(data.train) - 1
 
 
-@pytest.mark.parametrize("file", [".", "/dev/zero", "a\0b", "x" * 5000])
-def test_what_is_no_file_is_refused(file):
-    with pytest.raises(InputError):
-        read_text(file)
+def test_batches_are_of_one_dtype_however_the_tokens_are_stored():
+    narrow, wide = np.arange(200, dtype=np.uint8), np.arange(200)
+    batches = [stream_batch(tokens, 3, 7, batch=5, length=11) for tokens in (narrow, wide)]
+    assert batches[0].dtype == batches[1].dtype == np.int32 and (batches[0] == batches[1]).all()
 
 
 @given(st.integers(8, 60), st.integers(1, 4), st.integers(1, 7), st.integers(0, 5), st.integers(0, 30))

@@ -21,7 +21,7 @@ from jaxrnn.tasks.reservoirs.mackey_glass import MackeyGlass
 from jaxrnn.tasks.sequences.captions import CaptionDigits
 from jaxrnn.tasks.sequences.chorales import Chorales
 from jaxrnn.tasks.sequences.digits import Digits
-from jaxrnn.tasks.sequences.text import HELD_OUT_STEPS, Text, held_out_rows
+from jaxrnn.tasks.sequences.text import HELD_OUT_ROWS, HELD_OUT_STEPS, Text, held_out_windows
 from jaxrnn.tasks.sequences.vowels import Vowels
 from jaxrnn.tasks.translation.dates import Dates
 from jaxrnn.tasks.translation.numbers import Numbers
@@ -93,6 +93,11 @@ def test_the_score_is_in_both_kinds_of_metrics(begun):
     assert task.units() > 0 and task.unit
 
 
+def held_out_rows(tokens):
+    """All windows, one after another."""
+    return [np.concatenate(parts) for parts in zip(*held_out_windows(tokens, len(tokens)), strict=True)]
+
+
 @pytest.mark.parametrize("length", [2, 3, 33, 34, 1000, 32 * HELD_OUT_STEPS + 2])
 def test_every_held_out_character_but_the_first_is_predicted_once_from_the_one_before(length):
     tokens = np.arange(length)
@@ -100,6 +105,16 @@ def test_every_held_out_character_but_the_first_is_predicted_once_from_the_one_b
     assert sorted(targets[mask]) == list(range(1, length))
     assert (targets[mask] == inputs[mask] + 1).all()
     assert len(mask) % HELD_OUT_STEPS == 0
+
+
+@pytest.mark.parametrize("characters", [1, 100, 32 * HELD_OUT_STEPS, 32 * HELD_OUT_STEPS + 1])
+def test_a_budget_takes_the_beginnings_of_the_same_rows(characters):
+    tokens = np.arange(100_000)
+    _, targets, mask = (np.concatenate(parts) for parts in zip(*held_out_windows(tokens, characters), strict=True))
+    _, whole, _ = held_out_rows(tokens)
+    assert characters <= mask.sum() < characters + HELD_OUT_ROWS
+    assert (targets[mask] == whole[: len(mask)][mask]).all()
+    assert targets[mask].max() - targets[mask].min() > 90_000  # from all over
 
 
 def test_evaluate_is_the_mean_of_the_definition():

@@ -14,10 +14,37 @@ import tyro
 from jaxrnn.tasks.data import InputError
 
 T = TypeVar("T")
+_PLAINLY = (
+    (r"^Error parsing \w+: (?=--)", ""),  # raised by the options themselves
+    (r"^Error parsing (--\S+): invalid literal for int\(\) .*: ('.*')$", r"\1 must be an integer, got \2"),
+    (r"^Error parsing (--\S+): could not convert string to float: ('.*')$", r"\1 must be a number, got \2"),
+    (r"^Error parsing (--\S+): no type matching \{None\}\|INT .* from \[(.*)\]$", r"\1 must be an integer, got \2"),
+    (r"^Error parsing (--\S+): no type matching \{None\}\|FLOAT .* from \[(.*)\]$", r"\1 must be a number, got \2"),
+    (r"^invalid choice (.*) for argument '(--\S+)'\. Expected one of \((.*)\)$", r"\2 must be one of \3, got \1"),
+    (r"^Missing value for argument '(--\S+)'\. Expected 1 values$", r"\1 needs a value"),
+    (r"^Missing from .*?: (\S+) .*\(required\)$", r"\1 is required"),
+)
+"""What tyro says, and how it is said here."""
 
 
-def parse(options: type[T], argv: list[str], *, prog: str, description: str, default: T | None = None) -> T:
+def parse(
+    options: type[T],
+    argv: list[str],
+    *,
+    prog: str,
+    description: str,
+    default: T | None = None,
+    words: str = "[OPTIONS]",
+) -> T:
     """An `options` dataclass from `argv`; `--help` prints its fields and raises SystemExit(0).
+
+    Args:
+      options: the dataclass.
+      argv: the words behind the command.
+      prog: the command.
+      description: what its help says above the options.
+      default: the options that hold where none are given; None are the fields' own.
+      words: what the usage shows behind the command.
 
     Raises:
       InputError: an unknown option, a missing or impossible value.
@@ -38,7 +65,7 @@ def parse(options: type[T], argv: list[str], *, prog: str, description: str, def
             )
     except SystemExit as stop:
         if not stop.code:  # --help
-            print(f"usage: {prog} [OPTIONS]\n\n{_wrapped(description)}{_plain(shown.getvalue())}")
+            print(f"usage: {prog} {words}\n\n{_wrapped(description)}{_plain(shown.getvalue())}")
             raise
     raise InputError(f"{_one_line(said.getvalue())} (`{prog} --help` lists the options).")
 
@@ -59,8 +86,18 @@ def check_real(*, above_zero: bool = True, **options: float) -> None:
 
 def _plain(helptext: str) -> str:
     """tyro's help after the description, whose lines it would run together, examples and all."""
-    options = re.sub(" +$", "", helptext.split("DESCRIPTION", 1)[1], flags=re.M).rstrip()
-    return re.sub(r"\{None\}\|(\w+)", r"\1       ", options)  # as long as before, so that columns stay columns
+    lines = helptext.split("DESCRIPTION", 1)[1].splitlines()
+    return "\n".join(_without_none(line).rstrip() for line in lines).rstrip()
+
+
+def _without_none(line: str) -> str:
+    """A line of tyro's help without the None of an option that may be left out; its columns stay columns.
+
+    >>> _without_none("  --run {None}|STR, -r {None}|STR   The folder.")
+    '  --run STR, -r STR                 The folder.'
+    """
+    short = re.sub(r"\{None\}\|(\w+)", r"\1", line)
+    return re.sub(r"(?<=\S)(?=  |$)", " " * (len(line) - len(short)), short, count=1)
 
 
 def _wrapped(description: str) -> str:
@@ -78,9 +115,12 @@ def _one_line(box: str) -> str:
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip(" │|") for line in box.splitlines()]
     body = itertools.dropwhile(_is_rule, lines[1:])  # without box characters a rule follows the title
     message = " ".join(itertools.takewhile(lambda line: not _is_rule(line), body)).rstrip(".")
-    message = re.sub(r"^Error parsing \w+: (?=--)", "", message)  # raised by the options themselves
+    for said, plainly in _PLAINLY:
+        message = re.sub(said, plainly, message)
     meant = re.search(r"Perhaps you meant:.*?(--[a-z][\w-]+)", " ".join(lines))
-    return message[:1].lower() + message[1:] + (f"; did you mean {meant[1]}?" if meant else "")
+    if message[1:2].islower():
+        message = message[0].lower() + message[1:]
+    return message + (f"; did you mean {meant[1]}?" if meant else "")
 
 
 def _is_rule(line: str) -> bool:

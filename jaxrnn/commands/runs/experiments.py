@@ -1,6 +1,7 @@
 """A task, its training options, and what both make of the data: all that a checkpoint's config must say."""
 
 import dataclasses
+import os
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -10,8 +11,9 @@ import optax
 
 from jaxrnn.commands.runs import run_folder
 from jaxrnn.commands.runs.command_line import check_real, check_seed
+from jaxrnn.commands.runs.task_names import name_of, places, task_named
 from jaxrnn.core.types import Key
-from jaxrnn.tasks import TASKS, Task
+from jaxrnn.tasks import KeepsData, Task
 from jaxrnn.tasks.data import InputError, check_count
 from jaxrnn.training.saving import checkpoint
 from jaxrnn.training.train_state import LossFn, TrainState, cosine_adam, init_state
@@ -72,10 +74,12 @@ class Experiment(NamedTuple):
 
     def config(self) -> dict:
         """As JSON, for the checkpoint."""
-        name = next(name for name, task in TASKS.items() if type(self.task) is task)
+        options = dataclasses.asdict(cast(Any, self.task))
+        where = {name: os.path.abspath(options[name]) for name in places(self.task) if options[name] is not None}
         return {
-            "task": name,
-            "options": dataclasses.asdict(cast(Any, self.task)),
+            "task": name_of(self.task),
+            "options": options,
+            "where": where,  # to be found from another folder
             "training": dataclasses.asdict(self.training),
             "facts": self.facts,
         }
@@ -104,19 +108,56 @@ def saved_options(config: dict) -> tuple[Task, Training]:
       InputError: the config is not one of these.
     """
     try:
-        return TASKS[config["task"]](**config["options"]), Training(**config["training"])
+        options = dict(config["options"])
+        for name, absolute in config.get("where", {}).items():
+            if not os.path.exists(options[name]) and os.path.exists(absolute):
+                options[name] = absolute
+        return task_named(config["task"])(**options), Training(**config["training"])
     except (KeyError, TypeError) as error:
         raise InputError(f"the checkpoint's config is not that of a run of `jaxrnn train`: {error}.") from None
 
 
-def restore(path: Path) -> tuple[Experiment, TrainState]:
-    """The last complete checkpoint of a run.
+def restore(
+    path: Path, *, task: Task | None = None, training: Training | None = None, best: bool = False
+) -> tuple[Experiment, TrainState]:
+    """The last complete checkpoint of a run, or the best one that it kept.
+
+    Args:
+      path: the run's folder.
+      task, training: the options with which it goes on; None are those that were saved.
+      best: the state that measured best.
 
     Raises:
       InputError, CheckpointError: it is not there, or not whole.
     """
-    folder = run_folder.checkpoints(path)
+    folder = run_folder.best(path) if best else run_folder.checkpoints(path)
     step = checkpoint.latest_step(folder)
+    if best and step is None:
+        raise InputError(f"{path}: has kept no best state; `jaxrnn train --keep-best` keeps one.")
     config = checkpoint.read_config(folder, step)
-    restored = experiment(*saved_options(config), config["facts"])
+    saved_task, saved_training = saved_options(config)
+    restored = experiment(task or saved_task, training or saved_training, config["facts"])
     return restored, checkpoint.restore(folder, jax.eval_shape(restored.init), step=step)
+
+
+def load(task: Task, path: Path) -> tuple[Any, dict]:
+    """A task's (data, facts); where it keeps its data in a form that opens at once, beside the run at `path`."""
+    return task.load_kept(run_folder.kept_data(path)) if isinstance(task, KeepsData) else task.load()
+
+
+def load_again(begun: Experiment, path: Path) -> Any:
+    """The data of a run that was begun before.
+
+    Raises:
+      InputError: it is not there, or has changed.
+    """
+    try:
+        data, facts = load(begun.task, path)
+    except InputError as error:
+        moved = "".join(f" If it was moved: --{name} NEW." for name in places(begun.task))
+        raise InputError(f"{error}{moved}") from None
+    if facts != begun.facts:
+        raise InputError(
+            f"{path}: the data has changed since this run began, so what was held out is not known; begin a new run."
+        )
+    return data

@@ -5,13 +5,18 @@
     curve.png            the learning curve
     sample.txt           what the model writes at the end
     model/               the trained model, for anybody: `jaxrnn.load_model`
+    best/                with --keep-best: the state that measured best, as a checkpoint
 
-A new run never writes into the folder of another one.
+A new run never writes into the folder of another one, and a folder has one process at a time that trains in it: the
+folder itself is locked, for as long as that process lives.
 """
 
+import contextlib
+import fcntl
 import json
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from jaxrnn.tasks.data import InputError
@@ -20,18 +25,51 @@ from jaxrnn.training.saving import checkpoint
 ROOT = Path("runs")
 
 
-def create(run: str | None, name: str) -> Path:
-    """A new folder: the one that was asked for, or the first of runs/name, runs/name-2, … that is free.
+@contextlib.contextmanager
+def created(run: str | None, name: str) -> Iterator[Path]:
+    """A new folder, locked: the one that was asked for, or the first of runs/name, runs/name-2, … that is free.
 
     Raises:
       InputError: the folder that was asked for is in use.
     """
+    path = _first_free(name) if run is None else Path(run)
     if run is not None:
-        path = Path(run)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"{path}: exists already; --resume goes on with it, another --run begins a new one.")
+        check_free(run)
         path.mkdir(parents=True, exist_ok=True)
-        return path
+    with locked(path):
+        check_free(str(path))  # it may have been filled since
+        yield path
+
+
+def check_free(run: str) -> None:
+    """Raises InputError where a new run cannot have this folder."""
+    path = Path(run)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path}: exists already; --resume goes on with it, another --run begins a new one.")
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Inside, no other process trains in this folder; a process that is killed leaves no lock behind.
+
+    Raises:
+      InputError: another process does now.
+    """
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(folder)
+        raise InputError(f"{path}: another process is training in it now; --run FOLDER names another one.") from None
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(folder)
+
+
+def _first_free(name: str) -> Path:
     number = 1
     while True:
         path = ROOT / (name if number == 1 else f"{name}-{number}")
@@ -66,6 +104,16 @@ def find(run: str | None) -> Path:
 def checkpoints(path: Path) -> Path:
     """Where the run's checkpoints are."""
     return path / "checkpoints"
+
+
+def best(path: Path) -> Path:
+    """Where the state that measured best is."""
+    return path / "best"
+
+
+def kept_data(path: Path) -> Path:
+    """Where large data is kept in a form that opens at once: beside the runs, which share it."""
+    return path.parent / ".data"
 
 
 def append_metrics(path: Path, record: dict) -> None:

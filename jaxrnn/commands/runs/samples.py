@@ -10,7 +10,7 @@ import jax
 from jaxrnn.commands.runs.command_line import check_real, check_seed
 from jaxrnn.commands.runs.experiments import Experiment
 from jaxrnn.core.types import Key, Params
-from jaxrnn.tasks.data import check_count
+from jaxrnn.tasks.data import InputError, check_count
 from jaxrnn.training.train_state import TrainState
 
 
@@ -28,6 +28,8 @@ class Samples(Protocol):
         length: int,
         temperature: float,
         top_k: int | None,
+        top_p: float | None,
+        beam: int | None,
     ) -> Iterator[str]:
         """The continuation of the prompt; raises InputError at once where the prompt cannot be read."""
         ...
@@ -39,6 +41,8 @@ class Sampling:
 
     run: str | None = None
     """The folder of a run or of a model; None is the newest of runs/."""
+    best: bool = False
+    """Use the state that --keep-best kept."""
     prompt: str = ""
     """The text to continue."""
     length: int = 500
@@ -47,6 +51,10 @@ class Sampling:
     """Below 1 safer, above 1 wilder; 0 is always the likeliest character."""
     top_k: int | None = None
     """Draw among the k likeliest only; None is all."""
+    top_p: float | None = None
+    """Draw among the fewest likeliest whose probabilities sum to p; None is all."""
+    beam: int | None = None
+    """Draw nothing: search with so many beginnings at a time for the likeliest text as a whole."""
     seed: int = 0
     """Another seed, another text."""
 
@@ -56,6 +64,12 @@ class Sampling:
         check_seed(self.seed)
         if self.top_k is not None:
             check_count(top_k=self.top_k)
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise InputError(f"--top-p must lie in (0, 1], got {self.top_p}.")
+        if self.beam is not None:
+            check_count(beam=self.beam)
+            if (self.top_k, self.top_p) != (None, None):
+                raise InputError("--beam draws nothing, and so goes without --top-k and --top-p.")
 
 
 def write_sample(begun: Experiment, state: TrainState, path: Path) -> None:
@@ -67,6 +81,7 @@ def write_sample(begun: Experiment, state: TrainState, path: Path) -> None:
 
 
 def draw(begun: Experiment, params: Params, options: Sampling) -> Iterator[str]:
+    """The continuation of the prompt, in pieces as they are drawn."""
     return cast(Samples, begun.task).sample(
         begun.facts,
         params,
@@ -75,4 +90,6 @@ def draw(begun: Experiment, params: Params, options: Sampling) -> Iterator[str]:
         length=options.length,
         temperature=options.temperature,
         top_k=options.top_k,
+        top_p=options.top_p,
+        beam=options.beam,
     )

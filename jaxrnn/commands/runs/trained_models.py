@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from jaxrnn.commands.runs import run_folder
 from jaxrnn.commands.runs.experiments import Experiment, experiment, restore, saved_options
 from jaxrnn.core.types import Params
+from jaxrnn.tasks import TASKS
 from jaxrnn.tasks.data import InputError
 from jaxrnn.training.saving.blueprints import to_blueprint
 from jaxrnn.training.saving.model_folder import Card, is_model_folder, load_params, read_model_config, save_model
@@ -29,23 +30,31 @@ class Trained(NamedTuple):
     """The number of that update."""
 
 
-def find_trained(folder: str | None) -> Trained:
+def find_trained(folder: str | None, *, best: bool = False) -> Trained:
     """Load a trained model.
 
     Args:
       folder: of a run or of a model; None is the newest run of runs/.
+      best: the state of a run that measured best, which it has kept.
 
     Raises:
       InputError, CheckpointError: there is none, it is damaged, or no run of `jaxrnn train` left it.
     """
     if folder is None or not is_model_folder(folder):
         path = run_folder.find(folder)
-        begun, state = restore(path)
+        begun, state = restore(path, best=best)
         return Trained(path, begun, state.params, int(state.step))
+    if best:
+        raise InputError(f"{folder}: is a model, not a run, and has no other state that is the best.")
     path, config = Path(folder), read_model_config(folder)
     run = config.get("run")
     if not isinstance(run, dict) or "facts" not in run or "step" not in run:
         raise InputError(f"{path}: no run of `jaxrnn train` left this model; jaxrnn.load_model reads it in Python.")
+    if run.get("task") not in TASKS:  # the model may come from anybody, who then names what is imported
+        raise InputError(
+            f"{path}: its config is not that of a run of one of the tasks {', '.join(TASKS)}; of a task of your own, "
+            "name the run's folder."
+        )
     begun = _experiment(path, run)
     if to_blueprint(begun.model) != config["model"]:
         raise InputError(f"{path}: its model is not the one that its task and options make; was it edited?")
@@ -54,7 +63,7 @@ def find_trained(folder: str | None) -> Trained:
 
 def leave_model(begun: Experiment, state: TrainState, held_out: dict[str, Any], path: Path) -> Path:
     """Save the model of a run that has come to its end, with a card of what was measured; its folder."""
-    config = begun.config()
+    config = {name: fact for name, fact in begun.config().items() if name != "where"}  # a path of this computer
     metrics = {name: value for name, value in held_out.items() if name not in ("step", "split", "skipped")}
     how = f"Trained by `jaxrnn train --task {config['task']}`, {state.step} updates."
     folder = path / "model"

@@ -22,7 +22,7 @@ from jaxrnn.training.saving import checkpoint
 from jaxrnn.training.train_state import TrainState
 
 
-def fit(begun: Experiment, state: TrainState, data: Any, path: Path) -> int:
+def fit(begun: Experiment, state: TrainState, data: Any, path: Path, *, keep_best: bool = False) -> int:
     """Train until the last update or a signal; save; show the result.  0, or 128 + the signal."""
     _introduce(begun, state, path)
     task, training, started = begun.task, begun.training, time.perf_counter()
@@ -41,7 +41,9 @@ def fit(begun: Experiment, state: TrainState, data: Any, path: Path) -> int:
             _note(begun, np.asarray(losses), edge, path, progress)
             step, stop = edge, agreed(wishes)
             if step % training.every == 0 or step == training.steps:
-                _measure(begun, state, data, path, progress)
+                score = _measure(begun, state, data, path, progress)
+                if keep_best:
+                    _save_if_best(begun, state, path, score)
             elif stop:
                 _save(begun, state, path)
     return _finish(begun, state, data, path, time.perf_counter() - started, stop)
@@ -64,23 +66,34 @@ def _note(begun: Experiment, losses: np.ndarray, step: int, path: Path, progress
     run_folder.append_metrics(path, {"step": step, "split": "train", "loss": loss, **metrics, **speed})
 
 
-def _measure(begun: Experiment, state: TrainState, data: Any, path: Path, progress: Progress) -> None:
-    """Held-out metrics, and a checkpoint."""
+def _measure(begun: Experiment, state: TrainState, data: Any, path: Path, progress: Progress) -> float:
+    """The held-out score, with a record of all metrics and a checkpoint."""
     metrics = begun.task.evaluate(begun.model, state.params, data)
     record = {"step": int(state.step), "split": "held_out", **metrics, "skipped": int(state.skipped)}
     run_folder.append_metrics(path, record)
     _save(begun, state, path)
     progress.say(f"update {state.step}: held out {_said(metrics, begun.task.score)}")
+    return metrics[begun.task.score]
 
 
 def _save(begun: Experiment, state: TrainState, path: Path) -> None:
     checkpoint.save(run_folder.checkpoints(path), state, step=int(state.step), config=begun.config())
 
 
+def _save_if_best(begun: Experiment, state: TrainState, path: Path, score: float) -> None:
+    folder = run_folder.best(path)
+    before = checkpoint.read_config(folder)["score"] if checkpoint.latest_step(folder) is not None else math.inf
+    if score < before:  # never with NaN
+        config = begun.config() | {"score": score}
+        checkpoint.save(folder, state, step=int(state.step), config=config, keep=1)
+
+
 def _finish(begun: Experiment, state: TrainState, data: Any, path: Path, seconds: float, wishes: list[int]) -> int:
     """What is left behind, and the word at the end."""
     records, task = run_folder.read_metrics(path), begun.task
-    plots.learning_curve(path / "curve.png", records, task.score, f"{path.name}: {begun.config()['task']}")
+    name = begun.config()["task"]
+    title = name if path.name == name else f"{name}, run {path.name}"
+    plots.learning_curve(path / "curve.png", records, task.score, title)
     if state.skipped:
         print(f"{state.skipped} updates were skipped: their gradient was not finite")
     if state.step < begun.training.steps:
@@ -90,6 +103,8 @@ def _finish(begun: Experiment, state: TrainState, data: Any, path: Path, seconds
     held_out = [record for record in records if record["split"] == "held_out"][-1]
     model = leave_model(begun, state, held_out, path)
     print(f"held out: {_said(held_out, task.score)} after {seconds:.0f} s")
+    if run_folder.best(path).exists():
+        print(f"best:     update {checkpoint.latest_step(run_folder.best(path))}, in {run_folder.best(path)}")
     print(f"curve:    {path / 'curve.png'}")
     print(f"model:    {model}, for anybody: jaxrnn.load_model")
     if isinstance(task, Illustrates):

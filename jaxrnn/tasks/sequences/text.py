@@ -13,6 +13,7 @@ neural networks".
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import jax
@@ -22,11 +23,15 @@ import numpy as np
 from jaxrnn.cells.elman import Elman
 from jaxrnn.cells.gru import GRU
 from jaxrnn.cells.lstm import LSTM
+from jaxrnn.cells.wrappers.dropout import Dropout
 from jaxrnn.cells.wrappers.stack import Stack
 from jaxrnn.core.masks import bucket
+from jaxrnn.core.noise import quiet
 from jaxrnn.core.types import Carry, Key
+from jaxrnn.generation.beams import beam_search
 from jaxrnn.generation.continuation import continue_sequence
 from jaxrnn.generation.sampling import Greedy, Sampling
+from jaxrnn.generation.stopping import NeverStop
 from jaxrnn.generation.symbol_model import SymbolModel, SymbolModelParams
 from jaxrnn.objectives.losses import bits_per_character, cross_entropy, perplexity
 from jaxrnn.tasks.data import (
@@ -37,9 +42,9 @@ from jaxrnn.tasks.data import (
     corpus,
     decode,
     encode,
-    read_text,
     stream_batch,
 )
+from jaxrnn.tasks.text_files import kept_corpus, read_corpus
 
 CELLS = {"elman": Elman, "gru": GRU, "lstm": LSTM}
 HELD_OUT_ROWS, HELD_OUT_STEPS = 32, 256
@@ -57,7 +62,7 @@ class Text:
     """
 
     file: str | None = None
-    """Your own UTF-8 text file; None for Python's language reference."""
+    """Your own UTF-8 text file, of any size; None for Python's language reference."""
     cell: Literal["elman", "gru", "lstm"] = "lstm"
     """The recurrent cell."""
     layers: int = 1
@@ -70,15 +75,27 @@ class Text:
     """The number of rows of text in a batch."""
     length: int = 64
     """The number of characters per row in one update."""
+    dropout: float = 0.0
+    """Part of the units between two layers that is dropped while it learns."""
+    evaluate_characters: int = 300_000
+    """Held-out characters in a measurement, from all over; `jaxrnn evaluate --whole` measures all."""
 
     unit: ClassVar[str] = "characters"
     score: ClassVar[str] = "bits_per_character"
     training: ClassVar[dict] = {}
+    places: ClassVar[tuple[str, ...]] = ("file",)
 
     def __post_init__(self):
         check_count(
-            layers=self.layers, hidden=self.hidden, embedding=self.embedding, batch=self.batch, length=self.length
+            layers=self.layers,
+            hidden=self.hidden,
+            embedding=self.embedding,
+            batch=self.batch,
+            length=self.length,
+            evaluate_characters=self.evaluate_characters,
         )
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"--dropout must lie in [0, 1), got {self.dropout}.")
         if self.layers > 100:  # each is traced by itself
             raise InputError(f"--layers must be at most 100, got {self.layers}.")
 
@@ -88,7 +105,13 @@ class Text:
         Raises:
           InputError: the file cannot be used, or the text is shorter than one sequence.
         """
-        data = corpus(builtin_text() if self.file is None else read_text(self.file))
+        return self._checked(corpus(builtin_text()) if self.file is None else read_corpus(self.file))
+
+    def load_kept(self, folder: Path) -> tuple[Corpus, dict]:
+        """The same; a large text is put into `folder` as numbers, and opened there."""
+        return self.load() if self.file is None else self._checked(kept_corpus(self.file, folder))
+
+    def _checked(self, data: Corpus) -> tuple[Corpus, dict]:
         total = len(data.train) + len(data.held_out)
         if len(data.train) <= self.length or len(data.held_out) < 2:
             raise InputError(
@@ -99,13 +122,14 @@ class Text:
 
     def describe(self, facts: dict) -> str:
         """Describe the data in one line."""
-        source = "Python's language reference" if self.file is None else self.file
+        source = "Python's language reference" if self.file is None else Path(self.file).name
         return f"{source}: {facts['characters']:,} characters, {len(facts['alphabet'])} distinct, a tenth held out"
 
     def model(self, facts: dict) -> SymbolModel:
         """Build the model: embedding, cells, readout."""
         sizes = (self.embedding, *[self.hidden] * self.layers)
         cells = tuple(CELLS[self.cell](n, self.hidden) for n in sizes[:-1])
+        cells = tuple(Dropout(cell, self.dropout) for cell in cells) if self.dropout else cells
         cell = cells[0] if self.layers == 1 else Stack(cells)
         return SymbolModel(cell, len(facts["alphabet"]), self.embedding, self.hidden)
 
@@ -123,7 +147,7 @@ class Text:
 
     def loss(self, model: SymbolModel, params: SymbolModelParams, carry: Carry, batch, key: Key):
         """Return the cross-entropy of the next character in nats."""
-        carry, logits = model.read(params, batch[:-1], carry)
+        carry, logits = model.read(params, batch[:-1], carry, key=key)
         return cross_entropy(logits, batch[1:]), carry
 
     def metrics(self, loss: float) -> dict[str, float]:
@@ -131,19 +155,12 @@ class Text:
         return {"bits_per_character": float(loss / np.log(2))}
 
     def evaluate(self, model: SymbolModel, params: SymbolModelParams, data: Corpus) -> dict[str, float]:
+        """Return the cross-entropy of `evaluate_characters` held-out characters, spread over all of them."""
+        return _measured(quiet(model), params, data.held_out, self.evaluate_characters)
+
+    def evaluate_whole(self, model: SymbolModel, params: SymbolModelParams, data: Corpus) -> dict[str, float]:
         """Return the cross-entropy of the held-out characters, each except the first counted once."""
-        inputs, targets, mask = held_out_rows(data.held_out)
-        carry, nats = model.initial_carry(params, inputs.shape[1:]), 0.0
-        for t in range(0, len(inputs), HELD_OUT_STEPS):
-            window = slice(t, t + HELD_OUT_STEPS)
-            carry, loss = _nats(model, params, carry, inputs[window], targets[window], mask[window])
-            nats += float(loss)
-        mean = jnp.asarray(nats / mask.sum())
-        return {
-            "bits_per_character": float(bits_per_character(mean)),
-            "perplexity": float(perplexity(mean)),
-            "characters": int(mask.sum()),
-        }
+        return _measured(quiet(model), params, data.held_out, len(data.held_out))
 
     def sample(
         self,
@@ -154,38 +171,55 @@ class Text:
         *,
         length: int,
         temperature: float,
-        top_k: int | None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        beam: int | None = None,
     ) -> Iterator[str]:
-        """Continue a prompt, in pieces as they are drawn.
+        """Continue a prompt, in pieces as they are drawn; with `beam`, return the likeliest that is found at once.
 
         Raises:
           InputError: the prompt has characters that are not in the alphabet.
         """
-        alphabet, model = facts["alphabet"], self.model(facts)
+        alphabet, model = facts["alphabet"], quiet(self.model(facts))
         tokens = encode(prompt, alphabet) if prompt else np.array([max(alphabet.find("\n"), 0)], np.int32)
+        if beam is not None:
+            return _likeliest(model, params, tokens, beam, length, alphabet)
         carry, logits = _read(model, params, *_padded(tokens))
-        sampling = Sampling(jnp.asarray(temperature, float), top_k) if temperature > 0 else Greedy()
+        nucleus = None if top_p is None else jnp.asarray(top_p, float)
+        sampling = Sampling(jnp.asarray(temperature, float), top_k, nucleus) if temperature > 0 else Greedy()
         draw = partial(continue_sequence, model, params, sampling=sampling)
         return _pieces(draw, carry, logits, key, length, alphabet)
 
 
-def held_out_rows(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return inputs, targets and mask `[time, rows]`, with time a multiple of `HELD_OUT_STEPS`: one compilation for
-    any text.
+def held_out_windows(tokens: np.ndarray, characters: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield inputs, targets and mask `[HELD_OUT_STEPS, HELD_OUT_ROWS]` of one window after another.
 
-    Each row is a run of the text, so that every token but the first is a target once.
+    Each row is a run of the text, which go on from window to window and are spread over all of it; where so many
+    characters are asked for, every token but the first is a target once.
 
-    >>> inputs, targets, mask = held_out_rows(np.arange(1000))
-    >>> inputs.shape, int(mask.sum()), sorted(targets[mask].tolist()) == list(range(1, 1000))
-    ((256, 32), 999, True)
+    >>> windows = list(held_out_windows(np.arange(10_000), 10_000))
+    >>> len(windows), windows[0][0].shape, sum(int(mask.sum()) for _, _, mask in windows)
+    (2, (256, 32), 9999)
     """
     count = len(tokens) - 1
     run = -(-count // HELD_OUT_ROWS)
-    time = np.arange(-(-run // HELD_OUT_STEPS) * HELD_OUT_STEPS)[:, None]
-    position = time + np.arange(HELD_OUT_ROWS) * run
-    mask = (time < run) & (position < count)
-    position = np.where(mask, position, 0)
-    return tokens[position], tokens[position + 1], mask
+    read = min(run, -(-characters // HELD_OUT_ROWS))
+    for start in range(0, read, HELD_OUT_STEPS):
+        time = start + np.arange(HELD_OUT_STEPS)[:, None]
+        position = time + np.arange(HELD_OUT_ROWS) * run
+        mask = (time < read) & (position < count)
+        position = np.where(mask, position, 0)
+        yield tokens[position].astype(np.int32), tokens[position + 1].astype(np.int32), mask
+
+
+def _measured(model: SymbolModel, params, held_out: np.ndarray, characters: int) -> dict[str, float]:
+    carry, nats, count = model.initial_carry(params, (HELD_OUT_ROWS,)), 0.0, 0
+    for inputs, targets, mask in held_out_windows(held_out, characters):
+        carry, loss = _nats(model, params, carry, inputs, targets, mask)
+        nats, count = nats + float(loss), count + int(mask.sum())
+    mean = jnp.asarray(nats / count)
+    bits, words = bits_per_character(mean), perplexity(mean)
+    return {"bits_per_character": float(bits), "perplexity": float(words), "characters": count}
 
 
 @partial(jax.jit, static_argnums=0)
@@ -212,3 +246,11 @@ def _pieces(draw, carry, logits, key: Key, length: int, alphabet: str) -> Iterat
     for start in range(0, length, PIECE):
         carry, logits, tokens = draw(carry, logits, key, start, length=PIECE)
         yield decode(np.asarray(tokens)[: length - start], alphabet)
+
+
+def _likeliest(model, params, tokens: np.ndarray, width: int, length: int, alphabet: str) -> Iterator[str]:
+    """The best of `width` hypotheses of `length` characters; none of them can stop before."""
+    carry, _ = _read(model, params, _padded(tokens)[0], len(tokens) - 1)
+    last = jnp.asarray(tokens[-1])
+    beams = beam_search(model, params, carry, start=last, stop=NeverStop(), bound=length, width=width)
+    yield decode(np.asarray(beams.symbols[:, 0]), alphabet)

@@ -122,14 +122,14 @@ class Dates:
         """Return the loss, and the fraction of days that are exactly right."""
         return measure(model, params, data.held_out)
 
-    def translate(self, facts: dict, params: Seq2SeqParams, text: str) -> Translation:
+    def translate(self, facts: dict, params: Seq2SeqParams, text: str, *, beam: int = 1) -> Translation:
         """Translate a date of any of the languages.
 
         Raises:
           InputError: an empty text, or characters that occur in no date.
         """
         symbols = {"source_symbols": facts["alphabet"], "target_symbols": TARGETS}
-        return translate(self.model(facts), params, plain(text), bound=BOUND, **symbols)
+        return translate(self.model(facts), params, plain(text), bound=BOUND, beam=beam, **symbols)
 
     def illustrate(self, model: Seq2Seq, params: Seq2SeqParams, data: Data, folder: Path) -> dict[str, Path]:
         """Draw the alignment of a held-out date of each language, in alignment.png."""

@@ -121,14 +121,15 @@ class Numbers:
         longer = float(exact(model, params, data.longer).mean())
         return {**measure(model, params, data.held_out), "exact_match_longer": longer}
 
-    def translate(self, facts: dict, params: Seq2SeqParams, text: str) -> Translation:
+    def translate(self, facts: dict, params: Seq2SeqParams, text: str, *, beam: int = 1) -> Translation:
         """Translate a number in words, with or without hyphens, commas and "and".
 
         Raises:
           InputError: an empty text, or a word that occurs in no number.
         """
         words = [word for word in text.lower().replace("-", " ").replace(",", " ").split() if word != "and"]
-        return translate(self.model(facts), params, words, source_symbols=WORDS, target_symbols=DIGITS, bound=BOUND)
+        symbols = {"source_symbols": WORDS, "target_symbols": DIGITS}
+        return translate(self.model(facts), params, words, bound=BOUND, beam=beam, **symbols)
 
     def illustrate(self, model: Seq2Seq, params: Seq2SeqParams, data: Data, folder: Path) -> dict[str, Path]:
         """Draw the alignments of some held-out numbers, in alignment.png."""

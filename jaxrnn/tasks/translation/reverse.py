@@ -111,14 +111,14 @@ class Reverse:
         right = exact(model, params, made).reshape(-1, EACH).mean(axis=1)
         return dict(zip(lengths, right.tolist(), strict=True))
 
-    def translate(self, facts: dict, params: Seq2SeqParams, text: str) -> Translation:
+    def translate(self, facts: dict, params: Seq2SeqParams, text: str, *, beam: int = 1) -> Translation:
         """Translate a text of lowercase letters, of any length.
 
         Raises:
           InputError: an empty text, or anything but lowercase letters.
         """
         symbols = {"source_symbols": LETTERS, "target_symbols": LETTERS}
-        return translate(self.model(facts), params, text, bound=2 * self.longest + 1, **symbols)
+        return translate(self.model(facts), params, text, bound=2 * self.longest + 1, beam=beam, **symbols)
 
     def illustrate(self, model: Seq2Seq, params: Seq2SeqParams, data: None, folder: Path) -> dict[str, Path]:
         """Draw the fraction of exact answers at each length, in lengths.png."""

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from jaxrnn.cells.gru import GRU
 from jaxrnn.core.masks import mask_from_lengths
 from jaxrnn.directions.bidirectional import Bidirectional
+from jaxrnn.generation.beams import beam_search
 from jaxrnn.generation.decoding import Sequences, greedy
 from jaxrnn.generation.stopping import EndSymbol
 from jaxrnn.generation.symbol_model import SymbolModel
@@ -73,6 +74,15 @@ def answers(model: Seq2Seq, params: Seq2SeqParams, source, source_lengths, *, bo
     return greedy(model, params, carry, start=start, stop=EndSymbol(END), bound=bound)
 
 
+@partial(jax.jit, static_argnames=("bound", "width"))
+def likeliest_answers(model: Seq2Seq, params: Seq2SeqParams, source, source_lengths, *, bound: int, width: int):
+    """The symbols and lengths of the best of `width` hypotheses."""
+    carry = model.initial_carry(params, model.encode(params, source, source_lengths))
+    start = jnp.full(jnp.shape(source_lengths), END)
+    beams = beam_search(model, params, carry, start=start, stop=EndSymbol(END), bound=bound, width=width)
+    return beams.symbols[..., 0], beams.lengths[..., 0]
+
+
 def exact(model: Seq2Seq, params: Seq2SeqParams, batch: Pairs) -> np.ndarray:
     """Return which translations are exactly right.
 
@@ -113,6 +123,7 @@ def translate(
     source_symbols: Sequence[str],
     target_symbols: Sequence[str],
     bound: int,
+    beam: int = 1,
 ) -> Translation:
     """Translate one source; sources of many lengths share a few compiled programs.
 
@@ -126,6 +137,13 @@ def translate(
     Returns:
       A `Translation`.
 
+    Args:
+      model, params: the model.
+      source: the symbols to translate.
+      source_symbols, target_symbols: all that there are, in the order of their numbers.
+      bound: the greatest length of the answer.
+      beam: hypotheses that are kept; with 1 the likeliest symbol is taken at every step.
+
     Raises:
       InputError: an empty source, or an unknown symbol.
 
@@ -135,12 +153,15 @@ def translate(
     'ab'
     """
     numbers, lengths = padded([source], source_symbols, name="the text")
-    made = answers(model, params, numbers, lengths, bound=bound)
-    symbols = np.asarray(made.symbols)[: int(made.lengths[0]), 0]
+    if beam == 1:
+        made, count, *_ = answers(model, params, numbers, lengths, bound=bound)
+    else:
+        made, count = likeliest_answers(model, params, numbers, lengths, bound=bound, width=beam)
+    symbols = np.asarray(made)[: int(count[0]), 0]
     answer = [target_symbols[symbol - 1] for symbol in symbols if symbol != END]
     if not isinstance(model.decoder.cell, Attending):
         return Translation(source, answer, None)
-    weights = np.asarray(_alignment(model, params, numbers, lengths, made.symbols, made.lengths))
+    weights = np.asarray(_alignment(model, params, numbers, lengths, made, count))
     return Translation(source, answer, weights[: len(answer), 0].mean(axis=1)[:, : len(source)])
 
 
