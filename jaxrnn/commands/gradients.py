@@ -16,8 +16,8 @@ from tqdm import tqdm
 from jaxrnn.cells.elman import Elman
 from jaxrnn.cells.gru import GRU
 from jaxrnn.cells.lstm import LSTM
+from jaxrnn.commands.gradient_algorithms import LeftOut, Way, ways
 from jaxrnn.commands.runs.command_line import check_seed, parse
-from jaxrnn.commands.runs.gradient_algorithms import LeftOut, Way, ways
 from jaxrnn.commands.runs.memory_limit import refuse
 from jaxrnn.core.types import Cell
 from jaxrnn.tasks.data import check_count

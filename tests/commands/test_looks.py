@@ -10,8 +10,8 @@ import pytest
 
 from jaxrnn import LSTM
 from jaxrnn.__main__ import COMMANDS, main
+from jaxrnn.commands.gradient_algorithms import ways
 from jaxrnn.commands.gradients import Row, table
-from jaxrnn.commands.runs.gradient_algorithms import ways
 from jaxrnn.commands.runs.progress import Progress
 
 
