@@ -1,7 +1,9 @@
 # The only door.  Every target first makes the virtual environment it needs, so that on a machine with
 # Python and make alone any of them works as the first command typed.
 PYTHON ?= python3
-VENV := .venv
+# another Python has an environment of its own: `make test PYTHON=python3.13` works in .venv-3.13
+version = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(version))
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -27,7 +29,7 @@ $(VENV)/.%: pyproject.toml $(VENV)/.core
 	$(PIP) --group $*
 	@touch $@
 
-setup: $(VENV)/.core  ## the virtual environment, .venv
+setup: $(VENV)/.core  ## the virtual environment, .venv (.venv-3.13 with PYTHON=python3.13, for every target)
 
 # other tasks read data that packages of their own carry
 train: $(VENV)/.core $(if $(findstring --task,$(ARGS)),$(VENV)/.tasks)  ## a character language model on the standard library's English; ARGS="--help" tells more
@@ -85,4 +87,4 @@ dist: $(VENV)/.dist  ## build the sdist and the wheel, check both, and try the w
 	$(BIN)/python .ci/try_wheel.py
 
 clean:  ## remove the virtual environment and every cache
-	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache dist build docs/_build docs/notebooks docs/reference docs/gallery docs/gallery.md
+	rm -rf .venv .venv-* .pytest_cache .hypothesis .ruff_cache dist build docs/_build docs/notebooks docs/reference docs/gallery docs/gallery.md
