@@ -18,10 +18,9 @@ from jaxrnn.reservoirs.reservoir import (
     Reservoir,
     ReservoirParams,
     recurrent_matrix,
-    spectral_radius,
-    with_spectral_radius,
 )
 from jaxrnn.reservoirs.ridge_regression import Equations, add_equations, no_equations, ridge, solve
+from jaxrnn.reservoirs.spectrum import spectral_radius, with_spectral_radius
 from jaxrnn.reservoirs.spiking import LIF, LIFCarry, LIFParams
 from jaxrnn.reservoirs.washout import washout_mask
 

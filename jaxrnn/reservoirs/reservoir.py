@@ -41,9 +41,10 @@ from jaxtyping import Array, Float
 
 from jaxrnn.cells.elman import ACTIVATIONS
 from jaxrnn.core.carry_facts import CarryParts
-from jaxrnn.core.checks import check_choice, check_features, check_positive, known_values
+from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum
 from jaxrnn.core.types import Carry, Key
+from jaxrnn.reservoirs.spectrum import largest_modulus
 
 
 class ReservoirParams(NamedTuple):
@@ -92,6 +93,7 @@ class Reservoir:
     Raises:
       ValueError: a size below 1, more connections than units, an unknown activation, or a negative number.
 
+    >>> from jaxrnn.reservoirs import spectral_radius
     >>> from jaxrnn import unroll
     >>> cell = Reservoir(input_size=3, hidden_size=100, connections=10, radius=0.9, retention=0.5)
     >>> params = cell.init(jax.random.key(0))
@@ -229,54 +231,6 @@ def recurrent_matrix(cell: Reservoir, params: ReservoirParams) -> Float[Array, "
     return params.radius * _matrix(cell, params.w)
 
 
-def spectral_radius(w: Float[Array, "n n"]) -> Float[Array, ""]:
-    """Return the spectral radius of W, max |λ| over its eigenvalues (chapter 6.2, item 2).
-
-    Args:
-      w: `[n, n]`.
-
-    Returns:
-      A scalar.
-
-    Raises:
-      ValueError: `w` is not square.
-
-    >>> round(float(spectral_radius(jnp.array([[0.0, 2.0], [-2.0, 0.0]]))), 4)
-    2.0
-    """
-    if jnp.ndim(w) != 2 or jnp.shape(w)[0] != jnp.shape(w)[1]:
-        raise ValueError(f"`w` must be a square matrix, got shape {jnp.shape(w)}.")
-    return _radius(jnp.asarray(w))
-
-
-def with_spectral_radius(w: Float[Array, "n n"], radius: float | Float[Array, ""]) -> Float[Array, "n n"]:
-    """Scale W to a given spectral radius.
-
-    Args:
-      w: `[n, n]`.
-      radius: the spectral radius of the result.
-
-    Returns:
-      `[n, n]`.
-
-    Raises:
-      ValueError: `w` is not square; or all its eigenvalues are 0, as in a network without a cycle (checked
-        outside `jit`; under `jit` no entry of the result is finite).
-
-    >>> w = with_spectral_radius(jax.random.normal(jax.random.key(0), (5, 5)), 0.8)
-    >>> round(float(spectral_radius(w)), 5)
-    0.8
-    """
-    now = spectral_radius(w)
-    known = known_values(now)
-    if known is not None and not (np.isfinite(known) and known > 0):
-        raise ValueError(
-            f"`w` must have an eigenvalue other than 0 to be given a spectral radius, its own is {known}. "
-            "A nilpotent matrix (a network without a cycle) keeps 0 whatever it is multiplied by."
-        )
-    return w * (radius / now)
-
-
 @jax.jit  # op by op it is some thirty programs for each new size
 def _draw(cell: Reservoir, key: Key) -> ReservoirParams:
     u_key, w_key, b_key = jax.random.split(key, 3)
@@ -284,7 +238,7 @@ def _draw(cell: Reservoir, key: Key) -> ReservoirParams:
     u = jax.random.uniform(u_key, (cell.input_size, n), minval=-1, maxval=1)
     w = jax.random.uniform(w_key, (rows, n), minval=-1, maxval=1)
     b = cell.bias_scaling * jax.random.uniform(b_key, (n,), minval=-1, maxval=1)
-    w = w / _radius(_matrix(cell, w))
+    w = w / largest_modulus(_matrix(cell, w))
     gain = 1 - cell.retention if cell.gain is None else cell.gain
     scaling = jnp.full(cell.input_size, cell.input_scaling, u.dtype)
     retention, gain = jnp.full(n, cell.retention, u.dtype), jnp.full(n, gain, u.dtype)
@@ -304,7 +258,3 @@ def _matrix(cell: Reservoir, w: Array) -> Array:
     units = np.arange(cell.hidden_size)
     sources = (units + np.array(cell.offsets)[:, None]) % cell.hidden_size
     return jnp.zeros((cell.hidden_size,) * 2, w.dtype).at[sources, units].set(w)
-
-
-def _radius(w: Array) -> Array:
-    return jnp.max(jnp.abs(jnp.linalg.eigvals(w))).astype(w.dtype)

@@ -22,7 +22,6 @@ batching); chapter 五; Goodfellow et al. 2016, §10.6.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -30,10 +29,8 @@ from jaxtyping import Array, Bool, Int, Shaped
 
 from jaxrnn.core.checks import check_positive
 from jaxrnn.core.masks import bucket
+from jaxrnn.trees.forest_schedule import Edges, best_width, edges_of, schedule
 from jaxrnn.trees.tree import Tree, TreeError
-
-OVERHEAD = 32
-"""The fixed cost of a step, in nodes, when the width is chosen; about right on a CPU."""
 
 
 class Nodes(NamedTuple):
@@ -144,10 +141,10 @@ def pack(
     leaves = _room("leaves", leaves, [len(tree.leaves) for tree in found])
     inner = _room("inner", inner, [len(tree.children) for tree in found], least=leaves)
     arity = _room("arity", arity, [tree.arity for tree in found], round_up=int)
-    edges = _edges(found)
+    edges = edges_of(found)
     if width is None:
-        width = _width(edges)
-    order = _schedule(edges, max(len(edges.depth), 1) if width == "level" else width)
+        width = best_width(edges)
+    order = schedule(edges, max(len(edges.depth), 1) if width == "level" else width)
     if width == "level":
         width = bucket(max(map(len, order), default=1))
     if steps is not None and len(order) > steps:
@@ -216,68 +213,7 @@ def _room(name: str, size: int | None, needed: list[int], least: int = 1, round_
     return size
 
 
-class _Edges(NamedTuple):
-    """The inner nodes of all trees, numbered tree after tree, and the edges to their children."""
-
-    tree: np.ndarray
-    """The tree of each inner node."""
-    number: np.ndarray
-    """The number of each inner node within its tree."""
-    depth: np.ndarray
-    """The distance of each inner node from its root."""
-    above: np.ndarray
-    """The parent of each inner node; −1 for a root."""
-    parent: np.ndarray
-    """The inner node above each edge."""
-    which: np.ndarray
-    """The position of the child below each edge among its siblings."""
-    child: np.ndarray
-    """The node below each edge: k for leaf k of its tree, −1 − n for inner node n."""
-
-
-def _edges(trees: list[Tree]) -> _Edges:
-    counts = [len(tree.children) for tree in trees]
-    total, start = sum(counts), np.cumsum([0, *counts])[:-1]
-    lines = list(chain.from_iterable(tree.children for tree in trees))
-    arities = np.fromiter(map(len, lines), np.int64, total)
-    parent = np.repeat(np.arange(total), arities)
-    which = np.arange(len(parent)) - np.repeat(np.cumsum(arities) - arities, arities)
-    tree = np.repeat(np.arange(len(trees)), counts)
-    child = np.fromiter(chain.from_iterable(lines), np.int64, len(parent))
-    first = np.array([len(tree.leaves) for tree in trees], np.int64)
-    below = child - first[tree[parent]]  # ≥ 0 for inner nodes
-    inner = below >= 0
-    below = below + start[tree[parent]]
-    above = np.full(total, -1)
-    above[below[inner]] = parent[inner]
-    depth = np.fromiter(chain.from_iterable(tree.depths for tree in trees), np.int64, total)
-    number = np.arange(total) - start[tree]
-    return _Edges(tree, number, depth, above, parent, which, np.where(inner, -1 - below, child))
-
-
-def _width(edges: _Edges) -> int:
-    """Return the power of two for which Hu's schedule costs least."""
-    deep = np.cumsum(np.bincount(edges.depth, minlength=1)[::-1])[::-1]  # the number of nodes at a distance ≥ d
-    widths = [1 << i for i in range(max(len(edges.depth) - 1, 0).bit_length() + 1)]
-    return min(widths, key=lambda w: int((np.arange(len(deep)) - (-deep // w)).max()) * (w + OVERHEAD))
-
-
-def _schedule(edges: _Edges, width: int) -> list[np.ndarray]:
-    """Return the inner nodes of each step: among those whose children are done, the farthest from their root."""
-    waits = np.bincount(edges.above[edges.above >= 0], minlength=len(edges.above))
-    ready, order = np.flatnonzero(waits == 0), []
-    while len(ready):
-        ready = ready[np.argsort(-edges.depth[ready], kind="stable")]
-        now, ready = ready[:width], ready[width:]
-        order.append(now)
-        above = edges.above[now]
-        above = above[above >= 0]
-        np.subtract.at(waits, above, 1)
-        ready = np.concatenate([ready, np.unique(above[waits[above] == 0])])
-    return order
-
-
-def _forest(trees: list[Tree], edges: _Edges, order: list[np.ndarray], shape: ForestShape) -> Forest:
+def _forest(trees: list[Tree], edges: Edges, order: list[np.ndarray], shape: ForestShape) -> Forest:
     batch, leaves, inner, arity, steps, width = shape
     first = leaves * batch  # the row of the first inner node
     rows, places = first + steps * width, steps * width
