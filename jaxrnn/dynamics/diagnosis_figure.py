@@ -25,6 +25,18 @@ def draw(diagnosis):
     return figure
 
 
+def _label_few(axis, low: float, high: float):
+    """Put a few plain numbers on a logarithmic axis, which otherwise labels ten in a decade, over one another."""
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    if low > 0 and high < 10 * low:
+        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_formatter(FormatStrFormatter("%g"))
+    else:
+        axis.set_major_locator(LogLocator(numticks=6))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _flow(ax, diagnosis):
     """The gradient over t, of the whole loss and of its last step alone."""
     steps = np.arange(1, len(diagnosis.profile) + 1)
@@ -35,6 +47,7 @@ def _flow(ax, diagnosis):
         shown = np.where(np.isfinite(values) & (values > 0), values, np.nan)
         ax.plot(steps[-len(shown) :], shown, style, markersize=3, label=label)
     ax.set(xlabel="t", yscale="log", title="Gradient flow", xlim=(0, len(steps) + 1))
+    _label_few(ax.yaxis, *ax.get_ylim())
     ax.legend(frameon=False, fontsize=8)
 
 
@@ -82,4 +95,5 @@ def _clipping(ax, diagnosis):
     ax.set(
         xscale="log", xlabel="‖∇θ L‖ of a row", ylabel="rows", title=f"Clipping: {diagnosis.clipping:.0%} of the rows"
     )
+    _label_few(ax.xaxis, *ax.get_xlim())
     ax.legend(frameon=False, fontsize=8)

@@ -29,6 +29,7 @@ def learning_curve(file: Path, records: list[dict], score: str, title: str) -> N
         axes.set_ylim(low - 0.05 * (high - low) - 1e-3, high + 0.05 * (high - low) + 1e-3)
         axes.legend(frameon=False)
     axes.set(xlabel="update", ylabel=score.replace("_", " "), title=title)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, format="png")
