@@ -47,9 +47,10 @@ processes: $(VENV)/.dev  ## real programs, killed, on full disks, several at onc
 conformance: $(VENV)/.dev $(VENV)/.conformance  ## the same numbers as PyTorch, onnxruntime, Keras, Flax, Haiku, Equinox
 	$(BIN)/python -m pytest tests/conformance $(ARGS)
 
-check: $(VENV)/.dev  ## ruff and pyrefly
+check: $(VENV)/.dev  ## ruff, codespell and pyrefly
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/pyrefly check
 
 doctest: $(VENV)/.dev $(VENV)/.recipes  ## every example in the docstrings and in the docs, as a user runs them

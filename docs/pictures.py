@@ -1,6 +1,6 @@
 """The pictures that open the sections of the chapter: `python docs/pictures.py` writes docs/pictures/*.svg.
 
-Each is drawn from a few nodes and arrows in black and grey, so that it reads in print as well.
+Each is drawn from a few nodes and arrows in black and gray, so that it reads in print as well.
 """
 
 from pathlib import Path

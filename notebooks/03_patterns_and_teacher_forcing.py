@@ -40,7 +40,7 @@ from cycler import cycler
 plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
 colors = cycler(color=["black", "tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown"])
 dashes = cycler(linestyle=["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))])
-plt.rcParams["axes.prop_cycle"] = colors + dashes  # told apart in grey too
+plt.rcParams["axes.prop_cycle"] = colors + dashes  # told apart in gray too
 
 # %%
 import time
@@ -373,7 +373,7 @@ plt.show()
 
 # %% [markdown]
 # On clean waves the network that was only ever told the truth is the best while it is told, and the worst on its own.
-# Noise in the data does some of what scheduled sampling does: told noisy values, the network has learnt not to trust
+# Noise in the data does some of what scheduled sampling does: told noisy values, the network has learned not to trust
 # what it reads, and the three ways come close to each other.
 
 # %% [markdown]

@@ -34,7 +34,7 @@ from cycler import cycler
 plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
 colors = cycler(color=["black", "tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown"])
 dashes = cycler(linestyle=["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))])
-plt.rcParams["axes.prop_cycle"] = colors + dashes  # told apart in grey too
+plt.rcParams["axes.prop_cycle"] = colors + dashes  # told apart in gray too
 
 # %%
 from functools import partial
@@ -119,7 +119,7 @@ ax.grid(alpha=0.3)
 plt.show()
 
 # %% [markdown]
-# Drawn from the three: how long the words are, beside the ten they learnt from. A row that has stopped is never
+# Drawn from the three: how long the words are, beside the ten they learned from. A row that has stopped is never
 # touched again, whatever the others do. The model that predicts τ still gives some weight to lengths that no word has:
 # their logits have to go to −∞, and have not got far.
 

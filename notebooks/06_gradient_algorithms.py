@@ -34,7 +34,7 @@ from cycler import cycler
 plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
 colors = cycler(color=["black", "tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown"])
 dashes = cycler(linestyle=["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))])
-plt.rcParams["axes.prop_cycle"] = colors + dashes  # told apart in grey too
+plt.rcParams["axes.prop_cycle"] = colors + dashes  # told apart in gray too
 
 # %%
 from functools import partial
@@ -213,8 +213,8 @@ counts = 2 ** np.arange(0, 11)
 fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
 ax.loglog(counts, [error(drawn[:n].mean(0)) for n in counts], "o-", label="UORO, mean of n")
 ax.loglog(counts, error(drawn[:1].mean(0)) / np.sqrt(counts), "k:", label="1/√n")
-for (name, value), colour in zip(list(errors.items())[:2], ("C1", "C2"), strict=True):
-    ax.axhline(value, color=colour, ls="--", label=name)
+for (name, value), color in zip(list(errors.items())[:2], ("C1", "C2"), strict=True):
+    ax.axhline(value, color=color, ls="--", label=name)
 ax.set(xlabel="n", ylabel="relative error", title="Unbiased with variance, or biased without")
 ax.legend()
 ax.grid(alpha=0.3)
@@ -265,7 +265,7 @@ for name, (algorithm, *key) in learners.items():
     print(f"{name:8} loss of the last 500 steps {losses[-500:].mean():.3f}")
     ax.semilogy(np.arange(len(smooth)) * 100, smooth, label=name)
 ax.axhline(1, color="k", ls=":", label="no memory")
-ax.set(xlabel="step", ylabel="squared error", title=f"Recall what came {DELAY} steps before, learnt online")
+ax.set(xlabel="step", ylabel="squared error", title=f"Recall what came {DELAY} steps before, learned online")
 ax.legend()
 ax.grid(alpha=0.3)
 plt.show()

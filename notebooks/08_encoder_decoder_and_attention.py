@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 08 Encoder, decoder, attention
 # Chapter, section 四. An encoder reads x(1) … x(τx) into a context C; a decoder writes y(1) … y(τy) from it, τx ≠ τy.
-# Both are learnt together, by the gradient of log P(y | x). This notebook
+# Both are learned together, by the gradient of log P(y | x). This notebook
 #
 # 1. lets C enter the decoder in the three ways of the chapter,
 # 2. shows what a C of fixed size cannot hold, and how attention gets around it,
@@ -38,7 +38,7 @@ from cycler import cycler
 plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
 colors = cycler(color=["black", "tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown"])
 dashes = cycler(linestyle=["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))])
-plt.rcParams["axes.prop_cycle"] = colors + dashes  # told apart in grey too
+plt.rcParams["axes.prop_cycle"] = colors + dashes  # told apart in gray too
 
 # %%
 from functools import partial
@@ -111,34 +111,34 @@ def learn(task):
 
 
 sizes = {"longest": LONGEST, "hidden": 64, "embedding": 16, "batch": 32}
-learnt = {name: learn(Reverse(attention=name, **sizes)) for name in ("none", "location")}
+learned = {name: learn(Reverse(attention=name, **sizes)) for name in ("none", "location")}
 
 # %%
 rng, EACH = np.random.default_rng(7), 100
 tested = np.arange(2, 2 * LONGEST + 1, 2)
 texts = backwards(rng, np.repeat(tested, EACH), 2 * LONGEST)
 fig, axes = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
-for name, (model, params, losses) in learnt.items():
+for name, (model, params, losses) in learned.items():
     shares = exact(model, params, texts).reshape(-1, EACH).mean(axis=1)
     axes[0].plot(losses, label=f"attention: {name}", linewidth=0.9)
     axes[1].plot(tested, shares, "o-", label=f"attention: {name}")
     print(f"{name:9}", {int(n): float(round(share, 2)) for n, share in zip(tested, shares, strict=True)})
 axes[0].set(xlabel="update", ylabel="−log P a letter, nats", title="learning to reverse")
-axes[1].axvspan(LONGEST, 2 * LONGEST, color="0.9", label="longer than any learnt from")
+axes[1].axvspan(LONGEST, 2 * LONGEST, color="0.9", label="longer than any learned from")
 axes[1].set(xlabel="length", ylabel="right to the last letter", title="the bottleneck")
 for ax in axes:
     ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# The fixed C fails where the letters become too many for it, long before the greatest length that it has learnt from.
+# The fixed C fails where the letters become too many for it, long before the greatest length that it has learned from.
 # With attention nothing has to pass through C, and the same weights read texts that are longer than any they have seen.
 #
 # ## What is read
-# `alignment` gives α(t) for every symbol that is written. For a text twice as long as any that was learnt from:
+# `alignment` gives α(t) for every symbol that is written. For a text twice as long as any that was learned from:
 
 # %%
-model, params, _ = learnt["location"]
+model, params, _ = learned["location"]
 text = "thequickbrownfoxjumpsov"
 answer = translate(model, params, text, source_symbols=LETTERS, target_symbols=LETTERS, bound=2 * LONGEST + 1)
 print(text, "→", "".join(answer.answer))

@@ -34,7 +34,7 @@ from cycler import cycler
 plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
 colors = cycler(color=["black", "tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown"])
 dashes = cycler(linestyle=["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))])
-plt.rcParams["axes.prop_cycle"] = colors + dashes  # told apart in grey too
+plt.rcParams["axes.prop_cycle"] = colors + dashes  # told apart in gray too
 
 # %%
 import tempfile
@@ -151,7 +151,7 @@ ax.grid(alpha=0.3)
 plt.show()
 
 # %% [markdown]
-# What it has learnt is visible. The write head goes on by one slot for each vector, while the read head waits; at the
+# What it has learned is visible. The write head goes on by one slot for each vector, while the read head waits; at the
 # mark the read head sets off along the same slots. Nothing in that depends on how many vectors there are, and so it
 # goes on beyond the lengths of training. Here are 30, three times the longest it was trained on.
 

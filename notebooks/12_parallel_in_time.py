@@ -40,7 +40,7 @@ from cycler import cycler
 plt.rcParams.update({"font.size": 9, "axes.titlesize": "medium", "legend.fontsize": "medium"})
 colors = cycler(color=["black", "tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown"])
 dashes = cycler(linestyle=["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))])
-plt.rcParams["axes.prop_cycle"] = colors + dashes  # told apart in grey too
+plt.rcParams["axes.prop_cycle"] = colors + dashes  # told apart in gray too
 
 # %%
 import time
