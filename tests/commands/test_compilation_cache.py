@@ -1,5 +1,8 @@
 """JAX's persistent compilation cache holds this library's programs: a second start compiles nothing."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 
 import jax
@@ -47,3 +50,32 @@ def test_a_program_is_compiled_once_and_then_read(cache):
     assert start() == {"misses": 1}
     assert list(folder.iterdir())
     assert start() == {"hits": 1}
+
+
+PROGRAM = """
+from jaxrnn.commands.runs.compiled_programs import keep
+keep()
+import jax, jax.numpy as jnp
+def twice(x): return 2 * x
+print(jax.jit(twice)(jnp.arange(3)).tolist())
+"""
+
+
+@pytest.mark.process
+def test_the_command_line_keeps_programs_and_a_damaged_one_is_replaced_without_a_word(tmp_path):
+    known = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    env = known | {
+        "XDG_CACHE_HOME": str(tmp_path),
+        "JAX_PLATFORMS": "cpu",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+
+    def entry():
+        done = subprocess.run([sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, timeout=100)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "[0, 2, 4]\n", "")
+        (path,) = tmp_path.glob("jaxrnn/compiled-*/jit_twice-*-cache")
+        return path
+
+    whole = entry().read_bytes()
+    os.truncate(entry(), 20)
+    assert len(entry().read_bytes()) == len(whole)
