@@ -17,8 +17,10 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 
+from jaxrnn.machines.meshes import explicit_mesh, mesh_axes, spec_of
 from jaxrnn.machines.sizes import at_least, at_most
 
 LARGE = 2**20
@@ -102,4 +104,17 @@ def _fixed(w: Array) -> Array:
 def _dot(a: Array, b: Array, of_a: Sequence[int], of_b: Sequence[int]) -> Array:
     """The product over these axes of `a` and of `b`.  No axes are merged: each may lie on devices of its own."""
     axes = tuple(i % a.ndim for i in of_a), tuple(i % b.ndim for i in of_b)
-    return lax.dot_general(a, b, (axes, ((), ())), preferred_element_type=accumulator(b.dtype))
+    place = {"preferred_element_type": accumulator(b.dtype), "out_sharding": _product_sharding(a, b, axes)}
+    return lax.dot_general(a, b, (axes, ((), ())), **place)
+
+
+def _product_sharding(a: Array, b: Array, axes: tuple) -> NamedSharding | None:
+    """On a mesh with Explicit axes: the remaining axes lie as in `a` and `b`, none over what another is cut by."""
+    mesh, taken, spec = explicit_mesh((a, b)), frozenset(), []
+    if mesh is None:
+        return None
+    for array, contracted in zip((a, b), axes, strict=True):
+        for entry in (entry for i, entry in enumerate(spec_of(array)) if i not in contracted):
+            spec.append(None if mesh_axes([(entry,)]) & taken else entry)
+            taken |= mesh_axes([(entry,)])
+    return NamedSharding(mesh, PartitionSpec(*spec))

@@ -20,16 +20,19 @@ o → `logits` (or `outputs`), y, l → `targets`.
 References: Goodfellow, Bengio & Courville 2016, §10.2; chapter 2.2 and 2.4.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Shaped
 
 from jaxrnn.core.checks import check_range, check_shape, check_steps
 from jaxrnn.core.masks import valid_steps
 from jaxrnn.core.precision import accumulator
+from jaxrnn.machines.meshes import spec_of, spread
 
 _at_once = partial(jax.jit, inline=True)
 """One program where the values are known, not one for each operation; nothing in a program around it."""
@@ -63,9 +66,9 @@ def cross_entropy(
     logits, valid = _check("logits", logits, mask)
     if jnp.issubdtype(jnp.result_type(targets), jnp.integer):
         _check_classes(logits, targets, mask)
-        return _mean_of_classes(logits, targets, valid)
+        return _scalar(_mean_of_classes, logits, targets, valid)
     check_shape("targets", targets, logits.shape, "that of `logits`; or integers without its last axis")
-    return _mean_of_distributions(logits, targets, valid)
+    return _scalar(_mean_of_distributions, logits, targets, valid)
 
 
 @_at_once
@@ -108,7 +111,8 @@ def sequence_log_probability(
     if not jnp.issubdtype(jnp.result_type(targets), jnp.integer):
         raise TypeError(f"`targets` must be integers, the true classes, got {jnp.result_type(targets)}.")
     _check_classes(logits, targets, mask)
-    return _sum_of_classes(logits, targets, valid)
+    rows = PartitionSpec(*spec_of(logits)[1:-1])
+    return spread(_sum_of_classes, lambda _: rows, logits, targets, valid)
 
 
 @_at_once
@@ -141,7 +145,7 @@ def squared_error(
     """
     outputs, valid = _check("outputs", outputs, mask)
     check_shape("targets", targets, outputs.shape, "that of `outputs`")
-    return _squared_error(outputs, jnp.asarray(targets), valid)
+    return _scalar(_squared_error, outputs, jnp.asarray(targets), valid)
 
 
 @_at_once
@@ -175,7 +179,7 @@ def bernoulli(
     logits, valid = _check("logits", logits, mask)
     check_shape("targets", targets, logits.shape, "that of `logits`")
     check_range("targets", targets, 0, 1, mask)
-    return _bernoulli(logits, jnp.asarray(targets), valid)
+    return _scalar(_bernoulli, logits, jnp.asarray(targets), valid)
 
 
 @_at_once
@@ -212,6 +216,11 @@ def bits_per_character(nats: Float[Array, ""]) -> Float[Array, ""]:
     3.0
     """
     return nats / jnp.log(2)
+
+
+def _scalar(loss: Callable, *arguments: Array | None) -> Array:
+    """Compute a scalar, which lies on every device of a mesh."""
+    return spread(loss, lambda _: PartitionSpec(), *arguments)
 
 
 def _check(name: str, outputs: Array, mask) -> tuple[Array, Array | None]:

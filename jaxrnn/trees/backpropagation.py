@@ -16,13 +16,23 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
-from jaxrnn.core.local_rules import pullback, storable
+from jaxrnn.core.local_rules import as_cotangent, pullback, storable
 from jaxrnn.core.types import Carry, Params
+from jaxrnn.machines.meshes import alike, scan, spread
 from jaxrnn.trees.forest import Forest, Nodes
-from jaxrnn.trees.recursion import at_places, check_unroll_tree, forward, read_children, rows, run_leaves, take, write
+from jaxrnn.trees.recursion import (
+    at_places,
+    check_unroll_tree,
+    forward,
+    read_children,
+    rows,
+    run_leaves,
+    take,
+    tree_layout,
+    write,
+)
 from jaxrnn.trees.tree_cell import TreeCell, tree_local_rules
 from jaxrnn.unrolling.scan import select, zeros
 
@@ -54,7 +64,8 @@ def unroll_tree_bpts(
 
     References: Goller & Küchler 1996.
     """
-    return _bpts(cell, params, *check_unroll_tree(cell, params, forest, xs))
+    forest, xs = check_unroll_tree(cell, params, forest, xs)
+    return spread(partial(_bpts, cell), partial(tree_layout, xs), params, forest, xs)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -81,7 +92,8 @@ def _backward(cell, saved, cotangents):
         zs = jax.tree.map(
             lambda z: jnp.broadcast_to(z, (*forest.node.shape, *z.shape[2:])), cell.project(params, inner)
         )
-        return run_leaves(cell, forest, params, leaves), zs, cell.initial_carry(params)
+        outside, _ = alike(cell.initial_carry(params), params)
+        return run_leaves(cell, forest, params, leaves), zs, outside
 
     read_once, back = pullback(read, params, xs.leaves, at_places(forest, xs))
     dh = rows(below, forest.edge[: forest.leaf.size])
@@ -93,7 +105,8 @@ def _backward(cell, saved, cotangents):
     dparams, dleaves, dinner = back(dread)
     dinner = None if xs.inner is None else take(dinner.reshape(-1, dinner.shape[-1]), forest.place)
     more = tree_local_rules(cell).tree_weight_bwd(params, rows(states, children), present, residuals, locals_)
-    return jax.tree.map(jnp.add, dparams, more), None, Nodes(dleaves, dinner)
+    dparams = as_cotangent(params, jax.tree.map(jnp.add, dparams, more))
+    return dparams, None, as_cotangent(xs, Nodes(dleaves, dinner))
 
 
 _bpts.defvjp(_forward, _backward)
@@ -115,7 +128,7 @@ def _reverse_scan(cell: TreeCell, params: Params, forest: Forest, states: Carry,
     starts = shape.width * shape.arity * jnp.arange(shape.steps)
     edge = forest.edge[forest.leaf.size :].reshape(forest.node.shape)
     over_steps = starts, *read_children(forest), edge, residuals, dys
-    below, (dzs, locals_) = lax.scan(body, below, over_steps, reverse=True)
+    below, (dzs, locals_) = scan(body, below, over_steps, reverse=True)
     return below, dzs, locals_
 
 

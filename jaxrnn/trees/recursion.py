@@ -20,10 +20,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
 from jaxrnn.core.checks import check_params, known_values
 from jaxrnn.core.types import Carry, Params
+from jaxrnn.machines.meshes import scan, spec_of, spread
 from jaxrnn.trees.forest import Forest, Nodes
 from jaxrnn.trees.tree import Tree, TreeError
 from jaxrnn.trees.tree_cell import TreeCell
@@ -61,7 +63,15 @@ def unroll_tree(
 
     References: chapter 五; Goodfellow et al. 2016, §10.6.
     """
-    return _unroll_tree(cell, params, *check_unroll_tree(cell, params, forest, xs))
+    forest, xs = check_unroll_tree(cell, params, forest, xs)
+    return spread(partial(_unroll_tree, cell), partial(tree_layout, xs), params, forest, xs)
+
+
+def tree_layout(xs: Nodes, results: tuple[Carry, Nodes]) -> tuple:
+    """How the results lie on a mesh with Explicit axes: their trees as those of `xs`."""
+    nodes, trees, _ = spec_of(xs.leaves)
+    roots, ys = results
+    return jax.tree.map(lambda _: PartitionSpec(trees), roots), jax.tree.map(lambda _: PartitionSpec(nodes, trees), ys)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -166,7 +176,7 @@ def forward(cell: TreeCell, params: Params, forest: Forest, xs: Nodes, step: Cal
         return write(states, h, start), (y, residual)
 
     starts = shape.leaves * shape.batch + shape.width * jnp.arange(shape.steps)
-    states, (inner_ys, residuals) = lax.scan(body, states, (starts, *read_children(forest), zs))
+    states, (inner_ys, residuals) = scan(body, states, (starts, *read_children(forest), zs))
     leaf_ys = jax.tree.map(lambda y: y.reshape(*forest.leaf.shape, *y.shape[1:]), leaf_ys)
     ys = Nodes(
         select(forest.leaf, leaf_ys, zeros(leaf_ys)),
