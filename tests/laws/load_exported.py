@@ -5,11 +5,11 @@ import pickle
 import sys
 from pathlib import Path
 
-sys.modules["jaxrnn"] = None  # ty: ignore  from here on `import jaxrnn` is an ImportError
+sys.modules["jaxrnn"] = None  # from here on `import jaxrnn` is an ImportError
 
-import jax
-import numpy as np
-from jax import export
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+from jax import export  # noqa: E402
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_enable_x64", True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from jax import export
@@ -31,6 +32,8 @@ from jaxrnn.unrolling import bptt_python
 from jaxrnn.unrolling.fused import unroll_fused
 from jaxrnn.unrolling.parallel import Newton, unroll_chunkwise
 from tests.laws.cells import CELLS
+
+pytestmark = pytest.mark.usefixtures("without_beartype")  # symbolic sizes are no integers
 
 ROOT = Path(__file__).parent.parent.parent
 CASES = {name: (cell, unroll_bptt, False) for name, cell in CELLS.items()} | {
@@ -90,8 +93,10 @@ def write(path: Path, cell, member, reverse: bool) -> None:
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
+    jaxtyping.config.update("jaxtyping_disable", True)
     for name, case in CASES.items():
         write(folder / f"{name}.case", *case)
+    jaxtyping.config.update("jaxtyping_disable", False)
     command = [sys.executable, str(ROOT / "tests/laws/load_exported.py"), str(folder)]
     environment = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0", "PYTHONPATH": ""}
     done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=1500)
