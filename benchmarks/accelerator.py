@@ -148,8 +148,8 @@ def layers(configurations, seconds: float, least: int, gpu: bool) -> Iterator[Li
         for sizes in map(Configuration._make, configurations):
             for dtype in DTYPES:
                 makers = {
-                    name: partial(contenders.ours, getattr(jaxrnn, name), cell, sizes, jnp.dtype(dtype))
-                    for name in ("unroll", "unroll_bptt", "unroll_fused")
+                    unroll.__name__: partial(contenders.ours, unroll, cell, sizes, jnp.dtype(dtype))
+                    for unroll in (jaxrnn.unroll, jaxrnn.unroll_bptt, jaxrnn.unrolling.fused.unroll_fused)
                 }
                 makers |= _peers(cell, sizes, dtype, gpu)
                 yield from measure((cell, ",".join(map(str, sizes)), dtype), makers, seconds, least)

@@ -84,7 +84,7 @@ def unravel_floating(vectors: Vectors, like: PyTree) -> PyTree:
     for leaf in floats:
         size = math.prod(leaf.shape)
         part = vectors[..., start : start + size]
-        arrays.append(part.reshape(*vectors.shape[:-1], *leaf.shape).astype(leaf.dtype))
+        arrays.append(part.reshape((*vectors.shape[:-1], *leaf.shape)).astype(leaf.dtype))
         start += size
     return combine(arrays, others, like)
 

@@ -59,8 +59,8 @@ def test_by_layers_only_the_product_with_h_is_left_in_each_loop():
     params = cell.init(jax.random.key(1))
     as_one_cell = loops(lambda p: unroll(cell, p, XS), params)
     by_layers = loops(lambda p: unroll_layers(cell, p, XS), params)
-    assert [loop.dots for loop in as_one_cell] == [3]  # W₁h, U₂y, W₂h
-    assert [loop.dots for loop in by_layers] == [1, 1]
+    assert [loop.dots for loop in as_one_cell] == [3 * 3]  # W₁h, U₂y, W₂h, each for r, z, n
+    assert [loop.dots for loop in by_layers] == [3, 3]
 
 
 def test_bad_arguments_are_named(without_beartype):
