@@ -25,6 +25,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxrnn.cells.elman import ACTIVATIONS, Elman, ElmanParams
 from jaxrnn.cells.unit_groups import check_groups, spread
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_positive
 from jaxrnn.core.precision import matmul, matmul_in_loop, matmul_transposed, outer_sum
@@ -83,6 +84,7 @@ class Clockwork:
 
     def init(self, key: Key) -> ElmanParams:
         """As the plain network's, with 0 where W is not read."""
+        check_key(key=key)
         params = Elman(self.input_size, self.hidden_size).init(key)
         return params._replace(w=self._w(params))
 

@@ -27,6 +27,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxrnn.cells.elman import ACTIVATIONS
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, recurrent_weights
@@ -101,6 +102,7 @@ class Delays:
 
     def init(self, key: Key) -> DelaysParams:
         """Draw U by Glorot's uniform rule, each W_d orthogonal over √|D|, b = 0: h⁽ᵗ⁾ keeps the size that it had."""
+        check_key(key=key)
         u_key, w_key = jax.random.split(key)
         n, count = self.hidden_size, len(self.delays)
         u = input_weights(u_key, (self.input_size, n))

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, recurrent_weights
@@ -102,6 +103,7 @@ class Elman:
 
     def init(self, key: Key) -> ElmanParams:
         """Draw U by Glorot's uniform rule, W orthogonal, b = 0."""
+        check_key(key=key)
         u_key, w_key = jax.random.split(key)
         u = input_weights(u_key, (self.input_size, self.hidden_size))
         w = recurrent_weights(w_key, (self.hidden_size, self.hidden_size))

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights
@@ -64,6 +65,7 @@ class FeedForward:
 
     def init(self, key: Key) -> FeedForwardParams:
         """Draw U by Glorot's uniform rule, b = 0."""
+        check_key(key=key)
         return FeedForwardParams(input_weights(key, (self.input_size, self.hidden_size)), jnp.zeros(self.hidden_size))
 
     def initial_carry(self, params: FeedForwardParams, batch_shape: tuple[int, ...] = ()) -> Array:

@@ -29,6 +29,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
@@ -114,6 +115,7 @@ class GRU:
 
     def init(self, key: Key) -> GRUParams:
         """Draw U by Glorot's uniform rule and W orthogonal, gate by gate; biases 0."""
+        check_key(key=key)
         n = self.hidden_size
         u_key, w_key = jax.random.split(key)
         u = per_gate(input_weights, u_key, 3, (self.input_size, n))

@@ -35,6 +35,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree, Shaped
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights
@@ -101,6 +102,7 @@ class Jordan:
 
     def init(self, key: Key) -> JordanParams:
         """Draw U, W and V by Glorot's uniform rule, b = 0, c = 0."""
+        check_key(key=key)
         u_key, w_key, v_key = jax.random.split(key, 3)
         u = input_weights(u_key, (self.input_size, self.hidden_size))
         w = input_weights(w_key, (self.output_size, self.hidden_size))

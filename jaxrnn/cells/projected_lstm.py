@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrnn.cells.lstm import LSTMCarry
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
@@ -98,6 +99,7 @@ class ProjectedLSTM:
 
     def init(self, key: Key) -> ProjectedLSTMParams:
         """Draw U and P by Glorot's uniform rule and W orthogonal, gate by gate; b = 0, but 1 for the forget gate."""
+        check_key(key=key)
         n, p = self.hidden_size, self.projection_size
         u_key, w_key, p_key = jax.random.split(key, 3)
         u = per_gate(input_weights, u_key, 4, (self.input_size, n))

@@ -7,7 +7,6 @@ the compiled program.
 
 import functools
 import numbers
-import reprlib
 from typing import Any
 
 import jax
@@ -15,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from jaxrnn.core.types import Carry, Cell, Inputs, Params
+from jaxrnn.core.arguments import as_array, check_boolean, check_one_array, known_values
+from jaxrnn.core.types import Carry, Cell, Inputs, Params, ReadsBothWays
 from jaxrnn.machines.sizes import known
 
 
@@ -42,6 +42,7 @@ def check_choice(name: str, value, choices: tuple) -> None:
 def check_features(name: str, xs: Array, **size: int) -> None:
     """Raise unless `xs` is floating and its last axis has the size, given as `input_size=3`."""
     ((what, expected),) = size.items()
+    xs = as_array(name, xs, "floating numbers")
     if not jnp.issubdtype(jnp.result_type(xs), jnp.floating):
         raise TypeError(
             f"`{name}` must have a floating dtype, got {jnp.result_type(xs)}. "
@@ -53,6 +54,7 @@ def check_features(name: str, xs: Array, **size: int) -> None:
 
 def check_shape(name: str, array: Array, shape: tuple[int, ...], meaning: str) -> None:
     """Raise ValueError unless `array` has exactly `shape`; nothing is broadcast silently."""
+    check_one_array(name, array)
     if jnp.shape(array) != tuple(shape):
         raise ValueError(f"`{name}` must have shape {tuple(shape)} ({meaning}), got {jnp.shape(array)}.")
 
@@ -61,7 +63,22 @@ def check_is_cell(**cells: Any) -> None:
     """Raise TypeError unless each argument is a cell, which is a value and not a class."""
     for name, cell in cells.items():
         if not isinstance(cell, Cell) or isinstance(cell, type):
-            raise TypeError(f"`{name}` must be a cell, with init, initial_carry, project and step, got {cell!r}.")
+            deep = " Bidirectional layers are stacked by directions.BidirectionalStack((…, …))."
+            raise TypeError(
+                f"`{name}` must be a cell, with init, initial_carry, project and step, got {cell!r}."
+                f"{deep if isinstance(cell, ReadsBothWays) else ''}"
+            )
+        check_registered(**{name: cell})
+
+
+def check_registered(**values: Any) -> None:
+    """Raise TypeError unless each is registered with JAX, as a static value or as a pytree."""
+    for name, value in values.items():
+        if jax.tree_util.all_leaves([value]):
+            raise TypeError(
+                f"`{name}` must be registered with JAX, or it is no argument of a compiled function: write "
+                f"@jax.tree_util.register_static above the frozen dataclass {type(value).__name__}, got {value!r}."
+            )
 
 
 def check_params(params: Params, model: Any) -> None:
@@ -92,14 +109,14 @@ def check_tree(name: str, tree: PyTree, expected: PyTree, source: str) -> None:
 
 def check_square(name: str, matrices: Array) -> None:
     """Raise ValueError unless the array holds square matrices, `[*batch, n, n]`, with n ≥ 1."""
-    shape = jnp.shape(matrices)
+    shape = as_array(name, matrices, "numbers").shape
     if len(shape) < 2 or shape[-1] != shape[-2] or not shape[-1]:
         raise ValueError(f"`{name}` must be square, `[*batch, n, n]`, got shape {shape}.")
 
 
 def check_rows(name: str, array: Array, axes: str, of: str, like: Array, like_axes: str) -> None:
     """Raise ValueError unless both end in these axes, the last of one size, and the rows before them broadcast."""
-    got, other = jnp.shape(array), jnp.shape(like)
+    got, other = as_array(name, array, "numbers").shape, as_array(of, like, "numbers").shape
     n, m = (1 + letters.count(",") for letters in (axes, like_axes))
     rows = zip(reversed(got[:-n]), reversed(other[:-m]), strict=False)
     if len(got) < n or len(other) < m or got[-1] != other[-1] or any(a != b and 1 not in (a, b) for a, b in rows):
@@ -109,31 +126,14 @@ def check_rows(name: str, array: Array, axes: str, of: str, like: Array, like_ax
         )
 
 
-def as_array(name: str, array, what: str) -> Array:
-    """The array; TypeError of what JAX has no array of, such as text."""
-    try:
-        return jnp.asarray(array)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"`{name}` must be an array of {what}, got {reprlib.repr(array)}.") from error
-
-
 def check_steps(name: str, array, leading: tuple[int, ...], of: str = "xs") -> Array | None:
     """Return a `mask` or `reset` as a boolean array with the leading axes `[time, *batch]` of an argument, or None."""
     if array is None:
         return None
     array = as_array(name, array, "booleans, as a comparison gives it")
-    if array.dtype != bool:
-        raise TypeError(f"`{name}` must be boolean, got {array.dtype}. Write `{name} != 0` if that is meant.")
+    check_boolean(name, array)
     check_shape(name, array, leading, f"[time, *batch], the leading axes of `{of}`")
     return array
-
-
-def known_values(array) -> np.ndarray | None:
-    """Return the values as a NumPy array, or None under a transformation.
-
-    NumPy, because inside `jit` any `jnp` operation turns even a known array into a tracer.
-    """
-    return None if isinstance(array, jax.core.Tracer) else np.asarray(array)
 
 
 def check_range(name: str, array, low: int, high: int, mask=None) -> None:
@@ -198,8 +198,41 @@ def check_unroll(cell: Cell, params: Params, xs: Inputs, carry: Carry | None, ma
     xs = jax.tree.map(lambda x: as_array("xs", x, "numbers (of text: jax.nn.one_hot of its token ids)"), xs)
     leading = leading_axes(xs)
     mask, reset = check_steps("mask", mask, leading), check_steps("reset", reset, leading)
-    if carry is not None:
-        expected = jax.eval_shape(lambda p: cell.initial_carry(p, leading[1:]), params)
-        check_tree("carry", carry, expected, f"{cell}.initial_carry(params, {leading[1:]})")
-        carry = jax.tree_util.tree_map_with_path(_as_carry, carry, expected)
+    if carry is None:
+        _initial_carry(cell, params, leading[1:])
+        return xs, None, mask, reset
+    expected = _initial_carry(cell, params, leading[1:])
+    if not _fits(carry, expected) and _fits(carry, _initial_carry(cell, params, leading)):
+        raise ValueError(
+            f"`xs` must have shape [time, *batch, features], got the leading axes {leading}, which are all batch axes "
+            "of `carry`. One step has a time axis of 1: `x[None]`."
+        )
+    check_tree("carry", carry, expected, f"{cell}.initial_carry(params, {leading[1:]})")
+    carry = jax.tree_util.tree_map_with_path(_as_carry, carry, expected)
     return xs, carry, mask, reset
+
+
+def _initial_carry(cell: Cell, params: Params, batch: tuple[int, ...]) -> Carry:
+    """Return the shapes of the initial carry, which must have these batch axes in front."""
+    leaves, structure = jax.tree.flatten(jax.tree.map(jax.typeof, params))
+    fixed = all(isinstance(size, int) for size in batch)  # a symbolic size is compared in its own scope alone
+    shapes = _shapes_of_carry if fixed else _shapes_of_carry.__wrapped__
+    return shapes(cell, structure, tuple(leaves), batch)
+
+
+@functools.lru_cache(maxsize=1024)
+def _shapes_of_carry(cell: Cell, structure, leaves: tuple, batch: tuple[int, ...]) -> Carry:
+    params = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves])
+    carry = jax.eval_shape(lambda p: cell.initial_carry(p, batch), params)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(carry):
+        if leaf.shape[: len(batch)] != batch:
+            raise ValueError(
+                f"`initial_carry` of {cell} must put batch_shape={batch} in front of every array, "
+                f"got shape {leaf.shape}{jax.tree_util.keystr(path)}."
+            )
+    return carry
+
+
+def _fits(tree: PyTree, expected: PyTree) -> bool:
+    same = jax.tree.structure(tree) == jax.tree.structure(expected)
+    return same and all(map(lambda a, b: jnp.shape(a) == b.shape, *map(jax.tree.leaves, (tree, expected))))

@@ -18,7 +18,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
 
-from jaxrnn.core.checks import known_values
+from jaxrnn.core.arguments import as_array, known_values
 
 
 def mask_from_lengths(lengths: Int[Array, "*batch"], time: int) -> Bool[Array, "time *batch"]:
@@ -40,7 +40,8 @@ def mask_from_lengths(lengths: Int[Array, "*batch"], time: int) -> Bool[Array, "
            [1, 0, 1],
            [0, 0, 1]], dtype=int32)
     """
-    known, lengths = known_values(lengths), jnp.asarray(lengths)
+    lengths = as_array("lengths", lengths, "integers")
+    known = known_values(lengths)
     if not jnp.issubdtype(lengths.dtype, jnp.integer):
         raise TypeError(f"`lengths` must be integers, got {lengths.dtype}.")
     if not isinstance(time, SupportsIndex):

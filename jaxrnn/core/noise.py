@@ -26,7 +26,8 @@ chapter 2.8.
 
 import dataclasses
 import math
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+import numbers
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -34,37 +35,9 @@ from jax.extend.random import threefry2x32_p
 from jaxtyping import Array, Bool, Float, PyTree, Shaped, UInt32
 
 from jaxrnn.core.checks import check_steps, leading_axes
-from jaxrnn.core.nesting import map_parts, parts
-from jaxrnn.core.types import Cell, Inputs, Key
+from jaxrnn.core.types import Cell, DrawsNoise, Inputs, Key, Noisy, map_parts, parts
 
 Network = TypeVar("Network")
-
-
-class Noisy(NamedTuple):
-    """An input with the key and the step number of its noise.
-
-    The key and t are integers: differentiate with respect to x, as in
-    `jax.grad(lambda x: loss(unroll(cell, params, noisy._replace(x=x))))(noisy.x)`.
-
-    >>> with_noise(jax.random.key(0), jnp.ones((7, 2, 3))).t.shape
-    (7, 2, 1)
-    """
-
-    x: Inputs
-    """`[time, *batch, features]`."""
-    key: UInt32[Array, "*leading 2"]
-    """The key of the row, constant over a sequence."""
-    t: UInt32[Array, "*leading 1"]
-    """The number of the step."""
-
-
-@runtime_checkable
-class DrawsNoise(Protocol):
-    """A cell that takes `Noisy(x, key, t)` and returns its noiseless form by `quiet`."""
-
-    def quiet(self) -> Cell:
-        """Return the cell for evaluation: the same parameters, plain inputs."""
-        ...
 
 
 def with_noise(key: Key, xs: PyTree[Shaped[Array, "..."]], *, reset: Bool[Array, "..."] | None = None) -> Noisy:
@@ -116,7 +89,7 @@ def quiet(network: Network) -> Network:
     """
     if not dataclasses.is_dataclass(network) or isinstance(network, type):
         raise TypeError(f"`network` must be a cell or another dataclass of cells, got {network!r}.")
-    return map_parts(lambda part: part.quiet() if _draws(part) else part, network)
+    return map_parts(lambda part: part.quiet() if draws(part) else part, network)
 
 
 def takes_noise(network: Any) -> bool:
@@ -126,11 +99,22 @@ def takes_noise(network: Any) -> bool:
     >>> takes_noise(LSTM(3, 8)), takes_noise(Stack((LSTM(3, 8), Dropout(LSTM(8, 8), 0.5))))
     (False, True)
     """
-    return _draws(network) or any(map(takes_noise, parts(network)))
+    return draws(network) or any(map(takes_noise, parts(network)))
 
 
-def _draws(part: Any) -> bool:
+def draws(part: Any) -> bool:
+    """Return whether a value, apart from its fields, draws noise."""
     return isinstance(part, DrawsNoise) and not isinstance(part, type)
+
+
+def plain_input(xs: Inputs) -> Inputs:
+    """Return x without its noise."""
+    return xs.x if isinstance(xs, Noisy) else xs
+
+
+def with_x(xs: Inputs, x: Inputs) -> Inputs:
+    """Return another x with the same noise."""
+    return xs._replace(x=x) if isinstance(xs, Noisy) else x
 
 
 def drawing(network: Any, key: Key | None, xs: Inputs) -> Inputs:
@@ -188,7 +172,7 @@ def uniform(noisy: Noisy, size: int) -> Float[Array, "*leading size"]:
 
 def check_rate(rate: float) -> None:
     """Raise ValueError unless 0 ≤ rate < 1."""
-    if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 <= rate < 1:
+    if not isinstance(rate, numbers.Real) or isinstance(rate, bool) or not 0 <= rate < 1:
         raise ValueError(f"`rate` must lie in [0, 1), got {rate!r}.")
 
 

@@ -14,9 +14,11 @@ any object with these methods is a cell.
 References: chapter 一 and 2.2; Goodfellow et al. 2016, §10.1 and §10.2.2.
 """
 
-from typing import Any, Protocol, runtime_checkable
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, PyTree, UInt32
 
 Params = PyTree
 """A NamedTuple of arrays, returned by `cell.init`."""
@@ -72,3 +74,71 @@ class LocalRules(Cell, Protocol):
     def weight_bwd(self, params: Params, residuals: Any, locals: Any) -> Params:
         """Return the gradient of the parameters that `step` reads, summed over all leading axes (time, batch)."""
         ...
+
+
+@runtime_checkable
+class ReadsBothWays(Protocol):
+    """A network that reads a sequence from both ends, and so cannot be a cell: it has no step."""
+
+    @property
+    def forward_cell(self) -> Cell:
+        """The cell that reads from the first step on."""
+        ...
+
+    @property
+    def backward_cell(self) -> Cell:
+        """The cell that reads from the last step on."""
+        ...
+
+
+class Noisy(NamedTuple):
+    """An input with the key and the step number of its noise.
+
+    The key and t are integers: differentiate with respect to x, as in
+    `jax.grad(lambda x: loss(unroll(cell, params, noisy._replace(x=x))))(noisy.x)`.
+    """
+
+    x: Inputs
+    """`[time, *batch, features]`."""
+    key: UInt32[Array, "*leading 2"]
+    """The key of the row, constant over a sequence."""
+    t: UInt32[Array, "*leading 1"]
+    """The number of the step."""
+
+
+@runtime_checkable
+class DrawsNoise(Protocol):
+    """A cell that takes `Noisy(x, key, t)` and returns its noiseless form by `quiet`."""
+
+    def quiet(self) -> Cell:
+        """Return the cell for evaluation: the same parameters, plain inputs."""
+        ...
+
+
+def parts(network: Any) -> Iterator[Any]:
+    """Return the direct parts of a network: the entries of a tuple, the fields of a dataclass.
+
+    >>> from jaxrnn import Dropout, LSTM
+    >>> list(parts(Dropout(LSTM(3, 5), 0.5)))
+    [LSTM(input_size=3, hidden_size=5, peephole=None), 0.5, 'sequence']
+    """
+    if type(network) is tuple:
+        yield from network
+    elif dataclasses.is_dataclass(network) and not isinstance(network, type):
+        yield from (getattr(network, field.name) for field in dataclasses.fields(network))
+
+
+def map_parts(function: Callable[[Any], Any], network: Any) -> Any:
+    """Apply `function` to every part of a network, innermost first and the network itself last.
+
+    >>> from jaxrnn import LSTM, Stack
+    >>> map_parts(lambda part: 8 if part == 5 else part, Stack((LSTM(3, 5), LSTM(5, 5))))
+    Stack(cells=(LSTM(input_size=3, hidden_size=8, peephole=None), LSTM(input_size=8, hidden_size=8, peephole=None)))
+    """
+    if type(network) is tuple:
+        return function(tuple(map_parts(function, part) for part in network))
+    if not dataclasses.is_dataclass(network) or isinstance(network, type):
+        return function(network)
+    fields = [field.name for field in dataclasses.fields(network) if field.init]
+    changed = {name: map_parts(function, getattr(network, name)) for name in fields}
+    return function(dataclasses.replace(network, **changed))

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_choice, check_is_cell
 from jaxrnn.core.noise import part_input
 from jaxrnn.core.types import Cell, Key
@@ -75,6 +76,7 @@ class Bidirectional:
 
     def init(self, key: Key) -> Directions:
         """Draw the parameters of the two cells."""
+        check_key(key=key)
         forward_key, backward_key = jax.random.split(key)
         return Directions(self.forward_cell.init(forward_key), self.backward_cell.init(backward_key))
 

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.types import Key
 from jaxrnn.directions.bidirectional import Bidirectional, Directions
 from jaxrnn.unrolling.scan import unroll
@@ -53,6 +54,7 @@ class BidirectionalStack:
 
     def init(self, key: Key) -> tuple[Directions, ...]:
         """Return a tuple of the layers' parameters, the lowest first."""
+        check_key(key=key)
         keys = jax.random.split(key, len(self.layers))
         return tuple(layer.init(k) for layer, k in zip(self.layers, keys, strict=True))
 

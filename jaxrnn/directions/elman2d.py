@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_positive
 from jaxrnn.core.initializers import input_weights, recurrent_weights
 from jaxrnn.core.precision import accumulator
@@ -50,6 +51,7 @@ class Elman2D:
 
     def init(self, key: Key) -> GridParams:
         """Draw U by Glorot's uniform rule, W₁ and W₂ orthogonal and halved because h reads their sum; b = 0."""
+        check_key(key=key)
         u_key, above_key, left_key = jax.random.split(key, 3)
         square = (self.hidden_size, self.hidden_size)
         return GridParams(

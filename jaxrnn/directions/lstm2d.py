@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxrnn.cells.lstm import LSTMCarry
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
 from jaxrnn.core.precision import accumulator
@@ -59,6 +60,7 @@ class LSTM2D:
 
     def init(self, key: Key) -> GridParams:
         """Draw U by Glorot's uniform rule, W₁ and W₂ orthogonal and halved, gate by gate; b = 0."""
+        check_key(key=key)
         n = self.hidden_size
         u_key, above_key, left_key = jax.random.split(key, 3)
         return GridParams(

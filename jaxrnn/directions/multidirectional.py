@@ -30,6 +30,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_choice, check_params, check_steps
 from jaxrnn.core.types import Carry, Inputs, Key, Params
 from jaxrnn.directions.bidirectional import MERGES, merged
@@ -92,6 +93,7 @@ class Multidirectional:
 
     def init(self, key: Key) -> tuple[Params, ...]:
         """Draw the parameters of the four cells."""
+        check_key(key=key)
         return tuple(cell.init(k) for cell, k in zip(self.cells, jax.random.split(key, 4), strict=True))
 
     def apply(

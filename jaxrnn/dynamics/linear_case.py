@@ -26,7 +26,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxrnn.core.checks import check_shape, check_square, known_values
+from jaxrnn.core.arguments import known_values
+from jaxrnn.core.checks import check_shape, check_square
 from jaxrnn.core.types import Key
 
 

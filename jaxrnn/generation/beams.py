@@ -23,7 +23,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxrnn.core.checks import check_positive, known_values
+from jaxrnn.core.arguments import known_values
+from jaxrnn.core.checks import check_positive
 from jaxrnn.core.types import Carry, Params
 from jaxrnn.generation.decoding import PADDING
 from jaxrnn.generation.generator import Generator, check_decode, entry, fit

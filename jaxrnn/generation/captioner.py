@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.precision import matmul
@@ -100,6 +101,7 @@ class Captioner:
 
     def init(self, key: Key) -> CaptionerParams:
         """Draw P, B and the map to P(τ) by Glorot's uniform rule, with d = 0, and the model by its own `init`."""
+        check_key(key=key)
         model_key, p_key, b_key, length_key = jax.random.split(key, 4)
         params = CaptionerParams(self.model.init(model_key)._replace(length_logits=None))
         if self.x_enters != "initial state":

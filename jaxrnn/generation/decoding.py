@@ -27,6 +27,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxrnn.core.arguments import check_typed_key
 from jaxrnn.core.checks import check_positive
 from jaxrnn.core.masks import mask_from_lengths
 from jaxrnn.core.types import Carry, Key, Params
@@ -192,8 +193,7 @@ class _State(NamedTuple):
 
 
 def _sample(loop, choice, keys, generator, params, carry, start, stop, bound) -> Sequences:
-    if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):
-        raise TypeError(f"`keys` must come from jax.random.key or split, one a row, got an array of {keys.dtype}.")
+    check_typed_key(keys=keys)
     check_positive(bound=bound)
     start = check_decode(generator, carry, start, stop, jnp.shape(keys), bound)
     return _decode(generator, params, carry, start, stop, choice, keys, loop=loop, bound=bound)

@@ -29,6 +29,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxrnn.core.arguments import whole_number
 from jaxrnn.core.checks import check_range, check_shape
 from jaxrnn.core.masks import mask_from_lengths
 from jaxrnn.core.precision import accumulator
@@ -92,8 +93,7 @@ class EndSymbol:
     length_logits = None
 
     def __post_init__(self):
-        if not isinstance(self.symbol, int) or isinstance(self.symbol, bool) or self.symbol < 0:
-            raise ValueError(f"`symbol` must be an integer of at least 0, got {self.symbol!r}.")
+        object.__setattr__(self, "symbol", whole_number("symbol", self.symbol))
 
     def symbol_logits(self, outputs: Float[Array, "*batch outputs"]) -> Float[Array, "*batch vocabulary"]:
         """Return all outputs."""

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_is_cell, check_positive, check_range, check_shape
 from jaxrnn.core.masks import mask_from_lengths
 from jaxrnn.core.noise import drawing
@@ -100,6 +101,7 @@ class SymbolModel:
 
     def init(self, key: Key) -> SymbolModelParams:
         """Draw E and R from a normal distribution, with all lengths equally likely, and the rest by its own `init`."""
+        check_key(key=key)
         e_key, cell_key, readout_key, r_key = jax.random.split(key, 4)
         embedding = jax.random.normal(e_key, (self.vocabulary, self.features))
         params = SymbolModelParams(embedding, self.cell.init(cell_key), self.readout.init(readout_key))

@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.precision import accumulator, matmul
 from jaxrnn.core.types import Key
@@ -99,6 +100,7 @@ class LRU:
 
     def init(self, key: Key) -> LRUParams:
         """Draw λ evenly over the ring; B, C and D normal, of variance 1 / fan-in."""
+        check_key(key=key)
         radius, phase, b, c, d = jax.random.split(key, 5)
         n, inside = self.hidden_size, {"minval": 1e-6, "maxval": 1 - 1e-6}  # neither λ = 0 nor |λ| = 1
         low, high = self.least_radius**2, self.largest_radius**2

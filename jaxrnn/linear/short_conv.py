@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.precision import accumulator
 from jaxrnn.core.types import Key
@@ -77,6 +78,7 @@ class ShortConv:
 
     def init(self, key: Key) -> ShortConvParams:
         """ω and b uniform in ±1/√W."""
+        check_key(key=key)
         w_key, b_key = jax.random.split(key)
         b = init_filters(b_key, 1, self.size, self.width)[0] if self.bias else None
         return ShortConvParams(init_filters(w_key, self.width, self.size), b)

@@ -43,6 +43,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_choice, check_positive, check_range, check_shape
 from jaxrnn.core.precision import accumulator
 from jaxrnn.core.types import Key
@@ -119,6 +120,7 @@ class MemoryNetwork:
 
     def init(self, key: Key) -> MemoryNetworkParams:
         """Draw every embedding from a normal distribution with standard deviation 0.1."""
+        check_key(key=key)
         e_key, t_key = jax.random.split(key)
         words = 0.1 * jax.random.normal(e_key, (self.hops + 1, self.vocabulary, self.width))
         return MemoryNetworkParams(words, 0.1 * jax.random.normal(t_key, (self.hops + 1, self.slots, self.width)))

@@ -37,6 +37,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_features, check_is_cell, check_positive
 from jaxrnn.core.initializers import input_weights
@@ -146,6 +147,7 @@ class NTM:
 
     def init(self, key: Key) -> NTMParams:
         """Draw W by Glorot's uniform rule, with b = 0, and the controller by its own `init`."""
+        check_key(key=key)
         controller_key, key = jax.random.split(key)
         controls = sum(self._control_sizes())
         w = input_weights(key, (self.output_size - self.read_heads * self.width, controls))

@@ -29,6 +29,7 @@ import optax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Shaped
 
+from jaxrnn.core.arguments import as_array
 from jaxrnn.core.checks import check_range, check_shape, check_steps
 from jaxrnn.core.masks import valid_steps
 from jaxrnn.core.precision import accumulator
@@ -64,7 +65,8 @@ def cross_entropy(
     References: chapter 2.2.1 and 2.4.
     """
     logits, valid = _check("logits", logits, mask)
-    if jnp.issubdtype(jnp.result_type(targets), jnp.integer):
+    targets = as_array("targets", targets, "classes or probabilities")
+    if jnp.issubdtype(targets.dtype, jnp.integer):
         _check_classes(logits, targets, mask)
         return _scalar(_mean_of_classes, logits, targets, valid)
     check_shape("targets", targets, logits.shape, "that of `logits`; or integers without its last axis")
@@ -108,8 +110,9 @@ def sequence_log_probability(
     References: chapter 2.3, item 3, and 2.4, item 3.
     """
     logits, valid = _check("logits", logits, mask)
-    if not jnp.issubdtype(jnp.result_type(targets), jnp.integer):
-        raise TypeError(f"`targets` must be integers, the true classes, got {jnp.result_type(targets)}.")
+    targets = as_array("targets", targets, "classes")
+    if not jnp.issubdtype(targets.dtype, jnp.integer):
+        raise TypeError(f"`targets` must be integers, the true classes, got {targets.dtype}.")
     _check_classes(logits, targets, mask)
     rows = PartitionSpec(*spec_of(logits)[1:-1])
     return spread(_sum_of_classes, lambda _: rows, logits, targets, valid)
@@ -225,7 +228,7 @@ def _scalar(loss: Callable, *arguments: Array | None) -> Array:
 
 def _check(name: str, outputs: Array, mask) -> tuple[Array, Array | None]:
     """Check the outputs and their mask, and return them as arrays."""
-    outputs = jnp.asarray(outputs)
+    outputs = as_array(name, outputs, "floating numbers")
     if not jnp.issubdtype(outputs.dtype, jnp.floating) or outputs.ndim < 1:
         raise TypeError(f"`{name}` must be floating, [time, *batch, size], got {outputs.dtype}{outputs.shape}.")
     return outputs, check_steps("mask", mask, outputs.shape[:-1], of=name)

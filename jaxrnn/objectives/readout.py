@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_features, check_params, check_positive
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.precision import matmul
@@ -65,6 +66,7 @@ class Readout:
 
     def init(self, key: Key) -> ReadoutParams:
         """Draw V by Glorot's uniform rule; c = 0."""
+        check_key(key=key)
         return ReadoutParams(input_weights(key, (self.input_size, self.output_size)), jnp.zeros(self.output_size))
 
     def apply(self, params: ReadoutParams, ys: Float[Array, "..."]) -> Float[Array, "..."]:

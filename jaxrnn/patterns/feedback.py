@@ -15,13 +15,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree, Shaped
+from jaxtyping import Array
 
 from jaxrnn.cells.jordan import FEEDBACKS, feed_back, split_noise
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_choice, check_is_cell
+from jaxrnn.core.noise import plain_input, with_x
 from jaxrnn.core.precision import accumulator
-from jaxrnn.core.types import Carry, Cell, Key, Params
+from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
 from jaxrnn.objectives.readout import Readout, ReadoutParams
 from jaxrnn.unrolling.backpropagation import unroll_bptt
 
@@ -92,6 +94,7 @@ class Feedback:
 
     def init(self, key: Key) -> FeedbackParams:
         """Draw the parameters of the inner cell and of the read-out."""
+        check_key(key=key)
         cell_key, readout_key = jax.random.split(key)
         return FeedbackParams(self.cell.init(cell_key), self.readout.init(readout_key))
 
@@ -105,17 +108,20 @@ class Feedback:
         constants = carry_parts(self.cell, carry.cell).constants
         return CarryParts(output=carry.fed if self.feedback == "logits" else None, constants=constants)
 
-    def project(self, params: FeedbackParams, xs: PyTree[Shaped[Array, "..."]]) -> tuple[Array, Array | None]:
-        """Return x and the noise of "sample"; the inner projection needs ŷ⁽ᵗ⁻¹⁾ and runs in `step`."""
-        xs, noise = split_noise(self.feedback, xs, self.output_size)
-        if not jnp.issubdtype(xs.dtype, jnp.floating):
-            raise TypeError(f"`xs` must have a floating dtype, got {xs.dtype}.")
-        return xs, noise
+    def project(self, params: FeedbackParams, xs: Inputs) -> tuple[Inputs, Array | None]:
+        """Return x, with the noise of the inner cell if it draws any, and the noise of "sample".
+
+        The inner projection needs ŷ⁽ᵗ⁻¹⁾ and runs in `step`.
+        """
+        x, noise = split_noise(self.feedback, plain_input(xs), self.output_size)
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise TypeError(f"`xs` must have a floating dtype, got {x.dtype}.")
+        return with_x(xs, x), noise
 
     def step(self, params: FeedbackParams, carry: FeedbackCarry, z) -> tuple[FeedbackCarry, Array]:
         """Run the step of the inner cell and its read-out."""
         x, noise = z
-        both = jnp.concatenate([x, carry.fed], axis=-1)
+        both = _beside(x, carry.fed)
         inner, y = self.cell.step(params.cell, carry.cell, self.cell.project(params.cell, both))
         o = self.readout.apply(params.readout, y)
         return FeedbackCarry(inner, feed_back(self.feedback, o, noise)), o
@@ -134,6 +140,11 @@ class Feedback:
         """Run the inner cell over the known [x⁽ᵗ⁾; feds[t]] by explicit BPTT, then the read-out of all steps at
         once."""
         xs, _ = self.project(params, xs)
-        both = jnp.concatenate([xs, feds], axis=-1)
+        both = _beside(xs, feds)
         inner, ys = unroll_bptt(self.cell, params.cell, both, carry.cell, mask=mask, reset=reset, reverse=reverse)
         return FeedbackCarry(inner, carry.fed), self.readout.apply(params.readout, ys)
+
+
+def _beside(xs: Inputs, fed: Array) -> Inputs:
+    """Return [x; ŷ], with the noise of x."""
+    return with_x(xs, jnp.concatenate([plain_input(xs), fed], axis=-1))

@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
+from jaxrnn.core.arguments import as_array, check_key
 from jaxrnn.core.checks import check_choice, check_is_cell, check_steps
 from jaxrnn.core.types import Cell, Key, Params
 from jaxrnn.objectives.losses import bernoulli, cross_entropy, squared_error
@@ -91,6 +92,7 @@ class ManyToMany:
 
     def init(self, key: Key) -> PatternParams:
         """Draw the parameters of the cell and of the read-out."""
+        check_key(key=key)
         return _init(key, self.cell, self.readout)
 
     def logits(
@@ -155,6 +157,7 @@ class ManyToOne:
 
     def init(self, key: Key) -> PatternParams:
         """Draw the parameters of the cell and of the read-out."""
+        check_key(key=key)
         return _init(key, self.cell, self.readout)
 
     def logits(self, params: PatternParams, xs: Inputs, *, mask: Steps = None) -> Float[Array, "..."]:
@@ -188,6 +191,7 @@ def last_valid(ys: Float[Array, "time *rest"], *, mask: Steps = None) -> Float[A
     >>> last_valid(jnp.arange(6.0).reshape(3, 2, 1), mask=mask)[:, 0]
     Array([2., 0.], dtype=float32)
     """
+    ys = as_array("ys", ys, "numbers")
     mask = check_steps("mask", mask, ys.shape[:-1], of="ys")
     if ys.shape[0] == 0:
         return jnp.zeros(ys.shape[1:], ys.dtype)

@@ -29,6 +29,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
+from jaxrnn.core.arguments import as_numbers
 from jaxrnn.core.checks import check_range, check_shape, check_unroll, leading_axes
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.local_rules import rules_of
@@ -263,8 +264,8 @@ def _vectors(targets, leading: tuple[int, ...], size: int, mask) -> Array:
 
 def _check_probability(probability, leading: tuple[int, ...]) -> Array:
     """Return p with axes `[time, *batch]`, each of its size or 1."""
-    check_range("probability", probability, 0, 1)
-    p = jnp.asarray(probability, float)
+    p = as_numbers("probability", probability)
+    check_range("probability", p, 0, 1)
     if p.shape not in ((), leading[:1], leading):
         raise ValueError(
             f"`probability` must be a number, or have shape {leading[:1]} ([time]) or {leading} ([time, *batch]), "

@@ -24,8 +24,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_is_cell, check_steps, leading_axes
-from jaxrnn.core.noise import Noisy, quiet, takes_noise, with_noise
+from jaxrnn.core.noise import quiet, takes_noise, with_noise
 from jaxrnn.core.precision import accumulator
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
 from jaxrnn.objectives.readout import Readout
@@ -72,6 +73,7 @@ class ESN:
 
     def init(self, key: Key) -> FeedbackParams:
         """Draw the reservoir, with a read-out of 0 until `fit`."""
+        check_key(key=key)
         readout = jax.tree.map(jnp.zeros_like, self.readout.init(key))
         return FeedbackParams(self.cell.init(key), readout)
 
@@ -266,6 +268,4 @@ class _Driven:
 
 def _beside(xs: Inputs, feds: Array) -> Inputs:
     """Return [x; y], with the noise of x."""
-    if isinstance(xs, Noisy):
-        return xs._replace(x=jnp.concatenate([xs.x, feds], axis=-1))
-    return jnp.concatenate([xs, feds], axis=-1)
+    return with_x(xs, jnp.concatenate([plain_input(xs), feds], axis=-1))

@@ -24,7 +24,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from jaxrnn.core.checks import check_positive, check_shape, known_values
+from jaxrnn.core.arguments import known_values
+from jaxrnn.core.checks import check_positive, check_shape
 from jaxrnn.objectives.readout import ReadoutParams
 from jaxrnn.reservoirs.float64 import Double, in_float64, product
 from jaxrnn.reservoirs.ridge_regression import check_regression

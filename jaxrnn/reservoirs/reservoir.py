@@ -40,6 +40,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxrnn.cells.elman import ACTIVATIONS
+from jaxrnn.core.arguments import check_key, known_values
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum
@@ -134,6 +135,7 @@ class Reservoir:
 
         The cost is that of the eigenvalues of an N × N matrix: about 0.3 s for N = 500.
         """
+        check_key(key=key)
         return _draw(self, key)
 
     def initial_carry(self, params: ReservoirParams, batch_shape: tuple[int, ...] = ()) -> Array:

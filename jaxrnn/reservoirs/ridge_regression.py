@@ -34,7 +34,8 @@ from jax import lax
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float
 
-from jaxrnn.core.checks import check_features, check_positive, check_shape, check_steps, known_values
+from jaxrnn.core.arguments import as_array, as_numbers, known_values
+from jaxrnn.core.checks import check_features, check_positive, check_shape, check_steps
 from jaxrnn.objectives.readout import ReadoutParams
 from jaxrnn.reservoirs.float64 import Double, in_float64, product
 from jaxrnn.unrolling.checkpointing import nested
@@ -91,7 +92,10 @@ def ridge(
     References: Golub & Van Loan 2013, §6.1.4.
     """
     hs, targets, mask = check_regression(hs, targets, mask)
-    return _solved(_ridge(hs, targets, mask, _check_penalty(penalty)), "`hs`")
+    penalty = _check_penalty(penalty)
+    if mask.size == 0:
+        raise _no_solution("`hs`")
+    return _solved(_ridge(hs, targets, mask, penalty), "`hs`")
 
 
 def no_equations(hidden_size: int, output_size: int) -> Equations:
@@ -186,6 +190,7 @@ def _ridge(hs, targets, mask, penalty):
     x, y = (jnp.where(rows, a.reshape(len(rows), -1), 0) for a in (hs, targets))
     h, t = (a.sum(axis=0) / rows.sum() for a in (x, y))
     v = _least_squares(jnp.where(rows, x - h, 0), jnp.where(rows, y - t, 0), penalty)
+    v = jnp.where(rows.any(), v, jnp.nan)  # without a valid step, 0 is no solution
     return ReadoutParams(v, t - product(h, v))
 
 
@@ -273,7 +278,7 @@ def _positive_solve_jvp(primals, tangents):
 
 def check_regression(hs, targets, mask):
     """Check `hs`, `targets` and the mask as `ridge` documents, and return them as arrays."""
-    hs, targets = jnp.asarray(hs), jnp.asarray(targets)
+    hs, targets = as_array("hs", hs, "numbers"), as_array("targets", targets, "numbers")
     for name, array in (("hs", hs), ("targets", targets)):
         if array.ndim < 2:
             raise ValueError(f"`{name}` must have shape [time, *batch, features], got {array.shape}.")
@@ -289,18 +294,23 @@ def _check_equations(equations: Equations) -> None:
 
 
 def _check_penalty(penalty) -> Array:
-    known = known_values(penalty)
+    number = as_numbers("penalty", penalty)
+    known = known_values(number)
     if known is not None and not (np.ndim(known) == 0 and 0 <= known < np.inf):
         raise ValueError(f"`penalty` must be one number of at least 0, got {penalty}.")
-    return jnp.asarray(penalty, jnp.result_type(float))
+    return number
 
 
 def _solved(params: ReadoutParams, source: str) -> ReadoutParams:
     """Return the result, or raise if it is known not to be finite."""
-    known = known_values(params.v)
-    if known is None or np.isfinite(known).all():
+    known = [known_values(leaf) for leaf in params]
+    if all(leaf is None or np.isfinite(leaf).all() for leaf in known):
         return params
-    raise ValueError(
+    raise _no_solution(source)
+
+
+def _no_solution(source: str) -> ValueError:
+    return ValueError(
         f"{source} must be finite on at least one valid step, and so must the targets, and without a penalty no column "
         "may be a combination of the others: there is no solution. Look for NaN, mask it, or give a `penalty` above 0."
     )

@@ -34,6 +34,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.precision import accumulator, matmul
@@ -162,6 +163,7 @@ class LIF:
 
     def init(self, key: Key) -> LIFParams:
         """Draw kinds, connections and strengths by the paper's tables; strengths are exponentially distributed."""
+        check_key(key=key)
         kind_key, *keys = jax.random.split(key, 6)
         n = self.hidden_size
         kinds = jax.random.bernoulli(kind_key, self.inhibitory, (n,)).astype(int)

@@ -12,7 +12,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Int
 
-from jaxrnn.core.checks import check_shape, known_values
+from jaxrnn.core.arguments import known_values
+from jaxrnn.core.checks import check_shape
 
 
 def washout_mask(

@@ -17,17 +17,18 @@ al. 2015, §2.1; chapter 4.1, item 5; Goodfellow et al. 2016, §10.4.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_is_cell, check_positive
 from jaxrnn.core.local_rules import WholeLocals, WholeResidual, whole_step_bwd, whole_step_fwd, whole_weight_bwd
-from jaxrnn.core.noise import Noisy, check_noisy, takes_noise
+from jaxrnn.core.noise import check_noisy, plain_input, takes_noise, with_x
 from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum, turned
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
 from jaxrnn.seq2seq.attention import Attention, AttentionParams, Memory, Reading, ScoreParams
@@ -103,6 +104,7 @@ class Attending:
 
     def init(self, key: Key) -> AttendingParams:
         """Draw the parameters of the cell and of the attention."""
+        check_key(key=key)
         cell_key, attention_key = jax.random.split(key)
         return AttendingParams(self.cell.init(cell_key), self.attention.init(attention_key))
 
@@ -149,11 +151,11 @@ class Attending:
                 f"`xs` must have a floating dtype, got {jax.tree.map(jnp.result_type, x)}. Turn token ids into vectors "
                 "first: jax.nn.one_hot(ids, n), or rows of an embedding."
             )
-        return _with_x(xs, jnp.asarray(x, dtype))
+        return with_x(xs, jnp.asarray(x, dtype))
 
     def step(self, params: AttendingParams, carry: AttendingCarry, z: Inputs) -> tuple[AttendingCarry, Array]:
         """Run the step of the cell, then the attention of its output."""
-        both = _with_x(z, jnp.concatenate([_x(z), carry.reading.context], axis=-1))
+        both = with_x(z, jnp.concatenate([plain_input(z), carry.reading.context], axis=-1))
         inner, h = self.cell.step(params.cell, carry.cell, self.cell.project(params.cell, both))
         reading = self.attention.read(params.attention, h, carry.memory, carry.reading)
         return AttendingCarry(inner, reading, carry.memory), jnp.concatenate([h, reading.context], axis=-1)
@@ -162,7 +164,7 @@ class Attending:
 
     def step_fwd(self, params: AttendingParams, carry: AttendingCarry, z: Inputs):
         """Run `step`; the residual refers to the memory in the carry instead of copying it."""
-        both = _with_x(z, jnp.concatenate([_x(z), carry.reading.context], axis=-1))
+        both = with_x(z, jnp.concatenate([plain_input(z), carry.reading.context], axis=-1))
         (inner, h), residual = whole_step_fwd(self.cell, params.cell, carry.cell, both)
         w, before = params.attention.query, carry.reading
         q = h if w is None else matmul(h, w)
@@ -178,16 +180,16 @@ class Attending:
         d = compare_bwd(self.attention, score, residual.compared, residual.memory, dreading)
         dh = dy[..., :size] + (d.q if w is None else matmul_transposed(d.q, w))
         dcell, dinputs, local = whole_step_bwd(self.cell, params.cell, residual.cell, dcarry.cell, dh)
-        dboth = _x(dinputs)
+        dboth = plain_input(dinputs)
         x_size = dboth.shape[-1] - self.attention.context_size
         memory = memory._replace(keys=memory.keys + d.keys, values=memory.values + d.values)
         dcarry = AttendingCarry(dcell, Reading(dboth[..., x_size:], d.before, d.coverage), memory)
-        return dcarry, _with_x(dinputs, dboth[..., :x_size]), _Local(local, d.q, d.score)
+        return dcarry, with_x(dinputs, dboth[..., :x_size]), _Local(local, d.q, d.score)
 
     def weight_bwd(self, params: AttendingParams, residuals: "_Saved", locals: "_Local") -> AttendingParams:
         """Sum the gradients of the cell, its projection, W and the score over time (chapter 2.2.3)."""
         both = residuals.cell.x
-        inner = residuals.cell._replace(x=_with_x(both, turned(_x(both))))
+        inner = residuals.cell._replace(x=with_x(both, turned(plain_input(both))))
         dcell = whole_weight_bwd(self.cell, params.cell, inner, locals.cell)
         dattention = jax.tree.map(jnp.zeros_like, params.attention)  # keys and values are made outside of the step
         if params.attention.query is not None:
@@ -216,16 +218,6 @@ class _Local(NamedTuple):
     q: Array
     score: ScoreParams
     """One gradient per row."""
-
-
-def _x(inputs: Inputs) -> Any:
-    """Return x without its noise."""
-    return inputs.x if isinstance(inputs, Noisy) else inputs
-
-
-def _with_x(inputs: Inputs, x: Array) -> Inputs:
-    """Return another x with the same noise."""
-    return inputs._replace(x=x) if isinstance(inputs, Noisy) else x
 
 
 def _dtype(params: AttendingParams):

@@ -38,6 +38,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_choice, check_features, check_positive, check_shape, check_steps
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.precision import accumulator, matmul
@@ -183,6 +184,7 @@ class Attention:
 
     def init(self, key: Key) -> AttentionParams:
         """Draw the matrices and w by Glorot's uniform rule; b, F and u are 0."""
+        check_key(key=key)
         q_key, k_key, v_key, w_key = jax.random.split(key, 4)
         units, size = self.compared, self.compared // self.heads
         score = ScoreParams(

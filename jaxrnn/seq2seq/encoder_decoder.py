@@ -28,7 +28,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxrnn.core.checks import check_choice, check_positive, check_shape, known_values
+from jaxrnn.core.arguments import check_key, known_values
+from jaxrnn.core.checks import check_choice, check_positive, check_shape
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.masks import mask_from_lengths
 from jaxrnn.core.noise import drawing
@@ -134,6 +135,7 @@ class Seq2Seq:
     def init(self, key: Key) -> Seq2SeqParams:
         """Draw E from a normal distribution, P, B and the map to P(τ_y) by Glorot's rule, the rest by its own
         `init`."""
+        check_key(key=key)
         e_key, encoder_key, decoder_key, p_key, b_key, length_key = jax.random.split(key, 6)
         decoder = CaptionerParams(self.decoder.init(decoder_key)._replace(length_logits=None))
         size = self.context_size

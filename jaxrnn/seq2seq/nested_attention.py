@@ -14,8 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxrnn.core.nesting import map_parts, parts
-from jaxrnn.core.types import Carry, Cell, Params
+from jaxrnn.core.types import Carry, Cell, Params, map_parts, parts
 from jaxrnn.seq2seq.attending import Attending, AttendingCarry, AttendingParams
 from jaxrnn.seq2seq.attention import Reading
 

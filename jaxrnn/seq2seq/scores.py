@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxrnn.core.arguments import check_boolean
 from jaxrnn.core.checks import check_positive, check_rows
 
 SCORES = ("additive", "location", "dot", "general", "scaled")
@@ -117,8 +118,7 @@ def masked_softmax(scores: Float[Array, "*rows source"], mask: Bool[Array, "*#ro
     Array([[0.5, 0.5, 0. ],
            [0. , 0. , 0. ]], dtype=float32)
     """
-    if not jnp.issubdtype(jnp.result_type(mask), jnp.bool_):
-        raise TypeError(f"`mask` must be boolean, got {jnp.result_type(mask)}. Write `mask != 0` if that is meant.")
+    check_boolean("mask", mask)
     check_rows("mask", mask, "source", "scores", scores, "source")
     return jax.nn.softmax(jnp.where(mask, scores, 0), axis=-1, where=mask)
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float, Int
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_positive
 from jaxrnn.core.masks import mask_from_lengths
 from jaxrnn.core.types import Cell, Key, Params
@@ -82,6 +83,7 @@ class TreeClassifier:
 
     def init(self, key: Key) -> StructureParams:
         """Draw E from a normal distribution, and the cell and the read-out by their own `init`."""
+        check_key(key=key)
         return _init(self, key)
 
     def logits(self, params: StructureParams, forest: Forest, labels: Nodes) -> Float[Array, "batch classes"]:
@@ -127,6 +129,7 @@ class SequenceClassifier:
 
     def init(self, key: Key) -> StructureParams:
         """Draw E from a normal distribution, and the cell and the read-out by their own `init`."""
+        check_key(key=key)
         return _init(self, key)
 
     def logits(

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrnn.cells.elman import ACTIVATIONS
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, recurrent_weights
 from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum
@@ -78,6 +79,7 @@ class TreeElman:
 
     def init(self, key: Key) -> TreeElmanParams:
         """Draw U by Glorot's rule and each Wₖ orthogonal, over √arity because h sums arity terms; b = 0."""
+        check_key(key=key)
         u_key, *w_keys = jax.random.split(key, 1 + self.arity)
         square = (self.hidden_size, self.hidden_size)
         return TreeElmanParams(

@@ -32,6 +32,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxrnn.cells.lstm import LSTMCarry, LSTMParams
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
 from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum
@@ -86,6 +87,7 @@ class ChildSumTreeLSTM:
 
     def init(self, key: Key) -> LSTMParams:
         """Draw U by Glorot's uniform rule and W orthogonal, gate by gate; b = 0, but 1 for the forget gates."""
+        check_key(key=key)
         n = self.hidden_size
         u_key, w_key = jax.random.split(key)
         u = per_gate(input_weights, u_key, 4, (self.input_size, n))
@@ -159,6 +161,7 @@ class NaryTreeLSTM:
 
     def init(self, key: Key) -> NaryTreeLSTMParams:
         """Draw U by Glorot's rule and Wₖ orthogonal, over √arity, gate by gate; b = 0, but 1 for the forget gates."""
+        check_key(key=key)
         n = self.hidden_size
         u_key, *w_keys = jax.random.split(key, 1 + self.arity)
         u = per_gate(input_weights, u_key, 4, (self.input_size, n))

@@ -23,7 +23,8 @@ from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
-from jaxrnn.core.checks import check_params, known_values
+from jaxrnn.core.arguments import known_values
+from jaxrnn.core.checks import check_params
 from jaxrnn.core.types import Carry, Params
 from jaxrnn.machines.meshes import scan, spec_of, spread
 from jaxrnn.trees.forest import Forest, Nodes

@@ -15,6 +15,7 @@ References: Goller & Küchler 1996; Socher, Lin, Ng & Manning 2011; Goodfellow, 
 五, items 1 and 4.
 """
 
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -148,6 +149,6 @@ def right_comb(leaves: int | Sequence[Any]) -> Tree:
 
 
 def _labels(leaves: int | Sequence[Any]) -> tuple[Any, ...]:
-    labels = tuple(range(leaves)) if isinstance(leaves, int) else tuple(leaves)
+    labels = tuple(range(leaves)) if isinstance(leaves, numbers.Integral) else tuple(leaves)
     check_positive(leaves=len(labels))
     return labels

@@ -25,10 +25,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_features, check_is_cell, check_positive
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.initializers import input_weights
+from jaxrnn.core.noise import plain_input, with_x
 from jaxrnn.core.precision import matmul
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
 
@@ -88,6 +90,7 @@ class DeepInput:
 
     def init(self, key: Key) -> DeepParams:
         """Draw the MLP by Glorot's uniform rule, with biases 0, and the cell by its own `init`."""
+        check_key(key=key)
         cell_key, key = jax.random.split(key)
         return DeepParams(self.cell.init(cell_key), _layers(key, self.sizes))
 
@@ -97,10 +100,11 @@ class DeepInput:
         """Return the parts of the cell\'s carry."""
         return carry_parts(self.cell, carry)
 
-    def project(self, params: DeepParams, xs: Array) -> Inputs:
-        """Project MLP(x⁽ᵗ⁾) for every t at once."""
-        check_features("xs", xs, input_size=self.sizes[0])
-        return self.cell.project(params.cell, mlp(params.layers, xs))
+    def project(self, params: DeepParams, xs: Inputs) -> Inputs:
+        """Project MLP(x⁽ᵗ⁾) for every t at once, with the noise of x if the cell draws any."""
+        x = plain_input(xs)
+        check_features("xs", x, input_size=self.sizes[0])
+        return self.cell.project(params.cell, with_x(xs, mlp(params.layers, x)))
 
     step = forwarded(Cell.step, params="cell")
 
@@ -140,6 +144,7 @@ class DeepTransition:
 
     def init(self, key: Key) -> DeepParams:
         """Draw the MLP by Glorot's uniform rule, with biases 0, and the cell by its own `init`."""
+        check_key(key=key)
         cell_key, key = jax.random.split(key)
         params = self.cell.init(cell_key)
         size = jax.tree.leaves(self.cell.initial_carry(params))[0].shape[-1]
@@ -191,6 +196,7 @@ class DeepOutput:
 
     def init(self, key: Key) -> DeepParams:
         """Draw the MLP by Glorot's uniform rule, with biases 0, and the cell by its own `init`."""
+        check_key(key=key)
         cell_key, key = jax.random.split(key)
         return DeepParams(self.cell.init(cell_key), _layers(key, self.sizes))
 

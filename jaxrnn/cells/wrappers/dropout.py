@@ -20,8 +20,8 @@ from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_choice, check_is_cell
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.local_rules import rules_of
-from jaxrnn.core.noise import Noisy, check_rate, keep, part_input, quiet
-from jaxrnn.core.types import Carry, Cell, Inputs, LocalRules, Params
+from jaxrnn.core.noise import check_rate, keep, part_input, quiet
+from jaxrnn.core.types import Carry, Cell, Inputs, LocalRules, Noisy, Params
 
 
 @jax.tree_util.register_static

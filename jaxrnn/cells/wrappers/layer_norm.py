@@ -31,6 +31,7 @@ from jaxtyping import Array, Float, PyTree
 from jaxrnn.cells.elman import ACTIVATIONS, Elman
 from jaxrnn.cells.gru import GRU
 from jaxrnn.cells.lstm import LSTM, LSTMCarry
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.precision import accumulator, matmul
@@ -95,6 +96,7 @@ class LayerNorm:
 
     def init(self, key: Key) -> LayerNormParams:
         """Draw the parameters of the cell, with every γ = 1 and b_c = 0."""
+        check_key(key=key)
         params = self.cell.init(key)
         gain, n = jnp.ones_like(params.b), self.cell.hidden_size
         match self.cell:

@@ -30,6 +30,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrnn.cells.unit_groups import check_groups, spread
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts, carry_parts, output_place
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.forwarding import forwarded
@@ -100,6 +101,7 @@ class Leaky:
 
     def init(self, key: Key) -> LeakyParams:
         """The cell's own, and α as it was given."""
+        check_key(key=key)
         params = self.cell.init(key)
         alpha = jnp.array(self.alpha if isinstance(self.alpha, tuple) else (self.alpha,), float)
         size = jax.tree.leaves(jax.eval_shape(self.cell.initial_carry, params))[0].shape[-1]

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.local_rules import rules_of, whole_step_bwd, whole_step_fwd, whole_weight_bwd
@@ -56,6 +57,7 @@ class Stack:
 
     def init(self, key: Key) -> tuple:
         """Draw the parameters of the layers, a tuple with the lowest first."""
+        check_key(key=key)
         keys = jax.random.split(key, len(self.cells))
         return tuple(cell.init(k) for cell, k in zip(self.cells, keys, strict=True))
 

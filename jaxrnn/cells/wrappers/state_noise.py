@@ -15,13 +15,14 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.local_rules import rules_of
-from jaxrnn.core.noise import Noisy, part_input, quiet, uniform
-from jaxrnn.core.types import Carry, Cell, Inputs, LocalRules, Params
+from jaxrnn.core.noise import part_input, quiet, uniform
+from jaxrnn.core.types import Carry, Cell, Inputs, LocalRules, Noisy, Params
 
 
 @jax.tree_util.register_static
@@ -73,14 +74,17 @@ class StateNoise:
         """z⁽ᵗ⁾ + v⁽ᵗ⁾ for every t.
 
         Raises:
-          TypeError: `xs` without noise; a cell that does not project to one floating array.
+          TypeError: `xs` without noise; a cell that does not project to floating arrays.
         """
         noisy = part_input(self, xs, 0)
         z = self.cell.project(params, part_input(self.cell, xs, 1))
-        if not isinstance(z, jax.Array) or not jnp.issubdtype(z.dtype, jnp.floating):
-            shapes = jax.tree.map(jnp.shape, z)
-            raise TypeError(f"`cell` must project to one floating array, {self.cell} gives {shapes}.")
-        return z + jnp.asarray(self.scale, z.dtype) * uniform(noisy, z.shape[-1]).astype(z.dtype)
+        leaves, structure = jax.tree.flatten(z)
+        if isinstance(z, Noisy) or not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves):
+            raise TypeError(f"`cell` must project to floating arrays, {self.cell} gives {jax.typeof(leaves[-1])}.")
+        ends = np.cumsum([leaf.shape[-1] for leaf in leaves])
+        drawn = jnp.split(uniform(noisy, int(ends[-1])), ends[:-1], axis=-1)
+        scaled = [jnp.asarray(self.scale, v.dtype) * v for v in map(jnp.astype, drawn, [leaf.dtype for leaf in leaves])]
+        return jax.tree.unflatten(structure, map(jnp.add, leaves, scaled))
 
     step = forwarded(Cell.step)
     step_fwd = forwarded(LocalRules.step_fwd, via=rules_of)

@@ -25,8 +25,8 @@ from jaxtyping import Array
 from jaxrnn.core.carry_facts import CarryParts, carry_parts, output_place
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.forwarding import forwarded
-from jaxrnn.core.noise import Noisy, check_rate, keep, part_input, quiet
-from jaxrnn.core.types import Carry, Cell, Inputs, Params
+from jaxrnn.core.noise import check_rate, keep, part_input, quiet
+from jaxrnn.core.types import Carry, Cell, Inputs, Noisy, Params
 
 
 @jax.tree_util.register_static

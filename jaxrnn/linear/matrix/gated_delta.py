@@ -35,6 +35,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, step_size_bias
 from jaxrnn.core.precision import matmul
@@ -122,6 +123,7 @@ class GatedDelta:
 
     def init(self, key: Key) -> GatedDeltaParams:
         """W by Glorot's rule, filters uniform in ±1/√width, exp(A) uniform in [0, 16], softplus(δ) in [1e-3, 0.1]."""
+        check_key(key=key)
         keys = jax.random.split(key, 6)
         qkv = self.heads * (2 * self.key_size + self.value_size)
         decays = {"head": self.heads, "unit": self.heads * self.key_size, None: 0}[self.decay]

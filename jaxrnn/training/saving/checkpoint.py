@@ -18,7 +18,6 @@ References: orbax.checkpoint (`Checkpointer`, `PyTreeCheckpointHandler`).
 """
 
 import contextlib
-import json
 import logging
 import os
 import re
@@ -31,12 +30,14 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxrnn.core.arguments import whole_number
 from jaxrnn.core.checks import check_positive
 from jaxrnn.training.saving import atomic_files
 from jaxrnn.training.saving.manifest import FORMAT, check_files, hash_files, read_manifest, seal
 from jaxrnn.training.saving.records import (
     CheckpointError,
     Record,
+    as_json,
     brief,
     check_bytes,
     check_records,
@@ -80,12 +81,11 @@ def save(directory: str | os.PathLike, tree: PyTree, *, step: int, config: dict,
     (10, {'hidden_size': 3}, {'w': Array([1., 1., 1.], dtype=float32)})
     """
     check_positive(keep=keep)
-    if not isinstance(step, int) or step < 0:
-        raise ValueError(f"`step` must be an integer of at least 0, got {step!r}.")
+    step = whole_number("step", step)
     named = name_leaves(tree)
     arrays = {name: to_numpy(name, leaf) for name, leaf in named.items()}
     records = {name: record(name, leaf, arrays[name]) for name, leaf in named.items()}
-    manifest = {"format": FORMAT, "step": step, "config": _json(config), "leaves": records}
+    manifest = {"format": FORMAT, "step": step, "config": as_json(config), "leaves": records}
     directory = Path(directory).absolute()
     try:
         atomic_files.make_directory(directory)
@@ -221,14 +221,6 @@ def _orbax() -> Iterator[tuple]:
             yield ocp, checkpointer
     finally:
         logger.setLevel(level)
-
-
-def _json(config: dict) -> dict:
-    """Return the configuration if it is JSON."""
-    try:
-        return json.loads(json.dumps(config))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"`config` must be JSON (dicts, lists, strings, numbers, None): {error}.") from error
 
 
 def _all(directory: Path) -> list[Path]:

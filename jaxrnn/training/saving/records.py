@@ -12,6 +12,7 @@ References: FIPS 180-4 (SHA-256).
 """
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -83,17 +84,19 @@ def to_numpy(name: str, leaf: Any) -> np.ndarray:
             )
         leaf = jax.random.key_data(leaf)
     array = np.asarray(leaf)
-    is_number = jnp.issubdtype(array.dtype, np.number) or array.dtype == np.bool_
-    if not is_number or not array.dtype.isnative:
+    if not (jnp.issubdtype(array.dtype, np.number) or array.dtype == np.bool_):
         raise CheckpointError(f"`{name}` must be numbers, got {type(leaf).__name__} of dtype {array.dtype}.")
-    return array
+    # a writer that looks at the buffer alone must find it in the order of the indices and in this machine's bytes
+    return np.asarray(array, _native(array.dtype), order="C")
 
 
 def stored_as(like: Any) -> Any:
     """Return the dtype and shape of `to_numpy` of a leaf like this one."""
     if type(like) in _PYTHON:
         return np.asarray(like)
-    return jax.eval_shape(jax.random.key_data, like) if _is_key(like) else like
+    if _is_key(like):
+        return jax.eval_shape(jax.random.key_data, like)
+    return like if _native(like.dtype) == like.dtype else jax.ShapeDtypeStruct(like.shape, _native(like.dtype))
 
 
 def dtype_name(leaf: Any) -> str:
@@ -102,7 +105,33 @@ def dtype_name(leaf: Any) -> str:
     >>> dtype_name(7), dtype_name(np.float32(7)), dtype_name(jnp.ones(3, jnp.bfloat16)), dtype_name(jax.random.key(0))
     ('int', 'float32', 'bfloat16', 'key<fry>')
     """
-    return type(leaf).__name__ if type(leaf) in _PYTHON else str(leaf.dtype)
+    return type(leaf).__name__ if type(leaf) in _PYTHON else str(_native(leaf.dtype))
+
+
+def as_json(config: Any) -> Any:
+    """Return the configuration as JSON holds it: tuples as lists, NumPy's and JAX's numbers and arrays as Python's.
+
+    Raises:
+      TypeError: it holds something else.
+
+    >>> as_json({"sizes": (3, np.int64(5)), "rate": np.float32(0.5)})
+    {'sizes': [3, 5], 'rate': 0.5}
+    """
+
+    def plain(value):
+        if hasattr(value, "dtype") and not _is_key(value):
+            return np.asarray(value).tolist()
+        raise TypeError(f"{type(value).__name__} is no JSON")
+
+    try:
+        return json.loads(json.dumps(config, default=plain))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`config` must be JSON (dicts, lists, strings, numbers, None): {error}.") from error
+
+
+def _native(dtype: Any) -> Any:
+    """Return the dtype in the byte order of this machine; a dtype that is not NumPy's has no other."""
+    return dtype.newbyteorder("=") if isinstance(dtype, np.dtype) and not dtype.isnative else dtype
 
 
 def record(name: str, leaf: Any, array: np.ndarray) -> Record:

@@ -22,6 +22,7 @@ from jaxrnn.training.saving import atomic_files
 from jaxrnn.training.saving.records import (
     CheckpointError,
     Record,
+    as_json,
     check_bytes,
     check_records,
     name_leaves,
@@ -66,10 +67,7 @@ def save_weights(path: str | os.PathLike, params: PyTree, config: dict) -> None:
     """
     path = Path(path)
     written = weights_bytes(params)
-    try:
-        hyperparameters = json.dumps(config, indent=1).encode()
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"`config` must be JSON (dicts, lists, strings, numbers, None): {error}.") from error
+    hyperparameters = json.dumps(as_json(config), indent=1).encode()
     try:
         atomic_files.write(path, written)
         atomic_files.write(_beside(path), hyperparameters)

@@ -118,16 +118,29 @@ def _start(cell: Cell, params: Params, xs: Inputs, carry: Carry | None) -> Carry
     return cell.initial_carry(params, leading_axes(xs)[1:]) if carry is None else carry
 
 
+@jax.custom_jvp
+def _differentiated_once(tree):
+    """Return the tree as it is; its derivative is an error that says what to do."""
+    return tree
+
+
+@_differentiated_once.defjvp
+def _differentiated_once_jvp(primals, tangents):
+    raise TypeError("`unroll_fused` has first derivatives alone. For second ones use `unroll_bptt` or `unroll`.")
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(0, 6, 7))
 def _unroll_fused(cell, params, xs, carry, mask, reset, reverse, interpret):
     return _forward(cell, params, xs, carry, mask, reset, reverse, interpret, False)[0]
 
 
 def _unroll_fused_fwd(cell, params, xs, carry, mask, reset, reverse, interpret):
+    params, xs, carry = _differentiated_once((params, xs, carry))
     return _forward(cell, params, xs, carry, mask, reset, reverse, interpret, True)
 
 
 def _unroll_fused_bwd(cell, reverse, interpret, saved, cotangents):
+    saved, cotangents = _differentiated_once((saved, cotangents))
     gradients = _backward(cell, saved, *cotangents, reverse, interpret)
     return gradients.params, gradients.xs, gradients.carry, None, None
 

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, PyTree, Shaped
 
+from jaxrnn.core.arguments import as_array
 from jaxrnn.core.checks import check_tree, check_unroll, leading_axes
 from jaxrnn.core.types import Carry, Inputs, Params
 from jaxrnn.linear.matrix_state import Dense, MatrixCell
@@ -169,7 +170,10 @@ def linear_recurrence(
 
     References: Blelloch 1990, §1.4.1.
     """
-    a, b = jax.tree.map(jnp.asarray, (a, b))
+    a, b, start = (
+        jax.tree.map(lambda leaf, name=name: as_array(name, leaf, "numbers"), tree)
+        for name, tree in (("a", a), ("b", b), ("start", start))
+    )
     check_recurrence(a, b, start, algebra)
     return solve_recurrence(Whole(reverse), algebra, a, b, start)
 

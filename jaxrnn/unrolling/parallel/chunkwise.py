@@ -17,6 +17,7 @@ linear transformers with the delta rule over sequence length", §3; Chen et al. 
 """
 
 import math
+import numbers
 from functools import partial
 
 import jax
@@ -86,7 +87,7 @@ def unroll_chunkwise(
 
 def check_chunk(chunk: int) -> None:
     """Raise ValueError unless `chunk` is a power of two."""
-    if not isinstance(chunk, int) or isinstance(chunk, bool) or chunk < 1 or chunk & (chunk - 1):
+    if not isinstance(chunk, numbers.Integral) or isinstance(chunk, bool) or chunk < 1 or chunk & (chunk - 1):
         raise ValueError(f"`chunk` must be a power of two, such as 32 or 64, got {chunk!r}.")
 
 
