@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "the held-out metrics of a trained model",
     "export": "a trained model as an ONNX file or StableHLO programs",
     "gradients": "every way to the gradient, side by side",
+    "doctor": "whether this machine and this JAX compute correctly",
 }
 EXTRAS = dict.fromkeys(("tyro", "tqdm", "orbax", "safetensors", "matplotlib"), "cli") | {"onnx": "onnx"}
 """The extra that each optional package belongs to."""

@@ -43,10 +43,13 @@ def check_one_array(name: str, value: Any) -> None:
 def as_array(name: str, array, what: str) -> Array:
     """The array; TypeError of what JAX has no array of, such as text, and of several arrays."""
     check_one_array(name, array)
+    refused = f"`{name}` must be an array of {what}, got {reprlib.repr(array)}."
+    if isinstance(array, str | bytes):
+        raise TypeError(refused)
     try:
         return jnp.asarray(array)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"`{name}` must be an array of {what}, got {reprlib.repr(array)}.") from error
+        raise TypeError(refused) from error
 
 
 def as_numbers(name: str, value: Any, *, kind: Any = float) -> Array:

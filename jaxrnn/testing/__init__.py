@@ -33,6 +33,7 @@ from jaxrnn.testing.padding import (
     law_padding_is_invisible,
     law_reverse_starts_at_each_row_s_end,
 )
+from jaxrnn.testing.platforms import PlatformReport, check_platform
 from jaxrnn.testing.problem import Problem, Results, must_agree, random_problem, run
 from jaxrnn.testing.programs import (
     Loop,
@@ -48,10 +49,12 @@ from jaxrnn.testing.time import law_causality, law_reverse_is_forward_on_the_fli
 __all__ = [
     "LAWS",
     "Loop",
+    "PlatformReport",
     "Problem",
     "Results",
     "cells",
     "check_cell",
+    "check_platform",
     "compilations",
     "dots",
     "draws",

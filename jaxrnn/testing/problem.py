@@ -29,7 +29,10 @@ _OPTIONS = {
     "xla_cpu_parallel_codegen_split_count": 1,
     **({"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < (0, 11) else {}),
 }
-quick_jit = functools.partial(jax.jit, compiler_options=_OPTIONS if jax.__version_info__ < (0, 13) else None)
+QUICK = _OPTIONS if jax.__version_info__ < (0, 13) else None
+"""Compiler options for a program that runs for a millisecond: without optimizations."""
+
+quick_jit = functools.partial(jax.jit, compiler_options=QUICK)
 """`jax.jit` for a program that runs for a millisecond, so that what it costs is LLVM's time; the same jaxpr."""
 
 

@@ -517,3 +517,12 @@ def test_float64_cannot_come_back_as_float32_in_silence(tmp_path):
             restore(tmp_path, like)
     finally:
         jax.config.update("jax_enable_x64", True)
+
+
+def test_numpy_s_and_jax_s_steps_and_arrays_of_any_memory_order_are_taken(tmp_path):
+    tree = {"t": np.arange(6.0).reshape(2, 3).T, "b": np.arange(3).astype(">i4"), "s": np.arange(8.0)[::2]}
+    for step in (np.int64(3), jnp.int32(4)):
+        save(tmp_path, tree, step=step, config={"units": np.int64(5)})
+        assert latest_step(tmp_path) == int(step) and read_config(tmp_path) == {"units": 5}
+        for name, leaf in restore(tmp_path, tree).items():
+            np.testing.assert_array_equal(leaf, tree[name])

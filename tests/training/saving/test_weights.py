@@ -172,3 +172,23 @@ except CheckpointError as error:
     assert "could not be written: [Errno 27] File too large" in done.stdout
     assert path.read_bytes() == Path(before).read_bytes()
     assert len(list(path.parent.iterdir())) == 2
+
+
+WAYS_IN_MEMORY = {
+    "transposed": np.arange(6.0, dtype="f").reshape(2, 3).T,
+    "fortran": np.asfortranarray(np.arange(6.0, dtype="f").reshape(2, 3)),
+    "strided": np.arange(12.0, dtype="f")[::2],
+    "backwards": np.arange(6.0, dtype="f")[::-1],
+    "big_endian": np.arange(6.0).astype(">f8"),
+    "no_axis": np.array(3.0, "f"),
+    "empty": np.zeros((0, 3), "f").T,
+}
+
+
+def test_an_array_is_written_as_what_it_is_however_it_lies_in_memory(tmp_path):
+    save_weights(tmp_path / "w", WAYS_IN_MEMORY, {"units": np.int64(3), "rate": np.float32(0.5)})
+    assert read_weights_config(tmp_path / "w") == {"units": 3, "rate": 0.5}
+    for read in (safetensors.numpy.load_file(tmp_path / "w"), load_weights(tmp_path / "w", WAYS_IN_MEMORY)):
+        for name, array in WAYS_IN_MEMORY.items():
+            np.testing.assert_array_equal(read[name], array)
+            assert read[name].shape == array.shape and read[name].dtype.isnative
