@@ -40,7 +40,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxrnn.cells.elman import ACTIVATIONS
-from jaxrnn.core.arguments import check_key, known_values
+from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum
