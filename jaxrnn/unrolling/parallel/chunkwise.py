@@ -29,7 +29,7 @@ from jaxrnn.core.checks import check_unroll, known_values, leading_axes
 from jaxrnn.core.types import Carry, Params
 from jaxrnn.linear.matrix.chunk import ChunkInputs, solve_chunk
 from jaxrnn.linear.matrix_state import InTurn, MatrixCell, Outer
-from jaxrnn.linear.protocol import LinearCell, is_coefficient
+from jaxrnn.linear.protocol import LinearCell, is_coefficient, ones
 from jaxrnn.linear.stages import Staged
 from jaxrnn.machines.meshes import scan, spread
 from jaxrnn.machines.sizes import at_least
@@ -110,8 +110,12 @@ def _unroll(cell, params, xs, carry, mask, reset, *, reverse, chunk):
     return run_chunks(cell, params, xs, carry, mask, reset, initial, reverse=reverse, chunk=chunk)
 
 
-def run_chunks(cell, params, xs, carry, mask, reset, initial, *, reverse, chunk):
-    """The loop over chunks; arguments as `prepare` has them."""
+def run_chunks(cell, params, xs, carry, mask, reset, initial, *, reverse, chunk=64, homogeneous=False):
+    """Loop over the chunks; arguments as `prepare` has them.
+
+    If `homogeneous`, nothing is added to the state and nothing is read: from the identity in the place of each matrix,
+    and from 1 elsewhere, the run ends in the product of all coefficients.
+    """
     time, *batch = leading_axes(xs)
     read, project = projection(cell, params, xs)
     length = chunk_length(cell, params, xs, chunk)
@@ -125,30 +129,37 @@ def run_chunks(cell, params, xs, carry, mask, reset, initial, *, reverse, chunk)
     @jax.checkpoint
     def body(carry, at):
         x, mask, reset = at
-        return run_chunk(cell, params, project(x), carry, mask, reset, initial, reverse)
+        return run_chunk(cell, params, project(x), carry, mask, reset, initial, reverse, homogeneous)
 
     carry, ys = scan(body, carry, chunks, reverse=reverse)
     return carry, jax.tree.map(lambda y: y.reshape(count * length, *y.shape[2:])[:time], ys)
 
 
-def chunk_length(cell, params, xs, chunk: int) -> int:
-    """The steps of a chunk: fewer than `chunk` where a step consists of several updates."""
+def addends(cell, params, xs):
+    """The kinds and shapes of the addends of one step."""
 
-    def addends(params, x):
+    def one_step(params, x):
         carry = cell.initial_carry(params, leading_axes(x)[1:])
         _, _, z = first_stage(cell, params, carry, cell.project(params, x), None, None, False)
         return cell.coefficients(params, z)[1]
 
-    b = jax.eval_shape(addends, params, jax.tree.map(lambda x: x[:1], xs))
-    in_turn = [leaf for leaf in jax.tree.leaves(b, is_leaf=is_coefficient) if isinstance(leaf, InTurn)]
+    return jax.eval_shape(one_step, params, jax.tree.map(lambda x: x[:1], xs))
+
+
+def chunk_length(cell, params, xs, chunk: int) -> int:
+    """The steps of a chunk: fewer than `chunk` where a step consists of several updates."""
+    leaves = jax.tree.leaves(addends(cell, params, xs), is_leaf=is_coefficient)
+    in_turn = [leaf for leaf in leaves if isinstance(leaf, InTurn)]
     updates = max((leaf.steps.k.shape[-2] for leaf in in_turn), default=1)
     return max(1, chunk // 2 ** math.ceil(math.log2(updates)))
 
 
-def run_chunk(cell, params, zs, carry, mask, reset, initial, reverse):
+def run_chunk(cell, params, zs, carry, mask, reset, initial, reverse, homogeneous=False):
     """One chunk: (carry, z of C steps) → (carry, ys)."""
     rejoin, state, zs = first_stage(cell, params, carry, zs, mask, reset, reverse)
     a, b = cell.coefficients(params, zs)
+    if homogeneous:
+        b, initial = without_addends(b), zeros(initial)
     kinds, structure = jax.tree.flatten(a, is_leaf=is_coefficient)
     queries = _queries(cell, params, zs, structure)
     initial = initial.state if isinstance(initial, Staged) else initial
@@ -159,8 +170,33 @@ def run_chunk(cell, params, zs, carry, mask, reset, initial, reverse):
         for leaf in zip(kinds, structure.flatten_up_to(b), structure.flatten_up_to(state), queries, starts, strict=True)
     ]
     state, r = (structure.unflatten([pair[i] for pair in done]) for i in (0, 1))
+    if homogeneous:
+        return rejoin(state), ()
     ys = cell.answer(params, r, zs) if isinstance(cell, MatrixCell) else cell.read(params, r, zs)
     return rejoin(state), ys if mask is None else select(mask, ys, zeros(ys))
+
+
+def without_addends(b):
+    """The addends as zeros, those of a matrix with K columns."""
+
+    def leaf(b):
+        if isinstance(b, InTurn):
+            return InTurn(leaf(b.steps))
+        return Outer(b.k, jnp.zeros_like(b.k)) if isinstance(b, Outer) else zeros(b)
+
+    return jax.tree.map(leaf, b, is_leaf=is_coefficient)
+
+
+def identity(cell, params, xs, state):
+    """The state from which a homogeneous run gives the product of all coefficients."""
+
+    def leaf(b, s):
+        if not isinstance(b, Outer | InTurn):
+            return ones(s)
+        eye = jnp.eye(s.shape[-2], dtype=s.dtype)
+        return jnp.broadcast_to(eye, (*s.shape[:-1], s.shape[-2]))
+
+    return jax.tree.map(leaf, addends(cell, params, xs), state, is_leaf=is_coefficient)
 
 
 def _queries(cell, params, zs, structure):

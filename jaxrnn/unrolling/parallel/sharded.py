@@ -20,7 +20,9 @@ from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
 from jaxrnn.core.types import Carry, Params
-from jaxrnn.linear.protocol import LinearCell
+from jaxrnn.linear.matrix_state import Dense, InTurn, MatrixCell, Outer
+from jaxrnn.linear.protocol import LinearCell, is_coefficient
+from jaxrnn.linear.stages import AllSteps, Staged
 from jaxrnn.unrolling.parallel.associative import (
     DIAGONAL,
     Algebra,
@@ -29,13 +31,14 @@ from jaxrnn.unrolling.parallel.associative import (
     gated_coefficients,
     solve_recurrence,
 )
+from jaxrnn.unrolling.parallel.chunkwise import addends, check_starts_at_zero, identity, run_chunks
 from jaxrnn.unrolling.parallel.shards import check_mesh, prepare_stretch, run_in_stretches
 from jaxrnn.unrolling.parallel.time_axis import Cut
 from jaxrnn.unrolling.scan import select, zeros
 
 
 def unroll_sharded(
-    cell: LinearCell,
+    cell: LinearCell | MatrixCell,
     params: Params,
     xs: PyTree[Shaped[Array, "..."]],
     carry: Carry | None = None,
@@ -48,8 +51,9 @@ def unroll_sharded(
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
     """Run a cell that is linear in its carry with the steps split over the devices of a mesh.
 
-    `ys` comes back shared out in the same way.  It can be
-    differentiated, in both modes.
+    It can be differentiated, in both modes.  A matrix state is run in chunks, twice: once to learn what each stretch
+    does to any state, and once more from the state that enters it.  A first stage, such as a short convolution, goes
+    from device to device.
 
     Args:
       cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
@@ -78,6 +82,8 @@ def unroll_sharded(
     check_linear(cell)
     check_mesh(mesh, axis, leading_axes(arguments[0])[0])
     xs, carry, mask, reset = arguments
+    if reset is not None:
+        check_starts_at_zero(cell, params)
     time, whole, over_t = Cut(axis, reverse), (params, carry), (xs, mask, reset)
     carry, ys, _ = run_in_stretches(_stretch, (cell,), mesh, time, whole=whole, over_t=over_t)
     return carry, ys
@@ -87,12 +93,43 @@ def _stretch(cell, time, whole, over_t):
     """Run the stretch of one device."""
     (params, carry), (xs, mask, reset) = whole, over_t
     xs, carry, initial, reset = prepare_stretch(time, cell, params, xs, carry, mask, reset)
+    if isinstance(cell, MatrixCell) or isinstance(carry, Staged):
+        return _stretch_in_chunks(cell, time, params, xs, carry, mask, reset, initial)
     zs = cell.project(params, xs)
     a, b = gated_coefficients(cell, params, zs, mask, reset, initial)
     carries = solve_recurrence(time, DIAGONAL, a, b, carry)
     ys = cell.read(params, carries, zs)
     ys = ys if mask is None else select(mask, ys, zeros(ys))
     return time.last(carries), ys, ()
+
+
+def _stretch_in_chunks(cell, time, params, xs, carry, mask, reset, initial):
+    """The same in chunks: what a stretch does to the state is one step of a linear recurrence over the devices."""
+    first, state = (carry.first, carry.state) if isinstance(carry, Staged) else (None, carry)
+
+    def run(first, state, homogeneous=False):
+        carry = state if first is None else Staged(first, state)
+        more = {"reverse": time.reverse, "homogeneous": homogeneous}
+        carry, ys = run_chunks(cell, params, xs, carry, mask, reset, initial, **more)
+        return (*carry, ys) if isinstance(carry, Staged) else (None, carry, ys)
+
+    if first is not None:
+        zs, steps = cell.project(params, xs), AllSteps(mask, reset, time.reverse)
+        first = time.entering(lambda first: cell.lead(params, first, zs, steps)[0], first)
+    if jax.tree.leaves(state):
+        _, added, _ = run(first, zeros(state))
+        _, product, _ = run(first, identity(cell, params, xs, state), homogeneous=True)
+        kinds = addends(cell, params, xs)
+        a = jax.tree.map(
+            lambda kind, p: Dense(p) if isinstance(kind, Outer | InTurn) else p,
+            kinds,
+            product,
+            is_leaf=is_coefficient,
+        )
+        a, b = jax.tree.map(lambda leaf: leaf[None], (a, added))
+        state = time.first(time.shift(solve_recurrence(time, DIAGONAL, a, b, state), state))
+    first, state, ys = run(first, state)
+    return (state if first is None else Staged(first, state)), ys, ()
 
 
 def linear_recurrence_sharded(

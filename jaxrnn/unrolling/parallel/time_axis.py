@@ -116,14 +116,25 @@ class Cut:
         return self._inside.begin(hs, jax.tree.map(lambda f, own: jnp.where(begins, f, own), first, self.first(hs)))
 
     def prefix(self, combine: Callable, steps: PyTree) -> PyTree:
-        """Return that of the stretch, after all stretches before it: each device sends one joined step to all."""
+        """Return that of the stretch, after all stretches before it: log₂ D rounds, in which each device sends one joined step to one other."""
         inside = self._inside.prefix(combine, steps)
-        ends = jax.tree.map(lambda a: lax.all_gather(a, self.axis), self.last(inside))
-        stretches = self._inside.prefix(combine, ends)
-        before = (lax.axis_index(self.axis) + (1 if self.reverse else -1)) % lax.axis_size(self.axis)
-        entering = jax.tree.map(lambda a, s: jnp.broadcast_to(s[before], a.shape), inside, stretches)
-        both, first = combine(entering, inside), self._begins()
-        return jax.tree.map(lambda a, b: jnp.where(first, a, b), inside, both)
+        so_far, distance, size = self.last(inside), 1, lax.axis_size(self.axis)
+        while distance < size:  # after each round, of twice as many stretches
+            earlier, exists = self._from_before(so_far, distance)
+            joined = combine(earlier, so_far)
+            so_far = jax.tree.map(lambda own, both, exists=exists: jnp.where(exists, both, own), so_far, joined)
+            distance *= 2
+        entering, exists = self._from_before(so_far, 1)
+        both = combine(jax.tree.map(lambda s, a: jnp.broadcast_to(s, a.shape), entering, inside), inside)
+        return jax.tree.map(lambda own, both: jnp.where(exists, both, own), inside, both)
+
+    def entering(self, run: Callable[[PyTree], PyTree], start: PyTree) -> PyTree:
+        """Return what enters each stretch, where `run` gives what leaves it: D − 1 turns, the devices wait."""
+
+        def turn(entering, _):
+            return self._handed_on(run(entering), start), None
+
+        return lax.scan(turn, start, length=lax.axis_size(self.axis) - 1)[0]
 
     def scan(self, body: Callable, start: PyTree, over_t: PyTree) -> PyTree:
         """Take D turns.  In each all devices run their stretch; after turn d the first d begin where they should."""
@@ -153,6 +164,14 @@ class Cut:
     def _begins(self) -> Array:
         """Return whether this device has the step with which the run begins."""
         return lax.axis_index(self.axis) == (lax.axis_size(self.axis) - 1 if self.reverse else 0)
+
+    def _from_before(self, tree: PyTree, distance: int) -> tuple[PyTree, Array]:
+        """Return what the device `distance` earlier in the run has, and whether there is one."""
+        size, index = lax.axis_size(self.axis), lax.axis_index(self.axis)
+        pairs = [(i, i + distance) for i in range(size - distance)]
+        pairs = [(j, i) for i, j in pairs] if self.reverse else pairs
+        place = size - 1 - index if self.reverse else index
+        return jax.tree.map(lambda a: lax.ppermute(a, self.axis, pairs), tree), place >= distance
 
     def _handed_on(self, ends: PyTree, start: PyTree) -> PyTree:
         """Return `ends` of the device before; `start` on the first."""
