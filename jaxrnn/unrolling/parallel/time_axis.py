@@ -116,7 +116,10 @@ class Cut:
         return self._inside.begin(hs, jax.tree.map(lambda f, own: jnp.where(begins, f, own), first, self.first(hs)))
 
     def prefix(self, combine: Callable, steps: PyTree) -> PyTree:
-        """Return that of the stretch, after all stretches before it: log₂ D rounds, in which each device sends one joined step to one other."""
+        """Return that of the stretch, after all stretches before it: log₂ D rounds.
+
+        In each round every device sends one joined step to one other device.
+        """
         inside = self._inside.prefix(combine, steps)
         so_far, distance, size = self.last(inside), 1, lax.axis_size(self.axis)
         while distance < size:  # after each round, of twice as many stretches
