@@ -151,7 +151,7 @@ def _varying(axes: frozenset[str], leaf: Array) -> Array:
     return lax.pcast(leaf, missing, to="varying") if missing else leaf
 
 
-def _as_typed(like: Array, leaf: Array) -> Array:
+def _as_typed(like: Array | jax.ShapeDtypeStruct, leaf: Array) -> Array:
     leaf, mesh = _varying(_manual(like), leaf), _mesh(like)
     if mesh is None or not mesh.explicit_axes or spec_of(like) == spec_of(leaf):
         return leaf
