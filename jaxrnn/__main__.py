@@ -101,7 +101,7 @@ def _usage() -> str:
 
 
 def _explain(error: Exception) -> str | None:
-    """What the user can do about it; None where it is not the user's doing."""
+    """Return what the user can do about an error, or None if it is not the user's doing."""
     from jaxrnn.convert.layout import ConversionError
     from jaxrnn.tasks.data import InputError
     from jaxrnn.training.saving.checkpoint import CheckpointError
@@ -117,7 +117,7 @@ def _explain(error: Exception) -> str | None:
 
 
 def _discard_output() -> None:
-    """What cannot be written any more is not tried again when the interpreter ends."""
+    """Discard unwritten output, so that the interpreter does not try to write it again on exit."""
     try:
         sys.stdout.flush()
     except OSError:

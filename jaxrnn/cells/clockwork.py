@@ -83,7 +83,7 @@ class Clockwork:
         check_groups("periods", len(self.periods), self.hidden_size)
 
     def init(self, key: Key) -> ElmanParams:
-        """As the plain network's, with 0 where W is not read."""
+        """Draw the parameters as for `Elman`, with 0 where W is not read."""
         check_key(key=key)
         params = Elman(self.input_size, self.hidden_size).init(key)
         return params._replace(w=self._w(params))

@@ -162,5 +162,5 @@ class Delays:
         return params.w.reshape(-1, self.hidden_size)
 
     def _places(self) -> Array:
-        """Where in the window h⁽ᵗ⁻ᵈ⁾ stands, for each d."""
+        """Return the position of h⁽ᵗ⁻ᵈ⁾ in the window, for each d."""
         return jnp.array(self.delays) - 1

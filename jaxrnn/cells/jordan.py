@@ -165,7 +165,7 @@ class Jordan:
     # What teacher forcing asks for: `jaxrnn.patterns.teacher_forcing.FeedbackCell`.
 
     def fed(self, carry: Array) -> Array:
-        """What the next step will read of the outputs: the carry itself."""
+        """Return the feedback that the next step reads, which is the carry."""
         return carry
 
     def with_fed(self, carry: Array, fed: Array) -> Array:

@@ -1,1 +1,1 @@
-"""What `python -m jaxrnn` does: one command, one file, each with `run(argv) -> exit code`."""
+"""The commands of `python -m jaxrnn`: one file per command, each with `run(argv) -> exit code`."""

@@ -22,7 +22,7 @@ examples:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is measured."""
+    """The options of `evaluate`."""
 
     run: str | None = None
     """The folder of a run or of a model; None is the newest of runs/."""

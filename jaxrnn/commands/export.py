@@ -22,7 +22,7 @@ examples:
 
 @dataclass(frozen=True)
 class Export:
-    """What is written."""
+    """The options of `export`."""
 
     run: Annotated[str | None, tyro.conf.Positional] = None
     """The folder of a run or of a model; None is the newest of runs/."""

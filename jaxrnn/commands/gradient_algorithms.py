@@ -85,7 +85,7 @@ def ways(cell: Cell, length: int, batch: int) -> tuple[list[Way], list[LeftOut]]
 
 
 def _sizes(cell: Cell) -> tuple[int, int]:
-    """How many numbers a row's carry has, and the parameters."""
+    """Return the number of entries of a row's carry, and of the parameters."""
     params = jax.eval_shape(cell.init, jax.eval_shape(lambda: jax.random.key(0)))
     carry = jax.eval_shape(cell.initial_carry, params)
     return bytes_of(carry) // 4, bytes_of(params) // 4

@@ -38,7 +38,7 @@ CELLS = {"elman": Elman, "gru": GRU, "gru-after": partial(GRU, reset="after"), "
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared."""
+    """The options of `gradients`."""
 
     cell: Literal["elman", "gru", "gru-after", "lstm"] = "lstm"
     """The recurrent cell."""
@@ -102,7 +102,7 @@ def compare(cell: Cell, found: list[Way], options: Comparison) -> list[Row]:
 
 
 def notes(left_out: list[LeftOut], columns: int) -> str:
-    """What is not in the table, and why."""
+    """Return the algorithms that the table leaves out, with the reasons."""
     lines = [f"left out: {way.name}: {way.reason}" for way in left_out]
     return "\n".join(textwrap.fill(line, columns, subsequent_indent="  ") for line in lines)
 

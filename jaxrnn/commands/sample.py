@@ -41,7 +41,7 @@ def run(argv: list[str]) -> int:
 
 
 def _repeats(text: str, longest: int = 16) -> bool:
-    """Whether the second half is a few characters over and over.
+    """Return whether the second half repeats a few characters.
 
     >>> _repeats("the cat " + 40 * " "), _repeats("the cat sat on the mat, and then the dog came")
     (True, False)

@@ -34,7 +34,7 @@ tasks: {tasks}"""
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What is learnt; each task has options of its own."""
+    """The task to learn; each task has its own options."""
 
     task: str = "text"
     """One of those above, or MODULE:CLASS for your own; --task NAME --help shows its options."""
@@ -42,7 +42,7 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """Where it is kept."""
+    """The folder of the run."""
 
     run: str | None = None
     """The run's folder; None is the first free one of runs/TASK, runs/TASK-2, …"""
@@ -85,7 +85,7 @@ def run(argv: list[str]) -> int:
 
 
 def _first_words(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """What decides which options there are, and the words without --task."""
+    """Split off --task, which determines the other options."""
 
     def parser():
         return argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)

@@ -32,7 +32,7 @@ class Translates(Protocol):
 
 @dataclass(frozen=True)
 class Question:
-    """What is translated."""
+    """The options of `translate`."""
 
     text: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TEXT")]
     """The text."""

@@ -30,7 +30,7 @@ LSTM_GATES, GRU_GATES = "ifgo", "rzn"
 
 
 class ConversionError(ValueError):
-    """What came from another library cannot be read, or what should go there cannot be expressed."""
+    """The error raised if a model of another library cannot be read, or cannot be expressed there."""
 
 
 def as_weight(name: str, value: Any) -> Array:

@@ -35,7 +35,7 @@ _PERMUTATIONS = ([1, 0, 2], [0, 2, 1, 3])
 
 
 class _Flow(NamedTuple):
-    """What a tensor of the graph is."""
+    """A tensor of the graph."""
 
     kind: str
     """"input", "embedded", "sequence" (ys), "ends" (final states), "read" (logits)."""

@@ -141,7 +141,7 @@ def from_onnx_tensors(operator: str, tensors: Mapping[str, Any], **attributes: A
 
 
 def _kind(node: Node) -> tuple:
-    """What must be the same in both directions of a node: all but the activations and the numbers."""
+    """Return what both directions of a node must share: everything except activations and numbers."""
     attributes = {name: value for name, value in node.attributes.items() if not name.startswith("activation")}
     return node.operator, attributes, {name: array.shape for name, array in node.tensors.items()}
 

@@ -125,7 +125,7 @@ def export(
 
 
 def _parts(model: Any) -> _Parts:
-    """What a model is made of."""
+    """Return the parts of a model."""
 
     def xs_themselves(params, xs):
         return xs

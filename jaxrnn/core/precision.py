@@ -1,4 +1,4 @@
-"""Which dtype a computation runs in, and which one it is accumulated in.
+"""The dtypes of computations and of their accumulators.
 
 One rule for the whole library.  The parameters' dtype decides: every matrix product takes its operands
 in that dtype (inputs of any other floating dtype are cast to it).  Sums, carries and outputs are kept in
@@ -87,7 +87,7 @@ def row_sum(dz: Array, b: Array) -> Array:
 
 
 def rows(x: Array):
-    """How many rows of features there are, all leading axes together; symbolic where one of them is."""
+    """Return the number of rows over all leading axes, symbolic if one of them is."""
     return math.prod(x.shape[:-1])
 
 

@@ -72,7 +72,7 @@ def _spectrum(ax, diagnosis):
 
 
 def _saturation(ax, diagnosis):
-    """How often each entry of z is flat."""
+    """Draw how often each entry of z is saturated."""
     order = np.sort(diagnosis.flat)[::-1]
     ax.fill_between(np.arange(len(order) + 1), np.append(order, order[-1]), step="post", alpha=0.6)
     ax.axhline(diagnosis.saturation, color="black", linestyle=":", linewidth=1)
@@ -85,12 +85,14 @@ def _saturation(ax, diagnosis):
 
 
 def _clipping(ax, diagnosis):
-    """The rows' gradient norms against the limit."""
+    """Draw the gradient norms of the rows against the limit."""
+    from matplotlib.ticker import MaxNLocator
+
     norms = diagnosis.row_norms[np.isfinite(diagnosis.row_norms) & (diagnosis.row_norms > 0)]
     if len(norms):
         low, high = np.log10(norms.min()) - 0.1, np.log10(norms.max()) + 0.1
         ax.hist(norms, bins=np.logspace(low, high, 20), alpha=0.6)
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.axvline(diagnosis.clip, color="tab:red", linewidth=1, label=f"v = {diagnosis.clip:g}")
     ax.set(
         xscale="log", xlabel="‖∇θ L‖ of a row", ylabel="rows", title=f"Clipping: {diagnosis.clipping:.0%} of the rows"

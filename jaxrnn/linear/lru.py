@@ -51,7 +51,7 @@ class LRUParams(NamedTuple):
 
 
 class LRUInput(NamedTuple):
-    """What `project` makes of x⁽ᵗ⁾."""
+    """The result of `project`."""
 
     drive: ComplexPair
     """exp(γ) ⊙ (B x): each `[..., hidden]`."""

@@ -56,7 +56,7 @@ class MambaParams(NamedTuple):
 
 
 class MambaInput(NamedTuple):
-    """What `lead` makes of u⁽ᵗ⁾."""
+    """The result of `lead`."""
 
     x: Array
     """x: `[..., hidden]`."""

@@ -139,7 +139,7 @@ def dense(a: PyTree, b: PyTree) -> tuple[PyTree, PyTree]:
 
 
 def conjugate(a: PyTree) -> PyTree:
-    """What `times(a, ·)` is transposed to: a itself, conjugate where it is complex, transposed where it is a matrix."""
+    """Return the adjoint of a: a itself, its conjugate, or its transpose."""
 
     def leaf(a):
         if isinstance(a, ComplexPair):
@@ -163,5 +163,5 @@ def ones(a: PyTree) -> PyTree:
 
 
 def is_coefficient(tree) -> bool:
-    """Whether it is one coefficient, though it is made of several arrays."""
+    """Return whether a value is one coefficient made of several arrays."""
     return isinstance(tree, ComplexPair | Erase | Outer | InTurn | Dense)

@@ -47,7 +47,7 @@ class RGLRUParams(NamedTuple):
 
 
 class RGLRUInput(NamedTuple):
-    """What `project` makes of x⁽ᵗ⁾."""
+    """The result of `project`."""
 
     log_a: Array
     """log a."""

@@ -51,7 +51,7 @@ class S5Params(NamedTuple):
 
 
 class S5Input(NamedTuple):
-    """What `project` makes of x⁽ᵗ⁾."""
+    """The result of `project`."""
 
     drive: ComplexPair
     """B x: each `[..., hidden]`."""

@@ -1,4 +1,4 @@
-"""What comes before the coefficients: a short convolution over the last inputs, a running maximum.
+"""Stages before the coefficients: a short convolution over the last inputs, a running maximum.
 
 The coefficients of a linear recurrence may not depend on its state, but they may depend on a recurrence that runs ahead
 of it.  The carry is then `Staged(first, state)`, and a method `lead` turns z⁽ᵗ⁾ into what `coefficients` takes.  Nearly

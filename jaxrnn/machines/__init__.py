@@ -1,4 +1,4 @@
-"""What a program needs to run on other machines than the one where it was written.
+"""Programs for other machines than the one where they are written.
 
     meshes        arrays cut over the devices of a mesh, by axes of type Explicit or inside `jax.shard_map`
     sizes         comparisons of sizes that are symbolic in an exported program

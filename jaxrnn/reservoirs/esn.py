@@ -26,7 +26,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_is_cell, check_steps, leading_axes
-from jaxrnn.core.noise import quiet, takes_noise, with_noise
+from jaxrnn.core.noise import plain_input, quiet, takes_noise, with_noise, with_x
 from jaxrnn.core.precision import accumulator
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
 from jaxrnn.objectives.readout import Readout

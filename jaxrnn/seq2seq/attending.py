@@ -115,7 +115,7 @@ class Attending:
         return AttendingCarry(carry, self.attention.no_reading(memory), memory)
 
     def carry_parts(self, carry: AttendingCarry) -> CarryParts:
-        """What is attended to is constant, and so are the constants of the cell."""
+        """State that the memory is constant, and so are the constants of the cell."""
         return CarryParts(constants=(carry_parts(self.cell, carry.cell).constants, carry.memory))
 
     def attend_to(

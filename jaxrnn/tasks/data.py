@@ -18,7 +18,7 @@ from jaxtyping import Int, Integer
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used; the message is one line that says what, why, and the remedy."""
+    """The error raised for unusable input; its message says in one line what, why, and the remedy."""
 
 
 def check_count(least: int = 1, /, **options: int) -> None:

@@ -15,6 +15,7 @@ def learning_curve(file: Path, records: list[dict], score: str, title: str) -> N
       title: what stands above it.
     """
     from matplotlib.figure import Figure  # no pyplot: no display is looked for
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7, 4.2), dpi=150, layout="constrained")
     axes = figure.add_subplot()
@@ -29,7 +30,7 @@ def learning_curve(file: Path, records: list[dict], score: str, title: str) -> N
         axes.set_ylim(low - 0.05 * (high - low) - 1e-3, high + 0.05 * (high - low) + 1e-3)
         axes.legend(frameon=False)
     axes.set(xlabel="update", ylabel=score.replace("_", " "), title=title)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, format="png")

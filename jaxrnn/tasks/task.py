@@ -40,7 +40,7 @@ class Task(Protocol):
         ...
 
     def units(self) -> int:
-        """How many `unit`s one batch holds."""
+        """Return the number of `unit`s in a batch."""
         ...
 
     def batch_at(self, data: Any, seed: int, step: int) -> Batch:
@@ -52,7 +52,7 @@ class Task(Protocol):
         ...
 
     def metrics(self, loss: float) -> dict[str, float]:
-        """What L means: shown while training."""
+        """Return the metrics to show in training, from L."""
         ...
 
     def evaluate(self, model: Any, params: Params, data: Any) -> dict[str, float]:
@@ -74,7 +74,7 @@ class KeepsData(Protocol):
     """A task whose data may be large: it is read once, and kept in a form that opens at once."""
 
     def load_kept(self, folder: Path) -> tuple[Any, dict]:
-        """What `load` gives; what is kept is in `folder`, which is made where it is needed."""
+        """Load the data, kept in `folder`, which is created if needed."""
         ...
 
 
@@ -83,5 +83,5 @@ class MeasuresPart(Protocol):
     """A task whose `evaluate` reads a part of what is held out, as all of it may take long."""
 
     def evaluate_whole(self, model: Any, params: Params, data: Any) -> dict[str, float]:
-        """What `evaluate` gives, of all that is held out."""
+        """Return the metrics of `evaluate` over all held-out data."""
         ...

@@ -36,7 +36,7 @@ SETTLED = 2.0
 
 
 class _Facts(NamedTuple):
-    """What the first reading tells."""
+    """The facts that the first pass over a text collects."""
 
     alphabet: str
     digest: str
@@ -100,7 +100,7 @@ def _keep(file: str, stream: BinaryIO, path: Path) -> None:
 
 
 def _is_kept(path: Path, stream: BinaryIO) -> bool:
-    """Whether all numbers are there, of the text as it is now."""
+    """Return whether the kept numbers are complete and belong to the current text."""
     facts = path / "facts.json"
     if not facts.exists() or facts.stat().st_mtime - os.fstat(stream.fileno()).st_mtime < SETTLED:
         return False

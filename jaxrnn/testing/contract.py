@@ -1,4 +1,4 @@
-"""What it takes to be a cell, and `check_cell`, which tries every law."""
+"""The contract of a cell, and `check_cell`, which tests every law."""
 
 import copy
 from collections.abc import Callable

@@ -97,7 +97,7 @@ def example_input(cell: Cell) -> PyTree:
 
 
 def _vector(cell: Cell, size: int, batch: tuple[int, ...]) -> PyTree:
-    """What a cell of this input size reads."""
+    """Return an input vector for a cell of this input size."""
     x = jax.ShapeDtypeStruct((*batch, size), jnp.float32)
     if not takes_noise(cell):
         return x

@@ -69,7 +69,7 @@ def unroll_tree(
 
 
 def tree_layout(xs: Nodes, results: tuple[Carry, Nodes]) -> tuple:
-    """How the results lie on a mesh with Explicit axes: their trees as those of `xs`."""
+    """Return the layout of the results on a mesh with Explicit axes."""
     nodes, trees, _ = spec_of(xs.leaves)
     roots, ys = results
     return jax.tree.map(lambda _: PartitionSpec(trees), roots), jax.tree.map(lambda _: PartitionSpec(nodes, trees), ys)

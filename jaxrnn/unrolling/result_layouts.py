@@ -1,4 +1,4 @@
-"""How the results of a run lie on a mesh whose axes have type Explicit.
+"""The layout of the results of a run on a mesh with Explicit axes.
 
 Time and rows lie as in `xs`.  Features lie over the axes of the mesh over which parameters alone are cut, where their
 number is a multiple of the devices along these: hidden units whose weights are cut stay cut in ys and in the carry.
@@ -35,7 +35,7 @@ def results_layout(params: Params, xs: Inputs, results: tuple) -> tuple:
 
 
 def layouts(params: Params, xs: Inputs) -> tuple[Callable[[Array], PartitionSpec], Callable[[Array], PartitionSpec]]:
-    """How an array `[*batch, ...]` of a run lies, and how an array `[time, *batch, ...]`."""
+    """Return the layouts of arrays `[*batch, ...]` and `[time, *batch, ...]` of a run."""
     count = len(leading_axes(xs))
     specs = (spec_of(x)[:count] for x in jax.tree.leaves(xs))
     leading = next((spec for spec in specs if any(spec)), (None,) * count)

@@ -131,5 +131,5 @@ def layers(stack: Stack, params: tuple, carry: tuple, z: Inputs) -> Iterator[tup
 
 
 def _read(cell: Cell, y: Any, noise: Noisy | None, layer: int) -> Inputs:
-    """What a layer reads of the one below."""
+    """Return the input of a layer from the output of the layer below."""
     return part_input(cell, y if noise is None else noise._replace(x=y), layer)

@@ -1,1 +1,1 @@
-"""What the commands share: options, the folder of a run, the loop of training, progress, signals."""
+"""Parts that the commands share: options, run folders, the training loop, progress, signals."""

@@ -32,7 +32,7 @@ HEARTBEAT = 20
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """Where several processes learn together; the same command for each, but for --process."""
+    """The options for training in several processes: the same command for each, except for --process."""
 
     coordinator: str | None = None
     """HOST:PORT, a free port of the host where process 0 runs."""
@@ -85,7 +85,7 @@ def joined(cluster: Cluster) -> Iterator[Path | None]:
 
 @contextlib.contextmanager
 def _ended_together() -> Iterator[None]:
-    """Where a process is missed in the middle of an update, this one says so and ends, and waits for nobody."""
+    """End with a message, without waiting, if another process is lost in the middle of an update."""
     try:
         yield
     except jax.errors.JaxRuntimeError as error:

@@ -54,7 +54,7 @@ def _remove_oldest(path: Path) -> None:
 
 
 def _remove_damaged(path: Path, show):
-    """What shows a warning; JAX's about an entry is not shown, and the entries of that program are removed."""
+    """Suppress JAX's warning about a damaged entry of the cache, and remove the entries of that program."""
 
     def shown(message, category, filename, lineno, file=None, line=None):
         found = re.match(r"Error \w+ persistent compilation cache entry for '([^']*)'", str(message))
@@ -69,7 +69,7 @@ def _remove_damaged(path: Path, show):
 
 
 def _processor() -> str:
-    """What tells kinds of processors apart: their architecture, and the instructions that they know."""
+    """Return a name for the kind of processor: its architecture and its instructions."""
     known = platform.machine()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

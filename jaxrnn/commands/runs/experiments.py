@@ -21,7 +21,7 @@ from jaxrnn.training.train_state import LossFn, TrainState, cosine_adam, init_st
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """How it is learned."""
+    """The options of training."""
 
     steps: int = 1100
     """Updates in all."""
@@ -51,7 +51,7 @@ class Training:
         return first, second
 
     def next_edge(self, step: int) -> int:
-        """Where the dispatch that starts at `step` ends: a function of the step alone, so that a resumed run
+        """Return the end of the dispatch that starts at `step`: a function of the step alone, so that a resumed run
         is cut as the uninterrupted one."""
         return min(self.steps, *((step // n + 1) * n for n in (self.dispatch, self.every)))
 
@@ -73,7 +73,7 @@ class Experiment(NamedTuple):
         return init_state(params, self.optimizer, self.task.carry(self.model, params))
 
     def config(self) -> dict:
-        """As JSON, for the checkpoint."""
+        """Return the configuration as JSON, for the checkpoint."""
         options = dataclasses.asdict(cast(Any, self.task))
         where = {name: os.path.abspath(options[name]) for name in places(self.task) if options[name] is not None}
         return {

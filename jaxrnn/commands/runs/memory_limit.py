@@ -29,7 +29,7 @@ def check_memory(begun: Experiment, data: Any) -> None:
 
 
 def _pullback(begun: Experiment, state, batch):
-    """What the backward pass closes over, as a pytree."""
+    """Return the residuals of the backward pass as a pytree."""
     key = jax.random.key(0)
     return jax.vjp(lambda params: begun.loss_fn(params, state.carry, batch, key)[0], state.params)[1]
 

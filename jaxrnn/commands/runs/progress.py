@@ -1,4 +1,4 @@
-"""What is shown while a run goes on: a bar on a terminal, a line a measurement elsewhere."""
+"""Progress of a run: a bar on a terminal, one line per measurement elsewhere."""
 
 import shutil
 import sys

@@ -1,4 +1,4 @@
-"""Where a run lives: runs/text, runs/text-2, … in the folder where the command is given.
+"""Run folders: runs/text, runs/text-2, … in the current folder.
 
     checkpoints/         the state of the run; it can be resumed from there
     metrics.jsonl        one line a measurement
@@ -102,17 +102,17 @@ def find(run: str | None) -> Path:
 
 
 def checkpoints(path: Path) -> Path:
-    """Where the run's checkpoints are."""
+    """Return the folder of the checkpoints of a run."""
     return path / "checkpoints"
 
 
 def best(path: Path) -> Path:
-    """Where the state that measured best is."""
+    """Return the folder of the best state of a run."""
     return path / "best"
 
 
 def kept_data(path: Path) -> Path:
-    """Where large data is kept in a form that opens at once: beside the runs, which share it."""
+    """Return the folder of large data in a form that opens at once; all runs beside it share it."""
     return path.parent / ".data"
 
 

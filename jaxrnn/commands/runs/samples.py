@@ -37,7 +37,7 @@ class Samples(Protocol):
 
 @dataclass(frozen=True)
 class Sampling:
-    """What is drawn."""
+    """The options of `sample`."""
 
     run: str | None = None
     """The folder of a run or of a model; None is the newest of runs/."""

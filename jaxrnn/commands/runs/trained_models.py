@@ -73,7 +73,7 @@ def leave_model(begun: Experiment, state: TrainState, held_out: dict[str, Any], 
 
 
 def _experiment(path: Path, run: dict) -> Experiment:
-    """What the model's run says of it, which may have been written by anybody."""
+    """Read the facts about a model from its folder, which anybody may have written."""
     try:
         return experiment(*saved_options(run), run["facts"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -89,7 +89,7 @@ def _save_if_best(begun: Experiment, state: TrainState, path: Path, score: float
 
 
 def _finish(begun: Experiment, state: TrainState, data: Any, path: Path, seconds: float, wishes: list[int]) -> int:
-    """What is left behind, and the word at the end."""
+    """Write the results of a run and print its summary."""
     records, task = run_folder.read_metrics(path), begun.task
     name = begun.config()["task"]
     title = name if path.name == name else f"{name}, run {path.name}"

@@ -205,7 +205,7 @@ def _inside(decay, same=None, shift=0):
 
 
 def _segments(segment, dtype):
-    """Which steps still see the entering state, which are seen at the end, which see one another; 1 or 0."""
+    """Return 1 or 0 for the steps that see the entering state, reach the end, and see one another."""
     if segment is None:
         return jnp.ones((1, 1), dtype), jnp.ones((1, 1), dtype), None
     alive, to_end = segment == 0, segment == segment[..., -1:]

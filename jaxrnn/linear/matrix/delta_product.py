@@ -34,7 +34,7 @@ from jaxrnn.linear.stages import Staged, Steps
 
 
 class DeltaProductParams(NamedTuple):
-    """None where a switch leaves a part out.
+    """The projections and gates; None for parts that the switches leave out.
 
     >>> DeltaProduct(input_size=3, heads=2, key_size=4, value_size=5, updates=3).init(jax.random.key(0))._fields
     ('qkv', 'conv', 'beta', 'alpha', 'a_log', 'dt_bias')
@@ -55,7 +55,7 @@ class DeltaProductParams(NamedTuple):
 
 
 class DeltaProductInput(NamedTuple):
-    """What `project` makes of x⁽ᵗ⁾."""
+    """The result of `project`."""
 
     qkv: Array
     """W x, after `lead` convolved."""
@@ -107,7 +107,7 @@ class DeltaProduct:
             check_positive(conv=self.conv)
 
     def init(self, key: Key) -> DeltaProductParams:
-        """As `GatedDelta`, with n projections for keys, values and β."""
+        """Draw the parameters as for `GatedDelta`, with n projections for keys, values and β."""
         keys = jax.random.split(key, 6)
         many = self.heads * (self.key_size + self.updates * (self.key_size + self.value_size))
         rates = jax.random.uniform(keys[4], (self.heads,), minval=1e-4, maxval=16.0)

@@ -48,7 +48,7 @@ from jaxrnn.linear.stages import Staged, Steps
 
 
 class GatedDeltaParams(NamedTuple):
-    """None where a switch leaves a part out.
+    """The projections and gates; None for parts that the switches leave out.
 
     >>> GatedDelta(input_size=3, heads=2, key_size=4, value_size=5).init(jax.random.key(0))._fields
     ('qkv', 'conv', 'beta', 'alpha', 'a_log', 'dt_bias')
@@ -69,7 +69,7 @@ class GatedDeltaParams(NamedTuple):
 
 
 class GatedDeltaInput(NamedTuple):
-    """What `project` makes of x⁽ᵗ⁾."""
+    """The result of `project`."""
 
     qkv: Array
     """W x, after `lead` convolved."""

@@ -1,4 +1,4 @@
-"""What the cells with matrix states share: heads, normalized keys, the gate of a decay."""
+"""Parts that cells with matrix states share: heads, normalized keys, the gate of a decay."""
 
 import jax
 import jax.numpy as jnp

@@ -53,7 +53,7 @@ class Mamba2Params(NamedTuple):
 
 
 class Mamba2Input(NamedTuple):
-    """What `project` makes of u⁽ᵗ⁾."""
+    """The result of `project`."""
 
     channels: Array
     """W u, after `lead` convolved."""

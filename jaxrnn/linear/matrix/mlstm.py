@@ -58,7 +58,7 @@ class MLSTMParams(NamedTuple):
 
 
 class MLSTMInput(NamedTuple):
-    """What `project` makes of x⁽ᵗ⁾."""
+    """The result of `project`."""
 
     qkv: Array
     """W x."""

@@ -73,7 +73,7 @@ class RWKV7Params(NamedTuple):
 
 
 class RWKV7Input(NamedTuple):
-    """What `lead` makes of x⁽ᵗ⁾ and x⁽ᵗ⁻¹⁾: `[..., heads, K]` each, v `[..., heads, V]`."""
+    """The result of `lead`: `[..., heads, K]` each, v `[..., heads, V]`."""
 
     r: Array
     """r."""

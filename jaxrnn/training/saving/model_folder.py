@@ -36,7 +36,7 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 
 class Card(NamedTuple):
-    """What people should know of a model."""
+    """The model card: what people should know about a model."""
 
     title: str = "A recurrent network"
     """The heading."""

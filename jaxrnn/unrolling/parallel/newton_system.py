@@ -25,7 +25,7 @@ from jaxrnn.unrolling.scan import gated
 
 
 class Run(NamedTuple):
-    """What is known of a run before any array is."""
+    """The static facts of a run."""
 
     cell: Cell
     rows: tuple[int, ...]
@@ -35,7 +35,7 @@ class Run(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """What every step reads."""
+    """The arrays that every step reads."""
 
     params: Params
     initial: Carry | None
@@ -43,7 +43,7 @@ class Shared(NamedTuple):
 
 
 class OverTime(NamedTuple):
-    """What a step reads of its own: of one t, or `[time, ...]`."""
+    """The inputs of a step: of one t, or `[time, ...]`."""
 
     z: Inputs
     mask: Array | None
@@ -86,7 +86,7 @@ class System(NamedTuple):
         return combine(floats, others, self.start)
 
     def layout(self, kind: str) -> Layout:
-        """How the floating arrays are laid out for a Jacobian."""
+        """Return the packing of the floating arrays for a Jacobian."""
         leaves = self.floats(self.start)
         return Layout(kind, tuple(a.shape[len(self.run.rows) :] for a in leaves), tuple(a.dtype for a in leaves))
 
