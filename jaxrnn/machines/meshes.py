@@ -91,7 +91,7 @@ def explicit_mesh(tree: PyTree):
     return next(meshes, None)
 
 
-def spec_of(array: Array) -> tuple:
+def spec_of(array: Array | jax.ShapeDtypeStruct) -> tuple:
     """Over which axes of the mesh each axis of the array is cut, as its type says it."""
     sharding = getattr(_type(array), "sharding", None)
     spec = () if sharding is None else tuple(sharding.spec)

@@ -15,11 +15,12 @@ References: Goller & Küchler 1996; Socher, Lin, Ng & Manning 2011; Goodfellow, 
 五, items 1 and 4.
 """
 
-import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from jaxrnn.core.checks import check_positive
 
@@ -149,6 +150,6 @@ def right_comb(leaves: int | Sequence[Any]) -> Tree:
 
 
 def _labels(leaves: int | Sequence[Any]) -> tuple[Any, ...]:
-    labels = tuple(range(leaves)) if isinstance(leaves, numbers.Integral) else tuple(leaves)
+    labels = tuple(range(leaves)) if isinstance(leaves, int | np.integer) else tuple(leaves)
     check_positive(leaves=len(labels))
     return labels

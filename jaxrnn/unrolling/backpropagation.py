@@ -183,7 +183,7 @@ def unroll_bptt(
     References: chapter 2.2.
     """
     arguments = params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
-    return spread(partial(_run, cell, reverse), partial(results_layout, *arguments[:2]), *arguments)
+    return spread(partial(_run, cell, reverse), partial(results_layout, arguments[0], arguments[1]), *arguments)
 
 
 def _run(cell, reverse, params, xs, carry, mask, reset):

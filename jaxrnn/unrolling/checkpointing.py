@@ -81,7 +81,7 @@ def unroll_checkpointed(
     arguments = params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     lengths = segment_lengths(leading_axes(xs)[0], memory)
     checkpointed = partial(_unroll_checkpointed, cell, reverse, lengths, run)
-    return spread(checkpointed, partial(results_layout, *arguments[:2]), *arguments)
+    return spread(checkpointed, partial(results_layout, arguments[0], arguments[1]), *arguments)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))

@@ -80,7 +80,7 @@ def unroll_truncated(
     _check_cuts(k1, k2)
     arguments = params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     truncated = partial(_unroll_truncated, cell, k1, k2, reverse, run)
-    return spread(truncated, partial(results_layout, *arguments[:2]), *arguments)
+    return spread(truncated, partial(results_layout, arguments[0], arguments[1]), *arguments)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))

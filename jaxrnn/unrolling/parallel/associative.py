@@ -92,7 +92,7 @@ def unroll_associative(
     arguments = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     check_linear(cell)
     if leading_axes(arguments[0])[0] == 0:
-        return unroll(cell, params, *arguments[:2])
+        return unroll(cell, params, arguments[0], arguments[1])
     run = partial(_unroll, cell, reverse=reverse)
     return spread(run, partial(results_layout, params, arguments[0]), params, *arguments)
 

@@ -80,7 +80,7 @@ def unroll_chunkwise(
     if reset is not None:
         check_starts_at_zero(cell, params)
     if leading_axes(arguments[0])[0] == 0:
-        return unroll(cell, params, *arguments[:2])
+        return unroll(cell, params, arguments[0], arguments[1])
     run = partial(_unroll, cell, reverse=reverse, chunk=chunk)
     return spread(run, partial(results_layout, params, arguments[0]), params, *arguments)
 

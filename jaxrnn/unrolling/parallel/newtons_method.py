@@ -119,7 +119,7 @@ def newton(
     if leading_axes(arguments[0])[0] == 0:
         rows = leading_axes(arguments[0])[1:]
         nothing = Convergence(jnp.zeros(rows, jnp.int32), jnp.zeros(rows), jnp.ones(rows, bool))
-        return *unroll(cell, params, *arguments[:2]), nothing
+        return *unroll(cell, params, arguments[0], arguments[1]), nothing
     run = partial(_newton, cell, reverse=reverse, solver=solver)
     return spread(run, partial(results_layout, params, arguments[0]), params, *arguments)
 
