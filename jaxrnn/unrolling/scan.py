@@ -75,7 +75,9 @@ def unroll(
     References: chapter 1 and 2.2; `jax.lax.scan`.
     """
     arguments = params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
-    return spread(partial(_unroll, cell, reverse=reverse), partial(results_layout, arguments[0], arguments[1]), *arguments)
+    return spread(
+        partial(_unroll, cell, reverse=reverse), partial(results_layout, arguments[0], arguments[1]), *arguments
+    )
 
 
 @partial(jax.jit, static_argnames="reverse")
@@ -129,7 +131,9 @@ def unroll_python(
     """
     arguments = params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     check_time_is_known("unroll_python", leading_axes(arguments[1])[0])
-    return spread(partial(_unroll_python, cell, reverse), partial(results_layout, arguments[0], arguments[1]), *arguments)
+    return spread(
+        partial(_unroll_python, cell, reverse), partial(results_layout, arguments[0], arguments[1]), *arguments
+    )
 
 
 def _unroll_python(cell, reverse, params, xs, carry, mask, reset):
