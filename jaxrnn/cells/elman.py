@@ -28,7 +28,7 @@ from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, recurrent_weights
-from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum
+from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_in_loop, matmul_transposed, outer_sum
 from jaxrnn.core.types import Carry, Key
 
 ACTIVATIONS = {
@@ -120,7 +120,7 @@ class Elman:
     def project(self, params: ElmanParams, xs: Array) -> Array:
         """Return z⁽ᵗ⁾ = b + U x⁽ᵗ⁾ for every t: `[..., input]` → `[..., hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
-        return matmul(xs, params.u) + params.b
+        return add_bias(matmul(xs, params.u), params.b)
 
     def step(self, params: ElmanParams, carry: Array, z: Array) -> tuple[Array, Array]:
         """Return h⁽ᵗ⁾ = f(z⁽ᵗ⁾ + W h⁽ᵗ⁻¹⁾) as the carry and the output."""

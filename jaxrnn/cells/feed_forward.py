@@ -19,7 +19,7 @@ from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights
-from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.precision import accumulator, add_bias, matmul
 from jaxrnn.core.types import Carry, Key
 
 
@@ -79,7 +79,7 @@ class FeedForward:
     def project(self, params: FeedForwardParams, xs: Array) -> Array:
         """b + U x⁽ᵗ⁾: all but the tanh, for every t at once."""
         check_features("xs", xs, input_size=self.input_size)
-        return matmul(xs, params.u) + params.b
+        return add_bias(matmul(xs, params.u), params.b)
 
     def step(self, params: FeedForwardParams, carry: Array, z: Array) -> tuple[Array, Array]:
         """tanh(z⁽ᵗ⁾), as the carry and as the output."""

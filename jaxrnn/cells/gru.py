@@ -33,7 +33,7 @@ from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
-from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
+from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
 from jaxrnn.core.types import Carry, Key
 
 Gates = tuple[Float[Array, "*leading hidden"], Float[Array, "*leading hidden"], Float[Array, "*leading hidden"]]
@@ -133,7 +133,7 @@ class GRU:
     def project(self, params: GRUParams, xs: Array) -> Gates:
         """Return b + U x⁽ᵗ⁾ of each gate: `[..., input]` → three arrays `[..., hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
-        r, keep, n = (matmul(xs, u) + b for u, b in zip(_apart(params.u), _apart(params.b), strict=True))
+        r, keep, n = (add_bias(matmul(xs, u), b) for u, b in zip(_apart(params.u), _apart(params.b), strict=True))
         return r, keep, n
 
     def step(self, params: GRUParams, carry: Array, z: Gates) -> tuple[Array, Array]:

@@ -33,7 +33,7 @@ from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
-from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
+from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
 from jaxrnn.core.types import Carry, Key
 
 
@@ -139,7 +139,7 @@ class LSTM:
     def project(self, params: LSTMParams, xs: Array) -> Array:
         """Return b + U x⁽ᵗ⁾ of the four gates: `[..., input]` → `[..., 4·hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
-        return matmul(xs, params.u) + params.b
+        return add_bias(matmul(xs, params.u), params.b)
 
     def step(self, params: LSTMParams, carry: LSTMCarry, z: Array) -> tuple[LSTMCarry, Array]:
         """Return the new (h, C), and h as the output."""
@@ -207,5 +207,6 @@ _K, _M, _N = (0.5, 0.5, 1.0, 0.5), (0.5, 0.5, 1.0, 0.5), (0.5, 0.5, 0.0, 0.5)
 
 def _gates(a: Array) -> tuple[Array, ...]:
     """(i, f, g, o) of the packed pre-activations, by one tanh over all of them."""
-    k, m, n = (np.repeat(np.array(each, a.dtype), a.shape[-1] // 4) for each in (_K, _M, _N))
+    table = np.repeat(np.array([_K, _M, _N], a.dtype), a.shape[-1] // 4, axis=-1)
+    k, m, n = table.reshape(3, *[1] * (a.ndim - 1), -1)  # of one rank: `jax_numpy_rank_promotion="raise"` permits it
     return tuple(jnp.split(m * jnp.tanh(k * a) + n, 4, axis=-1))

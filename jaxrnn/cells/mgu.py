@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
-from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.precision import accumulator, add_bias, matmul
 from jaxrnn.core.types import Carry, Key
 
 
@@ -84,7 +84,7 @@ class MGU:
     def project(self, params: MGUParams, xs: Array) -> Array:
         """b + U x⁽ᵗ⁾ of gate and candidate: `[..., input]` → `[..., 2·hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
-        return matmul(xs, params.u) + params.b
+        return add_bias(matmul(xs, params.u), params.b)
 
     def step(self, params: MGUParams, carry: Array, z: Array) -> tuple[Array, Array]:
         """One step: the new h, twice: it is the carry and the output."""

@@ -26,7 +26,7 @@ from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
-from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum
+from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_in_loop, matmul_transposed, outer_sum
 from jaxrnn.core.types import Carry, Key
 
 
@@ -119,7 +119,7 @@ class ProjectedLSTM:
     def project(self, params: ProjectedLSTMParams, xs: Array) -> Array:
         """Return b + U x⁽ᵗ⁾ of the four gates: `[..., input]` → `[..., 4·hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
-        return matmul(xs, params.u) + params.b
+        return add_bias(matmul(xs, params.u), params.b)
 
     def step(self, params: ProjectedLSTMParams, carry: LSTMCarry, z: Array) -> tuple[LSTMCarry, Array]:
         """Return the new (h, C), and h as the output."""

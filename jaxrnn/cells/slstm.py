@@ -26,7 +26,7 @@ from jaxtyping import Array, Float
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_divides, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate
-from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.precision import accumulator, add_bias, matmul
 from jaxrnn.core.types import Carry, Key
 
 
@@ -120,7 +120,7 @@ class SLSTM:
     def project(self, params: SLSTMParams, xs: Array) -> Array:
         """U x⁽ᵗ⁾ + b of the four gates: `[..., input]` → `[..., 4·hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
-        return matmul(xs, params.u) + params.b
+        return add_bias(matmul(xs, params.u), params.b)
 
     def step(self, params: SLSTMParams, carry: SLSTMCarry, z: Array) -> tuple[SLSTMCarry, Array]:
         """One step: the new states, and h as the output."""

@@ -41,6 +41,11 @@ def matmul(x: Array, w: Array) -> Array:
     return _dot(x.astype(w.dtype), w, (-1,), (0,))
 
 
+def add_bias(z: Array, b: Array) -> Array:
+    """z + b over every leading axis, in one rank: `jax_numpy_rank_promotion="raise"` permits it."""
+    return z + jnp.expand_dims(b, tuple(range(z.ndim - b.ndim)))
+
+
 def matmul_in_loop(x: Array, w: Array) -> Array:
     """`matmul` for an explicit rule: as quick as may be in a loop over t, but not made to be differentiated.
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from jaxtyping import Array, Float
 
 from jaxrnn.core.checks import check_features
-from jaxrnn.core.precision import matmul
+from jaxrnn.core.precision import add_bias, matmul
 
 
 class GridParams(NamedTuple):
@@ -35,7 +35,7 @@ class GridParams(NamedTuple):
 def project_pixels(params: GridParams, xs: Array, input_size: int) -> Array:
     """Return b + U x for every pixel: `[..., input]` → `[..., gates·hidden]`."""
     check_features("xs", xs, input_size=input_size)
-    return matmul(xs, params.u) + params.b
+    return add_bias(matmul(xs, params.u), params.b)
 
 
 def summed_inputs(params: GridParams, above: Array, left: Array, z: Array) -> Array:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.core.checks import check_features
 from jaxrnn.core.initializers import input_weights, per_gate
-from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.precision import accumulator, add_bias, matmul
 from jaxrnn.core.types import Key
 
 CANDIDATES = {
@@ -55,4 +55,4 @@ def initial_state(params: InputGates, hidden_size: int, batch_shape: tuple[int, 
 def project_gates(params: InputGates, xs: Array, gates: int, input_size: int) -> tuple[Array, ...]:
     """Return b + U x⁽ᵗ⁾ of every gate, apart: `[..., input]` → `[..., hidden]` each."""
     check_features("xs", xs, input_size=input_size)
-    return tuple(jnp.split(matmul(xs, params.u) + params.b, gates, axis=-1))
+    return tuple(jnp.split(add_bias(matmul(xs, params.u), params.b), gates, axis=-1))

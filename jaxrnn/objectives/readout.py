@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_features, check_params, check_positive
 from jaxrnn.core.initializers import input_weights
-from jaxrnn.core.precision import matmul
+from jaxrnn.core.precision import add_bias, matmul
 from jaxrnn.core.types import Key
 
 
@@ -77,4 +77,4 @@ class Readout:
         """
         check_params(params, self)
         check_features("ys", ys, input_size=self.input_size)
-        return matmul(jnp.asarray(ys), params.v) + params.c
+        return add_bias(matmul(jnp.asarray(ys), params.v), params.c)

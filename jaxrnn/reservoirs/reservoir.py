@@ -43,7 +43,7 @@ from jaxrnn.cells.elman import ACTIVATIONS
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
-from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum
+from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_transposed, outer_sum, row_sum
 from jaxrnn.core.types import Carry, Key
 from jaxrnn.reservoirs.spectrum import largest_modulus
 
@@ -149,7 +149,7 @@ class Reservoir:
     def project(self, params: ReservoirParams, xs: Array) -> Array:
         """Return z⁽ᵗ⁾ = b + U (s ⊙ x⁽ᵗ⁾) for every t: `[..., input]` → `[..., hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
-        return matmul(xs, params.scaling[:, None] * params.u) + params.b
+        return add_bias(matmul(xs, params.scaling[:, None] * params.u), params.b)
 
     def step(self, params: ReservoirParams, carry: Array, z: Array) -> tuple[Array, Array]:
         """Return h⁽ᵗ⁾ as the carry and the output."""

@@ -26,7 +26,7 @@ from jaxrnn.cells.elman import ACTIVATIONS
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, recurrent_weights
-from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum
+from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_transposed, outer_sum
 from jaxrnn.core.types import Key
 
 
@@ -95,7 +95,7 @@ class TreeElman:
     def project(self, params: TreeElmanParams, xs: Array) -> Array:
         """Return z_n = b + U x_n for every node: `[..., input]` → `[..., hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
-        return matmul(xs, params.u) + params.b
+        return add_bias(matmul(xs, params.u), params.b)
 
     def leaf(self, params: TreeElmanParams, z: Array) -> tuple[Array, Array]:
         """Return h = z as the state and the output."""

@@ -35,7 +35,7 @@ from jaxrnn.cells.lstm import LSTMCarry, LSTMParams
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
-from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum
+from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_transposed, outer_sum
 from jaxrnn.core.types import Key
 
 
@@ -101,7 +101,7 @@ class ChildSumTreeLSTM:
     def project(self, params: LSTMParams, xs: Array) -> Array:
         """Return b + U x of the four gates for every node: `[..., input]` → `[..., 4·hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
-        return matmul(xs, params.u) + params.b
+        return add_bias(matmul(xs, params.u), params.b)
 
     def leaf(self, params: LSTMParams, z: Array) -> tuple[LSTMCarry, Array]:
         """Return c = i ⊙ g and h = o ⊙ tanh(c)."""
@@ -175,7 +175,7 @@ class NaryTreeLSTM:
     def project(self, params: NaryTreeLSTMParams, xs: Array) -> Array:
         """Return b + U x of the four gates for every node: `[..., input]` → `[..., 4·hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
-        return matmul(xs, params.u) + params.b
+        return add_bias(matmul(xs, params.u), params.b)
 
     def leaf(self, params: NaryTreeLSTMParams, z: Array) -> tuple[LSTMCarry, Array]:
         """Return c = i ⊙ g and h = o ⊙ tanh(c)."""

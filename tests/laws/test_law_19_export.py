@@ -137,4 +137,6 @@ def test_a_loop_in_python_says_that_its_number_of_steps_must_be_known():
     with pytest.raises(ValueError, match="`unroll_python` loops over the steps in Python"):
         exported(cell, unroll_python, False, p)
     with pytest.raises(ValueError, match="`bptt_python` loops over the steps in Python"):
-        jax.eval_shape(partial(bptt_python, cell), *symbolic(p)[:3], None, symbolic(p)[1])
+        params, xs, carry, *_ = symbolic(p)
+        dys = jax.ShapeDtypeStruct((*xs.shape[:2], 5), xs.dtype)
+        jax.eval_shape(partial(bptt_python, cell), params, xs, carry, None, dys)
