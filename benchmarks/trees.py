@@ -71,7 +71,7 @@ def compare(name: str, trees: list[jaxrnn.trees.Tree], hidden: int, seconds: flo
 
 
 def ragged(rng: random.Random, leaves: int) -> jaxrnn.trees.Tree:
-    """Random neighbours are joined until one is left."""
+    """Random neighbors are joined until one is left."""
     items: list = list(range(leaves))
     while len(items) > 1:
         at = rng.randrange(len(items) - 1)

@@ -77,7 +77,7 @@ def fit(loss, params, steps, key, setting=None):
 # %% [markdown]
 # ## What an output can depend on (2.1.2, item 5; 2.4, item 3)
 # Data in which the outputs hang together: the input says nothing, and y is 0000000 or 1111111, each with
-# probability ½. Knowing y(1) is knowing them all. The two networks maximise, on the same data,
+# probability ½. Knowing y(1) is knowing them all. The two networks maximize, on the same data,
 #
 # $$\log p(\mathbf y^{(t)}\mid\mathbf x^{(1)},\cdots,\mathbf x^{(t)})
 # \qquad\text{and}\qquad

@@ -305,9 +305,9 @@ print(network)
 print(jaxrnn.quiet(network))
 
 # %% [markdown]
-# ## Layer normalisation
-# The summed inputs of a cell, centred and scaled row by row at every step. Multiply W and U by 100: the plain network
-# saturates, the normalised one does not notice.
+# ## Layer normalization
+# The summed inputs of a cell, centered and scaled row by row at every step. Multiply W and U by 100: the plain network
+# saturates, the normalized one does not notice.
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained", sharey=True)

@@ -104,7 +104,7 @@ plt.show()
 # %% [markdown]
 # ## Newton's method, update by update
 # A run is the solution of $\mathbf h^{(t)}=f(\mathbf h^{(t-1)},\mathbf x^{(t)})$ for all $t$. In ten lines, with what
-# the library has: evaluate every step on the guess, linearise every step there, solve the linear run, add.
+# the library has: evaluate every step on the guess, linearize every step there, solve the linear run, add.
 
 # %%
 cell = jaxrnn.GRU(INPUT, 12)

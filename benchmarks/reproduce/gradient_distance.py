@@ -1,4 +1,4 @@
-"""‖∇_{h(τ−n)} L‖ against the distance n, of every network as it is initialised: a table and one figure.
+"""‖∇_{h(τ−n)} L‖ against the distance n, of every network as it is initialized: a table and one figure.
 
 The loss is the last output against a random direction; the norm is over the whole carry, its median over 20 rows
 of noise, relative to n = 0; float64, as some of it is too small for float32.

@@ -6,7 +6,7 @@
   the place of the report's noise: for each reservoir the one with which it errs least on 100 other continuations.
   Read out are the states h, and in a line of its own h beside h².
 * **Laser**: one step ahead, one reservoir with one and the same weights here and in reservoirpy.
-* **Lorenz, Kuramoto-Sivashinsky** (L = 22): the time until the free-running network's normalised error is 0.4, in
+* **Lorenz, Kuramoto-Sivashinsky** (L = 22): the time until the free-running network's normalized error is 0.4, in
   Lyapunov times, the mean over 50 beginnings; the penalty is the one that does best from 50 others.  Pathak et al.
   square every second unit, here h stands beside h².  In "ks-ring" four reservoirs stand on the ring, each sees 32 of
   the 64 points and predicts 16, all with the same weights and the same read-out: the equation is the same everywhere.
@@ -17,7 +17,7 @@ In float64.  Prints a line for each to standard output.
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.reproduce.reservoirs --full     # 20, and larger ones too
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.reproduce.reservoirs --which laser lorenz
 
-OpenBLAS waits for its threads by spinning: with more of them than free cores a factorisation can take a hundred times
+OpenBLAS waits for its threads by spinning: with more of them than free cores a factorization can take a hundred times
 as long.
 
 References: Jaeger 2001 (GMD report 148), §6; Jaeger & Haas 2004; Pathak, Lu, Hunt, Girvan & Ott 2017 and Pathak, Hunt,

@@ -1,4 +1,4 @@
-"""Connections that skip d steps, in place of those between neighbours or beside them: chapter, 3.2.1 and 3.2.2.
+"""Connections that skip d steps, in place of those between neighbors or beside them: chapter, 3.2.1 and 3.2.2.
 
     h⁽ᵗ⁾ = f(b + Σ_{d ∈ D} W_d h⁽ᵗ⁻ᵈ⁾ + U x⁽ᵗ⁾),           y⁽ᵗ⁾ = h⁽ᵗ⁾,           h⁽⁰⁾ = h⁽⁻¹⁾ = … = 0
 

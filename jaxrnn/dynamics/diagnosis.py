@@ -51,7 +51,7 @@ ADVICE = {
     "saturated": (
         "The gradient shrinks by a factor of {rate:.3g} a step, because {saturation:.0%} of what the units read does "
         "not move them: they are saturated. Scale the inputs to mean 0 and variance 1, make U, W and b smaller, or "
-        "normalise what the units sum up (LayerNorm)."
+        "normalize what the units sum up (LayerNorm)."
     ),
     "healthy": (
         "The gradient reaches the first step within a factor of 100 ({rate:.3g} a step). Nothing needs to be done "

@@ -43,7 +43,7 @@ class Pattern(NamedTuple):
     """`[P, K]`: False where a parameter has fewer than K entries."""
     direct: np.ndarray
     """`[P, K]`: True where I is nonzero."""
-    colour: np.ndarray
+    color: np.ndarray
     """`[carry]`: carry entries of one color share no parameter of I, so one product with I gives all their rows."""
 
 
@@ -109,9 +109,9 @@ def _advance(cell: Cell, at: Pattern, params: Params, influence: Array, row: Row
     step, vector = row_step(cell, row)
     d = jax.jacrev(lambda v: step(params, v)[0])(vector)
     _, vjp = jax.vjp(lambda p: step(p, vector)[0], params)
-    colours = jnp.asarray(np.eye(at.colour.max(initial=0) + 1)[at.colour].T, vector.dtype)
-    products = jax.vmap(lambda c: ravel_pytree(vjp(c)[0])[0])(colours)
-    direct = products[at.colour[at.rows], np.arange(len(at.rows))[:, None]]
+    colors = jnp.asarray(np.eye(at.color.max(initial=0) + 1)[at.color].T, vector.dtype)
+    products = jax.vmap(lambda c: ravel_pytree(vjp(c)[0])[0])(colors)
+    direct = products[at.color[at.rows], np.arange(len(at.rows))[:, None]]
 
     def from_one(total, k):  # one of the K entries of each parameter at a time: [P, K, K] would be large
         source = jnp.take(jnp.asarray(at.rows), k, axis=1)
@@ -146,7 +146,7 @@ def pattern(cell: Cell, n: int, shapes: tuple, structure) -> Pattern:
     most = max(int(kept.sum(0).max(initial=0)), 1)
     rows = np.argsort(~kept.T, axis=1, kind="stable")[:, :most]
     columns = np.arange(kept.shape[1])[:, None]
-    return Pattern(rows, kept[rows, columns], direct[rows, columns], _colours(direct))
+    return Pattern(rows, kept[rows, columns], direct[rows, columns], _colors(direct))
 
 
 def _derivatives(cell: Cell, shapes: tuple, structure) -> tuple[Array, Array]:
@@ -187,14 +187,14 @@ def _noisy(key: Array, tree):
     return structure.unflatten([leaf(a, k) for a, k in zip(leaves, keys, strict=False)])
 
 
-def _colours(direct: np.ndarray) -> np.ndarray:
+def _colors(direct: np.ndarray) -> np.ndarray:
     """Color the rows greedily so that rows of one color have no column in common."""
     taken: list[np.ndarray] = []
-    colour = np.zeros(len(direct), int)
+    color = np.zeros(len(direct), int)
     for i, row in enumerate(direct):
         free = next((c for c, used in enumerate(taken) if not (used & row).any()), len(taken))
         if free == len(taken):
             taken.append(np.zeros_like(row))
         taken[free] = taken[free] | row
-        colour[i] = free
-    return colour
+        color[i] = free
+    return color

@@ -94,7 +94,7 @@ def _narrow(dtype, tree: PyTree) -> PyTree:
     def leaf(a):
         if _is_double(a):
             whole = a.high + a.low
-            high = lax.reduce_precision(whole, digits.nexp, digits.nmant)  # a pair of casts could be optimised away
+            high = lax.reduce_precision(whole, digits.nexp, digits.nmant)  # a pair of casts could be optimized away
             return Double(*(lax.convert_element_type(part, dtype) for part in (high, whole - high)))
         return lax.convert_element_type(a, dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a
 

@@ -252,8 +252,8 @@ def _squares(rows):
 def _solve(equations, penalty):
     n = equations.moments.shape[-1] - 1
     means, products = equations.moments[1:, 0] / equations.count, equations.moments[1:, 1:]
-    centred = products - equations.count * jnp.outer(means, means[:n])
-    v = _positive_solve(centred[:n], centred[n:].T, penalty)
+    centered = products - equations.count * jnp.outer(means, means[:n])
+    v = _positive_solve(centered[:n], centered[n:].T, penalty)
     return ReadoutParams(v, means[n:] - product(means[:n], v))
 
 

@@ -64,7 +64,7 @@ CASES = {
 
 
 def one_node(case, direction, feeds, outputs):
-    """A model of one node that takes `feeds`, serialised."""
+    """A model of one node that takes `feeds`, serialized."""
     order = ["X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"]
     order = order[: 1 + max(order.index(name) for name in feeds)]
     attributes = dict(case.attributes, hidden_size=HIDDEN, direction=direction)

@@ -80,7 +80,7 @@ def test_snap_1_keeps_of_the_influence_what_one_step_fills():
 def test_snap_1_of_a_gated_cell_stores_an_entry_for_each_number_of_the_unit():
     assert pattern(LSTM(2, 3), 1, (((2,), "float64"),), jax.tree.structure(0)).rows.shape == (4 * (2 + 3 + 1) * 3, 2)
     at = pattern(Elman(2, 3, "relu"), 1, (((2,), "float64"),), jax.tree.structure(0))
-    assert at.kept.all() and at.rows.shape == ((2 + 3 + 1) * 3, 1) and set(at.colour) == {0}
+    assert at.kept.all() and at.rows.shape == ((2 + 3 + 1) * 3, 1) and set(at.color) == {0}
 
 
 def test_the_entries_of_a_cell_that_draws_are_those_that_any_draw_fills():

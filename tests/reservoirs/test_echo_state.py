@@ -66,7 +66,7 @@ def best_gain_and_bias(mean, deviation):
     return found.x
 
 
-def test_intrinsic_plasticity_brings_units_without_neighbours_to_the_gain_and_bias_of_theory():
+def test_intrinsic_plasticity_brings_units_without_neighbors_to_the_gain_and_bias_of_theory():
     cell = Reservoir(2, 12, 3, input_scaling=2.0, radius=0.0)
     params, xs = cell.init(KEY), jax.random.normal(KEY, (20_000, 2))
     after = intrinsic_plasticity(cell, params, xs, mean=0.1, deviation=0.2)

@@ -128,7 +128,7 @@ def test_ridge_is_the_solution_of_the_normal_equations_with_a_free_bias(penalty)
         np.testing.assert_allclose(got.c, expected[1], rtol=0, atol=1e-12)
 
 
-def test_many_penalties_are_single_solutions_by_one_factorisation_of_the_data():
+def test_many_penalties_are_single_solutions_by_one_factorization_of_the_data():
     fit, penalties = partial(ridge, HS, TARGETS, mask=MASK), np.array([0.0, 0.3, 2.0])
     together = host(quick_jit(jax.vmap(fit))(penalties))
     for n, penalty in enumerate(penalties):

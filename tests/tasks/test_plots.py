@@ -16,14 +16,14 @@ def picture(file, records):
     return imread(file)
 
 
-def colours(image):
+def colors(image):
     """How many pixels are clearly blue (training) and clearly red (held out)."""
     r, g, b = np.moveaxis(image[..., :3], -1, 0)
     return int(((b - r > 0.15) & (b > g)).sum()), int(((r - b > 0.4) & (r - g > 0.4)).sum())
 
 
 def test_both_curves_are_drawn(tmp_path):
-    blue, red = colours(picture(tmp_path / "a.png", TRAIN + HELD_OUT))
+    blue, red = colors(picture(tmp_path / "a.png", TRAIN + HELD_OUT))
     assert blue > 100 and red > 100
 
 

@@ -7,7 +7,7 @@ from jaxrnn.trees import Nodes, Tree, from_nested
 
 
 def random_tree(rng: np.random.Generator, leaves: int, arity: int = 2, *, unary: bool = True) -> Tree:
-    """Neighbours are joined until one is left; 0 leaves is the empty tree."""
+    """Neighbors are joined until one is left; 0 leaves is the empty tree."""
     if leaves == 0:
         return Tree((), (), ())
     items: list = list(range(leaves))
