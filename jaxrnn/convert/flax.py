@@ -209,6 +209,9 @@ def to_nnx_optimized(cell: LSTM, params: LSTMParams) -> dict[str, Any]:
       cell: an `LSTM` without peepholes.
       params: its own.
 
+    Returns:
+      A nested dict of arrays, as `nnx.to_pure_dict` gives.
+
     Raises:
       ConversionError: another cell.
 

@@ -81,6 +81,9 @@ def to_haiku(cell: Any, params: Params, *, name: str | None = None) -> dict[str,
       params: its own.
       name: the path of the core; Haiku's own name for it by default: "vanilla_rnn", "lstm", "gru".
 
+    Returns:
+      Arrays by the paths of Haiku.
+
     Raises:
       ConversionError: a cell that Haiku does not have.
 

@@ -30,7 +30,10 @@ LSTM_GATES, GRU_GATES = "ifgo", "rzn"
 
 
 class ConversionError(ValueError):
-    """The error raised if a model of another library cannot be read, or cannot be expressed there."""
+    """The error raised if a model of another library cannot be read, or cannot be expressed there.
+
+    References: the documentation of the library concerned.
+    """
 
 
 def as_weight(name: str, value: Any) -> Array:

@@ -138,6 +138,9 @@ def to_torch_cell(cell: Any, params: Params, *, bias: bool = True) -> dict[str, 
     Args:
       cell, params, bias: as for `to_torch`, of one layer and one direction, without a projection.
 
+    Returns:
+      Arrays by PyTorch's names.
+
     Raises:
       ConversionError: a cell that PyTorch does not have, or a bias where there is to be none.
 
@@ -162,6 +165,9 @@ def readout_from_torch(state_dict: Mapping[str, Any], *, prefix: str = "") -> tu
       state_dict: arrays by PyTorch's names; "bias" may be absent.
       prefix: of the names to read, with its dot: "decoder.".
 
+    Returns:
+      The read-out and its parameters.
+
     Raises:
       ConversionError: a name that is missing or surplus, a wrong shape.
 
@@ -182,6 +188,12 @@ def readout_from_torch(state_dict: Mapping[str, Any], *, prefix: str = "") -> tu
 
 def readout_to_torch(params: ReadoutParams) -> dict[str, np.ndarray]:
     """Write the state dict of the `nn.Linear` that computes the same.
+
+    Args:
+      params: of a `Readout`.
+
+    Returns:
+      Arrays by PyTorch's names.
 
     >>> readout_to_torch(ReadoutParams(jnp.ones((5, 2)), jnp.zeros(2)))["weight"].shape
     (2, 5)

@@ -65,6 +65,9 @@ def to_reservoirpy(cell: Reservoir, params: ReservoirParams) -> dict[str, Any]:
       cell: a `Reservoir`, dense or sparse.
       params: its own; their retention must be 1 − gain, as reservoirpy has one leaking rate.
 
+    Returns:
+      The keyword arguments of the node.
+
     Raises:
       ConversionError: another cell, or a retention that is not 1 − gain.
 
@@ -98,6 +101,12 @@ def to_reservoirpy(cell: Reservoir, params: ReservoirParams) -> dict[str, Any]:
 def readout_from_reservoirpy(node: Any) -> tuple[Readout, ReadoutParams]:
     """Read a fitted `reservoirpy.nodes.Ridge`.
 
+    Args:
+      node: a `Ridge` after `fit`.
+
+    Returns:
+      The read-out and its parameters.
+
     Raises:
       ConversionError: it is not fitted.
 
@@ -114,6 +123,12 @@ def readout_from_reservoirpy(node: Any) -> tuple[Readout, ReadoutParams]:
 
 def readout_to_reservoirpy(params: ReadoutParams) -> dict[str, np.ndarray]:
     """Write the arguments of the node that computes the same: `nodes.Ridge(**readout_to_reservoirpy(params))`.
+
+    Args:
+      params: of a `Readout`.
+
+    Returns:
+      `Wout` and `bias`, as NumPy arrays.
 
     >>> readout_to_reservoirpy(ReadoutParams(jnp.ones((5, 2)), jnp.zeros(2)))["Wout"].shape
     (5, 2)

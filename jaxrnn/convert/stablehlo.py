@@ -34,7 +34,11 @@ from jaxrnn.unrolling.backpropagation import unroll_bptt
 
 
 class Programs(NamedTuple):
-    """The programs of a model, as `jax.export.Exported`."""
+    """The programs of a model, as `jax.export.Exported`.
+
+    >>> Programs(sequence=None).step is None  # one output a sequence: no step
+    True
+    """
 
     sequence: Any
     """All steps."""

@@ -96,6 +96,12 @@ class Noisy(NamedTuple):
 
     The key and t are integers: differentiate with respect to x, as in
     `jax.grad(lambda x: loss(unroll(cell, params, noisy._replace(x=x))))(noisy.x)`.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from jaxrnn.core import with_noise
+    >>> noisy = with_noise(jax.random.key(0), jnp.ones((7, 2, 3)))
+    >>> noisy.x.shape, noisy.key.shape, noisy.t[:3, 0, 0].tolist()
+    ((7, 2, 3), (7, 2, 2), [0, 1, 2])
     """
 
     x: Inputs

@@ -23,7 +23,14 @@ from jaxrnn.core.types import Carry, Cell, Inputs, Params
 
 
 class Erase(NamedTuple):
-    """The coefficient a = diag(exp log_d) − w uᵀ."""
+    """The coefficient a = diag(exp log_d) − w uᵀ.
+
+    >>> import jax.numpy as jnp
+    >>> Erase(log_d=jnp.log(jnp.array([0.9]))).u is None  # a plain decay
+    True
+
+    References: Yang, Kautz & Hatamizadeh (2025), Gated delta networks, section 3.
+    """
 
     log_d: Float[Array, "*batch decay"]
     """log d ≤ 0, `decay` = K, or 1 where all units share it."""
@@ -34,7 +41,12 @@ class Erase(NamedTuple):
 
 
 class Outer(NamedTuple):
-    """The addend b = k vᵀ."""
+    """The addend b = k vᵀ.
+
+    >>> import jax.numpy as jnp
+    >>> Outer(k=jnp.ones(4), v=jnp.ones(5)).v.shape  # of a state [4, 5]
+    (5,)
+    """
 
     k: Float[Array, "*batch key"]
     """Where v is added."""
@@ -43,7 +55,14 @@ class Outer(NamedTuple):
 
 
 class InTurn(NamedTuple):
-    """Several updates in one step, one after the other."""
+    """Several updates in one step, one after the other.
+
+    >>> import jax.numpy as jnp
+    >>> InTurn(Outer(k=jnp.ones((3, 4)), v=jnp.ones((3, 5)))).steps.v.shape  # three updates
+    (3, 5)
+
+    References: Siems et al. (2025), DeltaProduct, section 3.
+    """
 
     steps: Any
     """An `Erase` or an `Outer` whose arrays have an axis of n updates before their last: `[*batch, n, ·]`."""

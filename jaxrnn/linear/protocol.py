@@ -33,7 +33,12 @@ from jaxrnn.linear.stages import ONE_STEP, Staged
 
 
 class ComplexPair(NamedTuple):
-    """Complex numbers as two real arrays of one shape."""
+    """Complex numbers as two real arrays of one shape.
+
+    >>> import jax.numpy as jnp
+    >>> ComplexPair(re=jnp.zeros(2), im=jnp.ones(2)).im.tolist()
+    [1.0, 1.0]
+    """
 
     re: Array
     """The real parts."""
@@ -55,7 +60,23 @@ class LinearCell(Cell, Protocol):
 
 
 def linear_step(cell: Any, params: Params, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
-    """The `step` of a linear cell, from its `coefficients` and its `read`, or its `query` and `answer`."""
+    """The `step` of a linear cell, from its `coefficients` and its `read`, or its `query` and `answer`.
+
+    Args:
+      cell: the cell, with `coefficients` and `read`, or `query` and `answer`.
+      params, carry, z: as for `step`.
+
+    Returns:
+      What `step` returns: the new carry and the output.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from jaxrnn.linear import MinGRU
+    >>> cell = MinGRU(3, 5)
+    >>> params = cell.init(jax.random.key(0))
+    >>> z = cell.project(params, jnp.ones(3))
+    >>> linear_step(cell, params, jnp.zeros(5), z)[1].shape
+    (5,)
+    """
     if isinstance(carry, Staged):
         first, z = cell.lead(params, carry.first, z, ONE_STEP)
         state, y = _linear_step(cell, params, carry.state, z)

@@ -30,7 +30,12 @@ from jaxrnn.core.types import Carry, Cell, Inputs, Params
 
 
 class Staged(NamedTuple):
-    """A carry in two stages."""
+    """A carry in two stages.
+
+    >>> import jax.numpy as jnp
+    >>> Staged(first=jnp.zeros((3, 4)), state=jnp.zeros(5)).first.shape  # the last three inputs of a convolution
+    (3, 4)
+    """
 
     first: PyTree
     """What `lead` reads and changes; its initial value is 0."""

@@ -32,7 +32,13 @@ def register_records(namespace: str) -> None:
 
 
 def plain(tree: PyTree) -> PyTree:
-    """The tree with a dict in place of every NamedTuple, from its fields to their values.
+    """Return the tree with a dict in place of every NamedTuple, from its fields to their values.
+
+    Args:
+      tree: any pytree.
+
+    Returns:
+      The plain tree, which a program without jaxrnn can build.
 
     >>> from jaxrnn.cells.lstm import LSTMCarry
     >>> plain((LSTMCarry(h=1.0, c=2.0), 3.0))
@@ -46,7 +52,14 @@ def plain(tree: PyTree) -> PyTree:
 
 
 def restored(tree: PyTree, like: PyTree) -> PyTree:
-    """The tree of which `tree` is the plain form, in the structure of `like`; the leaves of `like` are not read.
+    """Return the tree whose plain form is `tree`, in the structure of `like`.
+
+    Args:
+      tree: a plain tree.
+      like: a tree of the wanted structure; its leaves are not read.
+
+    Returns:
+      The leaves of `tree`, in the structure of `like`.
 
     >>> from jaxrnn.cells.lstm import LSTMCarry
     >>> restored({"h": 1.0, "c": 2.0}, LSTMCarry(None, None))
@@ -62,11 +75,14 @@ def restored(tree: PyTree, like: PyTree) -> PyTree:
 
 
 def plain_function(function: Callable, *like: PyTree) -> Callable:
-    """`function` from plain trees to a plain tree.
+    """Return `function` as a function from plain trees to a plain tree, to be serialized for programs without jaxrnn.
 
     Args:
       function: of trees of arrays.
       like: a tree for each argument, which has its structure: arrays, shapes, anything.
+
+    Returns:
+      `function`, with `restored` before it and `plain` after it.
 
     >>> from jaxrnn.cells.lstm import LSTMCarry
     >>> swapped = plain_function(lambda carry: LSTMCarry(carry.c, carry.h), LSTMCarry(None, None))

@@ -29,7 +29,12 @@ def check_count(least: int = 1, /, **options: int) -> None:
 
 
 class Corpus(NamedTuple):
-    """A text, as numbers."""
+    """A text, as numbers.
+
+    >>> from jaxrnn.tasks import corpus
+    >>> corpus("abracadabra").alphabet
+    'abcdr'
+    """
 
     train: Integer[np.ndarray, " train"]
     """The tokens that are learned from, of one byte each where that is enough, or two."""
@@ -54,7 +59,14 @@ def optional(module: str, package: str) -> ModuleType:
 
 
 def builtin_text() -> str:
-    """English that every Python carries: the language reference behind `help()`, in a fixed order."""
+    """Return the English text that every Python has: the language reference behind `help()`, in a fixed order.
+
+    Returns:
+      The text.
+
+    >>> len(builtin_text()) > 100_000
+    True
+    """
     from pydoc_data.topics import topics
 
     return "".join(topics[name] for name in sorted(topics))
@@ -64,6 +76,13 @@ def corpus(text: str, *, held_out: float = 0.1) -> Corpus:
     """Number the characters of a text and hold its end out.
 
     The alphabet is that of the whole text, so that every held-out character has a probability.
+
+    Args:
+      text: all of it.
+      held_out: the part at the end that is not learned from, between 0 and 1.
+
+    Returns:
+      The tokens of both parts, the alphabet and the digest.
 
     Raises:
       InputError: the text is empty.
@@ -112,7 +131,14 @@ def code_points(text: str) -> Integer[np.ndarray, " time"]:
 
 
 def encode(text: str, alphabet: str) -> Int[np.ndarray, " time"]:
-    """The number of each character.
+    """Return the number of each character.
+
+    Args:
+      text: the characters.
+      alphabet: the characters by number.
+
+    Returns:
+      The tokens.
 
     Raises:
       InputError: characters that are not in the alphabet; they are named.
@@ -127,7 +153,14 @@ def encode(text: str, alphabet: str) -> Int[np.ndarray, " time"]:
 
 
 def decode(tokens: Integer[np.ndarray, " time"], alphabet: str) -> str:
-    """The text again.
+    """Return the text of these tokens.
+
+    Args:
+      tokens: numbers of characters.
+      alphabet: the characters by number.
+
+    Returns:
+      The text.
 
     >>> decode(np.array([2, 0, 1]), "abc")
     'cab'
@@ -174,6 +207,9 @@ def stream_batch(
       seed: where in the circle row 0 starts.
       step: the number of the batch; nothing is remembered from one to the next.
       batch, length: B and τ.
+
+    Returns:
+      Inputs and targets in one array: `[:-1]` and `[1:]`.
 
     >>> stream_batch(np.arange(100), 0, 1, batch=2, length=3) - stream_batch(np.arange(100), 0, 0, batch=2, length=3)
     array([[3, 3],

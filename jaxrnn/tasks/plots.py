@@ -13,6 +13,14 @@ def learning_curve(file: Path, records: list[dict], score: str, title: str) -> N
       records: the lines of metrics.jsonl: {"step", "split": "train" or "held_out", score, …}.
       score: which metric.
       title: what stands above it.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> records = [{"step": i, "split": "train", "loss": 1 / (i + 1)} for i in range(20)]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     learning_curve(Path(folder) / "curve.png", records, "loss", "a run")
+    ...     (Path(folder) / "curve.png").exists()
+    True
     """
     from matplotlib.figure import Figure  # no pyplot: no display is looked for
     from matplotlib.ticker import MaxNLocator

@@ -121,6 +121,9 @@ def _reshape_batch(problem: Problem, shape: tuple[int, ...]) -> Problem:
 def compilations() -> Iterator[list[str]]:
     """Collect an entry for every program that XLA compiles inside the `with`.
 
+    Returns:
+      A context, whose value is a list: it grows by one entry for each program.
+
     >>> with compilations() as compiled:
     ...     y = jax.jit(lambda x: x - 12345.0)(jnp.ones(3))
     >>> len(compiled) > 0

@@ -126,6 +126,13 @@ def random_problem(
         smallest vector that the cell accepts.
       time, batch: the leading axes.
       dtype: the dtype of floating parameters and inputs; by default the widest one enabled.
+
+    Returns:
+      The problem.
+
+    >>> from jaxrnn import GRU
+    >>> random_problem(GRU(3, 5), time=4, batch=(2,)).xs.shape
+    (4, 2, 3)
     """
     dtype = jnp.dtype(jnp.result_type(float) if dtype is None else dtype)
     x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), example_input(cell) if x is None else x)
@@ -252,6 +259,15 @@ def must_agree(cell: Cell, statement: str, got: PyTree, want: PyTree, tolerance:
 
     Differences are relative to the largest number of the leaf, where that is above 1.  The tolerance is
     1e-10 in float64 and what the coarser of the two dtypes allows otherwise; 0 asks for equality.
+
+    Args:
+      cell: named in the message.
+      statement: the law, in words, for the message.
+      got, want: pytrees of one structure.
+      tolerance: the largest difference permitted; None takes that of the dtypes.
+
+    >>> from jaxrnn import GRU
+    >>> must_agree(GRU(3, 5), "2 is 2", jnp.ones(2), jnp.ones(2), tolerance=0)
     """
     if jax.tree.structure(got) != jax.tree.structure(want):
         raise AssertionError(

@@ -37,6 +37,13 @@ def loops(function: Callable, *args) -> list[Loop]:
 
     Nothing is compiled.
 
+    Args:
+      function: any function that JAX can trace.
+      args: its arguments.
+
+    Returns:
+      One `Loop` for each scan.
+
     >>> from jax import lax
     >>> w = jnp.ones((3, 3))
     >>> loops(lambda h: lax.scan(lambda h, _: (h @ w, None), h, length=5), jnp.ones(3))

@@ -32,6 +32,17 @@ def draw_heads(
       params: its parameters.
       xs, targets, scored: the first row of `[time, rows, inputs]`, `[time, rows, outputs]` and `[time, rows]`.
       title: the title of the figure.
+
+    >>> import tempfile
+    >>> from jaxrnn import LSTM, Readout
+    >>> model = ManyToMany(LSTM(3, 5), Readout(5, 2), target="bits")
+    >>> zeros = np.zeros((4, 1, 2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "heads.png"
+    ...     params, xs = model.init(jax.random.key(0)), np.ones((4, 1, 3))
+    ...     draw_heads(file, model, params, xs, zeros, np.ones((4, 1), bool), "copy")
+    ...     file.exists()
+    True
     """
     from matplotlib.figure import Figure  # no pyplot: no display is looked for
 

@@ -136,6 +136,9 @@ def intensities() -> np.ndarray:
 
     Raises:
       InputError: reservoirpy is not installed.
+
+    >>> intensities().shape
+    (10093, 1)
     """
     package = optional("reservoirpy.datasets", "reservoirpy")  # whose own function leaves the file open
     with importlib.resources.files(package).joinpath("santafe_laser.npy").open("rb") as file:

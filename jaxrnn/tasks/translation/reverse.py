@@ -129,6 +129,14 @@ class Reverse:
 def backwards(rng: np.random.Generator, lengths: np.ndarray, time: int) -> Pairs:
     """Draw random letters of these lengths and return them with their reverse, `[time, n]` and `[time + 1, n]`.
 
+    Args:
+      rng: draws the letters.
+      lengths: `[n]`.
+      time: the number of steps of the arrays; at least the greatest length.
+
+    Returns:
+      The pairs.
+
     >>> made = backwards(np.random.default_rng(0), np.array([3, 1]), time=4)
     >>> made.target[:3, 0].tolist() == (made.source[2::-1, 0] + 1).tolist(), made.target[3:, 0].tolist()
     (True, [0, 0])

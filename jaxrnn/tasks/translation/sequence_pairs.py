@@ -40,6 +40,13 @@ class Pairs(NamedTuple):
 def bucket(length: int, least: int = 8) -> int:
     """Return the length of the array for a sequence: the next power of two, at least `least`.
 
+    Args:
+      length: of the sequence.
+      least: the length of the shortest array.
+
+    Returns:
+      The length of the array.
+
     >>> [bucket(n) for n in (1, 8, 9, 100)]
     [8, 8, 16, 128]
     """

@@ -36,7 +36,11 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 
 class Card(NamedTuple):
-    """The model card: what people should know about a model."""
+    """The model card: what people should know about a model.
+
+    >>> Card(title="Dates", metrics={"accuracy": 0.98}).license is None
+    True
+    """
 
     title: str = "A recurrent network"
     """The heading."""
@@ -127,8 +131,23 @@ def load_model(folder: str | os.PathLike, *, classes: tuple[type, ...] = ()) -> 
 def read_model_config(folder: str | os.PathLike) -> dict:
     """Return what config.json says, if it is the one that was written.
 
+    Args:
+      folder: what `save_model` wrote.
+
+    Returns:
+      The contents of config.json: the model, its class and its fields, the version, and the names of the files.
+
     Raises:
       CheckpointError: it is missing, damaged, or not of a model of this library.
+
+    >>> import tempfile
+    >>> import jax
+    >>> from jaxrnn import GRU
+    >>> cell = GRU(3, 5)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_model(folder, cell, cell.init(jax.random.key(0)))
+    ...     sorted(read_model_config(folder))
+    ['files', 'format', 'library_name', 'model', 'version']
     """
     file = Path(folder) / CONFIG
     config = unseal(file)
