@@ -1,4 +1,4 @@
-"""Run by tests/test_devices.py, alone or as one of several processes; prints what was learnt as one line of JSON."""
+"""Run by tests/training/test_data_parallel.py, alone or as one of several processes; prints what was learned as one line of JSON."""
 
 import json
 import re
