@@ -1,4 +1,4 @@
-"""Run by tests/training/test_data_parallel.py, alone or as one of several processes; prints what was learned as one line of JSON."""
+"""Run by tests/training/test_data_parallel.py, as one process or several; prints what was learned as JSON."""
 
 import json
 import re
