@@ -3,7 +3,14 @@
 import jax
 import tyro
 
-from benchmarks.reproduce import gradient_distance, memory_tasks, on_one_thread_each, reservoirs, temporal_order
+from benchmarks.reproduce import (
+    gradient_distance,
+    memory_tasks,
+    on_one_thread_each,
+    reservoirs,
+    state_tracking,
+    temporal_order,
+)
 
 
 def main(full: bool = False) -> None:
@@ -14,6 +21,7 @@ def main(full: bool = False) -> None:
     """
     temporal_order.main(full=full)
     memory_tasks.main(full=full)
+    state_tracking.main(full=full)
     with jax.enable_x64(True):
         gradient_distance.main()
         reservoirs.main(full=full)

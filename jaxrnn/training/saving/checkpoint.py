@@ -24,6 +24,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import SupportsIndex
 from urllib.parse import quote
 
 import jax
@@ -53,7 +54,7 @@ __all__ = ["CheckpointError", "latest_step", "read_config", "restore", "save"]
 _NAME = re.compile(r"(\d+)-step-(\d+)")
 
 
-def save(directory: str | os.PathLike, tree: PyTree, *, step: int, config: dict, keep: int = 2) -> None:
+def save(directory: str | os.PathLike, tree: PyTree, *, step: SupportsIndex, config: dict, keep: int = 2) -> None:
     """Write a checkpoint durably.
 
     Remains of an interrupted save are removed before, and afterwards older checkpoints of the same step and those
