@@ -5,8 +5,10 @@ inspect static facts (shapes, dtypes, tree structure), so they run under `jit`, 
 the compiled program.
 """
 
+import contextlib
 import functools
 import numbers
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -50,6 +52,15 @@ def check_features(name: str, xs: Array, **size: int) -> None:
         )
     if jnp.ndim(xs) < 1 or jnp.shape(xs)[-1] != expected:
         raise ValueError(f"`{name}` must have trailing size {what}={expected}, got shape {jnp.shape(xs)}.")
+
+
+@contextlib.contextmanager
+def inside(part: str, reads: str) -> Iterator[None]:
+    """Name the part in whose code a size does not fit, and the part whose output it reads."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"`{part}` reads the output of `{reads}`, which does not fit: {error}") from error
 
 
 def check_shape(name: str, array: Array, shape: tuple[int, ...], meaning: str) -> None:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
-from jaxrnn.core.checks import check_is_cell
+from jaxrnn.core.checks import check_is_cell, inside
 from jaxrnn.core.local_rules import rules_of, whole_step_bwd, whole_step_fwd, whole_weight_bwd
 from jaxrnn.core.noise import Noisy, check_noisy, part_input, takes_noise
 from jaxrnn.core.types import Cell, Inputs, Key
@@ -86,7 +86,8 @@ class Stack:
         (c, y), residual = rules_of(self.cells[0]).step_fwd(params[0], carry[0], z)
         carries, residuals = [c], [residual]
         for layer, (cell, p, c) in enumerate(zip(self.cells[1:], params[1:], carry[1:], strict=True), start=1):
-            (c, y), residual = whole_step_fwd(cell, p, c, _read(cell, y, noise, layer))
+            with inside(f"cells[{layer}]", reads=f"cells[{layer - 1}]"):
+                (c, y), residual = whole_step_fwd(cell, p, c, _read(cell, y, noise, layer))
             carries.append(c)
             residuals.append(residual)
         return (tuple(carries), y), StackResidual(tuple(residuals), noise)
@@ -126,7 +127,10 @@ def layers(stack: Stack, params: tuple, carry: tuple, z: Inputs) -> Iterator[tup
     z, noise = z if takes_noise(stack) else (z, None)
     y = None
     for layer, (cell, p, c) in enumerate(zip(stack.cells, params, carry, strict=True)):
-        c, y = cell.step(p, c, z if layer == 0 else cell.project(p, _read(cell, y, noise, layer)))
+        if layer > 0:
+            with inside(f"cells[{layer}]", reads=f"cells[{layer - 1}]"):
+                z = cell.project(p, _read(cell, y, noise, layer))
+        c, y = cell.step(p, c, z)
         yield c, y
 
 

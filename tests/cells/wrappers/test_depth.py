@@ -1,15 +1,17 @@
 """Layer normalisation against the equations of its paper, and MLPs in the three transitions."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn import GRU, LSTM, Elman, LayerNorm, unroll
+from jaxrnn import GRU, LSTM, Elman, LayerNorm, Stack, unroll, unroll_bptt
 from jaxrnn.cells import Jordan
 from jaxrnn.cells.wrappers import DeepInput, DeepOutput, DeepTransition
 from jaxrnn.cells.wrappers.layer_norm import normalise
 from jaxrnn.testing.host_trees import host, zeros
 from jaxrnn.testing.problem import initial_carry
+from jaxrnn.unrolling import unroll_python
 from tests.random_params import random_params
 
 TIME, BATCH, INPUT, HIDDEN = 5, 3, 2, 4
@@ -175,3 +177,11 @@ def test_bad_sizes_are_named(without_beartype):
     wrong = DeepOutput(Elman(INPUT, HIDDEN), (3, 5))
     with pytest.raises(ValueError, match="`y` must have trailing size size=3"):
         unroll(wrong, random_params(wrong), XS)
+
+
+@pytest.mark.parametrize("run", [unroll, unroll_bptt, unroll_python])
+def test_a_stack_names_the_layers_whose_sizes_do_not_fit(run):
+    stack = Stack((Elman(2, 3), Stack((Elman(3, 4), Elman(5, 4)))))
+    said = r"`cells\[1\]` reads the output of `cells\[0\]`, .*: .*`cells\[1\]` reads .*input_size=5, got shape"
+    with pytest.raises(ValueError, match=said):
+        run(stack, stack.init(jax.random.key(0)), jnp.ones((4, 2)))
