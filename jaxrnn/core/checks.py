@@ -56,11 +56,11 @@ def check_features(name: str, xs: Array, **size: int) -> None:
 
 @contextlib.contextmanager
 def inside(part: str, reads: str) -> Iterator[None]:
-    """Name the part in whose code a size does not fit, and the part whose output it reads."""
+    """Add to the message of a ValueError the part that raised it, and the part whose output that one reads."""
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"`{part}` reads the output of `{reads}`, which does not fit: {error}") from error
+        raise ValueError(f"`{part}`, which reads the output of `{reads}`: {error}") from error
 
 
 def check_shape(name: str, array: Array, shape: tuple[int, ...], meaning: str) -> None:

@@ -127,10 +127,11 @@ def layers(stack: Stack, params: tuple, carry: tuple, z: Inputs) -> Iterator[tup
     z, noise = z if takes_noise(stack) else (z, None)
     y = None
     for layer, (cell, p, c) in enumerate(zip(stack.cells, params, carry, strict=True)):
-        if layer > 0:
+        if layer == 0:
+            c, y = cell.step(p, c, z)
+        else:
             with inside(f"cells[{layer}]", reads=f"cells[{layer - 1}]"):
-                z = cell.project(p, _read(cell, y, noise, layer))
-        c, y = cell.step(p, c, z)
+                c, y = cell.step(p, c, cell.project(p, _read(cell, y, noise, layer)))
         yield c, y
 
 

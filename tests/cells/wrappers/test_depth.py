@@ -182,6 +182,6 @@ def test_bad_sizes_are_named(without_beartype):
 @pytest.mark.parametrize("run", [unroll, unroll_bptt, unroll_python])
 def test_a_stack_names_the_layers_whose_sizes_do_not_fit(run):
     stack = Stack((Elman(2, 3), Stack((Elman(3, 4), Elman(5, 4)))))
-    said = r"`cells\[1\]` reads the output of `cells\[0\]`, .*: .*`cells\[1\]` reads .*input_size=5, got shape"
+    said = r"^`cells\[1\]`, which reads the output of `cells\[0\]`: `cells\[1\]`, which .*: `xs` .* input_size=5, got"
     with pytest.raises(ValueError, match=said):
         run(stack, stack.init(jax.random.key(0)), jnp.ones((4, 2)))
