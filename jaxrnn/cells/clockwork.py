@@ -28,7 +28,7 @@ from jaxrnn.cells.unit_groups import check_groups, spread
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_positive
-from jaxrnn.core.precision import matmul, matmul_in_loop, matmul_transposed, outer_sum
+from jaxrnn.core.precision import in_rank, matmul, matmul_in_loop, matmul_transposed, outer_sum
 from jaxrnn.core.types import Carry, Key
 
 
@@ -128,7 +128,7 @@ class Clockwork:
 
     def _step(self, matmul: Callable, params: ElmanParams, carry: ClockworkCarry, z: Array):
         f, _ = ACTIVATIONS[self.activation]
-        active = carry.clock[..., None] % self._period_of_unit() == 0
+        active = carry.clock[..., None] % in_rank(self._period_of_unit(), carry.h) == 0
         h = jnp.where(active, f(z + matmul(carry.h, self._w(params))), carry.h)
         clock = (carry.clock + 1) % math.lcm(*self.periods)
         return (ClockworkCarry(h, clock), h), (carry.h, active, h)

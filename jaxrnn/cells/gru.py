@@ -150,7 +150,7 @@ class GRU:
         r, keep = _sigmoid(zr + matmul(carry, wr)), _sigmoid(zk + matmul(carry, wk))
         hidden = None
         if params.b_n is not None:
-            hidden = matmul(carry, wn) + params.b_n
+            hidden = add_bias(matmul(carry, wn), params.b_n)
             n = jnp.tanh(zn + r * hidden)
         else:
             n = jnp.tanh(zn + matmul(r * carry, wn))

@@ -39,7 +39,7 @@ from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights
-from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum
+from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_transposed, outer_sum, row_sum
 from jaxrnn.core.types import Carry, Key
 
 FEEDBACKS = ("logits", "probabilities", "symbol", "sample")
@@ -124,7 +124,7 @@ class Jordan:
         """z⁽ᵗ⁾ = b + U x⁽ᵗ⁾ for every t, `[..., hidden]`, and the noise of "sample", else None."""
         xs, noise = split_noise(self.feedback, xs, self.output_size)
         check_features("xs", xs, input_size=self.input_size)
-        return matmul(xs, params.u) + params.b, noise
+        return add_bias(matmul(xs, params.u), params.b), noise
 
     def step(self, params: JordanParams, carry: Array, z: tuple[Array, Array | None]) -> tuple[Array, Array]:
         """f(o⁽ᵗ⁾), for the next step, and o⁽ᵗ⁾."""
@@ -135,7 +135,7 @@ class Jordan:
         """Run `step`; the residual is (f(o⁽ᵗ⁻¹⁾), h⁽ᵗ⁾, f(o⁽ᵗ⁾))."""
         a, noise = z
         h = jnp.tanh(a + matmul(carry, params.w))
-        o = matmul(h, params.v) + params.c
+        o = add_bias(matmul(h, params.v), params.c)
         fed = feed_back(self.feedback, o, noise)
         return (fed, o), (carry, h, fed)
 

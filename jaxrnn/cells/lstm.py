@@ -151,7 +151,7 @@ class LSTM:
         return self._step(matmul_in_loop, params, carry, z)
 
     def _step(self, matmul: Callable, params: LSTMParams, carry: LSTMCarry, z: Array):
-        (h, c), p = carry, params.peephole
+        (h, c), p = carry, _peepholes(params, carry.c)
         a = z + matmul(h, params.w)
         if p is not None:
             a = a + self._read(p, c)
@@ -165,7 +165,7 @@ class LSTM:
     def step_bwd(self, params: LSTMParams, residual: LSTMResidual, dcarry: LSTMCarry, dy: Array):
         """Apply the recursion of 2.2.2 for the four gates: (∇h⁽ᵗ⁾, ∇C⁽ᵗ⁾) → (∇h⁽ᵗ⁻¹⁾, ∇C⁽ᵗ⁻¹⁾), and ∇ of the
         pre-activations a."""
-        p, c, (i, f, g, o) = params.peephole, residual.c, residual.gates
+        p, c, (i, f, g, o) = _peepholes(params, residual.c), residual.c, residual.gates
         tanh_c = jnp.tanh(f * c + i * g)
         dh = dcarry.h + dy
         da_o = dh * tanh_c * o * (1 - o)
@@ -199,6 +199,11 @@ class LSTM:
         """The gates' reading of C⁽ᵗ⁻¹⁾, in the packed layout."""
         none = jnp.zeros_like(c)
         return jnp.concatenate([p[0] * c, p[1] * c, none, p[2] * c if self.peephole == "previous" else none], axis=-1)
+
+
+def _peepholes(params: LSTMParams, c: Array) -> Array | None:
+    """Return the diagonal weights, each in the rank of C: `[3, ..., hidden]`."""
+    return None if params.peephole is None else jnp.expand_dims(params.peephole, tuple(range(1, c.ndim)))
 
 
 _K, _M, _N = (0.5, 0.5, 1.0, 0.5), (0.5, 0.5, 1.0, 0.5), (0.5, 0.5, 0.0, 0.5)

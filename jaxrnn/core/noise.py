@@ -35,6 +35,7 @@ from jax.extend.random import threefry2x32_p
 from jaxtyping import Array, Bool, Float, PyTree, Shaped, UInt32
 
 from jaxrnn.core.checks import check_steps, leading_axes
+from jaxrnn.core.precision import in_rank
 from jaxrnn.core.types import Cell, DrawsNoise, Inputs, Key, Noisy, map_parts, parts
 
 Network = TypeVar("Network")
@@ -139,7 +140,8 @@ def part_input(cell: Cell, xs: Inputs, index: int) -> Inputs:
     if takes_noise(cell):
         noisy = check_noisy(cell, xs)
         # one to one for every index, and apart for every path of indices; threefry does the mixing, in `keep`
-        return noisy._replace(key=noisy.key * jnp.uint32([0x9E3779B1, 1]) + jnp.uint32([index + 1, 0]))
+        factor, term = (in_rank(jnp.uint32(pair), noisy.key) for pair in ([0x9E3779B1, 1], [index + 1, 0]))
+        return noisy._replace(key=noisy.key * factor + term)
     return xs.x if isinstance(xs, Noisy) else xs
 
 

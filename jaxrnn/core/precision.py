@@ -43,7 +43,16 @@ def matmul(x: Array, w: Array) -> Array:
 
 def add_bias(z: Array, b: Array) -> Array:
     """z + b over every leading axis, in one rank: `jax_numpy_rank_promotion="raise"` permits it."""
-    return z + jnp.expand_dims(b, tuple(range(z.ndim - b.ndim)))
+    return z + in_rank(b, z)
+
+
+def in_rank(b: Array, like: Array) -> Array:
+    """Return b with axes of size 1 in front, as many as make it of the rank of `like`; b itself if it has that rank.
+
+    >>> in_rank(jnp.ones(5), jnp.ones((7, 3, 5))).shape
+    (1, 1, 5)
+    """
+    return jnp.expand_dims(b, tuple(range(like.ndim - b.ndim)))
 
 
 def matmul_in_loop(x: Array, w: Array) -> Array:

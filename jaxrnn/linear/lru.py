@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_features, check_positive
-from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.precision import accumulator, in_rank, matmul
 from jaxrnn.core.types import Key
 from jaxrnn.linear.protocol import ComplexPair, linear_step
 
@@ -122,8 +122,8 @@ class LRU:
     def project(self, params: LRUParams, xs: Array) -> LRUInput:
         """exp(γ) ⊙ (B x⁽ᵗ⁾) and D x⁽ᵗ⁾."""
         check_features("xs", xs, input_size=self.input_size)
-        scale = jnp.exp(params.gamma.astype(accumulator(params.gamma.dtype)))
         re, im = jnp.split(matmul(xs, params.b), 2, axis=-1)
+        scale = in_rank(jnp.exp(params.gamma.astype(accumulator(params.gamma.dtype))), re)
         return LRUInput(ComplexPair(scale * re, scale * im), matmul(xs, params.d))
 
     def coefficients(self, params: LRUParams, z: LRUInput) -> tuple[ComplexPair, ComplexPair]:

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights, step_size_bias
-from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.precision import accumulator, add_bias, in_rank, matmul
 from jaxrnn.core.types import Key
 from jaxrnn.linear.protocol import linear_step
 from jaxrnn.linear.short_conv import convolve, empty_register, init_filters
@@ -130,18 +130,19 @@ class Mamba:
     def lead(self, params: MambaParams, first: Array, z: Array, steps: Steps) -> tuple[Array, MambaInput]:
         """The convolution, and what it selects."""
         first, taps = steps.window(first, z)
-        x = jax.nn.silu(convolve(params.conv, taps) + params.conv_b)
+        x = jax.nn.silu(add_bias(convolve(params.conv, taps), params.conv_b))
         low, b, c = jnp.split(matmul(x, params.select), (self.rank, self.rank + self.state_size), axis=-1)
-        return first, MambaInput(x, jax.nn.softplus(matmul(low, params.dt) + params.dt_bias), b, c)
+        return first, MambaInput(x, jax.nn.softplus(add_bias(matmul(low, params.dt), params.dt_bias)), b, c)
 
     def coefficients(self, params: MambaParams, z: MambaInput) -> tuple[Array, Array]:
         """a = exp(−Δ exp(A)), b = (Δ ⊙ x) Bᵀ."""
-        rates = jnp.exp(params.a_log.astype(accumulator(params.a_log.dtype)))
-        return jnp.exp(-z.dt[..., None] * rates), (z.dt * z.x)[..., None] * z.b[..., None, :]
+        dt = z.dt[..., None]
+        rates = in_rank(jnp.exp(params.a_log.astype(accumulator(params.a_log.dtype))), dt)
+        return jnp.exp(-dt * rates), (z.dt * z.x)[..., None] * z.b[..., None, :]
 
     def read(self, params: MambaParams, carry: Array, z: MambaInput) -> Array:
         """h C + D ⊙ x."""
-        return jnp.sum(carry * z.c[..., None, :], axis=-1) + params.d * z.x
+        return jnp.sum(carry * z.c[..., None, :], axis=-1) + in_rank(params.d, z.x) * z.x
 
     def step(self, params: MambaParams, carry: Staged, z: Array) -> tuple[Staged, Any]:
         """One step: the new h, and y."""

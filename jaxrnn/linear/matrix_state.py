@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.core.precision import in_rank
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
 
 
@@ -97,7 +98,7 @@ def erase(a: Erase, state: Float[Array, "*batch key value"]) -> Float[Array, "*b
     >>> erase(Erase(jnp.zeros(1), jnp.array([1.0, 0.0]), jnp.array([1.0, 0.0])), jnp.ones((2, 1))).tolist()
     [[0.0], [1.0]]
     """
-    kept = jnp.exp(a.log_d)[..., None] * state
+    kept = in_rank(jnp.exp(a.log_d)[..., None], state) * state
     return kept if a.u is None or a.w is None else kept - a.w[..., None] * recall(state, a.u)[..., None, :]
 
 

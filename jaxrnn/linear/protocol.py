@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+from jaxrnn.core.precision import in_rank
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
 from jaxrnn.linear.matrix_state import Dense, Erase, InTurn, MatrixCell, Outer, densify, erase, in_turn, recall, write
 from jaxrnn.linear.stages import ONE_STEP, Staged
@@ -122,7 +123,8 @@ def times(a: PyTree, h: PyTree) -> PyTree:
 
     def leaf(a, h):
         if isinstance(a, ComplexPair):
-            return ComplexPair(a.re * h.re - a.im * h.im, a.re * h.im + a.im * h.re)
+            re, im = in_rank(a.re, h.re), in_rank(a.im, h.im)
+            return ComplexPair(re * h.re - im * h.im, re * h.im + im * h.re)
         if isinstance(a, Erase):
             return erase(a, h)
         if isinstance(a, Dense):

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_divides, check_features, check_positive
-from jaxrnn.core.precision import accumulator
+from jaxrnn.core.precision import accumulator, add_bias, in_rank
 from jaxrnn.core.types import Carry, Key
 from jaxrnn.linear.protocol import linear_step
 from jaxrnn.linear.stages import Staged, Steps
@@ -114,9 +114,11 @@ class RGLRU:
         check_features("xs", xs, size=self.size)
         dtype = accumulator(params.gates.dtype)
         parts = xs.astype(params.gates.dtype).reshape(*xs.shape[:-1], self.blocks, self.size // self.blocks)
-        gates = jnp.einsum("...bi,bio->...bo", parts, params.gates, preferred_element_type=dtype) + params.b
+        products = jnp.einsum("...bi,bio->...bo", parts, params.gates, preferred_element_type=dtype)
+        gates = add_bias(products, params.b)
         r, i = (jax.nn.sigmoid(a).reshape(xs.shape) for a in jnp.split(gates, 2, axis=-1))
-        return RGLRUInput(-RATE * r * jax.nn.softplus(params.lam.astype(dtype)), i * xs.astype(dtype))
+        rate = in_rank(jax.nn.softplus(params.lam.astype(dtype)), r)
+        return RGLRUInput(-RATE * r * rate, i * xs.astype(dtype))
 
     def lead(self, params: RGLRUParams, first: Array, z: RGLRUInput, steps: Steps) -> tuple[Array, RGLRUInput]:
         """√(1 − a²), or 1 in the first step."""

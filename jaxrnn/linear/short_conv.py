@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_choice, check_features, check_positive
-from jaxrnn.core.precision import accumulator
+from jaxrnn.core.precision import accumulator, add_bias, in_rank
 from jaxrnn.core.types import Key
 from jaxrnn.linear.protocol import linear_step
 from jaxrnn.linear.stages import Staged, Steps
@@ -103,7 +103,7 @@ class ShortConv:
 
     def read(self, params: ShortConvParams, carry: tuple, z: Array) -> Array:
         """g of the convolution, with its bias."""
-        return ACTIVATIONS[self.activation](z if params.b is None else z + params.b)
+        return ACTIVATIONS[self.activation](z if params.b is None else add_bias(z, params.b))
 
     def step(self, params: ShortConvParams, carry: Staged, z: Array) -> tuple[Staged, Any]:
         """One step: the register with x⁽ᵗ⁾ at its end, and y."""
@@ -123,4 +123,4 @@ def empty_register(w: Float[Array, "width size"], batch_shape: tuple[int, ...]) 
 
 def convolve(w: Float[Array, "width size"], taps: tuple[Array, ...]) -> Array:
     """Σ_j ω_j ⊙ x⁽ᵗ⁻ʲ⁾ of the last W inputs, the oldest first."""
-    return functools.reduce(jnp.add, [tap * row for tap, row in zip(taps, w, strict=True)])
+    return functools.reduce(jnp.add, [tap * in_rank(row, tap) for tap, row in zip(taps, w, strict=True)])

@@ -43,7 +43,7 @@ from jaxrnn.core.checks import check_features, check_is_cell, check_positive
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.local_rules import WholeLocals, WholeResidual, whole_step_bwd, whole_step_fwd, whole_weight_bwd
 from jaxrnn.core.noise import takes_noise
-from jaxrnn.core.precision import accumulator, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
+from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
 from jaxrnn.core.types import Carry, Cell, Key, Params
 from jaxrnn.memory.memory_access import Controls, access, access_bwd
 
@@ -177,14 +177,14 @@ class NTM:
         both = jnp.concatenate([z, carry.reads], axis=-1)
         seen = self.controller.project(params.controller, both)
         inner, h = self.controller.step(params.controller, carry.controller, seen)
-        out, _ = self._after(inner, h, matmul(h, params.w) + params.b, carry)
+        out, _ = self._after(inner, h, add_bias(matmul(h, params.w), params.b), carry)
         return out
 
     def step_fwd(self, params: NTMParams, carry: NTMCarry, z: Array):
         """Run `step` and also return what its backward pass needs."""
         both = jnp.concatenate([z, carry.reads], axis=-1)
         (inner, h), residual = whole_step_fwd(self.controller, params.controller, carry.controller, both)
-        raw = matmul_in_loop(h, params.w) + params.b
+        raw = add_bias(matmul_in_loop(h, params.w), params.b)
         out, accessed = self._after(inner, h, raw, carry)
         return out, NTMResidual(residual, h, raw, accessed)
 

@@ -43,7 +43,7 @@ from jaxrnn.cells.elman import ACTIVATIONS
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
-from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_transposed, outer_sum, row_sum
+from jaxrnn.core.precision import accumulator, add_bias, in_rank, matmul, matmul_transposed, outer_sum, row_sum
 from jaxrnn.core.types import Carry, Key
 from jaxrnn.reservoirs.spectrum import largest_modulus
 
@@ -160,7 +160,8 @@ class Reservoir:
         """Run `step`; the residual is (h⁽ᵗ⁻¹⁾, f(a⁽ᵗ⁾))."""
         f, _ = ACTIVATIONS[self.activation]
         y = f(z + params.radius * self._hear(params.w, carry)).astype(carry.dtype)
-        h = params.retention * carry + params.gain * y
+        retention, gain = in_rank(params.retention, carry), in_rank(params.gain, y)
+        h = retention * carry + gain * y
         return (h, h), (carry, y)
 
     def step_bwd(self, params: ReservoirParams, residual, dcarry: Array, dy: Array):
@@ -168,8 +169,9 @@ class Reservoir:
         _, derivative = ACTIVATIONS[self.activation]
         _, y = residual
         dh = dcarry + dy
-        dz = derivative(y) * params.gain * dh
-        return params.retention * dh + params.radius * self._tell(params.w, dz), dz, (dh, dz)
+        retention, gain = in_rank(params.retention, dh), in_rank(params.gain, dh)
+        dz = derivative(y) * gain * dh
+        return retention * dh + params.radius * self._tell(params.w, dz), dz, (dh, dz)
 
     def weight_bwd(self, params: ReservoirParams, residuals, locals) -> ReservoirParams:
         """Sum the gradients of W, ρ, r and g over time; those of U, s and b come from `project`."""
@@ -212,6 +214,7 @@ class Reservoir:
         """Return Σₖ wₖᵢ h_{i + oₖ}, with products in the dtype of w and the sum in float32 at least."""
         dtype, n = accumulator(w.dtype), self.hidden_size
         w, h = w.astype(dtype), h.astype(w.dtype).astype(dtype)
+        w = jnp.expand_dims(w, tuple(range(1, h.ndim)))  # give each row the rank of h
         around = jnp.concatenate([h, h], axis=-1)  # so that every run is contiguous
         return functools.reduce(jnp.add, (w[k] * around[..., o : o + n] for k, o in enumerate(offsets)))
 

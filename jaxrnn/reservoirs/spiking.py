@@ -37,7 +37,7 @@ from jaxtyping import Array, Float, Int
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_choice, check_features, check_positive
-from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.precision import accumulator, in_rank, matmul
 from jaxrnn.core.types import Carry, Key
 
 CONNECTION = np.array([[0.3, 0.2], [0.4, 0.1]])
@@ -170,7 +170,7 @@ class LIF:
         edge = jax.random.uniform(keys[0], (n, n)) < connection_probability(self.grid, kinds, self.reach)
         w = self.strength * jnp.asarray(STRENGTH)[kinds[:, None], kinds] * jax.random.exponential(keys[1], (n, n))
         reached = jax.random.uniform(keys[2], (self.input_size, n)) < self.input_density
-        u = jnp.asarray(INPUT_STRENGTH)[kinds] * jax.random.exponential(keys[3], (self.input_size, n))
+        u = jnp.asarray(INPUT_STRENGTH)[kinds][None] * jax.random.exponential(keys[3], (self.input_size, n))
         decays = {name: jnp.asarray(np.exp(-self.dt / tau), w.dtype) for name, tau in TAU.items()}
         return LIFParams(
             u=jnp.where(reached, u, 0),
@@ -204,7 +204,7 @@ class LIF:
         dtype = carry.v.dtype
         excited = params.excitatory * carry.excitatory + matmul(carry.spikes, jnp.maximum(params.w, 0)) + z
         inhibited = params.inhibitory * carry.inhibitory + matmul(carry.spikes, jnp.minimum(params.w, 0))
-        current = params.b + excited + inhibited
+        current = in_rank(params.b, excited) + excited + inhibited
         v = params.membrane * carry.v + (1 - params.membrane) * current
         awake = carry.refractory == 0
         v = jnp.where(awake, v, params.rest).astype(dtype)

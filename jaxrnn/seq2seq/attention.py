@@ -41,7 +41,7 @@ from jaxtyping import Array, Bool, Float
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_choice, check_features, check_positive, check_shape, check_steps
 from jaxrnn.core.initializers import input_weights
-from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.precision import accumulator, add_bias, in_rank, matmul
 from jaxrnn.core.types import Key
 from jaxrnn.seq2seq.scores import SCORES, additive_score, dot_score, location_shift, masked_softmax, scaled_dot_score
 from jaxrnn.unrolling.scan import select, zeros
@@ -222,7 +222,7 @@ class Attention:
         mask = jnp.ones(states.shape[:-1], bool) if mask is None else mask
         states = select(mask, states, zeros(states))
         keys = states if params.keys is None else matmul(states, params.keys)
-        keys = keys if params.bias is None else keys + params.bias
+        keys = keys if params.bias is None else add_bias(keys, params.bias)
         values = states if params.values is None else matmul(states, params.values)
         return Memory(self._cut(keys), self._cut(values), jnp.moveaxis(mask, 0, -1))
 
@@ -271,7 +271,7 @@ class Attention:
         q = q.reshape(*q.shape[:-1], self.heads, q.shape[-1] // self.heads)
         scores = self._scores(params, q, memory.keys, weights)
         if params.coverage is not None and coverage is not None:
-            scores = scores + params.coverage[..., None] * coverage
+            scores = scores + in_rank(params.coverage[..., None], coverage) * coverage
         weights = masked_softmax(scores, memory.mask[..., None, :])
         context = jnp.matmul(weights[..., None, :], memory.values)[..., 0, :]
         coverage = None if coverage is None else coverage + weights

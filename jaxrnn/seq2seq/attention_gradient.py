@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.core.precision import in_rank
 from jaxrnn.seq2seq.attention import Attention, Memory, Reading, ScoreParams
 from jaxrnn.seq2seq.scores import location_shift
 
@@ -75,7 +76,7 @@ def compare_bwd(
     dscore, dq, dkeys, before = _score_bwd(attention, params, saved, memory.keys, de)
     coverage = dreading.coverage
     if params.coverage is not None and saved.coverage is not None and coverage is not None:
-        coverage = coverage + params.coverage[..., None] * de
+        coverage = coverage + in_rank(params.coverage[..., None], de) * de
         dscore = dscore._replace(coverage=jnp.sum(saved.coverage * de, axis=-1))
     dvalues = alpha[..., None] * dcontext[..., None, :]
     return ComparedGradients(dscore, dq.reshape(saved.q.shape), dkeys, dvalues, before, coverage)
@@ -100,7 +101,7 @@ def _score_bwd(attention: Attention, params: ScoreParams, saved: Compared, keys:
 
 def _through_tanh(v: Array, a: Array, de: Array) -> tuple[Array, Array, Array]:
     """Return ∇w, ∇q and δ."""
-    t = jnp.tanh(a)
+    v, t = in_rank(v, de), jnp.tanh(a)
     slope = 1 - t**2
     return _sum(de, t), v * _sum(de, slope), de[..., None] * (v[..., None, :] * slope)
 

@@ -31,7 +31,7 @@ from jaxrnn.core.checks import check_features, check_is_cell, check_positive
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.noise import plain_input, with_x
-from jaxrnn.core.precision import matmul
+from jaxrnn.core.precision import add_bias, matmul
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
 
 
@@ -221,7 +221,7 @@ def mlp(layers: tuple[Layer, ...], v: Float[Array, "*leading in"]) -> Float[Arra
     (4, 3)
     """
     for layer in layers:
-        v = jnp.tanh(matmul(v, layer.w) + layer.b)
+        v = jnp.tanh(add_bias(matmul(v, layer.w), layer.b))
     return v
 
 

@@ -34,7 +34,7 @@ from jaxrnn.cells.lstm import LSTM, LSTMCarry
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.forwarding import forwarded
-from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.precision import accumulator, add_bias, in_rank, matmul
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
 
 
@@ -119,9 +119,9 @@ class LayerNorm:
             case Elman():
                 return self.cell.project(without_b, xs)
             case LSTM():
-                return normalise(self.cell.project(without_b, xs), params.gain_x) + params.cell.b
+                return add_bias(normalise(self.cell.project(without_b, xs), params.gain_x), params.cell.b)
         gates = _normalise_gates(self.cell.project(without_b, xs), params.gain_x)
-        return tuple(a + b for a, b in zip(gates, jnp.split(params.cell.b, 3), strict=True))
+        return tuple(add_bias(a, b) for a, b in zip(gates, jnp.split(params.cell.b, 3), strict=True))
 
     def step(self, params: LayerNormParams, carry: Carry, z: Inputs) -> tuple[Carry, Array]:
         """Run one step of the equations above."""
@@ -151,7 +151,7 @@ def _normalise_together(parts: Sequence[Array], gains: Sequence[Array]) -> list[
     mean = sum(jnp.sum(a, axis=-1, keepdims=True) for a in parts) / units
     centred = [a - mean for a in parts]
     variance = sum(jnp.sum(a**2, axis=-1, keepdims=True) for a in centred) / units
-    return [gain * (a * jax.lax.rsqrt(variance + 1e-5)) for a, gain in zip(centred, gains, strict=True)]
+    return [in_rank(gain, a) * (a * jax.lax.rsqrt(variance + 1e-5)) for a, gain in zip(centred, gains, strict=True)]
 
 
 def _normalise_gates(gates: Sequence[Array], gain: Array) -> list[Array]:
@@ -161,7 +161,7 @@ def _normalise_gates(gates: Sequence[Array], gain: Array) -> list[Array]:
 
 
 def _elman(cell: Elman, params: LayerNormParams, h: Array, z: Array) -> tuple[Array, Array]:
-    a = normalise(z + matmul(h, params.cell.w), params.gain_x) + params.cell.b
+    a = add_bias(normalise(z + matmul(h, params.cell.w), params.gain_x), params.cell.b)
     f, _ = ACTIVATIONS[cell.activation]
     h = f(a)
     return h, h
@@ -170,13 +170,13 @@ def _elman(cell: Elman, params: LayerNormParams, h: Array, z: Array) -> tuple[Ar
 def _lstm(params: LayerNormParams, carry: LSTMCarry, a: Array) -> tuple[LSTMCarry, Array]:
     i, f, g, o = jnp.split(a, 4, axis=-1)
     c = jax.nn.sigmoid(f) * carry.c + jax.nn.sigmoid(i) * jnp.tanh(g)
-    h = jax.nn.sigmoid(o) * jnp.tanh(normalise(c, params.gain_c) + params.bias_c)
+    h = jax.nn.sigmoid(o) * jnp.tanh(add_bias(normalise(c, params.gain_c), params.bias_c))
     return LSTMCarry(h, c), h
 
 
 def _gru(params: LayerNormParams, h: Array, z: Sequence[Array], a: Sequence[Array]) -> tuple[Array, Array]:
     (zr, zk, zn), (ar, ak, an) = z, a
     r, keep = jax.nn.sigmoid(zr + ar), jax.nn.sigmoid(zk + ak)
-    n = jnp.tanh(zn + r * (an + params.cell.b_n))
+    n = jnp.tanh(zn + r * add_bias(an, params.cell.b_n))
     h = keep * h + (1 - keep) * n
     return h, h

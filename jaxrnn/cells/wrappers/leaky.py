@@ -35,7 +35,7 @@ from jaxrnn.core.carry_facts import CarryParts, carry_parts, output_place
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.local_rules import rules_of
-from jaxrnn.core.precision import row_sum
+from jaxrnn.core.precision import in_rank, row_sum
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
 
 
@@ -133,7 +133,7 @@ class Leaky:
         """g⁽ᵗ⁾: a share of 1 − α to the cell's own rule, a share of α to h⁽ᵗ⁻¹⁾."""
         (dh, *others), structure = jax.tree.flatten(dcarry)
         g = dh + dy
-        alpha = spread(params.alpha, g.shape[-1])
+        alpha = in_rank(spread(params.alpha, g.shape[-1]), g)
         dcarry = structure.unflatten([jnp.zeros_like(dh), *others])
         dcarry, dz, local = rules_of(self.cell).step_bwd(params.cell, residual.cell, dcarry, (1 - alpha) * g)
         (dh, *others), structure = jax.tree.flatten(dcarry)
@@ -157,6 +157,6 @@ class Leaky:
     def _mixed(self, params: LeakyParams, carry: Carry, after: Carry):
         """The step's results with h leaky, and (h⁽ᵗ⁻¹⁾, h̃⁽ᵗ⁾)."""
         old, (new, *others) = jax.tree.leaves(carry)[0], jax.tree.leaves(after)
-        alpha = spread(params.alpha, new.shape[-1])
+        alpha = in_rank(spread(params.alpha, new.shape[-1]), new)
         h = alpha * old + (1 - alpha) * new
         return (jax.tree.structure(after).unflatten([h, *others]), h), (old, new)

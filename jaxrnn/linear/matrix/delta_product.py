@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights, step_size_bias
-from jaxrnn.core.precision import matmul
+from jaxrnn.core.precision import add_bias, matmul
 from jaxrnn.core.types import Key
 from jaxrnn.linear.matrix.heads import merge_heads, normalize, softplus_decay, split_heads, zero_state
 from jaxrnn.linear.matrix_state import Erase, InTurn, Outer
@@ -130,7 +130,7 @@ class DeltaProduct:
         check_features("xs", xs, input_size=self.input_size)
         alpha = None
         if params.alpha is not None and params.dt_bias is not None:
-            alpha = matmul(xs, params.alpha) + params.dt_bias
+            alpha = add_bias(matmul(xs, params.alpha), params.dt_bias)
         return DeltaProductInput(matmul(xs, params.qkv), matmul(xs, params.beta), alpha)
 
     def lead(self, params: Any, first: Array, z: DeltaProductInput, steps: Steps):

@@ -38,7 +38,7 @@ from jaxtyping import Array, Float
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, step_size_bias
-from jaxrnn.core.precision import matmul
+from jaxrnn.core.precision import add_bias, matmul
 from jaxrnn.core.types import Key
 from jaxrnn.linear.matrix.heads import merge_heads, normalize, softplus_decay, split_heads, zero_state
 from jaxrnn.linear.matrix_state import Erase, Outer
@@ -148,7 +148,7 @@ class GatedDelta:
         beta = None if params.beta is None else matmul(xs, params.beta)
         alpha = None
         if params.alpha is not None and params.dt_bias is not None:
-            alpha = matmul(xs, params.alpha) + params.dt_bias
+            alpha = add_bias(matmul(xs, params.alpha), params.dt_bias)
         return GatedDeltaInput(matmul(xs, params.qkv), beta, alpha)
 
     def lead(self, params: Any, first: Array, z: GatedDeltaInput, steps: Steps):

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights
-from jaxrnn.core.precision import matmul
+from jaxrnn.core.precision import add_bias, matmul
 from jaxrnn.core.types import Key
 from jaxrnn.linear.matrix.heads import merge_heads, split_heads, split_qkv, zero_state
 from jaxrnn.linear.matrix_state import Erase, Outer
@@ -96,7 +96,7 @@ class GLA:
     def project(self, params: GLAParams, xs: Array) -> tuple[Array, Array]:
         """W x⁽ᵗ⁾ and Wᵅ x⁽ᵗ⁾ + b."""
         check_features("xs", xs, input_size=self.input_size)
-        return matmul(xs, params.qkv), matmul(matmul(xs, params.down), params.up) + params.b
+        return matmul(xs, params.qkv), add_bias(matmul(matmul(xs, params.down), params.up), params.b)
 
     def coefficients(self, params: GLAParams, z: tuple[Array, Array]) -> tuple[Erase, Outer]:
         """log d = log σ(zᵅ)/τ; the addend is k vᵀ."""

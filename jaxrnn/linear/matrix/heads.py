@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrnn.core.precision import accumulator
+from jaxrnn.core.precision import accumulator, in_rank
 
 LEAST_NORM = 1e-6
 """Added to |x|² before its root, so that a key of zeros has a finite gradient."""
@@ -41,7 +41,7 @@ def wide(x: Array) -> Array:
 
 def softplus_decay(a_log: Array, dt: Array) -> Array:
     """log d = −exp(A_log) softplus(dt), in the dtype in which sums are kept."""
-    return -jnp.exp(wide(a_log)) * jax.nn.softplus(dt)
+    return in_rank(-jnp.exp(wide(a_log)), dt) * jax.nn.softplus(dt)
 
 
 def split_qkv(

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights, step_size_bias
-from jaxrnn.core.precision import matmul
+from jaxrnn.core.precision import add_bias, in_rank, matmul
 from jaxrnn.core.types import Key
 from jaxrnn.linear.matrix.heads import merge_heads, softplus_decay, split_heads, zero_state
 from jaxrnn.linear.matrix_state import Erase, Outer
@@ -116,12 +116,12 @@ class Mamba2:
     def project(self, params: Mamba2Params, xs: Array) -> Mamba2Input:
         """W u⁽ᵗ⁾, and Wᐞ u⁽ᵗ⁾ + δ."""
         check_features("xs", xs, input_size=self.input_size)
-        return Mamba2Input(matmul(xs, params.u), matmul(xs, params.dt) + params.dt_bias)
+        return Mamba2Input(matmul(xs, params.u), add_bias(matmul(xs, params.dt), params.dt_bias))
 
     def lead(self, params: Mamba2Params, first: Array, z: Mamba2Input, steps: Steps) -> tuple[Array, Mamba2Input]:
         """The convolution over time of x, B and C."""
         first, taps = steps.window(first, z.channels)
-        return first, z._replace(channels=convolve(params.conv, taps) + params.conv_b)
+        return first, z._replace(channels=add_bias(convolve(params.conv, taps), params.conv_b))
 
     def coefficients(self, params: Mamba2Params, z: Mamba2Input) -> tuple[Erase, Outer]:
         """log d = −Δ exp(A); the addend is B (Δ x)ᵀ."""
@@ -135,7 +135,7 @@ class Mamba2:
 
     def answer(self, params: Mamba2Params, r: Float[Array, "*batch heads value"], z: Mamba2Input) -> Array:
         """r + D x, the heads side by side."""
-        return merge_heads(r + params.d[:, None] * self._split(z)[0])
+        return merge_heads(r + in_rank(params.d[:, None], r) * self._split(z)[0])
 
     def step(self, params: Mamba2Params, carry: Any, z: Mamba2Input) -> tuple[Any, Array]:
         """One step: the new S, and Sᵀ C + D x."""

@@ -31,7 +31,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights
-from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.precision import accumulator, add_bias, matmul
 from jaxrnn.core.types import Key
 from jaxrnn.linear.matrix.heads import merge_heads, split_qkv, zero_state
 from jaxrnn.linear.matrix_state import Erase, Outer
@@ -123,7 +123,7 @@ class MLSTM:
     def project(self, params: MLSTMParams, xs: Array) -> MLSTMInput:
         """W x⁽ᵗ⁾, and the logs of the gates."""
         check_features("xs", xs, input_size=self.input_size)
-        f, i = jnp.split(matmul(xs, params.gates) + params.b, 2, axis=-1)
+        f, i = jnp.split(add_bias(matmul(xs, params.gates), params.b), 2, axis=-1)
         log_i = i if self.gates == "exponential" else jax.nn.log_sigmoid(i)
         return MLSTMInput(matmul(xs, params.qkv), jax.nn.log_sigmoid(f), log_i, None)
 

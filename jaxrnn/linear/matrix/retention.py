@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights
-from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.precision import accumulator, in_rank, matmul
 from jaxrnn.core.types import Key
 from jaxrnn.linear.matrix.heads import merge_heads, split_qkv, zero_state
 from jaxrnn.linear.matrix_state import Erase, Outer
@@ -125,6 +125,7 @@ def rotated(x: Float[Array, "*batch heads key"], position: Int[Array, "*batch"])
     """
     pairs = x.reshape(*x.shape[:-1], x.shape[-1] // 2, 2)
     theta = 10000.0 ** (-np.arange(pairs.shape[-2]) / pairs.shape[-2])
-    angle = position[..., None, None].astype(x.dtype) * theta.astype(x.dtype)
+    position = position[..., None, None].astype(x.dtype)
+    angle = position * in_rank(jnp.asarray(theta.astype(x.dtype)), position)
     cos, sin, even, odd = jnp.cos(angle), jnp.sin(angle), pairs[..., 0], pairs[..., 1]
     return jnp.stack([even * cos - odd * sin, even * sin + odd * cos], axis=-1).reshape(x.shape)

@@ -26,7 +26,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights
-from jaxrnn.core.precision import accumulator, matmul
+from jaxrnn.core.precision import accumulator, add_bias, in_rank, matmul
 from jaxrnn.core.types import Key
 from jaxrnn.linear.matrix.heads import merge_heads, normalize, split_heads, zero_state
 from jaxrnn.linear.matrix_state import Erase, Outer
@@ -154,15 +154,15 @@ class RWKV7:
     def lead(self, params: RWKV7Params, first: Array, z: Array, steps: Steps) -> tuple[Array, RWKV7Input]:
         """The token shift and the projections."""
         first, (before, x) = steps.window(first, z)
-        x_r, x_d, x_k, x_v, x_a = (x + mu * (before - x) for mu in params.mix)
-        a = jax.nn.sigmoid(matmul(matmul(x_a, params.rate.down), params.rate.up) + params.rate.b)
-        decay = matmul(jnp.tanh(matmul(x_d, params.decay.down)), params.decay.up) + params.decay.b
+        x_r, x_d, x_k, x_v, x_a = (x + in_rank(mu, x) * (before - x) for mu in params.mix)
+        a = jax.nn.sigmoid(add_bias(matmul(matmul(x_a, params.rate.down), params.rate.up), params.rate.b))
+        decay = add_bias(matmul(jnp.tanh(matmul(x_d, params.decay.down)), params.decay.up), params.decay.b)
         k = matmul(x_k, params.k)
-        removed = normalize(split_heads(k * params.removal, self.heads))
+        removed = normalize(split_heads(k * in_rank(params.removal, k), self.heads))
         return first, RWKV7Input(
             r=split_heads(matmul(x_r, params.r), self.heads),
             log_d=split_heads(-math.exp(-0.5) * jax.nn.sigmoid(decay), self.heads),
-            k=split_heads(k * (1 + (a - 1) * params.replacement), self.heads),
+            k=split_heads(k * (1 + (a - 1) * in_rank(params.replacement, a)), self.heads),
             v=split_heads(matmul(x_v, params.v), self.heads),
             removed=removed,
             rate=split_heads(a, self.heads),
@@ -178,7 +178,7 @@ class RWKV7:
 
     def answer(self, params: RWKV7Params, r: Float[Array, "*batch heads value"], z: RWKV7Input) -> Array:
         """Sᵀ r + (rᵀ (ρ ⊙ k̃)) v, the heads side by side."""
-        bonus = jnp.sum(z.r * split_heads(params.bonus, self.heads) * z.k, axis=-1, keepdims=True)
+        bonus = jnp.sum(z.r * in_rank(split_heads(params.bonus, self.heads), z.r) * z.k, axis=-1, keepdims=True)
         return merge_heads(r + bonus * z.v)
 
     def step(self, params: RWKV7Params, carry: Staged, z: Array) -> tuple[Staged, Array]:
