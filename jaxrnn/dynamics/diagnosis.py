@@ -128,8 +128,10 @@ def diagnose(
       TypeError, ValueError: as `unroll`; a cell without a derivative; fewer than 2 steps; a `clip` that is not above 0;
         a loss that does not depend on the last valid step of any row.
 
+    >>> import jax
     >>> from jaxrnn import Elman
-    >>>     >>> params = ElmanParams(jnp.ones((1, 2)), 0.5 * jnp.eye(2), jnp.zeros(2))
+    >>> from jaxrnn.cells import ElmanParams
+    >>> params = ElmanParams(jnp.ones((1, 2)), 0.5 * jnp.eye(2), jnp.zeros(2))
     >>> xs = jax.random.normal(jax.random.key(0), (30, 4, 1))
     >>> diagnosis = diagnose(Elman(1, 2), params, xs, lambda carry, ys: jnp.mean(carry))
     >>> diagnosis.verdict, diagnosis.rate < 0.5

@@ -64,6 +64,7 @@ def unroll_newton_sharded(
       TypeError, ValueError: as `unroll`.
       ValueError: the mesh has no such axis, or time is not a multiple of its size.
 
+    >>> import jax
     >>> from jax import numpy as jnp
     >>> from jaxrnn import GRU, unroll
     >>> cell = GRU(input_size=3, hidden_size=5)
@@ -104,6 +105,7 @@ def newton_sharded(
     Raises:
       TypeError, ValueError: as `unroll_newton_sharded`.
 
+    >>> import jax
     >>> from jax import numpy as jnp
     >>> from jaxrnn import Elman
     >>> cell = Elman(3, 5, "identity")  # is linear: one update
