@@ -20,12 +20,12 @@ _wishes: list[int] | None = None
 def listen() -> None:
     """Let Ctrl-C end the process at once, from now on; called in the main thread before anything slow is imported."""
     global _listening
-    _listening = True  # first: the thread asks for it as soon as a signal arrives
+    _listening = True  # before the thread starts, which reads it when a signal arrives
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    threading.Thread(target=_read_signals, args=(reader,), daemon=True).start()
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGINT, _leave_it_to_the_thread)
+    threading.Thread(target=_read_signals, args=(reader,), daemon=True).start()
 
 
 @contextlib.contextmanager
