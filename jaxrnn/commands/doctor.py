@@ -1,4 +1,4 @@
-"""jaxrnn doctor: whether this machine and this JAX compute the library's programs correctly."""
+"""jaxrnn doctor: check that this machine and this JAX compute the library's programs correctly."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ examples:
 
 @dataclass(frozen=True)
 class Examination:
-    """What is examined: there is nothing to choose."""
+    """The options of `jaxrnn doctor`: none."""
 
 
 def run(argv: list[str]) -> int:

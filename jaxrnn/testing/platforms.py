@@ -43,7 +43,7 @@ class PlatformReport(NamedTuple):
 
     @property
     def correct(self) -> bool:
-        """Whether every program gave NumPy's numbers."""
+        """True if every program gave NumPy's numbers."""
         return not self.wrong
 
 

@@ -93,15 +93,29 @@ class ReservoirOptions(Protocol):
     """The options that the tasks of this folder have in common."""
 
     @property
-    def hidden(self) -> int: ...
+    def hidden(self) -> int:
+        """The number of units."""
+        ...
+
     @property
-    def connections(self) -> int: ...
+    def connections(self) -> int:
+        """The number of recurrent connections of a unit."""
+        ...
+
     @property
-    def penalty(self) -> float: ...
+    def penalty(self) -> float:
+        """The ridge penalty."""
+        ...
+
     @property
-    def length(self) -> int: ...
+    def length(self) -> int:
+        """The number of training steps."""
+        ...
+
     @property
-    def washout(self) -> int: ...
+    def washout(self) -> int:
+        """The number of first steps that the fit ignores."""
+        ...
 
 
 def check_reservoir(task: ReservoirOptions) -> None:

@@ -23,8 +23,8 @@ from jaxrnn.unrolling.parallel.time_axis import WHOLE, Time
 
 
 class _Filter(NamedTuple):
-    """What a stretch of steps says of its last state, given the one before its first: N(A x + b, C), and of that
-    one, by its observations: the information J, of which it is η."""
+    """A stretch of steps: the distribution N(A x + b, C) of its last state, given the state x before its first step,
+    and the likelihood of x from the observations in the stretch, as information J and information vector η."""
 
     a: Array
     b: Array
