@@ -4,7 +4,8 @@ The names that nearly every program needs are here; everything else lives in the
 
     core         words: cells as values, masks, noise, and the rules that derive explicit gradients
     objectives   read-outs and losses
-    cells        Elman, LSTM, GRU and their kin; `cells.wrappers` adds depth, dropout, leaks, normalization
+    cells        Elman, LSTM, GRU and their kin; `cells.wrappers` adds depth, dropout, leaks, normalization;
+                 `cells.continuous` has rate networks
     linear       cells that are linear in their carry
     unrolling    running a cell over a sequence, and the gradient through time; `.parallel`, `.fused`
     online       gradients forward in time: RTRL, UORO, SnAp, e-prop
@@ -80,6 +81,7 @@ _HOMES = (
     "objectives",
     "cells",
     "cells.wrappers",
+    "cells.continuous",
     "linear",
     "unrolling",
     "unrolling.parallel",

@@ -16,6 +16,7 @@ FOLDERS = [
     "objectives",
     "cells",
     "cells.wrappers",
+    "cells.continuous",
     "linear",
     "linear.matrix",
     "unrolling",

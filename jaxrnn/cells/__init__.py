@@ -7,8 +7,8 @@
 Start with `LSTM` or `GRU`; `Elman` is the cell of the chapter's derivations.  `Jordan` feeds the output back instead
 of the state, `Delays` adds connections over several steps, `Clockwork` updates groups of units at different rates,
 `SLSTM` has exponential gates, `MGU` a single gate, and `FeedForward` is a layer without a memory.  `cells.wrappers`
-adds depth, dropout, leaks and normalization to any of them.  Cells whose step is linear in the carry are in
-`jaxrnn.linear`.
+adds depth, dropout, leaks and normalization to any of them, and `cells.continuous` has the cells of continuous time.
+Cells whose step is linear in the carry are in `jaxrnn.linear`.
 
 Chapter 2.1.2, 2.2, 3.2 and 七; Goodfellow et al. 2016, §10.2, §10.9 and §10.10.
 """
@@ -30,7 +30,7 @@ from jaxrnn.machines.plain_trees import register_records
 
 def __getattr__(name: str):
     """Import a nested namespace at its first use."""
-    if name == "wrappers":
+    if name in ("continuous", "wrappers"):
         return import_module(f"jaxrnn.cells.{name}")
     raise AttributeError(f"module 'jaxrnn.cells' has no attribute {name!r}")
 

@@ -31,6 +31,7 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.extend.random import threefry2x32_p
 from jaxtyping import Array, Bool, Float, PyTree, Shaped, UInt32
 
@@ -170,6 +171,13 @@ def uniform(noisy: Noisy, size: int) -> Float[Array, "*leading size"]:
     """Draw numbers from [−1, 1) at every t, in multiples of 2⁻²³."""
     bits, _ = _hash(noisy.key[..., :1], noisy.key[..., 1:], noisy.t, jnp.arange(size, dtype=jnp.uint32))
     return (bits >> 8).astype(jnp.float32) * 2.0**-23 - 1
+
+
+def normal(noisy: Noisy, size: int) -> Float[Array, "*leading size"]:
+    """Draw numbers from N(0, 1) at every t, by the inverse of the distribution function."""
+    bits, _ = _hash(noisy.key[..., :1], noisy.key[..., 1:], noisy.t, jnp.arange(size, dtype=jnp.uint32))
+    open_interval = ((bits >> 9).astype(jnp.float32) + 0.5) * 2.0**-22 - 1  # exact, in (−1, 1)
+    return math.sqrt(2) * lax.erf_inv(open_interval)
 
 
 def check_rate(rate: float) -> None:

@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from jaxrnn import GRU, LRU, LSTM, Attention, AutodiffRules, Dropout, Elman, LayerNorm, Leaky, MinGRU, Readout, Stack
 from jaxrnn.cells import MGU, SLSTM, Clockwork, Delays, FeedForward, Jordan, ProjectedLSTM
+from jaxrnn.cells.continuous import RateNetwork, RateNoise
 from jaxrnn.cells.wrappers import (
     DeepInput,
     DeepOutput,
@@ -103,6 +104,8 @@ LIBRARY = {
     "clockwork": Clockwork(INPUT, 6, (1, 2, 3)),
     "feed_forward": FeedForward(INPUT, HIDDEN),
     "ntm": NTM(LSTM(INPUT + 2 * 2, HIDDEN), INPUT, slots=4, width=2, read_heads=2),
+    "rate_tanh": RateNetwork(INPUT, HIDDEN, dt=30.0, tau=tuple(60.0 + 20.0 * k for k in range(HIDDEN)), gain=1.5),
+    "rate_softplus_with_noise": RateNoise(RateNetwork(INPUT, 4, "softplus", tau=(40.0, 100.0)), 0.1, 0.2),
     "reservoir": Reservoir(INPUT, HIDDEN, connections=2, retention=0.3),
     "reservoir_dense_with_noise": StateNoise(Reservoir(INPUT, HIDDEN, connections=None, bias_scaling=0.1), 0.1),
     "min_gru": MinGRU(INPUT, HIDDEN),
