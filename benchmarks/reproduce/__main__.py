@@ -1,6 +1,7 @@
 """All reproductions, one after the other: `make reproduce`, `make reproduce ARGS=--full`."""
 
-import jax
+from types import ModuleType
+
 import tyro
 
 from benchmarks.reproduce import (
@@ -8,25 +9,28 @@ from benchmarks.reproduce import (
     memory_tasks,
     on_one_thread_each,
     reservoirs,
+    results,
     state_tracking,
     temporal_order,
 )
 
+PROGRAMS: tuple[ModuleType, ...] = (temporal_order, memory_tasks, state_tracking, gradient_distance, reservoirs)
 
-def main(full: bool = False) -> None:
-    """Make the tables of docs/reproduce.md again.
+
+def plan(full: bool = False, again: bool = False) -> results.Plan:
+    """Plan everything that docs/reproduce.md shows.
+
+    The fast version is measured anew each time.  `--full` goes on where it was interrupted: what is stored in
+    benchmarks/results is printed and not run.
 
     Args:
         full: the papers' lengths, seeds and numbers of updates: hours in place of minutes.
+        again: with `full`, measure again what is stored.
     """
-    temporal_order.main(full=full)
-    memory_tasks.main(full=full)
-    state_tracking.main(full=full)
-    with jax.enable_x64(True):
-        gradient_distance.main()
-        reservoirs.main(full=full)
+    plans = [program.plan(full=full, again=again) for program in PROGRAMS]
+    return results.Plan([case for each in plans for case in each.cases], again or not full)
 
 
 if __name__ == "__main__":
     on_one_thread_each()
-    tyro.cli(main, description=__doc__)
+    results.run(tyro.cli(plan, description=__doc__))

@@ -3,7 +3,7 @@
 The loss is the last output against a random direction; the norm is over the whole carry, its median over 20 rows
 of noise, relative to n = 0; float64, as some of it is too small for float32.
 
-    python -m benchmarks.reproduce.gradient_distance --file docs/gradient_distance.png
+    python -m benchmarks.reproduce.gradient_distance
 """
 
 from functools import partial
@@ -16,27 +16,56 @@ import tyro
 from matplotlib.figure import Figure
 
 import jaxrnn
+from benchmarks.reproduce import results
 from benchmarks.reproduce.networks import networks
 
 ROWS, HIDDEN, INPUT = 20, 60, 4
 
 
-def main(time: int = 200, file: Path = Path("gradient_distance.png"), seed: int = 0) -> None:
-    """Print the table, draw the figure.
+SHOWN = (1, 5, 25, 50, 100, 199)
+FILE = Path(__file__).parents[2] / "docs/gradient_distance.png"
+
+
+def plan(full: bool = False, again: bool = False, time: int = 200, seed: int = 0) -> results.Plan:
+    """Plan a case for each network.
 
     Args:
+        full: nothing more; it takes seconds.
+        again: measure again what is stored; without `full` everything is measured again.
         time: τ.
-        file: where the figure goes, a PNG.
         seed: of parameters, inputs and direction.
     """
-    flows = {name: np.asarray(flow(name, time, seed)) for name in networks(INPUT, HIDDEN)}
-    shown = [n for n in (1, 5, 25, 50, 100, 150, 199) if n < time]
-    print(f"{'network':<15}" + "".join(f"{f'n = {n}':>12}" for n in shown) + f"{'1/e after':>12}")
-    for name, norms in flows.items():
+    cases = [
+        results.Case(
+            "gradient_distance",
+            {"network": name, "time": time, "seed": seed},
+            partial(measure, name, time, seed),
+            show,
+        )
+        for name in networks(INPUT, HIDDEN)
+    ]
+    return results.Plan(cases, again or not full)
+
+
+def measure(name: str, time: int, seed: int) -> dict:
+    """Return the norms by distance, and the distance at which 1/e is left."""
+    with jax.enable_x64(True):
+        norms = np.asarray(flow(name, time, seed))
         reach = float(jaxrnn.dynamics.memory_length(jnp.asarray(norms[::-1])))
-        print(f"{name:<15}" + "".join(f"{norms[n]:>12.2e}" for n in shown) + f"{reach:>12.0f}")
-    draw(flows).savefig(file)
-    print(f"\n{file}")
+    return {"norms": [float(f"{norm:.3g}") for norm in norms], "reach": reach}
+
+
+def show(figures: dict) -> str:
+    """Return the distance at which 1/e is left, and the norm half-way back."""
+    norms = figures["norms"]
+    return f"1/e after {figures['reach']:.0f}, {norms[len(norms) // 2]:.1e} at {len(norms) // 2}"
+
+
+def stored(time: int = 200, seed: int = 0) -> dict[str, np.ndarray]:
+    """Return the norms of each network as they are stored."""
+    records = results.read("gradient_distance")
+    found = {name: results.find(records, {"network": name, "time": time, "seed": seed}) for name in networks(1, HIDDEN)}
+    return {name: np.asarray(record.figures["norms"]) for name, record in found.items() if record}
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -71,5 +100,4 @@ def draw(flows: dict[str, np.ndarray]) -> Figure:
 
 if __name__ == "__main__":
     jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_enable_x64", True)
-    tyro.cli(main, description=__doc__)
+    results.run(tyro.cli(plan, description=__doc__))

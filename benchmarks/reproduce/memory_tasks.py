@@ -10,7 +10,6 @@ T = 300), Arjovsky, Shah & Bengio 2016 (an LSTM stays near the copy baseline for
     python -m benchmarks.reproduce.memory_tasks --full         # T = 100, 200, 400, 5 seeds, 20,000 updates: hours
 """
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from statistics import median
@@ -21,8 +20,7 @@ import optax
 import tyro
 
 import jaxrnn
-from benchmarks import report
-from benchmarks.reproduce import on_one_thread_each
+from benchmarks.reproduce import on_one_thread_each, results
 from benchmarks.reproduce.networks import networks
 from benchmarks.reproduce.problems import SYMBOLS, adding, copy, copy_baseline
 
@@ -35,21 +33,32 @@ PROBLEMS = {
 OPTIMIZER = optax.apply_if_finite(optax.chain(jaxrnn.training.clip_by_norm(1.0), optax.adam(1e-3)), 2**31 - 1)
 
 
-def main(
+PAPERS = {
+    ("adding", "relu, identity"): "learned at T = 150 to 300 (Le et al. 2015)",
+    ("adding", "LSTM"): "learned, after more sequences (Hochreiter & Schmidhuber 1997)",
+    ("copy", "LSTM"): "stays near no memory (Arjovsky et al. 2016)",
+}
+
+
+def plan(
     full: bool = False,
+    again: bool = False,
     lengths: tuple[int, ...] = (),
     seeds: int = 0,
+    first_seed: int = 0,
     updates: int = 0,
     cells: tuple[str, ...] = (),
     problems: tuple[str, ...] = tuple(PROBLEMS),
     jobs: int = 1,
-) -> None:
-    """Train every network on every problem.
+) -> results.Plan:
+    """Plan a case for each problem, length and network.
 
     Args:
         full: T = 100, 200, 400, 5 seeds and 20,000 updates, in place of 100, 2 and 2,000.
+        again: measure again what is stored; without `full` everything is measured again.
         lengths: other lengths.
         seeds: another number of seeds.
+        first_seed: the first of them.
         updates: another number of updates.
         cells: which networks; all of them if none is named.
         problems: which problems.
@@ -57,25 +66,41 @@ def main(
     """
     lengths = lengths or ((100, 200, 400) if full else (100,))
     seeds, updates = seeds or (5 if full else 2), updates or (20_000 if full else 2_000)
-    print(f"{report.machine()}\n\n{seeds} seeds, {updates:,} updates of {BATCH} sequences; halves: below half of it")
-    print(
-        f"{'problem':<8}{'T':>5}  {'network':<15}{'no memory':>10}{'best':>9}{'median':>9}{'worst':>9}"
-        f"  {'halves':>8}{'CPU s':>7}"
-    )
-    for problem in problems:
-        for length in lengths:
-            for name in cells or networks(1, HIDDEN):
-                start = time.process_time()
-                with ThreadPoolExecutor(jobs) as pool:
-                    scores = sorted(pool.map(partial(score, problem, name, length, updates), range(seeds)))
-                chance = PROBLEMS[problem][3](length)
-                beats = f"{sum(score < 0.5 * chance for score in scores)} / {seeds}"  # by a factor of two
-                seconds = time.process_time() - start
-                print(
-                    f"{problem:<8}{length:>5}  {name:<15}{chance:>10.4f}{scores[0]:>9.4f}"
-                    f"{median(scores):>9.4f}{scores[-1]:>9.4f}  {beats:>8}{seconds:>7.0f}",
-                    flush=True,
-                )
+    cases = [
+        results.Case(
+            "memory_tasks",
+            {
+                "problem": problem,
+                "length": length,
+                "network": name,
+                "updates": updates,
+                "seeds": seeds,
+                "first_seed": first_seed,
+            },
+            partial(measure, problem, name, length, updates, range(first_seed, first_seed + seeds), jobs),
+            show,
+            PAPERS.get((problem, name), "-"),
+            seeds,
+            length * updates * seeds,
+        )
+        for problem in problems
+        for length in lengths
+        for name in cells or networks(1, HIDDEN)
+    ]
+    return results.Plan(cases, again or not full)
+
+
+def measure(problem: str, name: str, length: int, updates: int, seeds: range, jobs: int) -> dict:
+    """Return the score of each seed, and that of having no memory."""
+    with ThreadPoolExecutor(jobs) as pool:
+        scores = list(pool.map(partial(score, problem, name, length, updates), seeds))
+    return {"scores": [float(f"{score:.4g}") for score in scores], "no_memory": PROBLEMS[problem][3](length)}
+
+
+def show(figures: dict) -> str:
+    """Return the best and the median score, and that of having no memory."""
+    scores = figures["scores"]
+    return f"{min(scores):.4f}, median {median(scores):.4f} (no memory {figures['no_memory']:.4f})"
 
 
 def score(problem: str, name: str, length: int, updates: int, seed: int) -> float:
@@ -111,4 +136,4 @@ def run(problem: str, name: str, length: int, updates: int, key):
 
 if __name__ == "__main__":
     on_one_thread_each()
-    tyro.cli(main, description=__doc__)
+    results.run(tyro.cli(plan, description=__doc__))

@@ -11,8 +11,7 @@
   square every second unit, here h stands beside h².  In "ks-ring" four reservoirs stand on the ring, each sees 32 of
   the 64 points and predicts 16, all with the same weights and the same read-out: the equation is the same everywhere.
 
-In float64.  Prints a line for each to standard output.
-
+In float64.
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.reproduce.reservoirs            # 5 reservoirs for Mackey-Glass, minutes
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.reproduce.reservoirs --full     # 20, and larger ones too
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.reproduce.reservoirs --which laser lorenz
@@ -25,7 +24,6 @@ Girvan, Lu & Ott 2018; Cvitanović, Davidchack & Siminos 2010 (the exponent at L
 integrator).
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -38,7 +36,7 @@ import numpy as np
 import tyro
 from jax import lax
 
-from benchmarks import report
+from benchmarks.reproduce import results
 from jaxrnn import ESN, Readout
 from jaxrnn.patterns.feedback import FeedbackParams
 from jaxrnn.reservoirs import Reservoir, no_equations, ridge, solve
@@ -50,38 +48,50 @@ WARMED, HELD, CONTINUATIONS, LYAPUNOV_TIMES = 200, 20_000, 50, 16
 FLOW_PENALTIES = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5)
 
 
-def main(full: bool = False, which: tuple[str, ...] = (), runs: int = 0) -> None:
-    """Run the experiments.
+def plan(full: bool = False, again: bool = False, which: tuple[str, ...] = (), runs: int = 0) -> results.Plan:
+    """Plan the experiments.
 
     Args:
         full: Mackey-Glass with 1000 units too, and 20 reservoirs, in place of 5; for Kuramoto-Sivashinsky twice the
           units, and for the single reservoir four times the steps.
+        again: measure again what is stored; without `full` everything is measured again.
         which: some of "mackey-glass", "mackey-glass-1000", "laser", "lorenz", "ks", "ks-ring".
         runs: another number of reservoirs drawn for Mackey-Glass.
     """
-    which = which or ("mackey-glass", *(["mackey-glass-1000"] if full else []), "laser", "lorenz", "ks", "ks-ring")
     runs, times, fitted = runs or (20 if full else 5), 2 if full else 1, 80_000 if full else 20_000
-    print(report.machine())
-    experiments: dict[str, Callable] = {
-        "mackey-glass": partial(mackey_glass_table, runs, 400, 10),
-        "mackey-glass-1000": partial(mackey_glass_table, min(runs, 5), 1000, 10),
-        "laser": laser,
-        "lorenz": partial(valid_times, "Lorenz", LORENZ, ring_of(3, 500, 0.2, 0.2), 20_000),
-        "ks": partial(valid_times, "Kuramoto-Sivashinsky", KS, ring_of(64, 1000 * times, 0.25, 0.2), fitted),
-        "ks-ring": partial(
-            valid_times, "Kuramoto-Sivashinsky by 4", KS, ring_of(16, 500 * times, 0.3, 0.3, margin=8), 20_000
-        ),
+    chosen = which or ("mackey-glass", *(["mackey-glass-1000"] if full else []), "laser", "lorenz", "ks", "ks-ring")
+    cases = {
+        "mackey-glass": mackey_glass_case(400, runs, "2.8e-4 (3,000 steps), 1.2e-4 (21,000)"),
+        "mackey-glass-1000": mackey_glass_case(1000, min(runs, 5), "10^-4.2 (3,000 steps)"),
+        "laser": results.Case("reservoirs", {"problem": "laser", "units": 500}, in_float64(laser), show_laser, seeds=5),
+        "lorenz": flow_case("lorenz", LORENZ, ring_of(3, 500, 0.2, 0.2), 20_000),
+        "ks": flow_case("ks", KS, ring_of(64, 1000 * times, 0.25, 0.2), fitted),
+        "ks-ring": flow_case("ks-ring", KS, ring_of(16, 500 * times, 0.3, 0.3, margin=8), 20_000),
     }
-    for name in which:
-        start, cpu = time.perf_counter(), time.process_time()
-        experiments[name]()
-        print(f"  {time.perf_counter() - start:.0f} s, of CPU time {time.process_time() - cpu:.0f} s", flush=True)
+    return results.Plan([cases[name] for name in chosen], again or not full)
+
+
+def in_float64(measure: Callable[[], dict]) -> Callable[[], dict]:
+    """Return the same function, whose arrays are of 64 bits."""
+
+    def run() -> dict:
+        with jax.enable_x64(True):
+            return measure()
+
+    return run
 
 
 # --- Mackey-Glass
 
 
-def mackey_glass_table(runs: int, units: int, connections: int) -> None:
+def mackey_glass_case(units: int, runs: int, paper: str) -> results.Case:
+    """Plan so many reservoirs of so many units."""
+    settings = {"problem": "mackey-glass", "units": units, "reservoirs": runs}
+    measure = in_float64(partial(mackey_glass, runs, units, 10))
+    return results.Case("reservoirs", settings, measure, show_mackey_glass, paper, runs, runs * units**2)
+
+
+def mackey_glass(runs: int, units: int, connections: int) -> dict:
     """NRMSE₈₄ for both lengths of the report, over the reservoirs; other continuations choose the penalty of each."""
     cell = Reservoir(
         1, units, connections, radius=0.79, input_scaling=0.56, bias_scaling=0.028, retention=1 - 0.44 * 0.9, gain=0.44
@@ -91,15 +101,23 @@ def mackey_glass_table(runs: int, units: int, connections: int) -> None:
         [jnp.tanh(mackey_glass_series(WARM + HORIZON, CONTINUED, seed=s) - 1)[..., None] for s in (1, 2)]
     )
     errors = np.stack([mackey_glass_errors(cell, key, train, others) for key in keys(runs)], axis=-1)
+    rows = []
     for (steps, way), (chosen_by, reported) in zip(product(FITTED, ("h", "h and h²")), errors, strict=True):
         best = chosen_by.argmin(axis=0)
         tested = np.take_along_axis(reported, best[None], axis=0)[0]
-        chosen = np.take(PENALTIES, best)
-        print(
-            f"Mackey-Glass, {units} units, {steps:,} steps, {runs} reservoirs, read-out of {way}: NRMSE84 "
-            f"{np.median(tested):.2e} in the median ({tested.min():.1e} to {tested.max():.1e}), "
-            f"log10 {np.log10(np.median(tested)):.2f}; penalties {chosen.min():.0e} to {chosen.max():.0e}"
-        )
+        penalties = np.take(PENALTIES, best).tolist()
+        rows.append({"steps": steps, "read": way, "nrmse": to_digits(tested), "penalties": penalties})
+    return {"rows": rows}
+
+
+def to_digits(values) -> list[float]:
+    """Four digits of each value are stored."""
+    return [float(f"{value:.4g}") for value in values]
+
+
+def show_mackey_glass(figures: dict) -> str:
+    """Return the medians, h and then h beside h², for both lengths."""
+    return ", ".join(f"{np.median(row['nrmse']):.2e}" for row in figures["rows"])
 
 
 def mackey_glass_errors(cell: Reservoir, key, train, others) -> np.ndarray:
@@ -136,7 +154,7 @@ def continued(network: ESN, params, hs, train, carry, series):
 # --- the laser
 
 
-def laser() -> None:
+def laser() -> dict:
     """NRMSE one step ahead on the last fifth, here and in reservoirpy, with the same weights."""
     from benchmarks.reservoirs import theirs
 
@@ -157,8 +175,12 @@ def laser() -> None:
         model.fit(xs[:cut], xs[1 : cut + 1], warmup=200)
         model.reset()
         reservoirpys.append(nrmse(model.run(xs[:-1])[cut:], xs[cut + 1 :]))
-    for name, values in (("jaxrnn", ours), ("reservoirpy", reservoirpys)):
-        print(f"laser, one step ahead, {name}: NRMSE {np.mean(values):.6f}, of 5 reservoirs {np.round(values, 6)}")
+    return {"jaxrnn": [round(v, 6) for v in ours], "reservoirpy": [round(v, 6) for v in reservoirpys]}
+
+
+def show_laser(figures: dict) -> str:
+    """Return the means of both libraries."""
+    return f"{np.mean(figures['jaxrnn']):.6f}, reservoirpy {np.mean(figures['reservoirpy']):.6f}"
 
 
 def nrmse(os, truth) -> float:
@@ -317,7 +339,15 @@ LORENZ = Flow(lorenz, 0.02, 0.906)
 KS = Flow(kuramoto_sivashinsky, 0.25, 0.048)
 
 
-def valid_times(name: str, flow: Flow, ring: Ring, fitted: int) -> None:
+def flow_case(name: str, flow: Flow, ring: Ring, fitted: int) -> results.Case:
+    """Plan reservoirs on a flow."""
+    units = ring.network.cell.cell.hidden_size
+    settings = {"problem": name, "units": units, "steps": fitted}
+    measure = in_float64(partial(valid_times, flow, ring, fitted))
+    return results.Case("reservoirs", settings, measure, show_times, work=units**2 * fitted)
+
+
+def valid_times(flow: Flow, ring: Ring, fitted: int) -> dict:
     """Fitted to the beginning of the series; 50 beginnings behind it choose the penalty, the last 50 are scored."""
     series = flow.run(fitted + 2 * HELD)
     series = jnp.asarray(series / series.std())
@@ -331,11 +361,13 @@ def valid_times(name: str, flow: Flow, ring: Ring, fitted: int) -> None:
 
     penalty = max(FLOW_PENALTIES, key=lambda penalty: times(penalty, chosen_by).mean())
     scored = times(penalty, others)
-    print(
-        f"{name}, {ring.network.cell.cell.hidden_size} units, {fitted:,} steps: valid for {scored.mean():.1f} Lyapunov "
-        f"times in the mean over {CONTINUATIONS} beginnings (median {np.median(scored):.1f}, {scored.min():.1f} to "
-        f"{scored.max():.1f}); penalty {penalty:.0e}"
-    )
+    return {"times": [round(float(time), 3) for time in scored], "penalty": penalty}
+
+
+def show_times(figures: dict) -> str:
+    """Return the mean number of Lyapunov times that a continuation is valid for, and its range."""
+    times = figures["times"]
+    return f"{np.mean(times):.1f} Lyapunov times ({min(times):.1f} to {max(times):.1f})"
 
 
 def stretches(series, flow: Flow):
@@ -366,5 +398,4 @@ def keys(n: int):
 
 if __name__ == "__main__":
     jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_enable_x64", True)
-    tyro.cli(main, description=__doc__)
+    results.run(tyro.cli(plan, description=__doc__))

@@ -14,7 +14,6 @@ word problem is complete for NC¹ (Barrington 1989).
 """
 
 import itertools
-import time
 from functools import partial
 from statistics import median
 
@@ -25,43 +24,60 @@ import optax
 import tyro
 
 import jaxrnn
-from benchmarks import report
-from benchmarks.reproduce import on_one_thread_each
+from benchmarks.reproduce import on_one_thread_each, results
 from benchmarks.reproduce.remembering import ROWS, Model
 
 TRAINED, LENGTHS, BATCH, TEST = 40, (40, 256, 2048), 32, 32
 OPTIMIZER = optax.chain(jaxrnn.training.clip_by_norm(1.0), optax.adam(3e-3))
 
 
-def main(
+def plan(
     full: bool = False,
+    again: bool = False,
     groups: tuple[str, ...] = (),
     cells: tuple[str, ...] = tuple(ROWS),
     seeds: int = 0,
+    first_seed: int = 0,
     updates: int = 0,
-) -> None:
-    """Train every cell on every group.
+) -> results.Plan:
+    """Plan a case for each group and cell.
 
     Args:
         full: A₅ too, 5 seeds and 20,000 updates, in place of 2 and 1,000.
+        again: measure again what is stored; without `full` everything is measured again.
         groups: "parity", "s3", "a5".
         cells: which rows.
         seeds: another number of seeds.
+        first_seed: the first of them.
         updates: another number of updates.
     """
     groups = groups or (("parity", "s3", "a5") if full else ("parity", "s3"))
     seeds, updates = seeds or (5 if full else 2), updates or (20_000 if full else 1_000)
-    print(f"{report.machine()}\n\n{seeds} seeds, {updates:,} updates of {BATCH} words of {TRAINED}; best / median\n")
-    print(
-        f"{'group':<8}{'cell':<16}" + "".join(f"{f'T={length}':>16}" for length in LENGTHS) + f"{'chance':>9}{'s':>7}"
-    )
-    for group in groups:
-        for name in cells:
-            start = time.perf_counter()
-            scores = np.asarray(run(group, name, updates, jax.random.split(jax.random.key(0), seeds)))
-            columns = "".join(f"{f'{max(column):.2f} / {median(column):.2f}':>16}" for column in scores.T)
-            chance = 1 / len(multiplication_table(group))
-            print(f"{group:<8}{name:<16}{columns}{chance:>9.2f}{time.perf_counter() - start:>7.0f}", flush=True)
+    cases = [
+        results.Case(
+            "state_tracking",
+            {"group": group, "cell": name, "updates": updates, "seeds": seeds, "first_seed": first_seed},
+            partial(measure, group, name, updates, range(first_seed, first_seed + seeds)),
+            show,
+            seeds=seeds,
+            work=updates * seeds,
+        )
+        for group in groups
+        for name in cells
+    ]
+    return results.Plan(cases, again or not full)
+
+
+def measure(group: str, name: str, updates: int, seeds: range) -> dict:
+    """Return the accuracy of each seed, by the length of the words."""
+    keys = jax.random.split(jax.random.key(0), seeds.stop)[seeds.start :]
+    scores = np.asarray(run(group, name, updates, keys)).round(4)
+    return {f"T={length}": column.tolist() for length, column in zip(LENGTHS, scores.T, strict=True)}
+
+
+def show(figures: dict) -> str:
+    """Return the best and the median accuracy at each length."""
+    return ", ".join(f"{length} {max(scores):.2f} / {median(scores):.2f}" for length, scores in figures.items())
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -121,4 +137,4 @@ def products(table: np.ndarray, tokens: jax.Array) -> jax.Array:
 
 if __name__ == "__main__":
     on_one_thread_each()
-    tyro.cli(main, description=__doc__)
+    results.run(tyro.cli(plan, description=__doc__))

@@ -12,9 +12,9 @@ gradient is added before clipping, and where ‖∇‖ is above 1e10 or no numbe
     python -m benchmarks.reproduce.temporal_order --full               # lengths up to 200, hours
 """
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from statistics import median
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,7 @@ import optax
 import tyro
 
 import jaxrnn
-from benchmarks import report
-from benchmarks.reproduce import on_one_thread_each
+from benchmarks.reproduce import on_one_thread_each, results
 from benchmarks.reproduce.problems import temporal_order
 
 HIDDEN, BATCH, TEST = 50, 20, 1000
@@ -37,21 +36,29 @@ METHODS = {
 }
 
 
-def main(
+PAPER = "100 % at every length to 200, of up to 5,000,000 updates"
+"""Pascanu et al. 2013, §4.1, of clipping with Ω, and of nothing else."""
+
+
+def plan(
     full: bool = False,
+    again: bool = False,
     lengths: tuple[int, ...] = (),
     seeds: int = 5,
+    first_seed: int = 0,
     updates: int = 0,
     check: int = 500,
     methods: tuple[str, ...] = tuple(METHODS),
     jobs: int = 2,
-) -> None:
-    """Count the seeds that learn it.
+) -> results.Plan:
+    """Plan a case for each length and method.
 
     Args:
         full: lengths 20 … 200 and up to 100,000 updates, in place of 20, 50, 100 and up to 10,000.
+        again: measure again what is stored; without `full` everything is measured again.
         lengths: other lengths.
         seeds: runs of each method and length.
+        first_seed: the first of them.
         updates: another limit.
         check: how many updates between two tests.
         methods: which methods.
@@ -59,18 +66,34 @@ def main(
     """
     lengths = lengths or ((20, 50, 100, 150, 200) if full else (20, 50, 100))
     updates = updates or (100_000 if full else 10_000)
-    print(f"{report.machine()}\n\ntemporal order, {seeds} seeds, up to {updates:,} updates of {BATCH} sequences")
-    print(f"{'length':>6}  {'method':<19}{'succeeded':>10}  {'after updates':<36}{'best errors %':<26}{'CPU s':>7}")
-    for length in lengths:
-        for method in methods:
-            start = time.process_time()
-            with ThreadPoolExecutor(jobs) as pool:
-                found = list(pool.map(partial(run, method, length, updates, check), range(seeds)))
-            count = f"{sum(n > 0 for n, _ in found)} / {seeds}"
-            after = " ".join(f"{n:,}" if n else "-" for n, _ in found)
-            errors = " ".join(f"{100 * e:.1f}" for _, e in found)
-            seconds = time.process_time() - start
-            print(f"{length:>6}  {method:<19}{count:>10}  {after:<36}{errors:<26}{seconds:>7.0f}", flush=True)
+    cases = [
+        results.Case(
+            "temporal_order",
+            {"length": length, "method": method, "updates": updates, "seeds": seeds, "first_seed": first_seed},
+            partial(measure, method, length, updates, check, range(first_seed, first_seed + seeds), jobs),
+            show,
+            PAPER if "Ω" in method else "-",
+            seeds,
+            length * updates * seeds,
+        )
+        for length in lengths
+        for method in methods
+    ]
+    return results.Plan(cases, again or not full)
+
+
+def measure(method: str, length: int, updates: int, check: int, seeds: range, jobs: int) -> dict:
+    """Return after how many updates each seed had succeeded (0: never), and its smallest error."""
+    with ThreadPoolExecutor(jobs) as pool:
+        found = list(pool.map(partial(run, method, length, updates, check), seeds))
+    return {"after": [n for n, _ in found], "errors": [round(error, 5) for _, error in found]}
+
+
+def show(figures: dict) -> str:
+    """Return how many seeds succeeded, and the median of their updates."""
+    after = [n for n in figures["after"] if n]
+    count = f"{len(after)} / {len(figures['after'])}"
+    return f"{count} after {median(after):,.0f}" if after else f"{count}, best error {min(figures['errors']):.1%}"
 
 
 def run(method: str, length: int, updates: int, check: int, seed: int) -> tuple[int, float]:
@@ -156,4 +179,4 @@ def test(params, key, length):
 
 if __name__ == "__main__":
     on_one_thread_each()
-    tyro.cli(main, description=__doc__)
+    results.run(tyro.cli(plan, description=__doc__))

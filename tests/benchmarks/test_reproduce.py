@@ -1,5 +1,6 @@
 """The problems of benchmarks/reproduce are the papers'."""
 
+import json
 from pathlib import Path
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import benchmarks.reproduce
+from benchmarks.reproduce.__main__ import PROGRAMS, plan
 from benchmarks.reproduce.networks import networks
 from benchmarks.reproduce.problems import adding, copy, copy_baseline, temporal_order
 from benchmarks.reproduce.reservoirs import kuramoto_sivashinsky, ring_of
@@ -66,9 +68,15 @@ def test_where_the_gradient_is_no_number_or_huge_w_shrinks_and_nothing_else_move
 
 def test_make_reproduce_runs_every_program_of_the_folder():
     folder = Path(benchmarks.reproduce.__file__).parent
-    programs = {path.stem for path in folder.glob("*.py") if "\ndef main(" in path.read_text()} - {"__main__"}
-    called = {line.strip().split(".main(")[0] for line in (folder / "__main__.py").read_text().splitlines()}
-    assert len(programs) >= 4 and programs <= called
+    programs = {path.stem for path in folder.glob("*.py") if "\ndef plan(" in path.read_text()} - {"__main__"}
+    assert len(programs) >= 4 and programs == {program.__name__.split(".")[-1] for program in PROGRAMS}
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_every_case_has_settings_of_its_own_that_go_through_json(full):
+    cases = plan(full=full).cases
+    assert all(json.loads(json.dumps(case.settings)) == case.settings for case in cases)
+    assert len({(case.experiment, json.dumps(case.settings)) for case in cases}) == len(cases)
 
 
 def test_every_network_starts():

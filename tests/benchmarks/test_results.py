@@ -1,0 +1,52 @@
+"""The store of results: a case is measured once, an interrupted run keeps what it has, the time is told beforehand."""
+
+import pytest
+
+from benchmarks.reproduce.results import Case, Plan, estimate, find, read, run
+
+
+def case(name, work=1.0, measure=lambda: {"score": 1.5}):
+    return Case("sums", {"name": name, "seeds": 2}, measure, lambda figures: f"{figures['score']}", "1.4", 2, work)
+
+
+def test_what_is_stored_is_what_was_measured(tmp_path):
+    run(Plan([case("a")], again=False), tmp_path)
+    (record,) = read("sums", tmp_path)
+    assert record.settings == {"name": "a", "seeds": 2} and record.figures == {"score": 1.5}
+    assert record.paper == "1.4" and record.seconds >= 0 and {"date", "commit", "jax"} <= record.when.keys()
+
+
+def test_a_finished_case_is_not_run_again_unless_it_is_asked_for(tmp_path, capsys):
+    runs = []
+    one = case("a", measure=lambda: {"score": len(runs) + (runs.append(1) or 0)})
+    run(Plan([one], again=False), tmp_path)
+    run(Plan([one], again=False), tmp_path)
+    assert len(runs) == 1 and "1 cases, 1 of them stored" in capsys.readouterr().out
+    run(Plan([one], again=True), tmp_path)
+    assert len(runs) == 2 and [r.figures["score"] for r in read("sums", tmp_path)] == [1]
+
+
+def test_an_interrupted_run_keeps_what_it_has(tmp_path):
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Plan([case("a"), case("b", measure=stop)], again=False), tmp_path)
+    assert find(read("sums", tmp_path), case("a").settings) and not find(read("sums", tmp_path), case("b").settings)
+    assert [file.name for file in tmp_path.iterdir()] == ["sums.jsonl"]
+
+
+def test_the_table_has_the_paper_s_figure_and_ours_side_by_side(tmp_path, capsys):
+    run(Plan([case("a")], again=False), tmp_path)
+    header, row = capsys.readouterr().out.splitlines()[-2:]
+    assert header.split() == ["problem", "paper", "here", "seeds", "seconds"]
+    assert row.split()[-4:-1] == ["1.4", "1.5", "2"]
+
+
+def test_the_time_of_a_case_that_never_ran_is_that_of_the_most_similar_by_its_work(tmp_path):
+    run(Plan([case("a", work=2.0)], again=False), tmp_path)
+    (record,) = read("sums", tmp_path)
+    records = [record._replace(seconds=10.0)]
+    assert estimate(case("a"), records) == 10
+    assert estimate(case("b", work=8.0), records) == 40
+    assert estimate(case("b"), []) is None
