@@ -63,3 +63,18 @@ def output_place(cell: Cell, carry: Carry) -> int | None:
     leaves, structure = jax.tree.flatten(carry)
     numbers = jax.tree.leaves(carry_parts(cell, structure.unflatten(range(len(leaves)))).output)
     return numbers[0] if numbers else None
+
+
+def with_output(cell: Cell, dcarry: Carry, dy: Any) -> Carry:
+    """Return ∇_{h⁽ᵗ⁾}L with the gradient of y⁽ᵗ⁾ added, if the cell states that y⁽ᵗ⁾ is a part of the carry.
+
+    >>> from jaxrnn import GRU
+    >>> with_output(GRU(3, 2), jax.numpy.ones(2), jax.numpy.ones(2)).tolist()
+    [2.0, 2.0]
+    """
+    place = output_place(cell, dcarry)
+    if place is None:
+        return dcarry
+    leaves, structure = jax.tree.flatten(dcarry)
+    leaves[place] = leaves[place] + jax.tree.leaves(dy)[0]
+    return structure.unflatten(leaves)

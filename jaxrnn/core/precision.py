@@ -58,8 +58,8 @@ def in_rank(b: Array, like: Array) -> Array:
 def matmul_in_loop(x: Array, w: Array) -> Array:
     """`matmul` for an explicit rule: as quick as may be in a loop over t, but not made to be differentiated.
 
-    XLA's CPU products rearrange an operand that does not stay in the cache on every call.  Where a large weight
-    meets few rows, that is most of the work if it is the weight, and little if it is the rows, turned.
+    On every call, XLA's CPU products copy an operand that does not stay in the cache into another order.  If a large
+    weight meets few rows, copying the weight would be most of the work, so the rows are transposed instead.
     """
     w, x = _fixed(w), x.astype(w.dtype)
     if at_least(rows(x), 8) and at_most(rows(x), 16) and w.size >= LARGE:
@@ -70,8 +70,8 @@ def matmul_in_loop(x: Array, w: Array) -> Array:
 def matmul_transposed(x: Array, w: Array) -> Array:
     """x @ wᵀ for an explicit rule: what ∇(h @ w) sends back to h.
 
-    A small weight is turned once, before the loop; a large one comes first, as (w @ xᵀ)ᵀ, and the small result is
-    turned.  The barrier keeps XLA from swapping the operands back.
+    A small weight is transposed once, before the loop.  A large one comes first, as (w @ xᵀ)ᵀ, so that the small
+    result is transposed instead.  The barrier keeps XLA from swapping the operands back.
     """
     x = x.astype(w.dtype)
     if not (at_least(rows(x), 4) and at_most(rows(x), 256)):
@@ -90,8 +90,13 @@ def outer_sum(x: Array, dz: Array, w: Array) -> Array:
     return _dot(x, dz, range(1, x.ndim), range(dz.ndim - 1)).astype(w.dtype)
 
 
-def turned(x: Array) -> Array:
-    """x, laid out in memory as xᵀ: what `outer_sum` does, for a product with x whose gradient is `jax.vjp`'s."""
+def transposed_layout(x: Array) -> Array:
+    """Return x, stored as xᵀ, as `outer_sum` stores it: `jax.vjp` of a product with x is then as fast.
+
+    Integers and empty arrays come back as they are.
+    """
+    if not (x.size and jnp.issubdtype(x.dtype, jnp.floating)):
+        return x
     return jnp.moveaxis(lax.optimization_barrier(_features_first(x)), 0, -1)
 
 
@@ -111,7 +116,7 @@ def _features_first(x: Array) -> Array:
 
 
 def _fixed(w: Array) -> Array:
-    """w, of which XLA need not know what it is made of: a slice, or turned, it is then made once, before the loop."""
+    """Return w behind a barrier, so that a slice or a transpose of a weight is computed once, before the loop."""
     return lax.optimization_barrier(w)
 
 

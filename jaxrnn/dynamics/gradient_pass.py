@@ -12,7 +12,8 @@ from jaxtyping import Array, PyTree
 from jaxrnn.core.checks import leading_axes
 from jaxrnn.core.local_rules import storable
 from jaxrnn.core.types import Inputs, LocalRules, Params
-from jaxrnn.unrolling.backpropagation import Gradients, backward, forward
+from jaxrnn.unrolling.backpropagation import Gradients, backward
+from jaxrnn.unrolling.forward_record import forward
 
 
 class Pass(NamedTuple):

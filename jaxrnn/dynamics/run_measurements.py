@@ -23,7 +23,8 @@ from jaxrnn.core.types import Carry, Cell, Inputs, Params
 from jaxrnn.dynamics.jacobians import jacobians_along
 from jaxrnn.dynamics.lyapunov import growth_rates
 from jaxrnn.dynamics.states import as_vectors
-from jaxrnn.unrolling.backpropagation import Saved, backward, forward
+from jaxrnn.unrolling.backpropagation import backward
+from jaxrnn.unrolling.forward_record import Saved, forward
 from jaxrnn.unrolling.scan import masked
 
 EXPONENTS = 16

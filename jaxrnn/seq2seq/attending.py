@@ -29,7 +29,7 @@ from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_is_cell, check_positive
 from jaxrnn.core.local_rules import WholeLocals, WholeResidual, whole_step_bwd, whole_step_fwd, whole_weight_bwd
 from jaxrnn.core.noise import check_noisy, plain_input, takes_noise, with_x
-from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum, turned
+from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum, transposed_layout
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
 from jaxrnn.seq2seq.attention import Attention, AttentionParams, Memory, Reading, ScoreParams
 from jaxrnn.seq2seq.attention_gradient import Compared, compare_bwd, compared
@@ -189,7 +189,7 @@ class Attending:
     def weight_bwd(self, params: AttendingParams, residuals: "_Saved", locals: "_Local") -> AttendingParams:
         """Sum the gradients of the cell, its projection, W and the score over time (chapter 2.2.3)."""
         both = residuals.cell.x
-        inner = residuals.cell._replace(x=with_x(both, turned(plain_input(both))))
+        inner = residuals.cell._replace(x=with_x(both, transposed_layout(plain_input(both))))
         dcell = whole_weight_bwd(self.cell, params.cell, inner, locals.cell)
         dattention = jax.tree.map(jnp.zeros_like, params.attention)  # keys and values are made outside of the step
         if params.attention.query is not None:

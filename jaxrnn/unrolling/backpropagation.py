@@ -19,45 +19,70 @@ References: Werbos 1990; Williams & Zipser 1995, §4; Goodfellow et al. 2016, §
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree, Shaped
 
-from jaxrnn.core.carry_facts import carry_parts, output_place
+from jaxrnn.core.carry_facts import with_output
 from jaxrnn.core.checks import check_tree, check_unroll, leading_axes
 from jaxrnn.core.local_rules import as_cotangent, pullback, rules_of, storable
-from jaxrnn.core.precision import turned
-from jaxrnn.core.types import Carry, Cell, Inputs, LocalRules, Params
-from jaxrnn.machines.meshes import scan, spread
+from jaxrnn.core.precision import transposed_layout
+from jaxrnn.core.types import Carry, Cell, Inputs, Params
+from jaxrnn.machines.meshes import spread
+from jaxrnn.unrolling.forward_record import Saved, constants_of, forward
 from jaxrnn.unrolling.result_layouts import gradients_layout, results_layout
-from jaxrnn.unrolling.scan import gated, initial_carry, masked, prepare, select, unroll, zeros
-from jaxrnn.unrolling.time_blocks import Shared, block_length, projection, scan_blocks, shared, turns
+from jaxrnn.unrolling.scan import initial_carry, masked, prepare, select, unroll, zeros
+from jaxrnn.unrolling.time_blocks import block_length, scan_blocks, shared
 
 
-def step_back(rules: LocalRules, params: Params, dcarry: Carry, residual: Any, dy: Any, mask, reset):
-    """Take one step of the recursion 2.2.2 under one t's mask and reset: ∇h⁽ᵗ⁾, ∇y⁽ᵗ⁾ → ∇h⁽ᵗ⁻¹⁾, ∇z⁽ᵗ⁾.
+@partial(jax.jit, static_argnums=(0, 4, 5, 6))
+def backward(cell, saved: Saved, dcarry, dys, reverse, every_t=False, from_initial=False) -> "Gradients":
+    """Run the recursion 2.2.2 over the steps of a run, the last one first, and take the sums over t of 2.2.3.
 
-    Returns:
-      (∇h⁽ᵗ⁻¹⁾, the part of it that a reset sends to the initial carry instead, ∇z⁽ᵗ⁾, local).
+    Args:
+      cell, saved: as `forward` took the cell, and what it saved.
+      dcarry, dys: ∇L with respect to the results of the run.
+      reverse: as for the run.
+      every_t: True to return `carries`; otherwise they are None.
+      from_initial: True if the run started from the initial carry of the cell, a function of θ.
     """
-    before, dz, local = rules.step_bwd(params, residual, masked(mask, dcarry), masked(mask, dy))
-    if mask is not None:
-        before = select(mask, before, dcarry)
-    if reset is None:
-        return before, None, dz, local
-    return select(reset, zeros(before), before), select(reset, before, zeros(before)), dz, local
+    rules, params, constants = rules_of(cell), saved.params, constants_of(cell, saved.carry, saved.reset)
+    xs, carry, initial, boundary = prepare(cell, params, saved.xs, saved.carry, saved.mask, saved.reset, reverse)
 
+    def recursion(state, at_t):  # 2.2.2: ∇h⁽ᵗ⁾, ∇y⁽ᵗ⁾ → ∇h⁽ᵗ⁻¹⁾, ∇z⁽ᵗ⁾
+        dh, dinitial = state
+        _, residual, dy, mask, reset = at_t
+        dy = masked(mask, dy)
+        here = with_output(cell, dh, dy) if every_t else None
+        before, dz, local = rules.step_bwd(params, residual.whole(constants), masked(mask, dh), dy)
+        if mask is not None:  # a masked step passes ∇h on
+            before = select(mask, before, dh)
+        if reset is not None:  # a reset sends it to the initial carry, and nothing further back
+            dinitial = jax.tree.map(jnp.add, dinitial, select(reset, before, zeros(before)))
+            before = select(reset, zeros(before), before)
+        return (before, dinitial), (here, shared((dz, local)))
 
-def with_output(cell: Cell, dcarry: Carry, dy: Any) -> Carry:
-    """Return ∇_{h⁽ᵗ⁾}L complete: with the share of y⁽ᵗ⁾, where the cell states that y⁽ᵗ⁾ is a part of the carry."""
-    place = output_place(cell, dcarry)
-    if place is None:
-        return dcarry
-    leaves, structure = jax.tree.flatten(dcarry)
-    leaves[place] = leaves[place] + jax.tree.leaves(dy)[0]
-    return structure.unflatten(leaves)
+    def sums(over_t, found):  # 2.2.3: ∇z⁽ᵗ⁾ → ∇θ, ∇x⁽ᵗ⁾
+        xs, residuals, *_ = over_t
+        carries, (dzs, locals_) = found[0], found[1].whole()
+        _, back = pullback(cell.project, params, jax.tree.map(transposed_layout, xs))
+        from_project, dxs = back(dzs)
+        from_step = rules.weight_bwd(params, saved._replace(xs=xs, residuals=residuals).whole(cell), locals_)
+        return jax.tree.map(jnp.add, from_project, from_step), (dxs, carries)
+
+    state = storable(carry, dcarry), None if initial is None else zeros(initial)
+    over_t = xs, saved.residuals, dys, saved.mask, boundary
+    time = leading_axes(xs)[0]
+    length = block_length(time, jax.eval_shape(cell.project, params, xs))
+    (dcarry, dinitial), dparams, (dxs, carries) = scan_blocks(
+        recursion, sums, state, over_t, time, length, reverse=not reverse
+    )
+    for dstart in ([] if initial is None else [dinitial]) + ([dcarry] if from_initial else []):
+        _, back = pullback(lambda p: initial_carry(cell, p, xs), params)
+        dparams = jax.tree.map(jnp.add, dparams, back(dstart)[0])
+    return Gradients(dparams, masked(saved.mask, dxs), dcarry, carries)
 
 
 class Gradients(NamedTuple):
@@ -158,10 +183,9 @@ def unroll_bptt(
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
     """Run a cell over a sequence with the explicit reverse scan as the gradient: the fast way to train.
 
-    The cell's own local rules are used where it
-    states them, `AutodiffRules` where it does not.  Reverse mode works to any order, and so do
-    `jax.jvp` of the gradient and `jax.hessian`.  `jax.jvp` of the run itself is a TypeError, as with any
-    `jax.custom_vjp`: for that take `unroll`.
+    The cell's own local rules are used where it has them, and `AutodiffRules` where it does not.  Reverse mode works
+    to any order, and so do `jax.jvp` of the gradient and `jax.hessian`.  `jax.jvp` of the run itself raises a
+    TypeError, as with any `jax.custom_vjp`; use `unroll` for that.
 
     Args:
       cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
@@ -182,13 +206,13 @@ def unroll_bptt(
 
     References: chapter 2.2.
     """
-    arguments = params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
-    return spread(partial(_run, cell, reverse), partial(results_layout, arguments[0], arguments[1]), *arguments)
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
 
+    def run(params, xs, carry, mask, reset):
+        carry = initial_carry(cell, params, xs) if carry is None else carry
+        return _unroll_bptt(cell, params, xs, carry, mask, reset, reverse)
 
-def _run(cell, reverse, params, xs, carry, mask, reset):
-    carry = initial_carry(cell, params, xs) if carry is None else carry
-    return _unroll_bptt(cell, params, xs, carry, mask, reset, reverse)
+    return spread(run, partial(results_layout, params, xs), params, xs, carry, mask, reset)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 6))
@@ -196,105 +220,9 @@ def _unroll_bptt(cell, params, xs, carry, mask, reset, reverse):
     return forward(cell, params, xs, carry, mask, reset, reverse)[0]
 
 
-def _unroll_bptt_fwd(cell, params, xs, carry, mask, reset, reverse):
-    return forward(cell, params, xs, carry, mask, reset, reverse)
-
-
 def _unroll_bptt_bwd(cell, reverse, saved, cotangents):
     gradients = backward(cell, saved, *cotangents, reverse)
     return *as_cotangent(saved[:3], gradients[:3]), None, None
 
 
-_unroll_bptt.defvjp(_unroll_bptt_fwd, _unroll_bptt_bwd)
-
-
-class Saved(NamedTuple):
-    """The arguments of a run, and the record of its steps."""
-
-    params: Params
-    xs: Inputs
-    carry: Carry
-    """h⁽⁰⁾."""
-    mask: Array | None
-    reset: Array | None
-    residuals: Shared
-    """The residuals of all steps, `[time, *batch, ...]`, without the constants of the carry."""
-
-    def whole(self, cell: Cell) -> PyTree:
-        """Return the residuals, with the constants repeated for every t."""
-        time = leading_axes(self.xs)[0]
-        constants = _constants(cell, self.carry, self.reset)
-        return self.residuals.whole([jnp.broadcast_to(c, (time, *c.shape)) for c in constants])
-
-
-def forward(cell, params, xs, carry, mask, reset, reverse):
-    """Return the results of `unroll`, and the record that the backward pass needs."""
-    results, residuals = _forward(cell, params, xs, carry, mask, reset, reverse)
-    # saved here and not by the jitted function, whose results `jax_debug_nans` looks at: padding may be NaN
-    return results, Saved(params, xs, carry, mask, reset, residuals)
-
-
-@partial(jax.jit, static_argnums=(0, 6))
-def _forward(cell, params, xs, carry, mask, reset, reverse):
-    rules = rules_of(cell)
-    clean_xs, start, initial, boundary = prepare(cell, params, xs, carry, mask, reset, reverse)
-    read, project = projection(cell, params, clean_xs)
-
-    def body(carry, at_t):
-        x, mask, boundary = at_t
-        (after, y), residual = gated(partial(rules.step_fwd, params), initial, carry, project(x), mask, boundary)
-        return after, shared((y, residual), _constants(cell, carry, reset))
-
-    unroll = turns(leading_axes(xs)[0], start)
-    carry_out, record = scan(body, start, (read, mask, boundary), reverse=reverse, unroll=unroll)
-    constants = _constants(cell, start, reset)
-    ys, residuals = record.whole(constants)
-    return (carry_out, ys), shared(residuals, constants)
-
-
-def _constants(cell: Cell, carry: Carry, reset) -> list[Array]:
-    """Return the arrays of a carry that no step changes; there are none under a reset."""
-    return [] if reset is not None else jax.tree.leaves(carry_parts(cell, carry).constants)
-
-
-@partial(jax.jit, static_argnums=(0, 4, 5, 6))
-def backward(cell, saved, dcarry, dys, reverse, every_t=False, from_initial=False) -> Gradients:
-    """Run the reverse scan (2.2.2), and take the sums over t (2.2.3).
-
-    Args:
-      every_t: True to return `carries`; otherwise they are None.
-      from_initial: True if the run started from the initial carry of the cell, a function of θ.
-    """
-    rules, params, constants = rules_of(cell), saved.params, _constants(cell, saved.carry, saved.reset)
-    xs, carry, initial, boundary = prepare(cell, params, saved.xs, saved.carry, saved.mask, saved.reset, reverse)
-
-    def step(state, at_t):
-        dcarry, dinitial = state
-        _, residual, dy, mask, reset = at_t
-        here = with_output(cell, dcarry, masked(mask, dy)) if every_t else None
-        before, left, dz, local = step_back(rules, params, dcarry, residual.whole(constants), dy, mask, reset)
-        return (before, jax.tree.map(jnp.add, dinitial, left)), (here, shared((dz, local)))
-
-    def contract(at_ts, given):
-        xs, residuals, *_ = at_ts
-        carries, (dzs, locals_) = given[0], given[1].whole()
-        _, back = pullback(cell.project, params, _turned(xs))
-        dparams, dxs = back(dzs)
-        from_step = rules.weight_bwd(params, saved._replace(xs=xs, residuals=residuals).whole(cell), locals_)
-        return jax.tree.map(jnp.add, dparams, from_step), (dxs, carries)
-
-    state = storable(carry, dcarry), None if initial is None else zeros(initial)
-    over_t = xs, saved.residuals, dys, saved.mask, boundary
-    time, length = leading_axes(xs)[0], block_length(leading_axes(xs)[0], jax.eval_shape(cell.project, params, xs))
-    (dcarry, dinitial), dparams, (dxs, carries) = scan_blocks(
-        step, contract, state, over_t, time, length, reverse=not reverse
-    )
-    for dstart in ([] if initial is None else [dinitial]) + ([dcarry] if from_initial else []):
-        _, back = pullback(lambda p: initial_carry(cell, p, xs), params)
-        dparams = jax.tree.map(jnp.add, dparams, back(dstart)[0])
-    return Gradients(dparams, masked(saved.mask, dxs), dcarry, carries)
-
-
-def _turned(xs: Inputs) -> Inputs:
-    """Lay out every floating leaf as `project`'s gradient multiplies it fastest."""
-    return jax.tree.map(lambda x: turned(x) if x.size and jnp.issubdtype(x.dtype, jnp.floating) else x, xs)
+_unroll_bptt.defvjp(forward, _unroll_bptt_bwd)

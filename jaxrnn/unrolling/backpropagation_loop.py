@@ -14,11 +14,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree, Shaped
 
+from jaxrnn.core.carry_facts import with_output
 from jaxrnn.core.checks import check_time_is_known, check_unroll, leading_axes
 from jaxrnn.core.local_rules import pullback, rules_of
 from jaxrnn.core.masks import boundaries
 from jaxrnn.core.types import Carry, Cell, Params
-from jaxrnn.unrolling.backpropagation import Gradients, checked_cotangents, with_output
+from jaxrnn.unrolling.backpropagation import Gradients, checked_cotangents
 from jaxrnn.unrolling.scan import masked, select, zeros
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn.core.precision import LARGE, matmul, matmul_in_loop, matmul_transposed, outer_sum, turned
+from jaxrnn.core.precision import LARGE, matmul, matmul_in_loop, matmul_transposed, outer_sum, transposed_layout
 
 SMALL_WEIGHT, LARGE_WEIGHT = (6, 8), (512, LARGE // 512)
 
@@ -25,4 +25,4 @@ def test_a_contraction_is_the_sum_of_outer_products():
     x, dz = random.normal(size=(5, 3, 4)), random.normal(size=(5, 3, 6))
     sums = np.einsum("tbi,tbo->io", x, dz)
     np.testing.assert_allclose(outer_sum(jnp.asarray(x), jnp.asarray(dz), jnp.zeros((4, 6))), sums, atol=1e-12)
-    np.testing.assert_array_equal(turned(jnp.asarray(x)), x)
+    np.testing.assert_array_equal(transposed_layout(jnp.asarray(x)), x)

@@ -30,7 +30,8 @@ from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
-from jaxrnn.unrolling.backpropagation import Gradients, Saved, backward, forward, unroll_bptt
+from jaxrnn.unrolling.backpropagation import Gradients, backward, unroll_bptt
+from jaxrnn.unrolling.forward_record import Saved, forward
 from jaxrnn.unrolling.fused import kernels
 from jaxrnn.unrolling.fused.eligibility import blocking_of, fits, gates_of, has_kernels, shared_memory
 from jaxrnn.unrolling.fused.kernels import Run, Switches
@@ -150,7 +151,7 @@ _unroll_fused.defvjp(_unroll_fused_fwd, _unroll_fused_bwd)
 
 @partial(jax.jit, static_argnums=(0, 6, 7, 8))
 def _forward(cell, params, xs, carry, mask, reset, reverse, interpret, record):
-    """`jaxrnn.bptt.forward`: the results, and if `record` what the backward pass needs, or None."""
+    """Run forwards: the results, and what the backward pass needs if `record`, else None."""
 
     def scan(params, xs, carry, mask, reset):
         results, saved = forward(cell, params, xs, carry, mask, reset, reverse)
@@ -162,7 +163,7 @@ def _forward(cell, params, xs, carry, mask, reset, reverse, interpret, record):
 
 @partial(jax.jit, static_argnums=(0, 4, 5))
 def _backward(cell, saved, dcarry, dys, reverse, interpret):
-    """`jaxrnn.bptt.backward`."""
+    """Run backwards, from what `_forward` saved."""
 
     def scan(*arguments):
         return backward(cell, *arguments, reverse)
