@@ -91,6 +91,7 @@ _HOMES = (
     "generation",
     "seq2seq",
     "dynamics",
+    "dynamics.fixed_points",
     "trees",
     "reservoirs",
     "memory",

@@ -28,6 +28,7 @@ FOLDERS = [
     "generation",
     "seq2seq",
     "dynamics",
+    "dynamics.fixed_points",
     "trees",
     "reservoirs",
     "memory",

@@ -4,9 +4,10 @@
 
 Products of many Jacobians shrink or grow exponentially: that is the problem of long-term dependencies.  Start with
 `diagnose`, which runs a network once and reports how far its gradients reach, its Lyapunov exponents and what to
-change.  `step_jacobians`, `hidden_gradients`, `lyapunov_spectrum` and `fixed_points` are its parts; `growth` and
+change.  `step_jacobians`, `hidden_gradients` and `lyapunov_spectrum` are its parts; `growth` and
 `departure_from_normality` treat the linear case of 3.1.  `omega` is the regularizer Ω that keeps gradients from
-vanishing.  `choose_method` says which member of the unroll family fits a network.
+vanishing.  `choose_method` says which member of the unroll family fits a network.  `jaxrnn.dynamics.fixed_points` takes
+a trained network apart: its fixed points, their stability, and what of an input each integrates.
 
 Chapter 3.1 and 3.4; Goodfellow et al. 2016, §10.7 and §10.11.2; Pascanu, Mikolov & Bengio 2013.
 """
@@ -24,21 +25,19 @@ from jaxrnn.dynamics.linear_case import (
     symmetric_power,
     weight_variance,
 )
-from jaxrnn.dynamics.lyapunov import FixedPoints, fixed_points, lyapunov_spectrum
+from jaxrnn.dynamics.lyapunov import lyapunov_spectrum
 from jaxrnn.dynamics.states import Trajectory, trajectory
 from jaxrnn.machines.plain_trees import register_records
 
 __all__ = [
     "Advice",
     "Diagnosis",
-    "FixedPoints",
     "Flow",
     "Growth",
     "Trajectory",
     "choose_method",
     "departure_from_normality",
     "diagnose",
-    "fixed_points",
     "growth",
     "hidden_gradients",
     "jacobian_product",

@@ -1,4 +1,4 @@
-"""Lyapunov exponents and fixed points: chapter 3.1 and 6.2.
+"""Lyapunov exponents: chapter 3.1 and 6.2.
 
 The exponents λ₁ ≥ λ₂ ≥ … are the mean rates at which small differences grow along a run,
 
@@ -8,18 +8,14 @@ and gradients, which pass through the same product, grow at the same rates.  λ�
 (chaos, where the state is bounded); λ₁ < 0: both fade.  The product itself overflows or underflows within a
 few hundred steps, so it is factored as it is computed: J⁽ᵗ⁾ Q⁽ᵗ⁻¹⁾ = Q⁽ᵗ⁾ R⁽ᵗ⁾, and λᵢ is the mean of log |Rᵢᵢ⁽ᵗ⁾|.
 
-A fixed point h = f(h, x) under a constant x is stable where every eigenvalue of ∂f/∂h lies inside the unit circle.
-
-References: Benettin, Galgani, Giorgilli & Strelcyn 1980; Eckmann & Ruelle 1985, §V (QR); Engelken, Wolf & Abbott 2023;
-Sussillo & Barak 2013 (fixed points of trained networks).
+References: Benettin, Galgani, Giorgilli & Strelcyn 1980; Eckmann & Ruelle 1985, §V (QR); Engelken, Wolf & Abbott 2023.
 """
 
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Complex, Float, PyTree, Shaped
+from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
@@ -98,76 +94,3 @@ def growth_rates(
     for _ in valid.shape[1:]:
         row = jax.vmap(row, in_axes=1)
     return row(before, zs, valid)
-
-
-class FixedPoints(NamedTuple):
-    """The points that Newton's method reached from each start.
-
-    >>> FixedPoints._fields
-    ('points', 'residuals', 'eigenvalues', 'stable')
-    """
-
-    points: Float[Array, "starts n"]
-    """h, as vectors."""
-    residuals: Float[Array, " starts"]
-    """‖f(h, x) − h‖; a point is a fixed point if this is 0 up to rounding."""
-    eigenvalues: Complex[Array, "starts n"]
-    """The eigenvalues of ∂f/∂h at the point."""
-    stable: Bool[Array, " starts"]
-    """True if all eigenvalues lie inside the unit circle."""
-
-
-def fixed_points(
-    cell: Cell, params: Params, x: PyTree[Shaped[Array, "..."]], starts: Carry, *, iterations: int = 50
-) -> FixedPoints:
-    """Solve h = f(h, x) by damped Newton steps from many starts at once.
-
-    Args:
-      cell: any cell.
-      params: its parameters.
-      x: the constant input of one step, without batch axes.
-      starts: carries with a leading axis `[starts]`, such as `cell.initial_carry(params, (starts,))` plus noise.
-      iterations: the number of Newton steps.
-
-    Returns:
-      `FixedPoints(points, residuals, eigenvalues, stable)`; several starts can reach the same point.
-
-    Raises:
-      TypeError: a cell without a derivative.
-
-    >>> from jaxrnn import Elman
-    >>> from jaxrnn.cells import ElmanParams
-    >>> params = ElmanParams(jnp.zeros((1, 1)), jnp.array([[2.0]]), jnp.zeros(1))  # h ← tanh 2h
-    >>> found = fixed_points(Elman(1, 1), params, jnp.zeros(1), jnp.array([[-0.5], [0.01], [0.5]]))
-    >>> [round(h, 3) for h in found.points[:, 0].tolist()], found.stable.tolist()
-    ([-0.958, 0.0, 0.958], [True, False, True])
-
-    References: Sussillo & Barak 2013; Yamashita & Fukushima 2001 (the damping ‖F‖²).
-    """
-    check_differentiable(cell, params, jax.tree.map(lambda a: jnp.asarray(a)[None], x))
-    return _fixed_points(cell, params, x, starts, iterations)
-
-
-@partial(jax.jit, static_argnums=(0, 4))
-def _fixed_points(cell, params, x: Inputs, starts, iterations) -> FixedPoints:
-    z = cell.project(params, x)
-
-    def solve(start):
-        step = partial(next_state, cell, params, start, z)
-        h = jax.lax.fori_loop(0, iterations, lambda _, h: _newton_step(lambda h: step(h) - h, h), as_vectors(start, 0))
-        eigenvalues = jnp.linalg.eigvals(jax.jacfwd(step)(h))
-        residual = jnp.linalg.norm(step(h) - h)
-        return FixedPoints(h, residual, eigenvalues, jnp.all(jnp.abs(eigenvalues) < 1))
-
-    return jax.vmap(solve)(starts)
-
-
-def _newton_step(function, h: Float[Array, " n"]) -> Float[Array, " n"]:
-    """Return h − (AᵀA + ‖F‖² I)⁻¹ Aᵀ F, or the best halved step, or h if none is better."""
-    f, a = function(h), jax.jacfwd(function)(h)
-    damped = a.T @ a + jnp.sum(f**2) * jnp.eye(h.size, dtype=h.dtype)
-    full = -jnp.linalg.solve(damped, a.T @ f)
-    tried = h + jnp.concatenate([0.5 ** jnp.arange(10), jnp.zeros(1)]).astype(h.dtype)[:, None] * full
-    tried = jnp.where(jnp.isfinite(tried), tried, h)
-    norms = jax.vmap(lambda h: jnp.linalg.norm(function(h)))(tried)
-    return tried[jnp.nanargmin(norms)]

@@ -1,4 +1,4 @@
-"""3.1: Jacobians, the linear case, Lyapunov exponents, fixed points, and the report."""
+"""3.1: Jacobians, the linear case, Lyapunov exponents, and the report."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,6 @@ from jaxrnn import LSTM, Elman, diagnose, unroll
 from jaxrnn.cells import Clockwork, ElmanParams, Jordan
 from jaxrnn.dynamics import (
     departure_from_normality,
-    fixed_points,
     growth,
     hidden_gradients,
     jacobian_product,
@@ -225,27 +224,6 @@ def test_lyapunov_names_a_wrong_count_and_skip():
     for options in ({"count": 5}, {"skip": 3}, {"skip": -1}):
         with pytest.raises(ValueError, match=r"`count` must lie in 1 … 4 and `skip` in 0 … 2"):
             lyapunov_spectrum(*linear(np.eye(4)), jax.device_put(np.zeros((3, 1))), **options)
-
-
-def test_fixed_points_of_the_logistic_map_and_their_stability():
-    """0 and 1 − 1/r, with the derivatives r and 2 − r."""
-    for r, stable in ((2.5, [False, True]), (3.2, [False, False]), (0.5, [True, False])):
-        starts = np.array([[0.01], [1 - 1 / r + 0.05]])
-        found = host(fixed_points(Map("logistic"), *jax.device_put((np.ones(()), np.full(1, r), starts))))
-        np.testing.assert_allclose(found.points[:, 0], [0, 1 - 1 / r], atol=1e-9)
-        np.testing.assert_allclose(found.eigenvalues[:, 0].real, [r, 2 - r], atol=1e-8)
-        assert found.stable.tolist() == stable and found.residuals.max() < 1e-12
-
-
-def test_a_fixed_point_stays_where_it_is():
-    cell = Elman(3, 4)
-    p = random_problem(cell)
-    x, starts = np.asarray(p.xs)[0, 0], np.random.default_rng(0).normal(size=(6, 4))
-    found = fixed_points(cell, p.params, *jax.device_put((x, starts)))
-    good = np.asarray(found.residuals) < 1e-9
-    assert good.any()
-    ys = np.asarray(unroll(cell, p.params, jax.device_put(np.broadcast_to(x, (3, 6, 3))), found.points)[1])
-    np.testing.assert_allclose(ys[:, good], np.broadcast_to(found.points, ys.shape)[:, good], atol=1e-6)
 
 
 # The report

@@ -1,0 +1,42 @@
+"""Fixed points of a network, from the starts of the search to the modes of each point.
+
+    h* = f(h*, x),      f(h* + δ, x + ε) ≈ h* + A δ + B ε
+
+A trained network is taken apart in four steps: draw starts from its own trajectories (`sample_starts`), search from
+all of them at once (`find`), take the points that are distinct (`distinct`, and `reasons` for the rest), and linearize
+the network at each (`linearize`):
+
+    starts = sample_starts(key, cell, params, xs, count=1024, noise=0.1)
+    found = find(cell, params, x, starts.carry)
+    points = distinct(found)
+    modes = linearize(cell, params, points.x, points.h)
+
+Every step works for any cell, whatever its carry, and under `jax.vmap` over networks.  `selection_vectors` says what of
+an input a fixed point integrates.
+
+References: Sussillo & Barak 2013; Golub & Sussillo 2018; Mante et al. 2013; chapter 3.1.
+"""
+
+from jaxrnn.dynamics.fixed_points.linearization import Modes, Stability, as_carries, linearize, selection_vectors
+from jaxrnn.dynamics.fixed_points.merging import Outcome, Points, distinct, reasons
+from jaxrnn.dynamics.fixed_points.search import Found, find
+from jaxrnn.dynamics.fixed_points.starts import Starts, sample_starts
+from jaxrnn.machines.plain_trees import register_records
+
+__all__ = [
+    "Found",
+    "Modes",
+    "Outcome",
+    "Points",
+    "Stability",
+    "Starts",
+    "as_carries",
+    "distinct",
+    "find",
+    "linearize",
+    "reasons",
+    "sample_starts",
+    "selection_vectors",
+]
+
+register_records(__name__)
