@@ -13,6 +13,7 @@ from jaxrnn.commands.runs.command_line import parse
 from jaxrnn.commands.runs.experiments import Training, experiment, load, load_again, restore, saved_options
 from jaxrnn.commands.runs.memory_limit import check_memory
 from jaxrnn.commands.runs.task_names import name_of, places, task_named
+from jaxrnn.commands.runs.trained_models import leave_files
 from jaxrnn.commands.runs.training_loop import fit
 from jaxrnn.tasks import TASKS
 from jaxrnn.tasks.data import InputError, check_count
@@ -23,6 +24,7 @@ HELP = """Learn a task; without one, a character language model.
 examples:
   jaxrnn train                            Python's own documentation, a minute
   jaxrnn train --file my.txt              your own text
+  jaxrnn train --tokens 1024              byte pairs instead of characters (pip install 'jaxrnn[tokens]')
   jaxrnn train --task NAME --help         another task, and its options
   jaxrnn train --cell gru --hidden 512    another model
   jaxrnn train --resume                   go on with the newest run
@@ -136,6 +138,7 @@ def _begin(given: Any, elsewhere: Path | None) -> int:
     begun = experiment(given.task, given.training, facts)
     check_memory(begun, data)
     with run_folder.created(run, _short_name(begun.task)) as path:
+        leave_files(begun, path)
         return fit(begun, begun.init(), data, path, keep_best=given.folder.keep_best)
 
 

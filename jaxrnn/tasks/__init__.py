@@ -16,7 +16,7 @@ Chapter 2.4, 四, 五, 六 and 八; Goodfellow et al. 2016, chapter 10.
 from jaxrnn.tasks import memory, reservoirs, sequences, translation, trees
 from jaxrnn.tasks.data import Corpus, InputError, builtin_text, corpus, decode, encode, stream_batch
 from jaxrnn.tasks.plots import learning_curve
-from jaxrnn.tasks.task import Illustrates, KeepsData, MeasuresPart, Task
+from jaxrnn.tasks.task import Illustrates, KeepsData, LeavesFiles, LoadsAgain, MeasuresPart, Task
 
 TASKS: dict[str, type[Task]] = {
     "text": sequences.Text,
@@ -41,6 +41,8 @@ __all__ = [
     "Illustrates",
     "InputError",
     "KeepsData",
+    "LeavesFiles",
+    "LoadsAgain",
     "MeasuresPart",
     "Task",
     "builtin_text",

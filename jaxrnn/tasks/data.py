@@ -44,10 +44,14 @@ class Corpus(NamedTuple):
     """The distinct characters in the order of their numbers."""
     digest: str
     """SHA-256 of the text."""
+    tokenizer: str | None = None
+    """The JSON of the tokenizer whose tokens these are; None where they are characters."""
+    width: float = 1.0
+    """The mean number of characters in a token of `train`."""
 
 
-def optional(module: str, package: str) -> ModuleType:
-    """A module of a package that only some tasks need.
+def optional(module: str, package: str, extra: str = "tasks") -> ModuleType:
+    """A module of a package that only some tasks need, and the extra of jaxrnn that brings it.
 
     Raises:
       InputError: it is not installed; the message says what to install.
@@ -55,7 +59,7 @@ def optional(module: str, package: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise InputError(f"this task needs {package}: pip install {package}, or 'jaxrnn[tasks]'.") from None
+        raise InputError(f"this task needs {package}: pip install {package}, or 'jaxrnn[{extra}]'.") from None
 
 
 def builtin_text() -> str:

@@ -79,6 +79,24 @@ class KeepsData(Protocol):
 
 
 @runtime_checkable
+class LoadsAgain(Protocol):
+    """A task that learns something from its data before its model is built, and says it in `facts`: a tokenizer."""
+
+    def load_again(self, facts: dict, folder: Path) -> tuple[Any, dict]:
+        """Load the data of a run with what was learned then; `facts` come back where the data is the same."""
+        ...
+
+
+@runtime_checkable
+class LeavesFiles(Protocol):
+    """A task whose model is of no use without a file, such as a tokenizer."""
+
+    def files(self, facts: dict) -> dict[str, str]:
+        """Return name → text, for the folder of the run and that of the saved model."""
+        ...
+
+
+@runtime_checkable
 class MeasuresPart(Protocol):
     """A task whose `evaluate` reads a part of what is held out, as all of it may take long."""
 

@@ -132,3 +132,23 @@ def test_export_says_what_it_needs(moved, capsys, monkeypatch):
     assert "--onnx FILE" in said(capsys, ["export", "model"], code=2)
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert "pip install 'jaxrnn[onnx]'" in said(capsys, ["export", "model", "--onnx", "model.onnx"], code=2)
+
+
+def test_a_model_of_byte_pairs_brings_its_tokenizer_and_goes_on_with_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "beer.txt").write_text(TEXT)
+    assert main(["train", "--tokens", "270", "--file", "beer.txt", *OPTIONS]) == 0
+    run = tmp_path / "runs/text"
+    tokenizer = (run / "tokenizer.json").read_text()
+    assert json.loads(tokenizer)["model"]["type"] == "BPE"
+    assert (run / "model/tokenizer.json").read_text() == tokenizer
+    monkeypatch.setattr("jaxrnn.tasks.sequences.symbols.learn_byte_pairs", None)  # learned once for all
+    shown = said(capsys, ["sample", "--run", "runs/text", "--prompt", "Ünseen: 9", "--length", "30"])
+    shutil.copytree(run / "model", tmp_path / "moved")
+    assert said(capsys, ["sample", "--run", "moved", "--prompt", "Ünseen: 9", "--length", "30"]) == shown
+    assert shown.startswith("Ünseen: 9") and len(shown) == 9 + 30 + 1
+    assert len(said(capsys, ["sample", "--run", "moved", "--length", "12", "--beam", "2"])) == 13
+    of_run = said(capsys, ["evaluate", "--run", "runs/text", "--whole"]).splitlines()
+    assert said(capsys, ["evaluate", "--run", "moved", "--whole"]).splitlines()[1:] == of_run[1:]
+    assert "going on after update 4" in said(capsys, ["train", "--resume", "--extend-to", "6"])
+    assert "--tokens 300" in said(capsys, ["train", "--resume", "--tokens", "300"], code=2)

@@ -21,7 +21,8 @@ from jaxrnn.tasks.reservoirs.mackey_glass import MackeyGlass
 from jaxrnn.tasks.sequences.captions import CaptionDigits
 from jaxrnn.tasks.sequences.chorales import Chorales
 from jaxrnn.tasks.sequences.digits import Digits
-from jaxrnn.tasks.sequences.text import HELD_OUT_ROWS, HELD_OUT_STEPS, Text, held_out_windows
+from jaxrnn.tasks.sequences.held_out import HELD_OUT_ROWS, HELD_OUT_STEPS, held_out_windows
+from jaxrnn.tasks.sequences.text import Text
 from jaxrnn.tasks.sequences.vowels import Vowels
 from jaxrnn.tasks.translation.dates import Dates
 from jaxrnn.tasks.translation.numbers import Numbers

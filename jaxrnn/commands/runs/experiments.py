@@ -13,7 +13,7 @@ from jaxrnn.commands.runs import run_folder
 from jaxrnn.commands.runs.command_line import check_real, check_seed
 from jaxrnn.commands.runs.task_names import name_of, places, task_named
 from jaxrnn.core.types import Key
-from jaxrnn.tasks import KeepsData, Task
+from jaxrnn.tasks import KeepsData, LoadsAgain, Task
 from jaxrnn.tasks.data import InputError, check_count
 from jaxrnn.training.saving import checkpoint
 from jaxrnn.training.train_state import LossFn, TrainState, cosine_adam, init_state
@@ -152,7 +152,10 @@ def load_again(begun: Experiment, path: Path) -> Any:
       InputError: it is not there, or has changed.
     """
     try:
-        data, facts = load(begun.task, path)
+        if isinstance(begun.task, LoadsAgain):
+            data, facts = begun.task.load_again(begun.facts, run_folder.kept_data(path))
+        else:
+            data, facts = load(begun.task, path)
     except InputError as error:
         moved = "".join(f" If it was moved: --{name} NEW." for name in places(begun.task))
         raise InputError(f"{error}{moved}") from None

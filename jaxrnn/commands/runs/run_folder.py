@@ -4,6 +4,7 @@
     metrics.jsonl        one line a measurement
     curve.png            the learning curve
     sample.txt           what the model writes at the end
+    tokenizer.json       with --tokens: the tokenizer, for `tokenizers.Tokenizer.from_file`
     model/               the trained model, for anybody: `jaxrnn.load_model`
     best/                with --keep-best: the state that measured best, as a checkpoint
 

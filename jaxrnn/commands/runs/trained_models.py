@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from jaxrnn.commands.runs import run_folder
 from jaxrnn.commands.runs.experiments import Experiment, experiment, restore, saved_options
 from jaxrnn.core.types import Params
-from jaxrnn.tasks import TASKS
+from jaxrnn.tasks import TASKS, LeavesFiles
 from jaxrnn.tasks.data import InputError
+from jaxrnn.training.saving import atomic_files
 from jaxrnn.training.saving.blueprints import to_blueprint
 from jaxrnn.training.saving.model_folder import Card, is_model_folder, load_params, read_model_config, save_model
 from jaxrnn.training.train_state import TrainState
@@ -69,7 +70,15 @@ def leave_model(begun: Experiment, state: TrainState, held_out: dict[str, Any], 
     folder = path / "model"
     card = Card(f"jaxrnn: {config['task']}", f"{begun.task.describe(begun.facts)}\n\n{how}", metrics)
     save_model(folder, begun.model, state.params, card=card, run=config | {"step": int(state.step)})
+    leave_files(begun, folder)
     return folder
+
+
+def leave_files(begun: Experiment, folder: Path) -> None:
+    """Write the files that the task's model needs."""
+    if isinstance(begun.task, LeavesFiles):
+        for name, text in begun.task.files(begun.facts).items():
+            atomic_files.write(folder / name, text.encode())
 
 
 def _experiment(path: Path, run: dict) -> Experiment:

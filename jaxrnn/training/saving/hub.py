@@ -12,7 +12,7 @@ from typing import Any
 from jaxrnn.core.types import Params
 from jaxrnn.training.saving.model_folder import CARD, CONFIG, WEIGHTS, load_model, read_model_config
 
-_FILES = [WEIGHTS, CONFIG, CARD]
+_FILES = [WEIGHTS, CONFIG, CARD, "tokenizer.json"]
 
 
 def push_to_hub(
