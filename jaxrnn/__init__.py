@@ -6,6 +6,7 @@ The names that nearly every program needs are here; everything else lives in the
     objectives   read-outs and losses
     cells        Elman, LSTM, GRU and their kin; `cells.wrappers` adds depth, dropout, leaks, normalization;
                  `cells.continuous` has rate networks
+    constraints  Dale's principle, areas, sparsity, low rank, as maps of the parameters
     linear       cells that are linear in their carry
     unrolling    running a cell over a sequence, and the gradient through time; `.parallel`, `.fused`
     online       gradients forward in time: RTRL, UORO, SnAp, e-prop
@@ -30,6 +31,7 @@ TYPE_CHECKING = False  # as in `typing`, whose import would be the slowest part 
 if TYPE_CHECKING:
     from jaxrnn import (
         cells,
+        constraints,
         convert,
         core,
         directions,
@@ -82,6 +84,7 @@ _HOMES = (
     "cells",
     "cells.wrappers",
     "cells.continuous",
+    "constraints",
     "linear",
     "unrolling",
     "unrolling.parallel",
@@ -147,6 +150,7 @@ __all__ = [
     "bptt",
     "cells",
     "choose_method",
+    "constraints",
     "convert",
     "core",
     "cross_entropy",

@@ -17,6 +17,7 @@ FOLDERS = [
     "cells",
     "cells.wrappers",
     "cells.continuous",
+    "constraints",
     "linear",
     "linear.matrix",
     "unrolling",

@@ -5,7 +5,8 @@
 
 Every loss takes the logits o, never probabilities, and a mask; a masked step adds 0 to the loss and 0 to every
 gradient.  Sums run in float32 at least.  Start with `cross_entropy` for symbols, `squared_error` for real numbers and
-`bernoulli` for independent bits; `bits_per_character` and `perplexity` restate a cross-entropy for reports.
+`bernoulli` for independent bits; `activity_penalty` and `weight_penalty` are terms to add to them;
+`bits_per_character` and `perplexity` restate a cross-entropy for reports.
 
 Chapter 2.2 and 2.4; Goodfellow et al. 2016, §10.2.
 """
@@ -19,17 +20,20 @@ from jaxrnn.objectives.losses import (
     sequence_log_probability,
     squared_error,
 )
+from jaxrnn.objectives.penalties import activity_penalty, weight_penalty
 from jaxrnn.objectives.readout import Readout, ReadoutParams
 
 __all__ = [
     "Readout",
     "ReadoutParams",
+    "activity_penalty",
     "bernoulli",
     "bits_per_character",
     "cross_entropy",
     "perplexity",
     "sequence_log_probability",
     "squared_error",
+    "weight_penalty",
 ]
 
 register_records(__name__)
