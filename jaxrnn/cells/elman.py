@@ -25,11 +25,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.carry_facts import CarryParts
+from jaxrnn.core.carry_facts import carry_is_output
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, recurrent_weights
 from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_in_loop, matmul_transposed, outer_sum
-from jaxrnn.core.types import Carry, Key
+from jaxrnn.core.types import Key
 
 ACTIVATIONS = {
     # name: (f, f′ as a function of h = f(a))
@@ -113,9 +113,7 @@ class Elman:
         """Return h⁽⁰⁾ = 0, `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
 
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """State that y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
-        return CarryParts(output=carry)
+    carry_parts = carry_is_output
 
     def project(self, params: ElmanParams, xs: Array) -> Array:
         """Return z⁽ᵗ⁾ = b + U x⁽ᵗ⁾ for every t: `[..., input]` → `[..., hidden]`."""

@@ -16,11 +16,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.carry_facts import CarryParts
+from jaxrnn.core.carry_facts import carry_is_output
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.precision import accumulator, add_bias, matmul
-from jaxrnn.core.types import Carry, Key
+from jaxrnn.core.types import Key
 
 
 class FeedForwardParams(NamedTuple):
@@ -72,9 +72,7 @@ class FeedForward:
         """Return h⁽⁰⁾ = 0, `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.u.dtype))
 
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """State that y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
-        return CarryParts(output=carry)
+    carry_parts = carry_is_output
 
     def project(self, params: FeedForwardParams, xs: Array) -> Array:
         """b + U x⁽ᵗ⁾: all but the tanh, for every t at once."""

@@ -30,11 +30,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.carry_facts import CarryParts
+from jaxrnn.core.carry_facts import carry_is_output
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
 from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
-from jaxrnn.core.types import Carry, Key
+from jaxrnn.core.types import Key
 
 Gates = tuple[Float[Array, "*leading hidden"], Float[Array, "*leading hidden"], Float[Array, "*leading hidden"]]
 """Of r, z and n, one array each."""
@@ -126,9 +126,7 @@ class GRU:
         """Return h⁽⁰⁾ = 0, `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
 
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """State that y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
-        return CarryParts(output=carry)
+    carry_parts = carry_is_output
 
     def project(self, params: GRUParams, xs: Array) -> Gates:
         """Return b + U x⁽ᵗ⁾ of each gate: `[..., input]` → three arrays `[..., hidden]`."""

@@ -18,11 +18,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrnn.core.carry_facts import CarryParts
+from jaxrnn.core.carry_facts import carry_is_output
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
 from jaxrnn.core.precision import accumulator, add_bias, matmul
-from jaxrnn.core.types import Carry, Key
+from jaxrnn.core.types import Key
 
 
 class MGUParams(NamedTuple):
@@ -77,9 +77,7 @@ class MGU:
         """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
 
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """State that y⁽ᵗ⁾ is h⁽ᵗ⁾."""
-        return CarryParts(output=carry)
+    carry_parts = carry_is_output
 
     def project(self, params: MGUParams, xs: Array) -> Array:
         """b + U x⁽ᵗ⁾ of gate and candidate: `[..., input]` → `[..., 2·hidden]`."""

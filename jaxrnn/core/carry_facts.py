@@ -41,6 +41,15 @@ class StatesCarryParts(Protocol):
         ...
 
 
+def carry_is_output(cell: Any, carry: Carry) -> CarryParts:
+    """State that y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾: `carry_parts = carry_is_output` in the class of a cell.
+
+    >>> carry_is_output(None, "h")
+    CarryParts(output='h', constants=())
+    """
+    return CarryParts(output=carry)
+
+
 def carry_parts(cell: Cell, carry: Carry) -> CarryParts:
     """Return what the cell states about its carry, or empty parts if it has no such method.
 

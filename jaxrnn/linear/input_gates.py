@@ -7,13 +7,13 @@ The step multiplies h by a number that does not depend on h, so the cells are li
 References: Martin & Cundy 2018; Feng et al. 2024, "Were RNNs all we needed?".
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrnn.core.checks import check_features
+from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate
 from jaxrnn.core.precision import accumulator, add_bias, matmul
 from jaxrnn.core.types import Key
@@ -47,9 +47,20 @@ def init_gates(key: Key, gates: int, input_size: int, hidden_size: int, forget: 
     return InputGates(per_gate(input_weights, key, gates, (input_size, n)), b)
 
 
-def initial_state(params: InputGates, hidden_size: int, batch_shape: tuple[int, ...]) -> Array:
-    """Return h⁽⁰⁾ = 0, `[*batch, hidden]`."""
-    return jnp.zeros((*batch_shape, hidden_size), accumulator(params.u.dtype))
+def zero_state(cell: Any, params: InputGates, batch_shape: tuple[int, ...] = ()) -> Array:
+    """Return h⁽⁰⁾ = 0, `[*batch, hidden]`: `initial_carry = zero_state` in the class of a cell."""
+    return jnp.zeros((*batch_shape, cell.hidden_size), accumulator(params.u.dtype))
+
+
+def state_is_output(cell: Any, params: InputGates, carry: Array, z: tuple[Array, ...]) -> Array:
+    """Return y⁽ᵗ⁾ = h⁽ᵗ⁾: `read = state_is_output` in the class of a cell."""
+    return carry
+
+
+def check_sizes_and_candidate(cell: Any) -> None:
+    """Raise ValueError for a size below 1 or an unknown candidate."""
+    check_positive(input_size=cell.input_size, hidden_size=cell.hidden_size)
+    check_choice("candidate", cell.candidate, tuple(CANDIDATES))
 
 
 def project_gates(params: InputGates, xs: Array, gates: int, input_size: int) -> tuple[Array, ...]:

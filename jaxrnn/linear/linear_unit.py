@@ -23,7 +23,7 @@ from jaxtyping import Array
 
 from jaxrnn.core.checks import check_positive
 from jaxrnn.core.types import Key
-from jaxrnn.linear.input_gates import InputGates, init_gates, initial_state, project_gates
+from jaxrnn.linear.input_gates import InputGates, init_gates, project_gates, zero_state
 from jaxrnn.linear.protocol import linear_step
 
 
@@ -58,9 +58,7 @@ class LinearUnit:
         """Draw U by Glorot's uniform rule, gate by gate; b = 0, but 1 for the forget gate."""
         return init_gates(key, 3, self.input_size, self.hidden_size, forget=0)
 
-    def initial_carry(self, params: InputGates, batch_shape: tuple[int, ...] = ()) -> Array:
-        """Return C⁽⁰⁾ = 0, `[*batch, hidden]`."""
-        return initial_state(params, self.hidden_size, batch_shape)
+    initial_carry = zero_state  # C⁽⁰⁾
 
     def project(self, params: InputGates, xs: Array) -> tuple[Array, ...]:
         """Return b + U x⁽ᵗ⁾ of the three gates, apart: `[..., input]` → `[..., hidden]` each."""
@@ -75,6 +73,4 @@ class LinearUnit:
         """Return y⁽ᵗ⁾ = o⁽ᵗ⁾ ⊙ C⁽ᵗ⁾."""
         return jax.nn.sigmoid(z[2]) * carry
 
-    def step(self, params: InputGates, carry: Array, z: tuple[Array, ...]) -> tuple[Array, Array]:
-        """Return the new C, and y."""
-        return linear_step(self, params, carry, z)
+    step = linear_step

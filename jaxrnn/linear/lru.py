@@ -1,4 +1,4 @@
-"""The linear recurrent unit: a diagonal complex recurrence, stable by its parametrisation.
+"""The linear recurrent unit: a diagonal complex recurrence, stable by its parametrization.
 
     λ = exp(−exp(ν) + i exp(θ))                   |λ| < 1 whatever ν is
     h⁽ᵗ⁾ = λ ⊙ h⁽ᵗ⁻¹⁾ + exp(γ) ⊙ (B x⁽ᵗ⁾)           h complex, kept as a pair of real arrays
@@ -136,6 +136,4 @@ class LRU:
         """Return y⁽ᵗ⁾ = Re(C h⁽ᵗ⁾) + D x⁽ᵗ⁾."""
         return matmul(jnp.concatenate([carry.re, carry.im], axis=-1), params.c) + z.skip
 
-    def step(self, params: LRUParams, carry: ComplexPair, z: LRUInput) -> tuple[ComplexPair, Array]:
-        """Return the new h, and y."""
-        return linear_step(self, params, carry, z)
+    step = linear_step

@@ -15,7 +15,7 @@ References: Gu & Dao 2023, "Mamba: linear-time sequence modeling with selective 
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -144,6 +144,4 @@ class Mamba:
         """h C + D ⊙ x."""
         return jnp.sum(carry * z.c[..., None, :], axis=-1) + in_rank(params.d, z.x) * z.x
 
-    def step(self, params: MambaParams, carry: Staged, z: Array) -> tuple[Staged, Any]:
-        """One step: the new h, and y."""
-        return linear_step(self, params, carry, z)
+    step = linear_step

@@ -17,10 +17,17 @@ from dataclasses import dataclass
 import jax
 from jaxtyping import Array
 
-from jaxrnn.core.carry_facts import CarryParts
-from jaxrnn.core.checks import check_choice, check_positive
-from jaxrnn.core.types import Carry, Key
-from jaxrnn.linear.input_gates import CANDIDATES, InputGates, init_gates, initial_state, project_gates
+from jaxrnn.core.carry_facts import carry_is_output
+from jaxrnn.core.types import Key
+from jaxrnn.linear.input_gates import (
+    CANDIDATES,
+    InputGates,
+    check_sizes_and_candidate,
+    init_gates,
+    project_gates,
+    state_is_output,
+    zero_state,
+)
 from jaxrnn.linear.protocol import linear_step
 
 
@@ -50,21 +57,15 @@ class MinGRU:
     hidden_size: int
     candidate: str = "identity"
 
-    def __post_init__(self):
-        check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
-        check_choice("candidate", self.candidate, tuple(CANDIDATES))
+    __post_init__ = check_sizes_and_candidate
+    initial_carry = zero_state
+    carry_parts = carry_is_output
+    read = state_is_output
+    step = linear_step
 
     def init(self, key: Key) -> InputGates:
         """Draw U by Glorot's uniform rule, gate by gate; b = 0."""
         return init_gates(key, 2, self.input_size, self.hidden_size)
-
-    def initial_carry(self, params: InputGates, batch_shape: tuple[int, ...] = ()) -> Array:
-        """Return h⁽⁰⁾ = 0, `[*batch, hidden]`."""
-        return initial_state(params, self.hidden_size, batch_shape)
-
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """State that y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
-        return CarryParts(output=carry)
 
     def project(self, params: InputGates, xs: Array) -> tuple[Array, ...]:
         """Return b + U x⁽ᵗ⁾ of gate and candidate, apart: `[..., input]` → `[..., hidden]` each."""
@@ -74,11 +75,3 @@ class MinGRU:
         """Return a = 1 − σ(zᶻ) = σ(−zᶻ), b = σ(zᶻ) ⊙ g(zⁿ)."""
         update, n = z
         return jax.nn.sigmoid(-update), jax.nn.sigmoid(update) * CANDIDATES[self.candidate](n)
-
-    def read(self, params: InputGates, carry: Array, z: tuple[Array, ...]) -> Array:
-        """Return y⁽ᵗ⁾ = h⁽ᵗ⁾."""
-        return carry
-
-    def step(self, params: InputGates, carry: Array, z: tuple[Array, ...]) -> tuple[Array, Array]:
-        """Return the new h as the carry and the output."""
-        return linear_step(self, params, carry, z)

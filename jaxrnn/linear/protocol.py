@@ -61,7 +61,9 @@ class LinearCell(Cell, Protocol):
 
 
 def linear_step(cell: Any, params: Params, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
-    """The `step` of a linear cell, from its `coefficients` and its `read`, or its `query` and `answer`.
+    """Run one step of a linear cell, from its `coefficients` and its `read`, or its `query` and `answer`.
+
+    `step = linear_step` in the class of a cell is its whole step.
 
     Args:
       cell: the cell, with `coefficients` and `read`, or `query` and `answer`.

@@ -14,7 +14,7 @@ References: De et al. 2024, "Griffin", §2.4 and appendix A.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -136,6 +136,4 @@ class RGLRU:
         """y⁽ᵗ⁾ = h⁽ᵗ⁾."""
         return carry
 
-    def step(self, params: RGLRUParams, carry: Staged, z: RGLRUInput) -> tuple[Staged, Any]:
-        """One step: the new h, and h."""
-        return linear_step(self, params, carry, z)
+    step = linear_step

@@ -14,7 +14,7 @@ References: Fu et al. 2023, "Hungry hungry hippos", §3.1 (shift SSM); Gu & Dao 
 import functools
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -105,9 +105,7 @@ class ShortConv:
         """g of the convolution, with its bias."""
         return ACTIVATIONS[self.activation](z if params.b is None else add_bias(z, params.b))
 
-    def step(self, params: ShortConvParams, carry: Staged, z: Array) -> tuple[Staged, Any]:
-        """One step: the register with x⁽ᵗ⁾ at its end, and y."""
-        return linear_step(self, params, carry, z)
+    step = linear_step
 
 
 def init_filters(key: Key, width: int, size: int, fan_in: int | None = None) -> Float[Array, "width size"]:

@@ -59,6 +59,18 @@ class PatternParams(NamedTuple):
     """V and c."""
 
 
+def _check_fields(model: "ManyToMany | ManyToOne") -> None:
+    check_is_cell(cell=model.cell)
+    check_choice("target", model.target, tuple(TARGETS))
+
+
+def _init(model: "ManyToMany | ManyToOne", key: Key) -> PatternParams:
+    """Draw the parameters of the cell and of the read-out."""
+    check_key(key=key)
+    cell_key, readout_key = jax.random.split(key)
+    return PatternParams(model.cell.init(cell_key), model.readout.init(readout_key))
+
+
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class ManyToMany:
@@ -86,14 +98,8 @@ class ManyToMany:
     readout: Readout
     target: str = "class"
 
-    def __post_init__(self):
-        check_is_cell(cell=self.cell)
-        check_choice("target", self.target, tuple(TARGETS))
-
-    def init(self, key: Key) -> PatternParams:
-        """Draw the parameters of the cell and of the read-out."""
-        check_key(key=key)
-        return _init(key, self.cell, self.readout)
+    __post_init__ = _check_fields
+    init = _init
 
     def logits(
         self, params: PatternParams, xs: Inputs, *, mask: Steps = None, reset: Steps = None
@@ -151,14 +157,8 @@ class ManyToOne:
     readout: Readout
     target: str = "class"
 
-    def __post_init__(self):
-        check_is_cell(cell=self.cell)
-        check_choice("target", self.target, tuple(TARGETS))
-
-    def init(self, key: Key) -> PatternParams:
-        """Draw the parameters of the cell and of the read-out."""
-        check_key(key=key)
-        return _init(key, self.cell, self.readout)
+    __post_init__ = _check_fields
+    init = _init
 
     def logits(self, params: PatternParams, xs: Inputs, *, mask: Steps = None) -> Float[Array, "..."]:
         """Return o given the whole sequence: `[*batch, output]`."""
@@ -200,11 +200,6 @@ def last_valid(ys: Float[Array, "time *rest"], *, mask: Steps = None) -> Float[A
     last = ys.shape[0] - 1 - jnp.argmax(mask[::-1], axis=0)
     y = jnp.take_along_axis(ys, last[None, ..., None], axis=0)[0]
     return select(jnp.any(mask, axis=0), y, zeros(y))
-
-
-def _init(key: Key, cell: Cell, readout: Readout) -> PatternParams:
-    cell_key, readout_key = jax.random.split(key)
-    return PatternParams(cell.init(cell_key), readout.init(readout_key))
 
 
 def predict_from(target: str, os: Array, mask) -> Array:

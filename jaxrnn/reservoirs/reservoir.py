@@ -41,10 +41,10 @@ from jaxtyping import Array, Float
 
 from jaxrnn.cells.elman import ACTIVATIONS
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.carry_facts import CarryParts
+from jaxrnn.core.carry_facts import carry_is_output
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.precision import accumulator, add_bias, in_rank, matmul, matmul_transposed, outer_sum, row_sum
-from jaxrnn.core.types import Carry, Key
+from jaxrnn.core.types import Key
 from jaxrnn.reservoirs.spectrum import largest_modulus
 
 
@@ -142,9 +142,7 @@ class Reservoir:
         """Return h⁽⁰⁾ = 0, `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
 
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """State that y⁽ᵗ⁾ is the whole carry, h⁽ᵗ⁾."""
-        return CarryParts(output=carry)
+    carry_parts = carry_is_output
 
     def project(self, params: ReservoirParams, xs: Array) -> Array:
         """Return z⁽ᵗ⁾ = b + U (s ⊙ x⁽ᵗ⁾) for every t: `[..., input]` → `[..., hidden]`."""

@@ -34,7 +34,7 @@ from jaxrnn.testing.padding import (
     law_reverse_starts_at_each_row_s_end,
 )
 from jaxrnn.testing.platforms import PlatformReport, check_platform
-from jaxrnn.testing.problem import Problem, Results, must_agree, random_problem, run
+from jaxrnn.testing.problem import Problem, Results, random_problem, run
 from jaxrnn.testing.programs import (
     Loop,
     dots,
@@ -43,6 +43,7 @@ from jaxrnn.testing.programs import (
     law_wrong_arguments_are_named,
     loops,
 )
+from jaxrnn.testing.statements import must_agree
 from jaxrnn.testing.strategies import cells, draws, lengths, masks, resets
 from jaxrnn.testing.time import law_causality, law_reverse_is_forward_on_the_flip, law_split_anywhere
 

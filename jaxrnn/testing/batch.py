@@ -12,7 +12,8 @@ from jaxtyping import PyTree
 
 from jaxrnn.core.types import Cell
 from jaxrnn.testing.host_trees import add, host, select, zeros
-from jaxrnn.testing.problem import Problem, Results, law, must_agree, quick_jit, results, run
+from jaxrnn.testing.problem import Problem, Results, quick_jit, results, run
+from jaxrnn.testing.statements import law, must_agree
 from jaxrnn.unrolling.scan import unroll as reference
 
 _ROWS = Problem(params=None, xs=1, carry=0, mask=1, reset=1, dcarry=0, dys=1)
@@ -30,14 +31,6 @@ def _run_vmapped(cell: Cell, problem: Problem, *, unroll: Callable) -> Results:
 @law
 def law_batch_axes_are_rows(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
     """Check that one batch axis = `jax.vmap` = two batch axes = a loop over rows without any; gradients sum over rows.
-
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-      unroll: the member of the unroll family to test.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_batch_axes_are_rows(Elman(input_size=2, hidden_size=3))
@@ -59,14 +52,6 @@ def law_batch_axes_are_rows(cell: Cell, problem: Problem, *, unroll: Callable = 
 @law
 def law_rows_are_independent(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
     """Check that row b does not change by a bit when every other row does, and that no gradient crosses rows.
-
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-      unroll: the member of the unroll family to test.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_rows_are_independent(Elman(input_size=2, hidden_size=3))
@@ -145,14 +130,6 @@ def compilations() -> Iterator[list[str]]:
 @law
 def law_equal_cells_compile_once(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
     """Check that a copy of the cell, other lengths and other resets compile nothing again.
-
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-      unroll: the member of the unroll family to test.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_equal_cells_compile_once(Elman(input_size=2, hidden_size=3))

@@ -12,7 +12,8 @@ from jaxrnn.core.carry_facts import carry_parts
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.types import Cell
 from jaxrnn.testing import batch, gradients, linear, padding, programs, time
-from jaxrnn.testing.problem import Problem, law, must_agree, random_problem
+from jaxrnn.testing.problem import Problem, random_problem
+from jaxrnn.testing.statements import law, must_agree
 from jaxrnn.unrolling.backpropagation import unroll_bptt
 from jaxrnn.unrolling.scan import unroll_python
 
@@ -22,13 +23,6 @@ def law_it_is_a_cell(cell: Cell, problem: Problem) -> None:
     """Check the four methods, and that the cell is hashable, has no array leaves, and keeps the form of its carry.
 
     `initial_carry` puts `batch_shape` first; `project` works on any leading axes.
-
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_it_is_a_cell(Elman(input_size=2, hidden_size=3))
@@ -55,13 +49,6 @@ def law_it_is_a_cell(cell: Cell, problem: Problem) -> None:
 @law
 def law_carry_parts_are_what_they_are_said_to_be(cell: Cell, problem: Problem) -> None:
     """Check `carry_parts`: the output is y, constants do not change, and a y in the carry is stated.
-
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_carry_parts_are_what_they_are_said_to_be(Elman(input_size=2, hidden_size=3))

@@ -14,16 +14,8 @@ from jaxrnn.core.pytrees import ravel_floating, unravel_floating
 from jaxrnn.core.types import Cell
 from jaxrnn.testing import host_trees
 from jaxrnn.testing.host_trees import add
-from jaxrnn.testing.problem import (
-    Problem,
-    initial_carry,
-    initial_carry_gradient,
-    law,
-    must_agree,
-    quick_jit,
-    results,
-    run,
-)
+from jaxrnn.testing.problem import Problem, initial_carry, initial_carry_gradient, quick_jit, results, run
+from jaxrnn.testing.statements import law, must_agree
 from jaxrnn.unrolling.backpropagation import bptt, unroll_bptt
 from jaxrnn.unrolling.backpropagation_loop import bptt_python
 from jaxrnn.unrolling.scan import select, zeros
@@ -37,14 +29,6 @@ DIRECTIONS = (False, True)
 def law_members_agree(cell: Cell, problem: Problem, *, unroll: Callable = unroll_bptt) -> None:
     """Check that a member of the unroll family has the results and gradients of `unroll`.
 
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-      unroll: the member of the unroll family to test.
-
-    Raises:
-      AssertionError: the cell breaks the law.
-
     >>> from jaxrnn import Elman
     >>> law_members_agree(Elman(input_size=2, hidden_size=3))
     """
@@ -57,13 +41,6 @@ def law_members_agree(cell: Cell, problem: Problem, *, unroll: Callable = unroll
 @law
 def law_hand_rules_agree_with_autodiff(cell: Cell, problem: Problem) -> None:
     """Check that `step_fwd`, `step_bwd` and `weight_bwd` of the cell equal `jax.vjp` of its step.
-
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_hand_rules_agree_with_autodiff(Elman(input_size=2, hidden_size=3))
@@ -79,14 +56,6 @@ def law_hand_rules_agree_with_autodiff(cell: Cell, problem: Problem) -> None:
 @law
 def law_defaults_are_trivial_arguments(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
     """Check the defaults: no mask is all True, no reset all False, no carry the initial carry with its gradient.
-
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-      unroll: the member of the unroll family to test.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_defaults_are_trivial_arguments(Elman(input_size=2, hidden_size=3))
@@ -117,14 +86,8 @@ def law_derivatives_are_finite_differences(
     For a member with a `jax.custom_vjp`: `order=1, modes=("rev",)`.
 
     Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-      unroll: the member of the unroll family to test.
       order: the highest order of derivatives.
       modes: the modes of differentiation.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_derivatives_are_finite_differences(Elman(input_size=2, hidden_size=3))
@@ -167,13 +130,6 @@ def law_derivatives_are_finite_differences(
 def law_bptt_is_the_gradient(cell: Cell, problem: Problem) -> None:
     """Check that `bptt` has the gradients of `unroll`, and that its `carries` are ∇L with respect to every h⁽ᵗ⁾.
 
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-
-    Raises:
-      AssertionError: the cell breaks the law.
-
     >>> from jaxrnn import Elman
     >>> law_bptt_is_the_gradient(Elman(input_size=2, hidden_size=3))
     """
@@ -193,13 +149,6 @@ def law_bptt_is_the_gradient(cell: Cell, problem: Problem) -> None:
 @law
 def law_bptt_is_the_loop(cell: Cell, problem: Problem) -> None:
     """Check that `bptt`, a scan with sums after it, equals the loop `bptt_python`.
-
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_bptt_is_the_loop(Elman(input_size=2, hidden_size=3))

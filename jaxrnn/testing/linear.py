@@ -10,7 +10,8 @@ from jaxrnn.linear.matrix_state import MatrixCell
 from jaxrnn.linear.protocol import LinearCell
 from jaxrnn.testing.gradients import law_members_agree
 from jaxrnn.testing.padding import law_length_zero_is_the_identity, law_padding_is_invisible
-from jaxrnn.testing.problem import Problem, law, must_agree, quick_jit, random_problem
+from jaxrnn.testing.problem import Problem, quick_jit, random_problem
+from jaxrnn.testing.statements import law, must_agree
 from jaxrnn.unrolling.parallel.associative import unroll_associative
 from jaxrnn.unrolling.parallel.chunkwise import check_starts_at_zero, unroll_chunkwise
 from jaxrnn.unrolling.scan import unroll
@@ -26,12 +27,7 @@ def law_parallel_forms_are_the_scan(cell: Cell, problem: Problem, *, chunks: tup
     So they do with padding of any value and for sequences of length 0.  Cells that are not linear have no such forms.
 
     Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
       chunks: the sizes of chunks to try.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_parallel_forms_are_the_scan(Elman(input_size=2, hidden_size=3))
@@ -57,13 +53,8 @@ def law_repeated_inputs_are_accurate_in_float32(
     Equal keys are the hardest case of the triangular system inside a chunk.
 
     Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
       time: the number of steps.
       tolerance: the largest relative error.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_repeated_inputs_are_accurate_in_float32(Elman(input_size=2, hidden_size=3))

@@ -10,7 +10,8 @@ from jaxtyping import PyTree
 from jaxrnn.core.types import Cell
 from jaxrnn.testing.gradients import DIRECTIONS
 from jaxrnn.testing.host_trees import add, host, select, steps_like, zeros
-from jaxrnn.testing.problem import Problem, Results, initial_carry, initial_carry_gradient, law, must_agree, run
+from jaxrnn.testing.problem import Problem, Results, initial_carry, initial_carry_gradient, run
+from jaxrnn.testing.statements import law, must_agree
 from jaxrnn.testing.time import replace_floating
 from jaxrnn.unrolling.scan import unroll as reference
 
@@ -20,14 +21,6 @@ def law_padding_is_invisible(cell: Cell, problem: Problem, *, unroll: Callable =
     """Check that 0, 10⁶, NaN or ±inf in the padding of `xs` and ∇ys changes no bit of a result or gradient.
 
     The gradient with respect to padding is exactly 0, and so are the outputs there.
-
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-      unroll: the member of the unroll family to test.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_padding_is_invisible(Elman(input_size=2, hidden_size=3))
@@ -48,14 +41,6 @@ def law_padding_is_invisible(cell: Cell, problem: Problem, *, unroll: Callable =
 @law
 def law_length_zero_is_the_identity(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
     """Check that T = 0 and rows of length 0 return the carry and its gradient bit for bit, and 0 elsewhere.
-
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-      unroll: the member of the unroll family to test.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_length_zero_is_the_identity(Elman(input_size=2, hidden_size=3))
@@ -80,14 +65,6 @@ def _only_floating(tree: PyTree) -> PyTree:
 @law
 def law_reverse_starts_at_each_row_s_end(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
     """Check that with padding `reverse=True` = a forward run on each row's flipped prefix, flipped back.
-
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-      unroll: the member of the unroll family to test.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_reverse_starts_at_each_row_s_end(Elman(input_size=2, hidden_size=3))
@@ -120,14 +97,6 @@ def law_episodes_are_independent(cell: Cell, problem: Problem, *, unroll: Callab
     """Check that episodes joined by `reset` = separate runs from the initial carry, holes included.
 
     The first episode of the run starts from the given carry, unless (forwards) there is a reset at t = 0.
-
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-      unroll: the member of the unroll family to test.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_episodes_are_independent(Elman(input_size=2, hidden_size=3))

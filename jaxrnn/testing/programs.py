@@ -11,7 +11,8 @@ from jax.extend.core import jaxprs_in_params
 
 from jaxrnn.core.programs import equations, trace_program
 from jaxrnn.core.types import Cell
-from jaxrnn.testing.problem import Problem, law, random_problem, results
+from jaxrnn.testing.problem import Problem, random_problem, results
+from jaxrnn.testing.statements import law
 from jaxrnn.unrolling.backpropagation import unroll_bptt
 from jaxrnn.unrolling.scan import unroll as reference
 
@@ -87,14 +88,6 @@ def law_explicit_loop_carries_no_weights(cell: Cell, problem: Problem, *, unroll
 
     The forward loop multiplies as often as one step does (or one step and its projection).
 
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-      unroll: the member of the unroll family to test.
-
-    Raises:
-      AssertionError: the cell breaks the law.
-
     >>> from jaxrnn import Elman
     >>> law_explicit_loop_carries_no_weights(Elman(input_size=2, hidden_size=3))
     """
@@ -118,14 +111,6 @@ def law_explicit_loop_carries_no_weights(cell: Cell, problem: Problem, *, unroll
 @law
 def law_dtypes(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
     """Check that the cell runs in every floating dtype, x64 on and off, with gradients in the parameters' dtype.
-
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-      unroll: the member of the unroll family to test.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_dtypes(Elman(input_size=2, hidden_size=3))
@@ -159,14 +144,6 @@ def _abstract(cell: Cell, problem: Problem, dtype: jnp.dtype) -> Problem:
 @law
 def law_wrong_arguments_are_named(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
     """Check that a wrong shape, dtype or structure raises an error that begins with the name of the argument.
-
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-      unroll: the member of the unroll family to test.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_wrong_arguments_are_named(Elman(input_size=2, hidden_size=3))

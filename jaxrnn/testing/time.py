@@ -10,7 +10,8 @@ from jaxtyping import PyTree
 from jaxrnn.core.types import Cell
 from jaxrnn.testing.gradients import DIRECTIONS
 from jaxrnn.testing.host_trees import add, host, select, zeros
-from jaxrnn.testing.problem import Problem, Results, initial_carry, initial_carry_gradient, law, must_agree, run
+from jaxrnn.testing.problem import Problem, Results, initial_carry, initial_carry_gradient, run
+from jaxrnn.testing.statements import law, must_agree
 from jaxrnn.unrolling.scan import unroll as reference
 
 
@@ -19,13 +20,7 @@ def law_split_anywhere(cell: Cell, problem: Problem, *, unroll: Callable = refer
     """Check that a run over [0, k) and then [k, T) = a run over [0, T), with gradients chained by hand.
 
     Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-      unroll: the member of the unroll family to test.
       at: the step at which to split.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_split_anywhere(Elman(input_size=2, hidden_size=3))
@@ -70,14 +65,6 @@ def _in_two(cell: Cell, problem: Problem, unroll: Callable, at: int, reverse: bo
 def law_causality(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
     """Check that ∂y⁽ᵗ⁾/∂x⁽ˢ⁾ = 0 for s after t in the run, and that a NaN in x⁽ˢ⁾ does not reach y⁽ᵗ⁾.
 
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-      unroll: the member of the unroll family to test.
-
-    Raises:
-      AssertionError: the cell breaks the law.
-
     >>> from jaxrnn import Elman
     >>> law_causality(Elman(input_size=2, hidden_size=3))
     """
@@ -101,14 +88,6 @@ def law_causality(cell: Cell, problem: Problem, *, unroll: Callable = reference)
 @law
 def law_reverse_is_forward_on_the_flip(cell: Cell, problem: Problem, *, unroll: Callable = reference) -> None:
     """Check that `reverse=True` = flipping time, running forward and flipping back; boundaries keep their place.
-
-    Args:
-      cell: any cell.
-      problem: a problem of `random_problem`; None draws one.
-      unroll: the member of the unroll family to test.
-
-    Raises:
-      AssertionError: the cell breaks the law.
 
     >>> from jaxrnn import Elman
     >>> law_reverse_is_forward_on_the_flip(Elman(input_size=2, hidden_size=3))

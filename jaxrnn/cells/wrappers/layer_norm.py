@@ -113,14 +113,14 @@ class LayerNorm:
         return carry_parts(self.cell, carry)
 
     def project(self, params: LayerNormParams, xs: Array) -> Inputs:
-        """LN(U x⁽ᵗ⁾; γ_x) + b for every t; U x⁽ᵗ⁾ in the plain network, whose sum is normalised in the step."""
+        """LN(U x⁽ᵗ⁾; γ_x) + b for every t; U x⁽ᵗ⁾ in the plain network, whose sum is normalized in the step."""
         without_b = params.cell._replace(b=jnp.zeros_like(params.cell.b))
         match self.cell:
             case Elman():
                 return self.cell.project(without_b, xs)
             case LSTM():
-                return add_bias(normalise(self.cell.project(without_b, xs), params.gain_x), params.cell.b)
-        gates = _normalise_gates(self.cell.project(without_b, xs), params.gain_x)
+                return add_bias(normalize(self.cell.project(without_b, xs), params.gain_x), params.cell.b)
+        gates = _normalize_gates(self.cell.project(without_b, xs), params.gain_x)
         return tuple(add_bias(a, b) for a, b in zip(gates, jnp.split(params.cell.b, 3), strict=True))
 
     def step(self, params: LayerNormParams, carry: Carry, z: Inputs) -> tuple[Carry, Array]:
@@ -129,39 +129,39 @@ class LayerNorm:
             case Elman():
                 return _elman(self.cell, params, carry, z)
             case LSTM():
-                return _lstm(params, carry, z + normalise(matmul(carry.h, params.cell.w), params.gain_h))
+                return _lstm(params, carry, z + normalize(matmul(carry.h, params.cell.w), params.gain_h))
         products = [matmul(carry, w) for w in jnp.split(params.cell.w, 3, axis=-1)]
-        return _gru(params, carry, z, _normalise_gates(products, params.gain_h))
+        return _gru(params, carry, z, _normalize_gates(products, params.gain_h))
 
 
-def normalise(a: Float[Array, "*leading n"], gain: Float[Array, " n"]) -> Float[Array, "*leading n"]:
+def normalize(a: Float[Array, "*leading n"], gain: Float[Array, " n"]) -> Float[Array, "*leading n"]:
     """γ ⊙ (a − μ)/√(σ² + ε), ε = 1e-5, over the last axis, at least in float32.
 
-    >>> normalise(jnp.array([1.0, 3.0]), jnp.ones(2)).round(3)
+    >>> normalize(jnp.array([1.0, 3.0]), jnp.ones(2)).round(3)
     Array([-1.,  1.], dtype=float32)
     """
-    (normalised,) = _normalise_together([a], [gain])
-    return normalised
+    (normalized,) = _normalize_together([a], [gain])
+    return normalized
 
 
-def _normalise_together(parts: Sequence[Array], gains: Sequence[Array]) -> list[Array]:
-    """`normalise` of the parts side by side, which stay apart: μ and σ² run over the units of all of them."""
+def _normalize_together(parts: Sequence[Array], gains: Sequence[Array]) -> list[Array]:
+    """`normalize` of the parts side by side, which stay apart: μ and σ² run over the units of all of them."""
     parts = [a.astype(accumulator(a.dtype)) for a in parts]
     units = sum(a.shape[-1] for a in parts)
     mean = sum(jnp.sum(a, axis=-1, keepdims=True) for a in parts) / units
-    centred = [a - mean for a in parts]
-    variance = sum(jnp.sum(a**2, axis=-1, keepdims=True) for a in centred) / units
-    return [in_rank(gain, a) * (a * jax.lax.rsqrt(variance + 1e-5)) for a, gain in zip(centred, gains, strict=True)]
+    centered = [a - mean for a in parts]
+    variance = sum(jnp.sum(a**2, axis=-1, keepdims=True) for a in centered) / units
+    return [in_rank(gain, a) * (a * jax.lax.rsqrt(variance + 1e-5)) for a, gain in zip(centered, gains, strict=True)]
 
 
-def _normalise_gates(gates: Sequence[Array], gain: Array) -> list[Array]:
+def _normalize_gates(gates: Sequence[Array], gain: Array) -> list[Array]:
     """LN of a GRU's (r, z) together and of n, each with its share of γ."""
     *both, candidate = jnp.split(gain, 3)
-    return [*_normalise_together(gates[:2], both), normalise(gates[2], candidate)]
+    return [*_normalize_together(gates[:2], both), normalize(gates[2], candidate)]
 
 
 def _elman(cell: Elman, params: LayerNormParams, h: Array, z: Array) -> tuple[Array, Array]:
-    a = add_bias(normalise(z + matmul(h, params.cell.w), params.gain_x), params.cell.b)
+    a = add_bias(normalize(z + matmul(h, params.cell.w), params.gain_x), params.cell.b)
     f, _ = ACTIVATIONS[cell.activation]
     h = f(a)
     return h, h
@@ -170,7 +170,7 @@ def _elman(cell: Elman, params: LayerNormParams, h: Array, z: Array) -> tuple[Ar
 def _lstm(params: LayerNormParams, carry: LSTMCarry, a: Array) -> tuple[LSTMCarry, Array]:
     i, f, g, o = jnp.split(a, 4, axis=-1)
     c = jax.nn.sigmoid(f) * carry.c + jax.nn.sigmoid(i) * jnp.tanh(g)
-    h = jax.nn.sigmoid(o) * jnp.tanh(add_bias(normalise(c, params.gain_c), params.bias_c))
+    h = jax.nn.sigmoid(o) * jnp.tanh(add_bias(normalize(c, params.gain_c), params.bias_c))
     return LSTMCarry(h, c), h
 
 

@@ -156,9 +156,7 @@ class DeltaProduct:
         """The heads side by side."""
         return merge_heads(r)
 
-    def step(self, params: DeltaProductParams, carry: Any, z: DeltaProductInput) -> tuple[Any, Array]:
-        """One step: the new S, and Sᵀ q."""
-        return linear_step(self, params, carry, z)
+    step = linear_step
 
     def _split(self, z):
         """q `[..., heads, K]`, k `[..., heads, n, K]`, v `[..., heads, n, V]`."""

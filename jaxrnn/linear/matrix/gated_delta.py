@@ -173,9 +173,7 @@ class GatedDelta:
         """The heads side by side."""
         return merge_heads(r)
 
-    def step(self, params: GatedDeltaParams, carry: Any, z: GatedDeltaInput) -> tuple[Any, Array]:
-        """One step: the new S, and Sᵀ q."""
-        return linear_step(self, params, carry, z)
+    step = linear_step
 
     def _qkv(self, z):
         """q, k and v of each head; q and k of length 1."""

@@ -111,6 +111,4 @@ class GLA:
         """The heads side by side."""
         return merge_heads(r)
 
-    def step(self, params: GLAParams, carry: Array, z: tuple[Array, Array]) -> tuple[Array, Array]:
-        """One step: the new S, and Sᵀ q."""
-        return linear_step(self, params, carry, z)
+    step = linear_step

@@ -103,6 +103,4 @@ class HGRN2:
         """The heads side by side."""
         return merge_heads(r)
 
-    def step(self, params: HGRN2Params, carry: Array, z: Array) -> tuple[Array, Array]:
-        """One step: the new S, and Sᵀ q."""
-        return linear_step(self, params, carry, z)
+    step = linear_step

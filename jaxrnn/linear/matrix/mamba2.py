@@ -12,7 +12,7 @@ References: Dao & Gu 2024, "Transformers are SSMs", §2 and §7.1 (one group of 
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -137,9 +137,7 @@ class Mamba2:
         """r + D x, the heads side by side."""
         return merge_heads(r + in_rank(params.d[:, None], r) * self._split(z)[0])
 
-    def step(self, params: Mamba2Params, carry: Any, z: Mamba2Input) -> tuple[Any, Array]:
-        """One step: the new S, and Sᵀ C + D x."""
-        return linear_step(self, params, carry, z)
+    step = linear_step
 
     def _split(self, z):
         """x of each head, B and C."""

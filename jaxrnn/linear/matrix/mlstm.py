@@ -153,6 +153,4 @@ class MLSTM:
         floor = jnp.maximum(jnp.exp(-jnp.maximum(z.m, 0))[..., None], LEAST_NORMALIZER)
         return merge_heads(r[..., :-1] * scale / jnp.maximum(jnp.abs(r[..., -1:]) * scale, floor))
 
-    def step(self, params: MLSTMParams, carry: Any, z: MLSTMInput) -> tuple[Any, Array]:
-        """One step: the new S, and y."""
-        return linear_step(self, params, carry, z)
+    step = linear_step

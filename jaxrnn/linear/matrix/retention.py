@@ -113,9 +113,7 @@ class Retention:
         """The heads side by side."""
         return merge_heads(r)
 
-    def step(self, params: RetentionParams, carry: Any, z) -> tuple[Any, Array]:
-        """One step: the new S, and Sᵀ q."""
-        return linear_step(self, params, carry, z)
+    step = linear_step
 
 
 def rotated(x: Float[Array, "*batch heads key"], position: Int[Array, "*batch"]) -> Float[Array, "*batch heads key"]:

@@ -181,6 +181,4 @@ class RWKV7:
         bonus = jnp.sum(z.r * in_rank(split_heads(params.bonus, self.heads), z.r) * z.k, axis=-1, keepdims=True)
         return merge_heads(r + bonus * z.v)
 
-    def step(self, params: RWKV7Params, carry: Staged, z: Array) -> tuple[Staged, Array]:
-        """One step: the new S, and y."""
-        return linear_step(self, params, carry, z)
+    step = linear_step

@@ -1,4 +1,4 @@
-"""Layer normalisation against the equations of its paper, and MLPs in the three transitions."""
+"""Layer normalization against the equations of its paper, and MLPs in the three transitions."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import pytest
 from jaxrnn import GRU, LSTM, Elman, LayerNorm, Stack, unroll, unroll_bptt
 from jaxrnn.cells import Jordan
 from jaxrnn.cells.wrappers import DeepInput, DeepOutput, DeepTransition
-from jaxrnn.cells.wrappers.layer_norm import normalise
+from jaxrnn.cells.wrappers.layer_norm import normalize
 from jaxrnn.testing.host_trees import host, zeros
 from jaxrnn.testing.problem import initial_carry
 from jaxrnn.unrolling import unroll_python
@@ -16,7 +16,7 @@ from tests.random_params import random_params
 
 TIME, BATCH, INPUT, HIDDEN = 5, 3, 2, 4
 XS = jax.device_put(np.random.default_rng(0).normal(size=(TIME, BATCH, INPUT)))
-NORMALISED = {
+NORMALIZED = {
     "elman": LayerNorm(Elman(INPUT, HIDDEN)),
     "relu": LayerNorm(Elman(INPUT, HIDDEN, "relu")),
     "lstm": LayerNorm(LSTM(INPUT, HIDDEN)),
@@ -50,9 +50,9 @@ def equations(name, p, x, state):
     return (z * h + (1 - z) * new,)
 
 
-@pytest.mark.parametrize("name", NORMALISED)
+@pytest.mark.parametrize("name", NORMALIZED)
 def test_layer_norm_is_the_equations_of_the_paper(name):
-    cell = NORMALISED[name]
+    cell = NORMALIZED[name]
     params = random_params(cell)
     p = jax.tree.map(np.asarray, params)
     carry = jax.device_put(jax.tree.map(lambda a: a + 0.3, host(initial_carry(cell, params, (BATCH,)))))
@@ -65,17 +65,17 @@ def test_layer_norm_is_the_equations_of_the_paper(name):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), tuple(jax.tree.leaves(after)), state)
 
 
-def test_normalised_numbers_have_mean_0_and_variance_1():
-    a = np.asarray(jax.jit(normalise)(3 + 7 * np.random.default_rng(0).normal(size=(5, 100)), np.ones(100)))
+def test_normalized_numbers_have_mean_0_and_variance_1():
+    a = np.asarray(jax.jit(normalize)(3 + 7 * np.random.default_rng(0).normal(size=(5, 100)), np.ones(100)))
     np.testing.assert_allclose(a.mean(-1), 0, atol=1e-12)
     np.testing.assert_allclose(a.var(-1), 1, rtol=1e-5)
-    assert (np.asarray(jax.jit(normalise)(np.full((3, 4), 2.0), np.ones(4))) == 0).all()  # no variance: 0, not 0/0
+    assert (np.asarray(jax.jit(normalize)(np.full((3, 4), 2.0), np.ones(4))) == 0).all()  # no variance: 0, not 0/0
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 def test_the_scale_of_the_weights_does_not_matter(name):
     """§5.1 of the paper: invariance under re-scaling of W and of U, each by its own factor."""
-    cell = NORMALISED[name]
+    cell = NORMALIZED[name]
     params = host(random_params(cell))
     large = params._replace(cell=params.cell._replace(u=params.cell.u * 1e4, w=params.cell.w * 1e4))
     larger = params._replace(cell=params.cell._replace(u=params.cell.u * 1e7, w=params.cell.w * 1e6))

@@ -13,7 +13,8 @@ from jax.sharding import AbstractDevice, AbstractMesh, use_abstract_mesh
 from jaxrnn import GRU, LSTM, Stack, unroll_bptt
 from jaxrnn import testing as laws
 from jaxrnn.core.programs import equations, trace_program
-from jaxrnn.testing.problem import must_agree, quick_jit, random_problem, results, run
+from jaxrnn.testing import must_agree
+from jaxrnn.testing.problem import quick_jit, random_problem, results, run
 from jaxrnn.unrolling.fused import eligibility, unroll_fused
 from jaxrnn.unrolling.fused.dispatch import unroll_interpreted
 from jaxrnn.unrolling.fused.eligibility import blocking_of, fits, gates_of, shared_memory_of
