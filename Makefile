@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup train test processes conformance check doctest notebooks bench reproduce chaos dist docs \
+.PHONY: help setup train test processes conformance check doctest notebooks bench bench-quick reproduce chaos dist docs \
   docs-check docs-links docs-serve clean
 .DEFAULT_GOAL := help
 
@@ -61,6 +61,9 @@ notebooks: $(VENV)/.dev $(VENV)/.notebooks  ## run every notebook from its .py s
 
 bench: $(VENV)/.dev $(VENV)/.conformance  ## every benchmark beside its baselines
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(VENV)/.dev $(VENV)/.conformance  ## ten ratios of speed beside stored ones; fails if one is lost
+	$(BIN)/python -m benchmarks.quick $(ARGS)
 
 reproduce: $(VENV)/.dev  ## results of papers on long-term dependencies and reservoirs; ARGS=--full takes hours
 	$(BIN)/python -m benchmarks.reproduce $(ARGS)

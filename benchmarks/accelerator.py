@@ -1,29 +1,35 @@
 """What a GPU makes of a recurrent layer: every way of this library, cuDNN, Flax and PyTorch, in one run.
 
-Three tables, on standard output:
+Four pieces, each a table on standard output and a file PIECE.json in a folder, written anew after every line:
 
-* whether the GPU's numbers are right: results and gradients of `unroll_bptt` and of `unroll_fused`, with masks, resets
-  and both directions, beside those of `unroll` on the CPU: float32 at `jax.default_matmul_precision("highest")`, then
-  float32 as it comes, whose products are TF32, and bfloat16, each with a tolerance of its own;
-* milliseconds of the forward pass and of a training step, the programs taking turns.  `unroll_fused` is `unroll_bptt`
-  where the weights do not stay on chip.  cuDNN's LSTM in JAX has float32 only;
-* a sequence of one row, from 1,000 steps to a million: the loop, Newton's method over all steps, and a cell that is
-  linear in its carry by its loop and by the associative scan.
+* `agreement`, whether the GPU's numbers are right: results and gradients of `unroll_bptt` and of `unroll_fused`, with
+  masks, resets and both directions, beside those of `unroll` on the CPU: float32 at
+  `jax.default_matmul_precision("highest")`, then float32 as it comes, whose products are TF32, and bfloat16, each with
+  a tolerance of its own;
+* `layers`: milliseconds of the forward pass and of a training step, the programs taking turns, with compile seconds and
+  temporary memory.  `unroll_fused` is `unroll_bptt` where the weights do not stay on chip.  cuDNN's LSTM in JAX has
+  float32 only;
+* `long`: a sequence of one row, from 1,000 steps to a million: the loop, Newton's method over all steps, and a cell
+  that is linear in its carry by its loop and by the associative scan;
+* `matrix`: a cell with matrix states, by its loop and in chunks.
 
-    python -m benchmarks.accelerator                on a machine with a GPU; elsewhere one line, and exit status 2
-    python -m benchmarks.accelerator --tiny         tiny sizes on whatever there is, to try the benchmark itself
+    python -m benchmarks.accelerator                  on a machine with a GPU; elsewhere one line, and exit status 2
+    python -m benchmarks.accelerator --tiny           tiny sizes on whatever there is, to try the benchmark itself
+    python -m benchmarks.accelerator --pieces layers  one piece
 
-The exit status is 1 if the first table has a difference that is too large.
+Nothing new is compiled after `--minutes`.  The exit status is 1 if `agreement` has a difference that is too large.
 """
 
 import importlib.metadata
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from time import monotonic
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,8 +40,10 @@ import jaxrnn
 from benchmarks import contenders, report
 from benchmarks.contenders import CellName, Configuration, Programs
 from benchmarks.timing import Program, interleaved
+from jaxrnn.linear.matrix import GatedDelta
 from jaxrnn.testing.problem import random_problem, results
 from jaxrnn.unrolling.fused.dispatch import unroll_interpreted
+from jaxrnn.unrolling.parallel import unroll_chunkwise
 
 CELLS: tuple[CellName, ...] = ("lstm", "gru-after")
 DTYPES = ("float32", "bfloat16")
@@ -48,9 +56,14 @@ CONFIGURATIONS = (
     (32, 16, 1024, 1024),
 )
 STEPS = (1_000, 10_000, 100_000, 1_000_000)
+LONGEST_LOOP = 10_000
+"""The steps up to which the loop over matrix states runs: it keeps each of them."""
 CHECKED = (jaxrnn.LSTM(8, 50), jaxrnn.LSTM(8, 64, "current"), jaxrnn.GRU(8, 64), jaxrnn.GRU(8, 30, "after"))
 TOLERANCES = {("float32", "highest"): 1e-5, ("float32", "default"): 5e-3, ("bfloat16", "default"): 5e-2}
 """Of the largest difference, relative to the largest number of an array where that is above 1."""
+
+
+Piece = Literal["agreement", "layers", "long", "matrix"]
 
 
 class Line(NamedTuple):
@@ -62,35 +75,66 @@ class Line(NamedTuple):
     name: str
     forward: float
     train: float
+    compile_seconds: float = math.nan
+    """Of both programs."""
+    megabytes: float = math.nan
+    """The temporary memory of the training step."""
 
 
-def main(tiny: bool = False, seconds: float = 1.0, least: int = 3, json_path: Path = Path("accelerator.json")) -> None:
+def main(
+    tiny: bool = False,
+    pieces: tuple[Piece, ...] = ("agreement", "layers", "long", "matrix"),
+    minutes: float = 8.0,
+    seconds: float = 0.3,
+    least: int = 3,
+    folder: Path = Path("accelerator"),
+) -> None:
     """Check and measure on a GPU.
 
     Args:
         tiny: tiny sizes, on a CPU too.
+        pieces: what is done, in this order.
+        minutes: the time after which no further program is compiled.
         seconds: time for each program.
         least: the least number of timed calls.
-        json_path: where every line is written as JSON, beside the tables.
+        folder: where each piece leaves its JSON.
     """
-    gpu = jax.default_backend() == "gpu"
+    gpu, end = jax.default_backend() == "gpu", monotonic() + 60 * minutes
     if not gpu and not tiny:
         print(f"no GPU: JAX finds {jax.default_backend()} only; --tiny tries the program here", file=sys.stderr)
         sys.exit(2)
-    machine = report.machine() | versions()
-    print(f"{machine}\n")
-    right = (
-        agreement(CHECKED, jaxrnn.unrolling.fused.unroll_fused)
-        if gpu
-        else agreement((jaxrnn.GRU(8, 3),), unroll_interpreted)
-    )
-    lines = table(layers(((8, 2, 3, 4),) if tiny else CONFIGURATIONS, seconds, least, gpu))
-    lines += table(long_sequences((16,) if tiny else STEPS, seconds, least))
-    json_path.write_text(
-        json.dumps({"machine": report.machine(), "lines": [line._asdict() for line in lines]}, indent=1)
-    )
-    if not right:
-        sys.exit(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"{report.machine() | versions()}\n")
+    lines = {
+        "layers": lambda: layers(((8, 2, 3, 4),) if tiny else CONFIGURATIONS, seconds, least, gpu),
+        "long": lambda: long_sequences((16,) if tiny else STEPS, seconds, least),
+        "matrix": lambda: matrix_states((16,) if tiny else STEPS, 4 if tiny else 64, seconds, least),
+    }
+    right = True
+    for piece in pieces:
+        if piece == "agreement":
+            checked = (
+                (CHECKED, jaxrnn.unrolling.fused.unroll_fused) if gpu else ((jaxrnn.GRU(8, 3),), unroll_interpreted)
+            )
+            right = agreement(*checked)
+            store(folder / "agreement.json", {"right": right})
+        else:
+            table(until(end, lines[piece]()), folder / f"{piece}.json")
+    sys.exit(0 if right else 1)
+
+
+def store(path: Path, found: dict) -> None:
+    """Write what a piece has found so far, with the machine and the versions."""
+    path.write_text(json.dumps({"machine": report.machine() | versions()} | found, indent=1))
+
+
+def until(end: float, lines: Iterator[Line]) -> Iterator[Line]:
+    """The lines that are begun before `end`."""
+    for line in lines:
+        yield line
+        if monotonic() > end:
+            print("the time is over: what is left was not measured; --minutes gives more", file=sys.stderr)
+            return
 
 
 def versions() -> dict[str, str]:
@@ -205,11 +249,21 @@ def long_sequences(steps: tuple[int, ...], seconds: float, least: int) -> Iterat
             yield from measure(what, makers, seconds, least)
 
 
+def matrix_states(steps: tuple[int, ...], size: int, seconds: float, least: int) -> Iterator[Line]:
+    """One row, 4 heads of `size` × `size`: the loop against chunks."""
+    cell = GatedDelta(size, 4, size, size)
+    for time in steps:
+        members = {"unroll_bptt": jaxrnn.unroll_bptt} if time <= LONGEST_LOOP else {}
+        members |= {f"chunks of {chunk}": partial(unroll_chunkwise, chunk=chunk) for chunk in (32, 64, 128)}
+        makers = {name: partial(_one_row, cell, member, time) for name, member in members.items()}
+        yield from measure(("GatedDelta", f"{time},1,{size},4×{size}", "float32"), makers, seconds, least)
+
+
 def _one_row(cell: Any, member: Callable, time: int) -> Programs:
     def apply(params, xs):
         return member(cell, params, xs)[1]
 
-    xs = contenders.inputs(Configuration(time, 1, cell.input_size, cell.hidden_size))
+    xs = contenders.inputs(Configuration(time, 1, cell.input_size, 0))
     return contenders.programs(apply, cell.init(jax.random.key(0)), xs)
 
 
@@ -229,16 +283,22 @@ def measure(what: tuple[str, str, str], makers: dict[str, Callable[[], Programs]
     }
     times = {kind: interleaved(programs, seconds=seconds, least=least) for kind, programs in passes.items()}
     for name in made:
-        yield Line(*what, name, times["forward"][name].minimum, times["train"][name].minimum)
+        compiling = sum(program.compile_seconds or math.nan for program in made[name].values())
+        megabytes = (made[name]["train"].temporary_bytes or math.nan) / 1e6
+        forward, train = (times[kind][name].minimum for kind in ("forward", "train"))
+        yield Line(*what, name, forward, train, compiling, megabytes)
 
 
-def table(lines: Iterator[Line]) -> list[Line]:
-    """Prints the lines as they come."""
-    print(f"{'cell':<11}{'T,B,in,hidden':<19}{'dtype':<10}{'program':<25}{'forward ms':>11}{'train ms':>11}")
-    seen = []
+def table(lines: Iterator[Line], path: Path) -> list[Line]:
+    """Print the lines as they come, and keep them in a file."""
+    header = f"{'cell':<11}{'T,B,in,hidden':<19}{'dtype':<10}{'program':<25}{'forward ms':>11}{'train ms':>11}"
+    print(f"{header}{'compile s':>11}{'temp MB':>9}")
+    seen: list[Line] = []
     for line in lines:
-        print(f"{line.cell:<11}{line.sizes:<19}{line.dtype:<10}{line.name:<25}{line.forward:>11.3f}{line.train:>11.3f}")
+        row = f"{line.cell:<11}{line.sizes:<19}{line.dtype:<10}{line.name:<25}{line.forward:>11.3f}{line.train:>11.3f}"
+        print(f"{row}{line.compile_seconds:>11.1f}{line.megabytes:>9.1f}", flush=True)
         seen.append(line)
+        store(path, {"lines": [each._asdict() for each in seen]})
     print()
     return seen
 

@@ -1,5 +1,7 @@
 """The benchmark for GPUs can be trusted without one: it says that there is none, and tells right from wrong."""
 
+import json
+
 import jax
 import pytest
 
@@ -26,14 +28,27 @@ def test_a_wrong_gradient_is_told_from_a_right_one():
     assert right < accelerator.TOLERANCES["float32", "highest"] < not_right
 
 
-def test_every_way_of_this_library_is_timed(monkeypatch, capsys):
+def test_every_way_of_this_library_is_timed_and_kept(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(accelerator, "CELLS", ("gru-after",))
     monkeypatch.setattr(accelerator, "DTYPES", ("bfloat16",))
     monkeypatch.setattr(accelerator, "_peers", lambda *arguments: {})
-    lines = table(layers(((4, 2, 3, 4),), 0.0, 1, False))
+    lines = table(layers(((4, 2, 3, 4),), 0.0, 1, False), tmp_path / "layers.json")
     assert [line.name for line in lines] == ["unroll", "unroll_bptt", "unroll_fused"]
     assert all(line.forward > 0 and line.train > 0 for line in lines)
     assert len(capsys.readouterr().out.splitlines()) == 1 + 3 + 1
+    kept = json.loads((tmp_path / "layers.json").read_text())["lines"]
+    assert [line["train"] for line in kept] == [line.train for line in lines]
+
+
+def test_nothing_new_is_begun_after_the_time_is_over(capsys):
+    lines = (Line("gru", "1,1,1,1", "float32", name, 1.0, 1.0) for name in ("first", "second"))
+    assert [line.name for line in accelerator.until(0.0, lines)] == ["first"]
+    assert "--minutes" in capsys.readouterr().err
+
+
+def test_matrix_states_are_timed_by_the_loop_and_in_chunks():
+    names = [line.name for line in accelerator.matrix_states((3,), 2, 0.0, 1)]
+    assert names == ["unroll_bptt", "chunks of 32", "chunks of 64", "chunks of 128"]
 
 
 def test_a_contender_that_fails_is_told_and_left_out(capsys):

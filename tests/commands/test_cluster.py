@@ -83,6 +83,7 @@ def test_a_signal_to_one_process_stops_all_after_the_same_update(pair):
         ({"processes": 2}, "--coordinator HOST:PORT and --processes N go together"),
         ({"coordinator": "a:1"}, "--coordinator HOST:PORT and --processes N go together"),
         ({"processes": 2, "coordinator": "here"}, "--coordinator must be HOST:PORT, got here"),
+        ({"cores": 0}, "--cores must be an integer of at least 1, got 0"),
     ],
 )
 def test_a_wrong_option_is_one_line(wrong, message):

@@ -24,7 +24,7 @@ import jax
 import numpy as np
 
 from jaxrnn.tasks.data import InputError
-from jaxrnn.training.data_parallel import usable_devices
+from jaxrnn.training.cores import devices_for, split_cpu
 
 HEARTBEAT = 20
 """Seconds after which a silent process counts as lost."""
@@ -40,6 +40,8 @@ class Cluster:
     """How many there are."""
     process: int = 0
     """Which of them this is, from 0."""
+    cores: int | None = None
+    """Cores of a CPU that share the rows of a batch where the sizes are small; by default all of them, at most 8."""
 
     def __post_init__(self):
         if not 1 <= self.processes < 2**16:
@@ -50,6 +52,8 @@ class Cluster:
             raise InputError("--coordinator HOST:PORT and --processes N go together, N above 1.")
         if self.coordinator is not None and not re.fullmatch(r"\S+:\d{1,5}", self.coordinator):
             raise InputError(f"--coordinator must be HOST:PORT, got {self.coordinator}.")
+        if self.cores is not None and not 1 <= self.cores < 2**10:
+            raise InputError(f"--cores must be an integer of at least 1, got {self.cores}.")
 
 
 @contextlib.contextmanager
@@ -60,6 +64,8 @@ def joined(cluster: Cluster) -> Iterator[Path | None]:
       InputError: the others do not come.
     """
     if cluster.processes == 1:
+        with contextlib.suppress(RuntimeError):  # a program that calls this one has computed something already
+            split_cpu(cluster.cores)
         yield None
         return
     print(f"process {cluster.process} of {cluster.processes}: waiting for the others", file=sys.stderr, flush=True)
@@ -95,7 +101,7 @@ def _ended_together() -> Iterator[None]:
         os._exit(1)
 
 
-def shares(task: Any) -> tuple[int, list[jax.Device]]:
+def shares(task: Any, params: Any) -> tuple[int, list[jax.Device]]:
     """The rows of a task's batch, and the devices over which they are spread.
 
     Raises:
@@ -103,7 +109,7 @@ def shares(task: Any) -> tuple[int, list[jax.Device]]:
     """
     rows = int(dataclasses.asdict(task).get("batch", 1))
     try:
-        return rows, usable_devices(rows)
+        return rows, devices_for(params, rows)
     except ValueError:
         count = len(jax.devices())
         raise InputError(f"--batch must be a multiple of the {count} devices of all processes, got {rows}.") from None

@@ -27,7 +27,7 @@ def fit(begun: Experiment, state: TrainState, data: Any, path: Path, *, keep_bes
     _introduce(begun, state, path)
     task, training, started = begun.task, begun.training, time.perf_counter()
     step, key = int(state.step), training.keys()[1]
-    rows, devices = shares(task)
+    rows, devices = shares(task, state.params)
     with stop_wishes() as wishes, Progress(training.steps, step, task.unit) as progress:
         stop = agreed(wishes)
         if stop:  # before the first update: there is something to resume all the same
