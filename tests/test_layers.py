@@ -42,6 +42,7 @@ FOLDERS = [
     "tasks.trees",
     "tasks.reservoirs",
     "tasks.memory",
+    "tasks.tracking",
     "testing",
     "commands.runs",
     "commands",

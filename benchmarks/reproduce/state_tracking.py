@@ -1,21 +1,24 @@
-"""What each cell can keep track of: parity, and words over the permutation groups S₃ and A₅.
+"""What each kind of cell can keep: states of groups and other regular languages, and what it was shown.
 
-A word is a sequence of group elements; at every step the product of all so far is asked for.  Trained on words of 40
-elements, scored at 40, 256 and 2,048: the accuracy at the last quarter of the word, best and median over the seeds.
-Parity is the word problem of the group with two elements.
+Every problem asks at each step, of the prefix so far, so one sequence of training holds all lengths up to its own.  In
+the first half of the updates the loss looks at ever more of the sequence, from a tenth to all of it.  Trained on 40
+steps, scored at 40, 256 and 2,048: the accuracy over the last quarter of that many steps.  Recall is trained on 16
+pairs of a key and a value and scored at 8, 16 and 32 (24, 48 and 96 steps).  Best and median over the seeds.
 
 A cell that is linear in its state solves parity only if its transitions have eigenvalues below 0 (Grazzi et al. 2025);
 n reflections a step solve what permutations of n + 1 things ask for (Siems et al. 2025); A₅ is not solvable, and its
-word problem is complete for NC¹ (Barrington 1989).
+word problem is complete for NC¹ (Barrington 1989).  Associative recall is the other way round: what counts is the size
+of the state, and a matrix is a larger one.
 
-    python -m benchmarks.reproduce.state_tracking                      # parity and S₃, 2 seeds, 1,000 updates
-    python -m benchmarks.reproduce.state_tracking --full               # A₅ too, 5 seeds, 20,000 updates: hours
-    python -m benchmarks.reproduce.state_tracking --groups parity --cells lstm mamba2
+    python -m benchmarks.reproduce.state_tracking                      # parity, S₃ and recall: minutes
+    python -m benchmarks.reproduce.state_tracking --full               # every problem, 5 seeds, 20,000 updates: hours
+    python -m benchmarks.reproduce.state_tracking --problems s3 --cells lstm mamba2 --seeds 3
 """
 
-import itertools
+from collections.abc import Callable
 from functools import partial
 from statistics import median
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,114 +28,144 @@ import tyro
 
 import jaxrnn
 from benchmarks.reproduce import on_one_thread_each, results
-from benchmarks.reproduce.remembering import ROWS, Model
+from jaxrnn.tasks import tracking
+from jaxrnn.tasks.tracking import KINDS, Tagger
+from jaxrnn.tasks.tracking.state_tracking import last_quarter, tagging_loss
 
-TRAINED, LENGTHS, BATCH, TEST = 40, (40, 256, 2048), 32, 32
+BATCH, TEST = 32, 32
 OPTIMIZER = optax.chain(jaxrnn.training.clip_by_norm(1.0), optax.adam(3e-3))
+
+
+class Trial(NamedTuple):
+    """A problem with the lengths of its training and of its tests."""
+
+    make: Callable[[], tracking.Problem]
+    trained: int = 40
+    tested: tuple[int, ...] = (40, 256, 2048)
+    hidden: int = 32
+
+
+TRIALS = {
+    "parity": Trial(partial(tracking.words, "parity")),
+    "s3": Trial(partial(tracking.words, "s3")),
+    "a5": Trial(partial(tracking.words, "a5"), hidden=64),
+    "even pairs": Trial(tracking.even_pairs),
+    "cycle navigation": Trial(tracking.cycle_navigation),
+    "modular arithmetic": Trial(tracking.modular_arithmetic),
+    "recall": Trial(partial(tracking.associative_recall, 256), 48, (24, 48, 96), 64),
+    "selective copying": Trial(tracking.selective_copying),
+}
+FAST = ("parity", "s3", "recall")
+PAPERS = {
+    ("parity", "slstm"): "1.00 (Grazzi et al. 2025)",
+    ("parity", "mlstm"): "0.09 (Grazzi et al. 2025)",
+    ("parity", "deltanet"): "0.02 (Grazzi et al. 2025)",
+    ("parity", "deltanet-negative"): "1.00 (Grazzi et al. 2025)",
+    ("modular arithmetic", "slstm"): "0.79 (Grazzi et al. 2025)",
+    ("modular arithmetic", "mlstm"): "0.04 (Grazzi et al. 2025)",
+    ("modular arithmetic", "deltanet"): "0.31 (Grazzi et al. 2025)",
+    ("modular arithmetic", "deltanet-negative"): "0.97 (Grazzi et al. 2025)",
+}
+"""Table 3: the best of 3 seeds, 0 a guess and 1 perfect; trained to 40 steps and tested from 40 to 256."""
 
 
 def plan(
     full: bool = False,
     again: bool = False,
-    groups: tuple[str, ...] = (),
-    cells: tuple[str, ...] = tuple(ROWS),
+    problems: tuple[str, ...] = (),
+    cells: tuple[str, ...] = tuple(KINDS),
     seeds: int = 0,
     first_seed: int = 0,
     updates: int = 0,
 ) -> results.Plan:
-    """Plan a case for each group and cell.
+    """Plan a case for each problem and cell.
 
     Args:
-        full: A₅ too, 5 seeds and 20,000 updates, in place of 2 and 1,000.
+        full: every problem, 5 seeds and 20,000 updates, in place of three problems, 2 seeds and 1,000 updates.
         again: measure again what is stored; without `full` everything is measured again.
-        groups: "parity", "s3", "a5".
-        cells: which rows.
+        problems: some of "parity", "s3", "a5", "even pairs", "cycle navigation", "modular arithmetic", "recall",
+          "selective copying".
+        cells: which cells.
         seeds: another number of seeds.
         first_seed: the first of them.
         updates: another number of updates.
     """
-    groups = groups or (("parity", "s3", "a5") if full else ("parity", "s3"))
+    problems = problems or (tuple(TRIALS) if full else FAST)
     seeds, updates = seeds or (5 if full else 2), updates or (20_000 if full else 1_000)
     cases = [
         results.Case(
             "state_tracking",
-            {"group": group, "cell": name, "updates": updates, "seeds": seeds, "first_seed": first_seed},
-            partial(measure, group, name, updates, range(first_seed, first_seed + seeds)),
+            {"problem": problem, "cell": kind, "updates": updates, "seeds": seeds, "first_seed": first_seed},
+            partial(measure, problem, kind, updates, range(first_seed, first_seed + seeds)),
             show,
-            seeds=seeds,
-            work=updates * seeds,
+            PAPERS.get((problem, kind), "-"),
+            seeds,
+            updates * seeds,
         )
-        for group in groups
-        for name in cells
+        for problem in problems
+        for kind in cells
     ]
     return results.Plan(cases, again or not full)
 
 
-def measure(group: str, name: str, updates: int, seeds: range) -> dict:
-    """Return the accuracy of each seed, by the length of the words."""
-    keys = jax.random.split(jax.random.key(0), seeds.stop)[seeds.start :]
-    scores = np.asarray(run(group, name, updates, keys)).round(4)
-    return {f"T={length}": column.tolist() for length, column in zip(LENGTHS, scores.T, strict=True)}
+def measure(problem: str, kind: str, updates: int, seeds: range) -> dict:
+    """Return the accuracy of each seed by length, and that of a guess."""
+    make, _, tested, hidden = TRIALS[problem]
+    model = Tagger(kind, make().tokens, make().classes, hidden)
+    scores = []
+    for seed in seeds:
+        init, training, test = jax.random.split(jax.random.key(seed), 3)
+        params = train(model, problem, updates, jax.jit(model.init)(init), training)
+        scores.append(accuracies(model, problem, params, test))
+    columns = zip(tested, np.round(scores, 4).T.tolist(), strict=True)
+    return {"accuracy": {str(length): column for length, column in columns}, "chance": round(1 / model.classes, 4)}
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def train(model: Tagger, problem: str, updates: int, params, key: jax.Array):
+    """Return the parameters after so many updates."""
+    make, time, *_ = TRIALS[problem]
+    draw, grows = make().draw, problem not in ("recall", "selective copying")  # these ask at the end alone
+
+    def loss(params, key, progress):
+        questions = draw(key, time, BATCH)
+        seen = jnp.arange(time)[:, None] < time * (0.1 + 2 * progress)
+        return tagging_loss(model, params, questions._replace(asked=questions.asked & seen) if grows else questions)
+
+    def update(pair, at):
+        params, state = pair
+        updates, state = OPTIMIZER.update(jax.grad(loss)(params, *at), state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    steps = jax.random.split(key, updates), jnp.arange(updates) / updates
+    return jax.lax.scan(update, (params, OPTIMIZER.init(params)), steps)[0][0]
+
+
+def accuracies(model: Tagger, problem: str, params, key: jax.Array) -> list[float]:
+    """Return the accuracy at each length of the tests."""
+    tested = TRIALS[problem].tested
+    if problem in ("recall", "selective copying"):
+        answered = [answer(model, problem, length, params, key) for length in tested]
+        return [float(np.mean(right, where=asked)) for right, asked in answered]
+    right, asked = answer(model, problem, max(tested), params, key)  # its prefixes are the shorter tests
+    return [last_quarter(right, asked, length) for length in tested]
+
+
+def answer(model: Tagger, problem: str, time: int, params, key: jax.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Return which answers are right, and where something is asked."""
+    right, asked = _answer(model, problem, time, params, key)
+    return np.asarray(right), np.asarray(asked)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _answer(model: Tagger, problem: str, time: int, params, key: jax.Array):
+    questions = TRIALS[problem].make().draw(key, time, TEST)
+    return model.answers(params, questions.tokens) == questions.targets, questions.asked
 
 
 def show(figures: dict) -> str:
     """Return the best and the median accuracy at each length."""
-    return ", ".join(f"{length} {max(scores):.2f} / {median(scores):.2f}" for length, scores in figures.items())
-
-
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def run(group: str, name: str, updates: int, keys: jax.Array) -> jax.Array:
-    """Return the accuracies `[seeds, lengths]` after training: one program for all seeds."""
-    table = multiplication_table(group)
-    model = Model(ROWS[name](len(table)), len(table), len(table))
-
-    def loss(params, tokens):
-        return jaxrnn.cross_entropy(model.logits(params, tokens), products(table, tokens))
-
-    def update(pair, key):
-        params, state = pair
-        tokens = jax.random.randint(key, (TRAINED, BATCH), 0, len(table))
-        updates, state = OPTIMIZER.update(jax.grad(loss)(params, tokens), state, params)
-        return (optax.apply_updates(params, updates), state), None
-
-    def accuracy(params, key, length):
-        tokens = jax.random.randint(key, (length, TEST), 0, len(table))
-        right = model.logits(params, tokens).argmax(axis=-1) == products(table, tokens)
-        return jnp.mean(right[-(length // 4) :])
-
-    def one_seed(key):
-        init, training, test = jax.random.split(key, 3)
-        params = model.init(init)
-        keys = jax.random.split(training, updates)
-        (params, _), _ = jax.lax.scan(update, (params, OPTIMIZER.init(params)), keys)
-        return jnp.stack([accuracy(params, test, length) for length in LENGTHS])
-
-    return jax.lax.map(one_seed, keys)
-
-
-def multiplication_table(group: str) -> np.ndarray:
-    """Return the table of a permutation group: `table[g, h]` is the number of h after g; 0 is the identity."""
-    degree, even = {"parity": (2, False), "s3": (3, False), "a5": (5, True)}[group]
-    elements = [p for p in itertools.permutations(range(degree)) if not even or is_even(p)]
-    number = {p: i for i, p in enumerate(elements)}
-    return np.array([[number[tuple(h[i] for i in g)] for h in elements] for g in elements])
-
-
-def is_even(permutation: tuple[int, ...]) -> bool:
-    """Return whether it is a product of an even number of transpositions."""
-    pairs = itertools.combinations(permutation, 2)
-    return sum(a > b for a, b in pairs) % 2 == 0
-
-
-def products(table: np.ndarray, tokens: jax.Array) -> jax.Array:
-    """Return the product of all elements up to each step."""
-    lookup = jnp.asarray(table)
-
-    def step(product, token):
-        product = lookup[product, token]
-        return product, product
-
-    return jax.lax.scan(step, jnp.zeros(tokens.shape[1:], tokens.dtype), tokens)[1].astype(tokens.dtype)
+    return ", ".join(f"{n}: {max(a):.2f} / {median(a):.2f}" for n, a in figures["accuracy"].items())
 
 
 if __name__ == "__main__":

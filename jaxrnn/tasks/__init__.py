@@ -9,11 +9,12 @@ needs no place here: `jaxrnn train --task module:Class`.
     trees         nested lists of operations, arithmetic expressions
     reservoirs    the Mackey-Glass equation, a chaotic laser
     memory        copying and its kin, questions about stories
+    tracking      words over groups and other states, recall of what was shown
 
 Chapter 2.4, 四, 五, 六 and 八; Goodfellow et al. 2016, chapter 10.
 """
 
-from jaxrnn.tasks import memory, reservoirs, sequences, translation, trees
+from jaxrnn.tasks import memory, reservoirs, sequences, tracking, translation, trees
 from jaxrnn.tasks.data import Corpus, InputError, builtin_text, corpus, decode, encode, stream_batch
 from jaxrnn.tasks.plots import learning_curve
 from jaxrnn.tasks.task import Illustrates, KeepsData, LeavesFiles, LoadsAgain, MeasuresPart, Task
@@ -33,6 +34,8 @@ TASKS: dict[str, type[Task]] = {
     "chorales": sequences.Chorales,
     "mackey-glass": reservoirs.MackeyGlass,
     "laser": reservoirs.Laser,
+    "state-tracking": tracking.StateTracking,
+    "recall": tracking.Recall,
 }
 
 __all__ = [

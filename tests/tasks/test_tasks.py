@@ -24,6 +24,8 @@ from jaxrnn.tasks.sequences.digits import Digits
 from jaxrnn.tasks.sequences.held_out import HELD_OUT_ROWS, HELD_OUT_STEPS, held_out_windows
 from jaxrnn.tasks.sequences.text import Text
 from jaxrnn.tasks.sequences.vowels import Vowels
+from jaxrnn.tasks.tracking.recall import Recall
+from jaxrnn.tasks.tracking.state_tracking import StateTracking
 from jaxrnn.tasks.translation.dates import Dates
 from jaxrnn.tasks.translation.numbers import Numbers
 from jaxrnn.tasks.translation.reverse import Reverse
@@ -46,6 +48,8 @@ TINY = {
     "vowels": Vowels(hidden=4, batch=3),
     "captions": CaptionDigits(hidden=4, features=3, batch=2),
     "chorales": Chorales(hidden=4, batch=2, length=7, chorales=5),
+    "state-tracking": StateTracking(group="parity", cell="elman", hidden=4, length=8, batch=2),
+    "recall": Recall(cell="gru", pairs=2, vocabulary=8, hidden=4, batch=2),
     "stories": Stories(sentences=6, hops=2, width=3, batch=32),
 }
 KEY = jax.random.key(0)

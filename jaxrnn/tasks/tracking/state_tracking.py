@@ -1,0 +1,186 @@
+"""Keeping track of a state: words over groups, and the regular problems of the Chomsky hierarchy's benchmark.
+
+    L = −(1/n) Σₜ log P(the state after t steps | x⁽¹⁾, …, x⁽ᵗ⁾)
+
+Trained on sequences of `length` steps, tested on longer ones.  A cell that is linear in its state tracks parity only
+if its transitions have eigenvalues below 0; n reflections a step track what permutations of n + 1 things ask for; a
+cell with a nonlinear recurrence tracks any finite state.
+
+References: Merrill, Petty & Sabharwal 2024; Grazzi et al. 2025; Siems et al. 2025; Delétang et al. 2023; Goodfellow et
+al. 2016, §10.7.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxrnn.core.types import Carry, Key
+from jaxrnn.objectives.losses import cross_entropy
+from jaxrnn.tasks.data import InputError, check_count
+from jaxrnn.tasks.tracking.figures import draw_accuracy
+from jaxrnn.tasks.tracking.problems import (
+    Problem,
+    Questions,
+    cycle_navigation,
+    even_pairs,
+    modular_arithmetic,
+    words,
+)
+from jaxrnn.tasks.tracking.tagger import Tagger, TaggerParams
+
+TEST_ROWS, TEST_LENGTHS = 32, (256, 2048)
+REGULAR = {
+    "even-pairs": even_pairs,
+    "cycle-navigation": cycle_navigation,
+    "modular-arithmetic": modular_arithmetic,
+}
+TrackingCell = Literal[
+    "elman",
+    "lstm",
+    "gru",
+    "slstm",
+    "min-gru",
+    "lru",
+    "s5",
+    "mamba2",
+    "mlstm",
+    "deltanet",
+    "deltanet-negative",
+    "deltaproduct-1",
+    "deltaproduct-2",
+    "deltaproduct-3",
+]
+"""The names of `KINDS`."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class StateTracking:
+    """Learn to keep track of the product of group elements, or of another state.
+
+    >>> StateTracking(batch=8).units()
+    8
+    """
+
+    problem: Literal["words", "even-pairs", "cycle-navigation", "modular-arithmetic"] = "words"
+    """What to keep track of: the product of a word over --group, or the state of another problem."""
+    group: Literal["parity", "s3", "s4", "a5", "s5"] = "s3"
+    """The group of the words: permutations of two (parity), three, four or five things; a5 the even ones of five."""
+    cell: TrackingCell = "lstm"
+    """The recurrent cell; deltanet-negative is DeltaNet with eigenvalues down to −1."""
+    hidden: int = 32
+    """Units of the cell."""
+    length: int = 40
+    """Steps of a sequence in training."""
+    batch: int = 32
+    """Sequences in an update."""
+
+    unit: ClassVar[str] = "sequences"
+    score: ClassVar[str] = "nats"
+    training: ClassVar[dict] = {"steps": 1000, "learning_rate": 3e-3, "every": 250}
+
+    def __post_init__(self):
+        check_count(hidden=self.hidden, length=self.length, batch=self.batch)
+        if self.hidden % 2:
+            raise InputError(f"--hidden must be even, as two heads share the units, got {self.hidden}.")
+
+    def questions(self) -> Problem:
+        """Return the problem."""
+        return words(self.group) if self.problem == "words" else REGULAR[self.problem]()
+
+    def load(self) -> tuple[None, dict]:
+        """Load no data: every sequence is drawn."""
+        return None, {"version": 1}
+
+    def describe(self, facts: dict) -> str:
+        """Describe the data in one line."""
+        return f"{self._title()}: sequences of {self.length} steps, one of {self.questions().classes} states after each"
+
+    def model(self, facts: dict) -> Tagger:
+        """Build the model: tokens, the cell, a layer, the states."""
+        problem = self.questions()
+        return Tagger(self.cell, problem.tokens, problem.classes, self.hidden)
+
+    def carry(self, model: Tagger, params: TaggerParams) -> Carry:
+        """Return None, because each sequence is independent of the others."""
+        return None
+
+    def units(self) -> int:
+        """Return the number of sequences in a batch."""
+        return self.batch
+
+    def batch_at(self, data: None, seed: int, step: int) -> Questions:
+        """Draw sequences of the length of training."""
+        return drawn(self, seed, step, self.length, self.batch)
+
+    def loss(self, model: Tagger, params: TaggerParams, carry: Carry, batch: Questions, key: Key):
+        """Return −log P of the states, in nats for each that is asked."""
+        return tagging_loss(model, params, Questions(*map(jnp.asarray, batch))), carry
+
+    def metrics(self, loss: float) -> dict[str, float]:
+        """Return the loss under the name of its metric."""
+        return {"nats": loss}
+
+    def evaluate(self, model: Tagger, params: TaggerParams, data: None) -> dict[str, float]:
+        """Return the loss at the length of training, and the accuracy there and at 256 and 2,048 steps."""
+        held_out = drawn(self, None, 0, self.length, TEST_ROWS)
+        nats = float(_loss(model, params, held_out))
+        right, asked = self._right(model, params)
+        lengths = {"accuracy": self.length} | {f"accuracy_at_{n}": n for n in TEST_LENGTHS if n > self.length}
+        return {"nats": nats} | {name: last_quarter(right, asked, n) for name, n in lengths.items()}
+
+    def illustrate(self, model: Tagger, params: TaggerParams, data: None, folder: Path) -> dict[str, Path]:
+        """Draw accuracy against the number of steps, to 2,048."""
+        edges = np.unique(np.geomspace(1, max(TEST_LENGTHS), 40).astype(int))
+        right, asked = self._right(model, params)
+        counts, rights = (np.add.reduceat(a.sum(axis=1), edges[:-1] - 1) for a in (asked, right & asked))
+        points = np.sqrt(edges[:-1] * edges[1:])[counts > 0], (rights / np.maximum(counts, 1))[counts > 0]
+        file = folder / "accuracy.png"
+        draw_accuracy(file, {self.cell: points}, self.length, 1 / model.classes, self._title(), "steps")
+        return {"accuracy": file}
+
+    def _title(self) -> str:
+        if self.problem == "words":
+            return "parity" if self.group == "parity" else f"words over {self.group.upper()}"
+        return self.problem.replace("-", " ")
+
+    def _right(self, model: Tagger, params: TaggerParams) -> tuple[np.ndarray, np.ndarray]:
+        """Of the longest test, which answers are right, and where something is asked."""
+        questions = drawn(self, None, 1, max(self.length, *TEST_LENGTHS), TEST_ROWS)
+        return np.asarray(_answers(model, params, questions.tokens)) == questions.targets, questions.asked
+
+
+def drawn(task, seed: int | None, step: int, time: int, rows: int) -> Questions:
+    """Return a batch of a task as NumPy arrays; a seed of None is that of the tests."""
+    key = jax.random.fold_in(jax.random.key(0 if seed is None else seed), int(seed is None))
+    return Questions(*map(np.asarray, _draw(task, jax.random.fold_in(key, step), time, rows)))
+
+
+@partial(jax.jit, static_argnums=(0, 2, 3))
+def _draw(task, key: Key, time: int, rows: int) -> Questions:
+    return task.questions().draw(key, time, rows)
+
+
+def tagging_loss(model: Tagger, params: TaggerParams, questions: Questions) -> Float[Array, ""]:
+    """Return the mean of −log P(answer) over all that is asked."""
+    return cross_entropy(model.logits(params, questions.tokens), questions.targets, mask=questions.asked)
+
+
+def last_quarter(right: np.ndarray, asked: np.ndarray, length: int) -> float:
+    """Return the accuracy over the last quarter of the first `length` steps."""
+    steps = slice(length - max(length // 4, 1), length)
+    return float(np.mean(right[steps], where=asked[steps]))
+
+
+_loss = jax.jit(tagging_loss, static_argnums=0)
+
+
+@partial(jax.jit, static_argnums=0)
+def _answers(model: Tagger, params: TaggerParams, tokens: Array) -> Array:
+    return model.answers(params, tokens)
