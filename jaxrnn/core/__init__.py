@@ -10,7 +10,8 @@ parameters:
 pass splits at the same place (`LocalRules`), and `AutodiffRules` derives its three functions for any cell.
 
 Start with `Cell`, the protocol that your own cell must satisfy, then `mask_from_lengths` for rows of unequal length.
-`with_noise` and `quiet` give a cell with dropout its random numbers and take them away.
+`with_noise` and `quiet` give a cell with dropout its random numbers and take them away.  `Timed` is an input with the
+time between its steps, for the cells of `jaxrnn.cells.continuous`.
 
 Chapter 一 and 2.2; Goodfellow et al. 2016, §10.1 and §10.2.
 """
@@ -19,7 +20,7 @@ from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.local_rules import AutodiffRules
 from jaxrnn.core.masks import mask_from_lengths
 from jaxrnn.core.noise import DrawsNoise, Noisy, quiet, with_noise
-from jaxrnn.core.types import Carry, Cell, Inputs, Key, LocalRules, Params
+from jaxrnn.core.types import Carry, Cell, Inputs, Key, LocalRules, Params, ReadsTime, Timed
 from jaxrnn.machines.plain_trees import register_records
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
     "LocalRules",
     "Noisy",
     "Params",
+    "ReadsTime",
+    "Timed",
     "mask_from_lengths",
     "quiet",
     "with_noise",

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from jaxrnn.core.arguments import as_array, check_boolean, check_one_array, known_values
-from jaxrnn.core.types import Carry, Cell, Inputs, Params, ReadsBothWays
+from jaxrnn.core.types import Carry, Cell, Inputs, Params, ReadsBothWays, Timed
 from jaxrnn.machines.sizes import known
 
 
@@ -161,6 +161,23 @@ def check_range(name: str, array, low: int, high: int, mask=None) -> None:
         raise ValueError(f"`{name}` must lie in {low} … {high}, got {values[where]}{at}.")
 
 
+def check_dt(name: str, dt, mask=None) -> None:
+    """Raise ValueError unless Δt is finite and above 0 on every valid step, where the values are known."""
+    values, valid = known_values(dt), None if mask is None else known_values(mask)
+    if values is None or (mask is not None and valid is None):
+        return
+    wrong = ~((values > 0) & np.isfinite(values))
+    if valid is not None:
+        wrong &= valid.reshape(valid.shape + (1,) * (wrong.ndim - valid.ndim))
+    if wrong.any():
+        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        at = f" at {name}[{', '.join(map(str, where))}]" if where else ""
+        raise ValueError(
+            f"`{name}` must be finite and above 0, the time since the step before, got {values[where]}{at}. Sort the "
+            "rows by time, merge what was seen at one moment, and leave padding out by `mask`."
+        )
+
+
 def leading_axes(xs: Inputs) -> tuple[int, ...]:
     """Return (time, *batch) of an input array, or of a pytree of inputs that agree."""
     leaves = jax.tree.leaves(xs)
@@ -200,7 +217,7 @@ def check_unroll(cell: Cell, params: Params, xs: Inputs, carry: Carry | None, ma
     Raises:
       TypeError: `cell` is not a cell; `xs` is no array, or not floating where the cell wants that; `mask`, `reset`
         or `reverse` is not boolean; `carry` is complex where the cell's is real, or floating where it is integer.
-      ValueError: `params` are another cell's; a shape is not the expected one.
+      ValueError: `params` are another cell's; a shape is not the expected one; Δt ≤ 0, or no number.
     """
     check_is_cell(cell=cell)
     check_params(params, cell)
@@ -209,6 +226,9 @@ def check_unroll(cell: Cell, params: Params, xs: Inputs, carry: Carry | None, ma
     xs = jax.tree.map(lambda x: as_array("xs", x, "numbers (of text: jax.nn.one_hot of its token ids)"), xs)
     leading = leading_axes(xs)
     mask, reset = check_steps("mask", mask, leading), check_steps("reset", reset, leading)
+    for timed in jax.tree.leaves(xs, is_leaf=lambda part: isinstance(part, Timed)):
+        if isinstance(timed, Timed):
+            check_dt("xs.dt", timed.dt, mask)
     if carry is None:
         _initial_carry(cell, params, leading[1:])
         return xs, None, mask, reset

@@ -37,7 +37,7 @@ from jaxtyping import Array, Bool, Float, PyTree, Shaped, UInt32
 
 from jaxrnn.core.checks import check_steps, leading_axes
 from jaxrnn.core.precision import in_rank
-from jaxrnn.core.types import Cell, DrawsNoise, Inputs, Key, Noisy, map_parts, parts
+from jaxrnn.core.types import Cell, DrawsNoise, Inputs, Key, Noisy, ReadsTime, Timed, map_parts, parts
 
 Network = TypeVar("Network")
 
@@ -109,14 +109,26 @@ def draws(part: Any) -> bool:
     return isinstance(part, DrawsNoise) and not isinstance(part, type)
 
 
+def reads_time(network: Any) -> bool:
+    """Return whether the cell, or any cell in its fields, reads the time between two steps.
+
+    >>> from jaxrnn import LSTM, Stack
+    >>> from jaxrnn.cells.continuous import LEM
+    >>> reads_time(LSTM(3, 8)), reads_time(Stack((LSTM(3, 8), LEM(8, 8))))
+    (False, True)
+    """
+    stated = isinstance(network, ReadsTime) and not isinstance(network, type)
+    return stated or any(map(reads_time, parts(network)))
+
+
 def plain_input(xs: Inputs) -> Inputs:
-    """Return x without its noise."""
-    return xs.x if isinstance(xs, Noisy) else xs
+    """Return x without its noise and its Δt."""
+    return plain_input(xs.x) if isinstance(xs, Noisy | Timed) else xs
 
 
 def with_x(xs: Inputs, x: Inputs) -> Inputs:
-    """Return another x with the same noise."""
-    return xs._replace(x=x) if isinstance(xs, Noisy) else x
+    """Return another x with the same noise and the same Δt."""
+    return xs._replace(x=with_x(xs.x, x)) if isinstance(xs, Noisy | Timed) else x
 
 
 def drawing(network: Any, key: Key | None, xs: Inputs) -> Inputs:
@@ -133,17 +145,26 @@ def drawing(network: Any, key: Key | None, xs: Inputs) -> Inputs:
 
 
 def part_input(cell: Cell, xs: Inputs, index: int) -> Inputs:
-    """Return the input of part number `index` of a network: x, with its own key if the part draws noise.
+    """Return the input of part number `index`: x, with its own key if the part draws noise, with Δt if it reads time.
 
     Raises:
       TypeError: the part draws noise, and `xs` has none.
     """
+    if not reads_time(cell):
+        xs = without_dt(xs)
     if takes_noise(cell):
         noisy = check_noisy(cell, xs)
         # one to one for every index, and apart for every path of indices; threefry does the mixing, in `keep`
         factor, term = (in_rank(jnp.uint32(pair), noisy.key) for pair in ([0x9E3779B1, 1], [index + 1, 0]))
         return noisy._replace(key=noisy.key * factor + term)
     return xs.x if isinstance(xs, Noisy) else xs
+
+
+def without_dt(xs: Inputs) -> Inputs:
+    """Return x, with its noise if it has any, without Δt."""
+    if isinstance(xs, Noisy):
+        return xs._replace(x=without_dt(xs.x))
+    return xs.x if isinstance(xs, Timed) else xs
 
 
 def check_noisy(cell: Cell, xs: Inputs) -> Noisy:

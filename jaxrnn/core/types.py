@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from jaxtyping import Array, PyTree, UInt32
+from jaxtyping import Array, Float, PyTree, UInt32
 
 Params = PyTree
 """A NamedTuple of arrays, returned by `cell.init`."""
@@ -110,6 +110,34 @@ class Noisy(NamedTuple):
     """The key of the row, constant over a sequence."""
     t: UInt32[Array, "*leading 1"]
     """The number of the step."""
+
+
+class Timed(NamedTuple):
+    """An input with Δt, the time since the step before it.
+
+    `jaxrnn.cells.continuous.with_dt` builds it.  Δt is data like x: masks, resets, blocks of time and `vmap` treat both
+    alike, and the loss has a gradient with respect to it.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxrnn.cells.continuous import with_dt
+    >>> timed = with_dt(jnp.ones((3, 2, 4)), jnp.array([1.0, 0.5, 2.0]))
+    >>> timed.x.shape, timed.dt.shape, timed.dt[:, 0, 0].tolist()
+    ((3, 2, 4), (3, 2, 1), [1.0, 0.5, 2.0])
+    """
+
+    x: Inputs
+    """`[time, *batch, features]`."""
+    dt: Float[Array, "*leading 1"]
+    """Δt of every step and row, above 0."""
+
+
+@runtime_checkable
+class ReadsTime(Protocol):
+    """A cell that takes `Timed(x, dt)`, and an array of equal steps as well."""
+
+    def timed(self, xs: Inputs) -> Timed:
+        """Return the inputs with Δt: `Timed` as it is, an array with the cell's own step."""
+        ...
 
 
 @runtime_checkable

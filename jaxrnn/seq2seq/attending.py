@@ -144,8 +144,8 @@ class Attending:
         return AttendingCarry(carry, self.attention.no_reading(memory), memory)
 
     def project(self, params: AttendingParams, xs: Inputs) -> Inputs:
-        """Return x with its noise; the projection of the cell needs c⁽ᵗ⁻¹⁾ and runs in `step`."""
-        x, dtype = check_noisy(self, xs).x if takes_noise(self.cell) else xs, accumulator(_dtype(params))
+        """Return x with its noise and Δt; the projection of the cell needs c⁽ᵗ⁻¹⁾ and runs in `step`."""
+        x, dtype = plain_input(check_noisy(self, xs) if takes_noise(self.cell) else xs), accumulator(_dtype(params))
         if not isinstance(x, jax.Array | np.ndarray) or not jnp.issubdtype(x.dtype, jnp.floating):
             raise TypeError(
                 f"`xs` must have a floating dtype, got {jax.tree.map(jnp.result_type, x)}. Turn token ids into vectors "

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxrnn.core.types import Noisy, Timed
+
 
 def host(tree: PyTree) -> PyTree:
     """Every leaf as NumPy's, typed keys excepted.
@@ -38,3 +40,26 @@ def add(*trees: PyTree) -> PyTree:
 def steps_like(mask):
     """0 … T − 1 along the first axis of `mask`, to be compared with one number a row."""
     return np.arange(mask.shape[0]).reshape(-1, *[1] * (mask.ndim - 1))
+
+
+def noisy(rng, tree: PyTree, scale: float, *, ints: bool = False) -> PyTree:
+    """The tree plus noise, where it is floating; if `ints`, plus 0, 1 or 2 where it is integer, drawn where boolean."""
+
+    def leaf(a):
+        if jnp.issubdtype(a.dtype, jnp.floating):
+            return (np.asarray(a, np.float64) + scale * rng.standard_normal(a.shape)).astype(a.dtype)
+        if ints and jnp.issubdtype(a.dtype, jnp.integer):
+            return (np.asarray(a) + rng.integers(0, 3, a.shape)).astype(a.dtype)
+        if ints and a.dtype == bool:
+            return rng.random(a.shape) < 0.7
+        return a
+
+    return jax.device_put(jax.tree.map(leaf, tree))
+
+
+def forwards_in_time(xs: PyTree) -> PyTree:
+    """Return the inputs with every Δt above 0."""
+    if not isinstance(xs, Noisy | Timed):
+        return xs
+    xs = xs._replace(x=forwards_in_time(xs.x))
+    return xs._replace(dt=abs(xs.dt) / 2 + 0.1) if isinstance(xs, Timed) else xs

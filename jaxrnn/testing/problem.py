@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxrnn.core.local_rules import pullback
-from jaxrnn.core.noise import Noisy, takes_noise
-from jaxrnn.core.types import Cell
-from jaxrnn.testing.host_trees import host, zeros
+from jaxrnn.core.noise import Noisy, reads_time, takes_noise
+from jaxrnn.core.types import Cell, Timed
+from jaxrnn.testing.host_trees import forwards_in_time, host, noisy, zeros
 from jaxrnn.unrolling.scan import unroll
 
 TIME, BATCH = 6, (4,)
@@ -73,7 +73,7 @@ class Results(NamedTuple):
 def example_input(cell: Cell) -> PyTree:
     """One step's input, without batch axes: the smallest vector that `cell` takes, by asking it.
 
-    With noise beside it, where the cell draws.
+    With noise beside it where the cell draws, and with Δt where it reads time.
 
     Raises:
       ValueError: no vector of 1 to 256 numbers is taken.
@@ -99,6 +99,8 @@ def example_input(cell: Cell) -> PyTree:
 def _vector(cell: Cell, size: int, batch: tuple[int, ...]) -> PyTree:
     """Return an input vector for a cell of this input size."""
     x = jax.ShapeDtypeStruct((*batch, size), jnp.float32)
+    if reads_time(cell):
+        x = jax.eval_shape(Timed, x, jax.ShapeDtypeStruct((*batch, 1), jnp.float32))
     if not takes_noise(cell):
         return x
     key, t = (jax.ShapeDtypeStruct((*batch, n), jnp.uint32) for n in (2, 1))
@@ -142,13 +144,13 @@ def random_problem(
     mask = _random_mask(rng, time, batch) if mask is None else mask
     reset = rng.random((time, *batch)) < 0.25 if reset is None else reset
     return Problem(
-        params=_noisy(rng, params, 0.3),
-        xs=_noisy(rng, xs, 1.0, ints=True),
-        carry=_noisy(rng, carry, 0.5, ints=True),
+        params=noisy(rng, params, 0.3),
+        xs=forwards_in_time(noisy(rng, xs, 1.0, ints=True)),
+        carry=noisy(rng, carry, 0.5, ints=True),
         mask=jax.device_put(mask),
         reset=jax.device_put(reset),
-        dcarry=_noisy(rng, zeros(carry), 1.0),
-        dys=_noisy(rng, ys, 1.0),
+        dcarry=noisy(rng, zeros(carry), 1.0),
+        dys=noisy(rng, ys, 1.0),
     )
 
 
@@ -190,21 +192,6 @@ def _random_mask(rng, time: int, batch: tuple[int, ...]):
     lengths = rng.integers(0, time + 1, batch)
     lengths.flat[:2] = [time, 0][: lengths.size]
     return (np.arange(time).reshape(-1, *[1] * len(batch)) < lengths) & (rng.random((time, *batch)) < 0.85)
-
-
-def _noisy(rng, tree: PyTree, scale: float, *, ints: bool = False) -> PyTree:
-    """The tree plus noise, where it is floating; if `ints`, plus 0, 1 or 2 where it is integer, drawn where boolean."""
-
-    def leaf(a):
-        if jnp.issubdtype(a.dtype, jnp.floating):
-            return (np.asarray(a, np.float64) + scale * rng.standard_normal(a.shape)).astype(a.dtype)
-        if ints and jnp.issubdtype(a.dtype, jnp.integer):
-            return (np.asarray(a) + rng.integers(0, 3, a.shape)).astype(a.dtype)
-        if ints and a.dtype == bool:
-            return rng.random(a.shape) < 0.7
-        return a
-
-    return jax.device_put(jax.tree.map(leaf, tree))
 
 
 def results(cell: Cell, problem: Problem, unroll: Callable, reverse: bool) -> Results:

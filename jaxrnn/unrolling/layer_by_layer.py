@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.cells.wrappers.stack import Stack
 from jaxrnn.core.checks import check_unroll
-from jaxrnn.core.noise import Noisy, part_input
+from jaxrnn.core.noise import part_input, plain_input, with_x
 from jaxrnn.core.types import Carry, Params
 from jaxrnn.machines.meshes import alike
 from jaxrnn.unrolling.scan import unroll
@@ -59,11 +59,9 @@ def unroll_layers(
         raise TypeError(f"`cell` must be a Stack, got {cell!r}; a single cell needs no order of layers: take `unroll`.")
     arguments = params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     params, xs, carry, mask, reset = alike(*arguments)
-    noise = xs if isinstance(xs, Noisy) else None
-    ys, ends = xs.x if isinstance(xs, Noisy) else xs, []
+    ys, ends = plain_input(xs), []
     starts = (None,) * len(cell.cells) if carry is None else carry
     for layer, (part, p, start) in enumerate(zip(cell.cells, params, starts, strict=True)):
-        below = ys if noise is None else noise._replace(x=ys)
-        end, ys = run(part, p, part_input(part, below, layer), start, mask=mask, reset=reset, reverse=reverse)
+        end, ys = run(part, p, part_input(part, with_x(xs, ys), layer), start, mask=mask, reset=reset, reverse=reverse)
         ends.append(end)
     return tuple(ends), ys

@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 from jaxrnn import GRU, LRU, LSTM, Attention, AutodiffRules, Dropout, Elman, LayerNorm, Leaky, MinGRU, Readout, Stack
 from jaxrnn.cells import MGU, SLSTM, Clockwork, Delays, FeedForward, Jordan, ProjectedLSTM
-from jaxrnn.cells.continuous import RateNetwork, RateNoise
+from jaxrnn.cells.continuous import GRUD, LEM, CfC, CoRNN, RateNetwork, RateNoise
 from jaxrnn.cells.wrappers import (
     DeepInput,
     DeepOutput,
@@ -129,6 +129,11 @@ LIBRARY = {
     "retention": Retention(INPUT, heads=2, key_size=2, value_size=2),
     "rwkv7": RWKV7(INPUT, heads=1, key_size=2, value_size=3, rank=2),
     "liquid": LIF(INPUT, (HIDDEN,), dt=10.0, refractory=1, spike="smooth"),
+    "cfc": CfC(INPUT, HIDDEN, backbone_size=4),
+    "cornn": CoRNN(INPUT, HIDDEN),
+    "gru_d": GRUD(INPUT, HIDDEN),
+    "lem": LEM(INPUT, HIDDEN),
+    "stack_in_time": Stack((Elman(INPUT, 4), Dropout(LEM(4, 2), 0.3), CfC(2, HIDDEN, 3))),
     "autodiff_rules_gru": AutodiffRules(GRU(INPUT, HIDDEN)),
     "autodiff_rules_lstm": AutodiffRules(LSTM(INPUT, HIDDEN, "previous")),
 }

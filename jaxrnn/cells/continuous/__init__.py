@@ -1,4 +1,13 @@
-"""Cells in continuous time: differential equations of the state, in steps of Δt.
+"""Cells in continuous time: differential equations of the state, and steps that are told how long they took.
+
+    xs = with_dt(x, dt)                        x: [time, *batch, features],   dt: [time] or [time, *batch]
+    carry, ys = unroll(cell, params, xs)
+
+`Timed(x, dt)` is an input with Δt, and an array alone has equal steps of the cell's own `dt`.  For measurements at
+irregular times take `GRUD` where values are missing: NaN marks them, and input and state decay while nothing is observed.
+`CfC` learns how its state depends on Δt, and takes any Δt.  `LEM` and `CoRNN` are Euler steps of differential equations
+whose gradients neither vanish nor explode: they remember long, and want Δt small (`LEM` at most 1, `CoRNN` a few
+hundredths).
 
     τ ẋ = −x + W φ(x) + U u + b + noise,   r = φ(x)              `RateNetwork`
 
@@ -6,17 +15,39 @@
 noise to its currents.  `jaxrnn.constraints` gives it Dale's principle, areas and low rank, and `jaxrnn.dynamics` finds
 its fixed points.
 
-Chapter 3.2.3; Sompolinsky, Crisanti & Sommers 1988; Song, Yang & Wang 2016.
+Every other cell takes Δt as a feature, `jnp.concatenate([x, jnp.log(dt)[..., None]], -1)`.  A masked step does not
+happen and holds the carry, which is right for padding; in a gap time passes, and that is what Δt and NaN are for.  A
+wrapper passes Δt on, and in a `Stack` every layer that reads time is given it.
+
+Chapter 3.2 and 3.2.3; Goodfellow et al. 2016, §10.9 (several time scales); Sompolinsky, Crisanti & Sommers 1988; Song,
+Yang & Wang 2016.
 """
 
+from jaxrnn.cells.continuous.cfc import CfC, CfCParams
+from jaxrnn.cells.continuous.cornn import CoRNN, CoRNNCarry, CoRNNParams
+from jaxrnn.cells.continuous.gru_d import GRUD, GRUDCarry, GRUDParams
+from jaxrnn.cells.continuous.lem import LEM, LEMCarry, LEMParams
 from jaxrnn.cells.continuous.rate_network import RateNetwork, RateParams
 from jaxrnn.cells.continuous.rate_noise import RateNoise
+from jaxrnn.cells.continuous.timed_inputs import with_dt
 from jaxrnn.machines.plain_trees import register_records
 
 __all__ = [
+    "GRUD",
+    "LEM",
+    "CfC",
+    "CfCParams",
+    "CoRNN",
+    "CoRNNCarry",
+    "CoRNNParams",
+    "GRUDCarry",
+    "GRUDParams",
+    "LEMCarry",
+    "LEMParams",
     "RateNetwork",
     "RateNoise",
     "RateParams",
+    "with_dt",
 ]
 
 register_records(__name__)

@@ -20,7 +20,7 @@ from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_choice, check_is_cell
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.local_rules import rules_of
-from jaxrnn.core.noise import check_rate, keep, part_input, quiet
+from jaxrnn.core.noise import check_rate, keep, part_input, plain_input, quiet, with_x
 from jaxrnn.core.types import Carry, Cell, Inputs, LocalRules, Noisy, Params
 
 
@@ -72,7 +72,7 @@ class Dropout:
     def project(self, params: Params, xs: Noisy) -> Inputs:
         """Project x̃⁽ᵗ⁾ for every t at once."""
         x = drop(part_input(self, xs, 0), self.rate, each_step=self.per == "step")
-        return self.cell.project(params, part_input(self.cell, xs._replace(x=x), 1))
+        return self.cell.project(params, part_input(self.cell, with_x(xs, x), 1))
 
     step = forwarded(Cell.step)
     step_fwd = forwarded(LocalRules.step_fwd, via=rules_of)
@@ -86,7 +86,7 @@ def drop(noisy: Noisy, rate: float, *, each_step: bool) -> jax.Array:
     Raises:
       TypeError: x is not one array.
     """
-    x = noisy.x
+    x = plain_input(noisy)
     if not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(f"`xs.x` must be one floating array to be dropped from, got {jax.tree.map(jnp.shape, x)}.")
     # `where`, not a product: what is dropped is gone, NaN included

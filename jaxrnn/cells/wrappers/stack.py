@@ -21,8 +21,8 @@ from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
 from jaxrnn.core.checks import check_is_cell, inside
 from jaxrnn.core.local_rules import rules_of, whole_step_bwd, whole_step_fwd, whole_weight_bwd
-from jaxrnn.core.noise import Noisy, check_noisy, part_input, takes_noise
-from jaxrnn.core.types import Cell, Inputs, Key
+from jaxrnn.core.noise import check_noisy, part_input, plain_input, reads_time, takes_noise, with_x, without_dt
+from jaxrnn.core.types import Cell, Inputs, Key, Noisy, Timed
 
 
 @jax.tree_util.register_static
@@ -71,9 +71,11 @@ class Stack:
         return CarryParts(output=parts[-1].output, constants=tuple(part.constants for part in parts))
 
     def project(self, params: tuple, xs: Inputs) -> Inputs:
-        """The lowest layer's projection; where a layer draws noise, what the layers above it draw from as well."""
+        """The lowest layer's projection, and the noise and Δt that the layers above it read beside y."""
+        if takes_noise(self):
+            check_noisy(self, xs)
         z = self.cells[0].project(params[0], part_input(self.cells[0], xs, 0))
-        return (z, check_noisy(self, xs)._replace(x=None)) if takes_noise(self) else z
+        return (z, with_x(xs if reads_time(self) else without_dt(xs), None)) if _reads_more(self) else z
 
     def step(self, params: tuple, carry: tuple, z: Inputs) -> tuple[tuple, Any]:
         """Run one step of every layer, lowest first."""
@@ -82,28 +84,27 @@ class Stack:
 
     def step_fwd(self, params: tuple, carry: tuple, z: Inputs):
         """Run `step`; the residual is that of each layer, with the input that all but the lowest projected."""
-        z, noise = z if takes_noise(self) else (z, None)
+        z, beside = z if _reads_more(self) else (z, None)
         (c, y), residual = rules_of(self.cells[0]).step_fwd(params[0], carry[0], z)
         carries, residuals = [c], [residual]
         for layer, (cell, p, c) in enumerate(zip(self.cells[1:], params[1:], carry[1:], strict=True), start=1):
             with inside(f"cells[{layer}]", reads=f"cells[{layer - 1}]"):
-                (c, y), residual = whole_step_fwd(cell, p, c, _read(cell, y, noise, layer))
+                (c, y), residual = whole_step_fwd(cell, p, c, part_input(cell, with_x(beside, y), layer))
             carries.append(c)
             residuals.append(residual)
-        return (tuple(carries), y), StackResidual(tuple(residuals), noise)
+        return (tuple(carries), y), StackResidual(tuple(residuals), beside)
 
     def step_bwd(self, params: tuple, residual: "StackResidual", dcarry: tuple, dy):
         """Go back from the highest layer down: ∇y of a layer is ∇ of the input of the layer above (2.2.2)."""
-        dcarries, locals_ = [], []
+        dcarries, locals_, dbeside = [], [], jax.tree.map(jnp.zeros_like, residual.beside)
         above = zip(self.cells[1:], params[1:], residual.layers[1:], dcarry[1:], strict=True)
         for cell, p, res, dc in reversed(list(above)):
             dc, dx, local = whole_step_bwd(cell, p, res, dc, dy)
-            dy = dx.x if isinstance(dx, Noisy) else dx
+            dy, dbeside = plain_input(dx), _with_dt_of(dx, dbeside)
             dcarries.append(dc)
             locals_.append(local)
         dc, dz, local = rules_of(self.cells[0]).step_bwd(params[0], residual.layers[0], dcarry[0], dy)
-        if residual.noise is not None:
-            dz = dz, jax.tree.map(jnp.zeros_like, residual.noise)
+        dz = (dz, dbeside) if _reads_more(self) else dz
         return (dc, *reversed(dcarries)), dz, (local, *reversed(locals_))
 
     def weight_bwd(self, params: tuple, residuals: "StackResidual", locals: tuple) -> tuple:
@@ -118,23 +119,33 @@ class StackResidual(NamedTuple):
 
     layers: tuple
     """The residual of each layer, the lowest first."""
-    noise: Noisy | None
-    """The keys that the layers above the lowest draw from."""
+    beside: Inputs
+    """What the layers above the lowest read beside y: the keys that they draw from, and Δt."""
 
 
 def layers(stack: Stack, params: tuple, carry: tuple, z: Inputs) -> Iterator[tuple[Any, Any]]:
     """(carry, y) of one step of each layer, from the lowest up."""
-    z, noise = z if takes_noise(stack) else (z, None)
+    z, beside = z if _reads_more(stack) else (z, None)
     y = None
     for layer, (cell, p, c) in enumerate(zip(stack.cells, params, carry, strict=True)):
         if layer == 0:
             c, y = cell.step(p, c, z)
         else:
             with inside(f"cells[{layer}]", reads=f"cells[{layer - 1}]"):
-                c, y = cell.step(p, c, cell.project(p, _read(cell, y, noise, layer)))
+                c, y = cell.step(p, c, cell.project(p, part_input(cell, with_x(beside, y), layer)))
         yield c, y
 
 
-def _read(cell: Cell, y: Any, noise: Noisy | None, layer: int) -> Inputs:
-    """Return the input of a layer from the output of the layer below."""
-    return part_input(cell, y if noise is None else noise._replace(x=y), layer)
+def _reads_more(stack: Stack) -> bool:
+    """Return whether a layer reads noise or Δt beside the output of the layer below."""
+    return takes_noise(stack) or reads_time(stack)
+
+
+def _with_dt_of(dx: Inputs, dbeside: Inputs) -> Inputs:
+    """Return the cotangent of what all layers share with the part of one layer added: ∇ of its Δt."""
+    if isinstance(dbeside, Noisy):
+        return dbeside._replace(x=_with_dt_of(dx.x if isinstance(dx, Noisy) else dx, dbeside.x))
+    dx = dx.x if isinstance(dx, Noisy) else dx
+    if isinstance(dbeside, Timed) and isinstance(dx, Timed):
+        return dbeside._replace(dt=dbeside.dt + dx.dt)
+    return dbeside

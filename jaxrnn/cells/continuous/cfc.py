@@ -1,0 +1,125 @@
+"""The closed-form continuous-time network: the state after Δt without a solver.
+
+    a⁽ᵗ⁾ = lecun(b + U x⁽ᵗ⁾ + W h⁽ᵗ⁻¹⁾),                   lecun(u) = 1.7159 tanh(⅔ u)
+    g, k = tanh(heads of a⁽ᵗ⁾),          f, c = heads of a⁽ᵗ⁾
+    s⁽ᵗ⁾ = σ(f Δt + c)
+    h⁽ᵗ⁾ = (1 − s⁽ᵗ⁾) ⊙ g + s⁽ᵗ⁾ ⊙ k,                       y⁽ᵗ⁾ = h⁽ᵗ⁾
+
+The paper's equation is σ(−f t) ⊙ g + (1 − σ(−f t)) ⊙ k, the same with c = 0; c, which gives the gate a value at Δt = 0,
+is in the authors' program.  The backbone a has one layer.  h depends on Δt through the gate alone: as Δt grows it goes
+to g or to k, by the sign of f, and so any Δt is stable.
+
+U, W, b → `params.u`, `.w`, `.b`; the heads g, k, f, c side by side → `params.v`, `params.c`.
+
+References: Hasani et al. 2022, "Closed-form continuous-time neural networks", equation 3 and §"Closed-form
+continuous-depth models".
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrnn.cells.continuous.timed_inputs import as_timed, check_step_length
+from jaxrnn.core.arguments import check_key
+from jaxrnn.core.carry_facts import CarryParts
+from jaxrnn.core.checks import check_positive
+from jaxrnn.core.initializers import input_weights, per_gate
+from jaxrnn.core.precision import accumulator, add_bias, matmul
+from jaxrnn.core.types import Carry, Inputs, Key, Timed
+
+
+class CfCParams(NamedTuple):
+    """The backbone, and the four heads side by side.
+
+    >>> CfC(input_size=3, hidden_size=5, backbone_size=8).init(jax.random.key(0)).v.shape
+    (8, 20)
+    """
+
+    u: Float[Array, "input backbone"]
+    """Uᵀ: input to backbone."""
+    w: Float[Array, "hidden backbone"]
+    """Wᵀ: state to backbone."""
+    b: Float[Array, " backbone"]
+    """b."""
+    v: Float[Array, "backbone heads_hidden"]
+    """The heads g, k, f, c, transposed: `[backbone, 4·hidden]`."""
+    c: Float[Array, " heads_hidden"]
+    """Their biases: `[4·hidden]`."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class CfC:
+    """h⁽ᵗ⁾ = (1 − s) ⊙ g + s ⊙ k, s = σ(f Δt + c), with g, k, f and c from one layer over x⁽ᵗ⁾ and h⁽ᵗ⁻¹⁾.
+
+    Args:
+      input_size: the size of x.
+      hidden_size: the size of h.
+      backbone_size: the size of the layer that the four heads share.
+      dt: Δt of every step where the input is an array and not `Timed`.
+
+    Raises:
+      ValueError: a size below 1, a Δt that is not above 0.
+
+    >>> from jaxrnn import unroll
+    >>> from jaxrnn.cells.continuous import with_dt
+    >>> cell = CfC(input_size=3, hidden_size=5, backbone_size=8)
+    >>> carry, ys = unroll(cell, cell.init(jax.random.key(0)), with_dt(jnp.ones((7, 2, 3)), 0.5))
+    >>> ys.shape
+    (7, 2, 5)
+
+    References: Hasani et al. 2022.
+    """
+
+    input_size: int
+    hidden_size: int
+    backbone_size: int = 128
+    dt: float = 1.0
+
+    def __post_init__(self):
+        check_positive(input_size=self.input_size, hidden_size=self.hidden_size, backbone_size=self.backbone_size)
+        check_step_length(self.dt)
+
+    def init(self, key: Key) -> CfCParams:
+        """All matrices by Glorot's uniform rule, U and W as one and the heads one by one; biases 0."""
+        check_key(key=key)
+        size, n = self.backbone_size, self.hidden_size
+        backbone_key, heads_key = jax.random.split(key)
+        both = input_weights(backbone_key, (self.input_size + n, size))
+        return CfCParams(
+            u=both[: self.input_size],
+            w=both[self.input_size :],
+            b=jnp.zeros(size),
+            v=per_gate(input_weights, heads_key, 4, (size, n)),
+            c=jnp.zeros(4 * n),
+        )
+
+    def initial_carry(self, params: CfCParams, batch_shape: tuple[int, ...] = ()) -> Array:
+        """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
+
+    def carry_parts(self, carry: Carry) -> CarryParts:
+        """State that y⁽ᵗ⁾ is h⁽ᵗ⁾."""
+        return CarryParts(output=carry)
+
+    def timed(self, xs: Inputs) -> Timed:
+        """Return the inputs with Δt: `Timed` as it is, an array with equal steps `dt`."""
+        return as_timed(xs, self.dt, input_size=self.input_size)
+
+    def project(self, params: CfCParams, xs: Inputs) -> tuple[Array, Array]:
+        """b + U x⁽ᵗ⁾, `[..., backbone]`, and Δt, `[..., 1]`."""
+        timed = self.timed(xs)
+        return add_bias(matmul(timed.x, params.u), params.b), timed.dt.astype(accumulator(params.w.dtype))
+
+    def step(self, params: CfCParams, carry: Array, z: tuple[Array, Array]) -> tuple[Array, Array]:
+        """One step: the new h, twice: it is the carry and the output."""
+        (a, dt), n = z, self.hidden_size
+        backbone = 1.7159 * jnp.tanh(2 / 3 * (a + matmul(carry, params.w)))
+        heads = add_bias(matmul(backbone, params.v), params.c)
+        g, k = jnp.tanh(heads[..., :n]), jnp.tanh(heads[..., n : 2 * n])
+        s = jax.nn.sigmoid(heads[..., 2 * n : 3 * n] * dt + heads[..., 3 * n :])
+        h = (1 - s) * g + s * k
+        return h, h

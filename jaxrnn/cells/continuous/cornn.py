@@ -1,0 +1,141 @@
+"""The coupled oscillatory network: every unit a driven, damped oscillator.
+
+    y″ = tanh(b + U x + W y + V y′) − γ ⊙ y − ε ⊙ y′
+
+    z⁽ᵗ⁾ = z⁽ᵗ⁻¹⁾ + Δt [tanh(b + U x⁽ᵗ⁾ + W y⁽ᵗ⁻¹⁾ + V z⁽ᵗ⁻¹⁾) − γ ⊙ y⁽ᵗ⁻¹⁾ − ε ⊙ z⁽ᵗ⁻¹⁾]
+    y⁽ᵗ⁾ = y⁽ᵗ⁻¹⁾ + Δt z⁽ᵗ⁾
+
+z = y′.  The damping is explicit, z⁽ᵗ⁻¹⁾, one of the paper's two choices and that of its program.  γ and ε are
+parameters here, one of each per unit; freeze them with an optax mask for the paper's network.  The gradient neither
+vanishes nor explodes as long as Δt is small, a few hundredths for γ and ε of a few units.
+
+U, W, V, b, γ, ε → `params.u`, `.w`, `.v`, `.b`, `.gamma`, `.epsilon`.
+
+References: Rusch & Mishra 2021, "Coupled oscillatory recurrent neural network (coRNN)", equations 1 and 3.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxrnn.cells.continuous.timed_inputs import as_timed, check_step_length
+from jaxrnn.core.arguments import check_key
+from jaxrnn.core.carry_facts import CarryParts
+from jaxrnn.core.checks import check_positive
+from jaxrnn.core.initializers import input_weights, recurrent_weights
+from jaxrnn.core.precision import accumulator, add_bias, in_rank, matmul
+from jaxrnn.core.types import Inputs, Key, Timed
+
+
+class CoRNNParams(NamedTuple):
+    """The paper's matrices, transposed, with one γ and one ε per unit.
+
+    >>> CoRNN(input_size=3, hidden_size=5).init(jax.random.key(0)).gamma.shape
+    (5,)
+    """
+
+    u: Float[Array, "input hidden"]
+    """Uᵀ: input to acceleration."""
+    w: Float[Array, "hidden hidden"]
+    """Wᵀ: position to acceleration."""
+    v: Float[Array, "hidden hidden"]
+    """Vᵀ: velocity to acceleration."""
+    b: Float[Array, " hidden"]
+    """b."""
+    gamma: Float[Array, " hidden"]
+    """γ, the squared frequency."""
+    epsilon: Float[Array, " hidden"]
+    """ε, the damping."""
+
+
+class CoRNNCarry(NamedTuple):
+    """Position and velocity.
+
+    >>> CoRNNCarry(y="y", z="z").y
+    'y'
+    """
+
+    y: Array
+    """y⁽ᵗ⁾, the output."""
+    z: Array
+    """z⁽ᵗ⁾ = y′."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class CoRNN:
+    """z⁽ᵗ⁾ = z⁽ᵗ⁻¹⁾ + Δt [tanh(b + U x + W y + V z) − γ y − ε z], y⁽ᵗ⁾ = y⁽ᵗ⁻¹⁾ + Δt z⁽ᵗ⁾.
+
+    Args:
+      input_size: the size of x.
+      hidden_size: the number of oscillators.
+      dt: Δt of every step where the input is an array and not `Timed`.
+      gamma, epsilon: the initial γ and ε of every unit.
+
+    Raises:
+      ValueError: a size below 1; a Δt, γ or ε that is not above 0.
+
+    >>> from jaxrnn import unroll
+    >>> cell = CoRNN(input_size=3, hidden_size=5, dt=0.1)
+    >>> carry, ys = unroll(cell, cell.init(jax.random.key(0)), jnp.ones((7, 2, 3)))
+    >>> ys.shape, bool(jnp.allclose(ys[-1] - ys[-2], 0.1 * carry.z, atol=1e-6))
+    ((7, 2, 5), True)
+
+    References: Rusch & Mishra 2021.
+    """
+
+    input_size: int
+    hidden_size: int
+    dt: float = 0.05
+    gamma: float = 1.0
+    epsilon: float = 1.0
+
+    def __post_init__(self):
+        check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
+        check_step_length(self.dt)
+        for name in ("gamma", "epsilon"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"`{name}` must be above 0, got {getattr(self, name)!r}.")
+
+    def init(self, key: Key) -> CoRNNParams:
+        """U by Glorot's uniform rule, W and V orthogonal; b = 0, γ and ε as in the fields."""
+        check_key(key=key)
+        n, (u_key, w_key, v_key) = self.hidden_size, jax.random.split(key, 3)
+        return CoRNNParams(
+            u=input_weights(u_key, (self.input_size, n)),
+            w=recurrent_weights(w_key, (n, n)),
+            v=recurrent_weights(v_key, (n, n)),
+            b=jnp.zeros(n),
+            gamma=jnp.full(n, float(self.gamma)),
+            epsilon=jnp.full(n, float(self.epsilon)),
+        )
+
+    def initial_carry(self, params: CoRNNParams, batch_shape: tuple[int, ...] = ()) -> CoRNNCarry:
+        """At rest: y⁽⁰⁾ = z⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.w.dtype)
+        return CoRNNCarry(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
+
+    def carry_parts(self, carry: CoRNNCarry) -> CarryParts:
+        """State that the output is y⁽ᵗ⁾."""
+        return CarryParts(output=carry.y)
+
+    def timed(self, xs: Inputs) -> Timed:
+        """Return the inputs with Δt: `Timed` as it is, an array with equal steps `dt`."""
+        return as_timed(xs, self.dt, input_size=self.input_size)
+
+    def project(self, params: CoRNNParams, xs: Inputs) -> tuple[Array, Array]:
+        """b + U x⁽ᵗ⁾, `[..., hidden]`, and Δt, `[..., 1]`."""
+        timed = self.timed(xs)
+        return add_bias(matmul(timed.x, params.u), params.b), timed.dt.astype(accumulator(params.w.dtype))
+
+    def step(self, params: CoRNNParams, carry: CoRNNCarry, z: tuple[Array, Array]) -> tuple[CoRNNCarry, Array]:
+        """One step of the velocity, then of the position, which is the output."""
+        (a, dt), (y, velocity) = z, carry
+        force = jnp.tanh(a + matmul(y, params.w) + matmul(velocity, params.v))
+        pull = in_rank(params.gamma, y) * y + in_rank(params.epsilon, y) * velocity
+        velocity = velocity + dt * (force - pull)
+        y = y + dt * velocity
+        return CoRNNCarry(y, velocity), y
