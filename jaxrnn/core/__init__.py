@@ -9,16 +9,16 @@ parameters:
 `project` computes what does not depend on the carry, for every step at once; `step` computes the rest.  The backward
 pass splits at the same place (`LocalRules`), and `AutodiffRules` derives its three functions for any cell.
 
-Start with `Cell`, the protocol that your own cell must satisfy, then `mask_from_lengths` for rows of unequal length.
-`with_noise` and `quiet` give a cell with dropout its random numbers and take them away.  `Timed` is an input with the
-time between its steps, for the cells of `jaxrnn.cells.continuous`.
+Start with `Cell`, the protocol that your own cell must satisfy, then `mask_from_lengths`, or `pad` for a list of
+series, for rows of unequal length.  `with_noise` and `quiet` give a cell with dropout its random numbers and take them
+away.  `Timed` is an input with the time between its steps, for the cells of `jaxrnn.cells.continuous`.
 
 Chapter 一 and 2.2; Goodfellow et al. 2016, §10.1 and §10.2.
 """
 
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.local_rules import AutodiffRules
-from jaxrnn.core.masks import mask_from_lengths
+from jaxrnn.core.masks import Padded, mask_from_lengths, pad
 from jaxrnn.core.noise import DrawsNoise, Noisy, quiet, with_noise
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, LocalRules, Params, ReadsTime, Timed
 from jaxrnn.machines.plain_trees import register_records
@@ -33,10 +33,12 @@ __all__ = [
     "Key",
     "LocalRules",
     "Noisy",
+    "Padded",
     "Params",
     "ReadsTime",
     "Timed",
     "mask_from_lengths",
+    "pad",
     "quiet",
     "with_noise",
 ]

@@ -9,8 +9,9 @@ References: chapter 2.4; Goodfellow et al. 2016, §10.2.
 """
 
 import math
-from collections.abc import Callable
-from typing import SupportsIndex
+import operator
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +51,61 @@ def mask_from_lengths(lengths: Int[Array, "*batch"], time: int) -> Bool[Array, "
         row = f" in row {', '.join(map(str, np.argwhere(wrong)[0]))}" if known.ndim else ""
         raise ValueError(f"`lengths` must lie in 0 … time={time}, got {known[wrong][0]}{row}.")
     return jnp.arange(time).reshape(-1, *[1] * lengths.ndim) < lengths
+
+
+class Padded(NamedTuple):
+    """Series of unequal length as one array, and the mask that says where each ends.
+
+    >>> Padded(xs="xs", mask="mask").mask
+    'mask'
+    """
+
+    xs: Shaped[Array, "time rows *features"]
+    """The series side by side, 0 where `mask` is False."""
+    mask: Bool[Array, "time rows"]
+    """True on valid steps."""
+
+
+def pad(series: Sequence[Shaped[Array, "..."]], time: int | None = None) -> Padded:
+    """Return series of unequal length side by side, with their mask.
+
+    Args:
+      series: arrays `[length, *features]`, one for each row.
+      time: the number of steps of the result; None for the longest length.  A few round numbers, such as
+        multiples of 64, let few programs be compiled.
+
+    Returns:
+      `Padded(xs, mask)`: `[time, rows, *features]` and `[time, rows]`.
+
+    Raises:
+      TypeError: `series` is one array, or holds something that is none.
+      ValueError: no series, or none with a step; features that differ; a series that is longer than `time`.
+
+    >>> xs, mask = pad([jnp.ones((2, 3)), jnp.ones((4, 3))])
+    >>> xs.shape, mask.astype(int).T.tolist()
+    ((4, 2, 3), [[1, 1, 0, 0], [1, 1, 1, 1]])
+
+    References: chapter 2.4.
+    """
+    if isinstance(series, jax.Array | np.ndarray):
+        raise TypeError(f"`series` must be a list of arrays, one for each row, got one array of shape {series.shape}.")
+    rows = [as_array(f"series[{i}]", row, "numbers") for i, row in enumerate(series)]
+    lengths = [row.shape[0] if row.ndim else 0 for row in rows]
+    if not rows or not any(lengths):
+        raise ValueError(f"`series` must hold at least one step, got {len(rows)} series without any.")
+    features = {row.shape[1:] for row in rows}
+    if len(features) > 1:
+        raise ValueError(f"`series` must agree in their features, [length, *features], got {sorted(features)}.")
+    longest = max(lengths)
+    time = longest if time is None else operator.index(time)
+    if time < longest:
+        raise ValueError(
+            f"`time` must be at least {longest}, the length of series {lengths.index(longest)}, got {time}."
+        )
+    xs = np.zeros((time, len(rows), *features.pop()), jnp.result_type(*rows))
+    for i, row in enumerate(rows):  # by NumPy: a program for every length would be compiled otherwise
+        xs[: len(row), i] = row
+    return Padded(jnp.asarray(xs), mask_from_lengths(jnp.array(lengths), time))
 
 
 def boundaries(reset: Bool[Array, "time *batch"], *, reverse: bool) -> Bool[Array, "time *batch"]:

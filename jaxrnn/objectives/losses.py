@@ -20,9 +20,6 @@ o → `logits` (or `outputs`), y, l → `targets`.
 References: Goodfellow, Bengio & Courville 2016, §10.2; chapter 2.2 and 2.4.
 """
 
-from collections.abc import Callable
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -30,13 +27,10 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Shaped
 
 from jaxrnn.core.arguments import as_array
-from jaxrnn.core.checks import check_range, check_shape, check_steps
-from jaxrnn.core.masks import valid_steps
+from jaxrnn.core.checks import check_range, check_shape
 from jaxrnn.core.precision import accumulator
 from jaxrnn.machines.meshes import spec_of, spread
-
-_at_once = partial(jax.jit, inline=True)
-"""One program where the values are known, not one for each operation; nothing in a program around it."""
+from jaxrnn.objectives.valid_means import at_once, checked_outputs, clean, in_full_precision, mean_over_steps, scalar
 
 
 def cross_entropy(
@@ -64,25 +58,25 @@ def cross_entropy(
 
     References: chapter 2.2.1 and 2.4.
     """
-    logits, valid = _check("logits", logits, mask)
+    logits, valid = checked_outputs("logits", logits, mask)
     targets = as_array("targets", targets, "classes or probabilities")
     if jnp.issubdtype(targets.dtype, jnp.integer):
         _check_classes(logits, targets, mask)
-        return _scalar(_mean_of_classes, logits, targets, valid)
+        return scalar(_mean_of_classes, logits, targets, valid)
     check_shape("targets", targets, logits.shape, "that of `logits`; or integers without its last axis")
-    return _scalar(_mean_of_distributions, logits, targets, valid)
+    return scalar(_mean_of_distributions, logits, targets, valid)
 
 
-@_at_once
+@at_once
 def _mean_of_classes(logits, targets, mask):
-    return _mean_over_steps(-_at_classes(logits, targets, mask), mask)
+    return mean_over_steps(-_at_classes(logits, targets, mask), mask)
 
 
-@_at_once
+@at_once
 def _mean_of_distributions(logits, targets, mask):
-    logits, y = _prepare(logits, targets, mask)
+    logits, y = in_full_precision(logits, targets, mask)
     products = jnp.where(y == 0, 0, y * jax.nn.log_softmax(logits, axis=-1))
-    return _mean_over_steps(-jnp.sum(products, axis=-1), mask)
+    return mean_over_steps(-jnp.sum(products, axis=-1), mask)
 
 
 def sequence_log_probability(
@@ -109,7 +103,7 @@ def sequence_log_probability(
 
     References: chapter 2.3, item 3, and 2.4, item 3.
     """
-    logits, valid = _check("logits", logits, mask)
+    logits, valid = checked_outputs("logits", logits, mask)
     targets = as_array("targets", targets, "classes")
     if not jnp.issubdtype(targets.dtype, jnp.integer):
         raise TypeError(f"`targets` must be integers, the true classes, got {targets.dtype}.")
@@ -118,7 +112,7 @@ def sequence_log_probability(
     return spread(_sum_of_classes, lambda _: rows, logits, targets, valid)
 
 
-@_at_once
+@at_once
 def _sum_of_classes(logits, targets, mask):
     log_p = _at_classes(logits, targets, mask)
     return jnp.sum(log_p if mask is None else jnp.where(mask, log_p, 0), axis=0)
@@ -146,15 +140,15 @@ def squared_error(
 
     References: chapter 2.4, item 2.
     """
-    outputs, valid = _check("outputs", outputs, mask)
+    outputs, valid = checked_outputs("outputs", outputs, mask)
     check_shape("targets", targets, outputs.shape, "that of `outputs`")
-    return _scalar(_squared_error, outputs, jnp.asarray(targets), valid)
+    return scalar(_squared_error, outputs, jnp.asarray(targets), valid)
 
 
-@_at_once
+@at_once
 def _squared_error(outputs, targets, mask):
-    outputs, targets = _prepare(outputs, targets, mask)
-    return _mean_over_steps(jnp.mean((outputs - targets) ** 2, axis=-1), mask)
+    outputs, targets = in_full_precision(outputs, targets, mask)
+    return mean_over_steps(jnp.mean((outputs - targets) ** 2, axis=-1), mask)
 
 
 def bernoulli(
@@ -179,16 +173,16 @@ def bernoulli(
 
     References: chapter 2.6 (the stop unit); Boulanger-Lewandowski, Bengio & Vincent 2012, §2.
     """
-    logits, valid = _check("logits", logits, mask)
+    logits, valid = checked_outputs("logits", logits, mask)
     check_shape("targets", targets, logits.shape, "that of `logits`")
     check_range("targets", targets, 0, 1, mask)
-    return _scalar(_bernoulli, logits, jnp.asarray(targets), valid)
+    return scalar(_bernoulli, logits, jnp.asarray(targets), valid)
 
 
-@_at_once
+@at_once
 def _bernoulli(logits, targets, mask):
-    logits, y = _prepare(logits, targets, mask)
-    return _mean_over_steps(jnp.sum(optax.sigmoid_binary_cross_entropy(logits, y), axis=-1), mask)
+    logits, y = in_full_precision(logits, targets, mask)
+    return mean_over_steps(jnp.sum(optax.sigmoid_binary_cross_entropy(logits, y), axis=-1), mask)
 
 
 def perplexity(nats: Float[Array, ""]) -> Float[Array, ""]:
@@ -221,43 +215,14 @@ def bits_per_character(nats: Float[Array, ""]) -> Float[Array, ""]:
     return nats / jnp.log(2)
 
 
-def _scalar(loss: Callable, *arguments: Array | None) -> Array:
-    """Compute a scalar, which lies on every device of a mesh."""
-    return spread(loss, lambda _: PartitionSpec(), *arguments)
-
-
-def _check(name: str, outputs: Array, mask) -> tuple[Array, Array | None]:
-    """Check the outputs and their mask, and return them as arrays."""
-    outputs = as_array(name, outputs, "floating numbers")
-    if not jnp.issubdtype(outputs.dtype, jnp.floating) or outputs.ndim < 1:
-        raise TypeError(f"`{name}` must be floating, [time, *batch, size], got {outputs.dtype}{outputs.shape}.")
-    return outputs, check_steps("mask", mask, outputs.shape[:-1], of=name)
-
-
 def _check_classes(logits: Array, targets: Array, mask) -> None:
     *steps, size = logits.shape
     check_shape("targets", targets, tuple(steps), "[time, *batch], the leading axes of `logits`")
     check_range("targets", targets, 0, size - 1, mask)
 
 
-def _prepare(outputs: Array, targets: Array, mask: Array | None) -> tuple[Array, Array]:
-    """Cast both to the accumulating dtype and set padding to 0."""
-    dtype = accumulator(outputs.dtype)
-    return _clean(outputs.astype(dtype), mask), _clean(targets.astype(dtype), mask)
-
-
-def _clean(array: Array, mask: Array | None) -> Array:
-    return array if mask is None else jnp.where(mask[..., None], array, 0)
-
-
 def _at_classes(logits: Array, targets: Array, mask: Array | None) -> Array:
     """Return log ŷ_l, `[time, *batch]`; NaN for a class out of range."""
-    log_probabilities = jax.nn.log_softmax(_clean(logits.astype(accumulator(logits.dtype)), mask), axis=-1)
+    log_probabilities = jax.nn.log_softmax(clean(logits.astype(accumulator(logits.dtype)), mask), axis=-1)
     classes = jnp.where(targets < 0, logits.shape[-1], targets)  # −1 is no class, not the last one
     return jnp.take_along_axis(log_probabilities, classes[..., None], axis=-1, mode="fill", fill_value=jnp.nan)[..., 0]
-
-
-def _mean_over_steps(losses: Array, mask: Array | None) -> Array:
-    """Return the mean over valid steps; 0 if there is none."""
-    total = jnp.sum(losses if mask is None else jnp.where(mask, losses, 0))
-    return total / valid_steps(mask, losses.shape)

@@ -51,7 +51,7 @@ class FeedbackCarry(NamedTuple):
     cell: Carry
     """h⁽ᵗ⁾."""
     fed: Array
-    """The feedback of o⁽ᵗ⁾, `[*batch, output]`."""
+    """The feedback of o⁽ᵗ⁾, `[*batch, output]`, or its first `fed_size` numbers."""
 
 
 @jax.tree_util.register_static
@@ -60,13 +60,15 @@ class Feedback:
     """A cell over [x⁽ᵗ⁾; ŷ⁽ᵗ⁻¹⁾] with its read-out o⁽ᵗ⁾, as one cell.
 
     Args:
-      cell: any cell; its input size is that of x plus `readout.output_size`.
+      cell: any cell; its input size is that of x plus that of the feedback.
       readout: maps the output of the cell to o.
       feedback: the form of the feedback: "probabilities", "logits", "symbol" or "sample", as in `Jordan`.
+      fed_size: with "logits", how many outputs are fed back, the first ones: the mean alone where o is the mean and
+        the scale of a forecast (`jaxrnn.objectives.gaussian`).  None for all of o.
 
     Raises:
       TypeError: `cell` is not a cell.
-      ValueError: an unknown feedback.
+      ValueError: an unknown feedback; a `fed_size` with another one than "logits", or that is not in 1 … output size.
 
     >>> from jaxrnn import LSTM
     >>> from jaxrnn.patterns import teacher_forced
@@ -82,10 +84,16 @@ class Feedback:
     cell: Cell
     readout: Readout
     feedback: str = "probabilities"
+    fed_size: int | None = None
 
     def __post_init__(self):
         check_is_cell(cell=self.cell)
         check_choice("feedback", self.feedback, FEEDBACKS)
+        if self.fed_size is not None and not (self.feedback == "logits" and 1 <= self.fed_size <= self.output_size):
+            raise ValueError(
+                f'`fed_size` must be None, or with feedback="logits" lie in 1 … {self.output_size}, the size of the '
+                f"read-out, got {self.fed_size!r} with {self.feedback!r}."
+            )
 
     @property
     def output_size(self) -> int:
@@ -100,13 +108,15 @@ class Feedback:
 
     def initial_carry(self, params: FeedbackParams, batch_shape: tuple[int, ...] = ()) -> FeedbackCarry:
         """Return h⁽⁰⁾ of the inner cell, and a feedback of 0."""
-        fed = jnp.zeros((*batch_shape, self.output_size), accumulator(params.readout.v.dtype))
+        size = self.output_size if self.fed_size is None else self.fed_size
+        fed = jnp.zeros((*batch_shape, size), accumulator(params.readout.v.dtype))
         return FeedbackCarry(self.cell.initial_carry(params.cell, batch_shape), fed)
 
     def carry_parts(self, carry: FeedbackCarry) -> CarryParts:
         """Return y⁽ᵗ⁾ = o⁽ᵗ⁾ is in the carry where it is fed back as it is."""
         constants = carry_parts(self.cell, carry.cell).constants
-        return CarryParts(output=carry.fed if self.feedback == "logits" else None, constants=constants)
+        whole = self.feedback == "logits" and self.fed_size is None
+        return CarryParts(output=carry.fed if whole else None, constants=constants)
 
     def project(self, params: FeedbackParams, xs: Inputs) -> tuple[Inputs, Array | None]:
         """Return x, with the noise of the inner cell if it draws any, and the noise of "sample".
@@ -124,7 +134,7 @@ class Feedback:
         both = _beside(x, carry.fed)
         inner, y = self.cell.step(params.cell, carry.cell, self.cell.project(params.cell, both))
         o = self.readout.apply(params.readout, y)
-        return FeedbackCarry(inner, feed_back(self.feedback, o, noise)), o
+        return FeedbackCarry(inner, feed_back(self.feedback, o, noise)[..., : self.fed_size]), o
 
     # What teacher forcing asks for: `jaxrnn.patterns.teacher_forcing.FeedbackCell`.
 

@@ -14,7 +14,7 @@ carry it.  The three ways agree on every mask, in values and gradients.
 A cell with output feedback implements the three methods of `FeedbackCell`.
 
 y → `targets`: token ids `[time, *batch]`, or vectors `[time, *batch, output]` in the space of the feedback: one-hot,
-probabilities, bits or real outputs.
+probabilities, bits or real outputs, of the size of what is fed back.
 
 References: Williams & Zipser 1989, §4; Bengio, Vinyals, Jaitly & Shazeer 2015 (scheduled sampling);
 Goodfellow et al. 2016, §10.2.1; chapter 2.3.
@@ -244,7 +244,8 @@ def _check(cell, params, xs, targets, carry, mask, reset, reverse):
     if not isinstance(cell, FeedbackCell):
         raise TypeError(f"`cell` must feed its output back (Jordan, Feedback, a FeedbackCell), got {cell!r}.")
     xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
-    vectors = _vectors(targets, leading_axes(xs), cell.output_size, mask)
+    size = jax.eval_shape(lambda p: cell.fed(cell.initial_carry(p)), params).shape[-1]
+    vectors = _vectors(targets, leading_axes(xs), size, mask)
     return xs, vectors if mask is None else select(mask, vectors, zeros(vectors)), carry, mask, reset
 
 

@@ -85,6 +85,7 @@ LIBRARY = {
     "gru_reset_after": GRU(INPUT, HIDDEN, "after"),
     "jordan": Jordan(INPUT, HIDDEN, 4),
     "feedback_gru": Feedback(GRU(INPUT + 4, HIDDEN), Readout(HIDDEN, 4)),
+    "feedback_of_the_mean": Feedback(LEM(INPUT + 1, HIDDEN), Readout(HIDDEN, 2), "logits", fed_size=1),
     "attending": Attending(
         LSTM(INPUT + 6, HIDDEN), Attention(HIDDEN, 4, "location", 6, heads=2, coverage=True, width=3), source=4
     ),

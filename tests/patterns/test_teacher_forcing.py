@@ -275,3 +275,25 @@ def test_wrong_arguments_are_named(without_beartype):
     gru = GRU(INPUT, HIDDEN)
     with pytest.raises(TypeError, match="`cell` must feed its output back"):
         teacher_forced(gru, random_params(gru), xs, targets)
+
+
+def test_the_mean_alone_is_fed_back_and_fills_the_gaps_of_a_series():
+    """With what is observed as the coin, a missing value is replaced by the network's own mean, by hand as by coin."""
+    cell = Feedback(LSTM(INPUT + 1, HIDDEN), Readout(HIDDEN, 2), "logits", fed_size=1)
+    params, rng = random_params(cell), np.random.default_rng(0)
+    xs, y = jnp.asarray(rng.normal(size=(TIME, BATCH, INPUT))), rng.normal(size=(TIME, BATCH, 1))
+    y[2:4, 1] = y[0, 2] = np.nan
+    observed = ~np.isnan(y[..., 0])
+    _, os = scheduled_sampling(KEY, cell, params, xs, jnp.asarray(y), jnp.asarray(observed, float))
+    filled = y.copy()
+    for t in range(TIME):
+        _, means = teacher_forced(cell, params, xs, jnp.asarray(np.nan_to_num(filled)))
+        filled[t] = np.where(observed[t][:, None], y[t], means[t, :, :1])
+    np.testing.assert_allclose(os, means, atol=1e-12)
+    assert np.isfinite(os).all() and cell.initial_carry(params, (2,)).fed.shape == (2, 1)
+
+
+@pytest.mark.parametrize(("feedback", "fed_size"), [("probabilities", 1), ("logits", 0), ("logits", 3)])
+def test_a_part_that_cannot_be_fed_back_is_named(feedback, fed_size):
+    with pytest.raises(ValueError, match=r"`fed_size` must be None, or with feedback=.* got"):
+        Feedback(LSTM(3, 4), Readout(4, 2), feedback, fed_size=fed_size)
