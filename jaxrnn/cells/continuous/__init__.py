@@ -4,10 +4,10 @@
     carry, ys = unroll(cell, params, xs)
 
 `Timed(x, dt)` is an input with Δt, and an array alone has equal steps of the cell's own `dt`.  For measurements at
-irregular times take `GRUD` where values are missing: NaN marks them, and input and state decay while nothing is observed.
-`CfC` learns how its state depends on Δt, and takes any Δt.  `LEM` and `CoRNN` are Euler steps of differential equations
-whose gradients neither vanish nor explode: they remember long, and want Δt small (`LEM` at most 1, `CoRNN` a few
-hundredths).
+irregular times take `GRUD` where values are missing: NaN marks them, and input and state decay while nothing is
+observed.  `CfC` learns how its state depends on Δt, and takes any Δt.  `LEM` and `CoRNN` are Euler steps of
+differential equations whose gradients neither vanish nor explode: they remember long, and want Δt small (`LEM` at most
+1, `CoRNN` a few hundredths).
 
     τ ẋ = −x + W φ(x) + U u + b + noise,   r = φ(x)              `RateNetwork`
 

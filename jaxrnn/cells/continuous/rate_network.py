@@ -13,6 +13,10 @@ Backwards, with g⁽ᵗ⁾ = ∇_{x⁽ᵗ⁾}L + φ′(x⁽ᵗ⁾) ⊙ ∇_{r⁽
 
     ∇_{x⁽ᵗ⁻¹⁾}L = (1 − α) ⊙ g⁽ᵗ⁾ + φ′(x⁽ᵗ⁻¹⁾) ⊙ Wᵀ δ⁽ᵗ⁾
     ∇_W L = Σₜ δ⁽ᵗ⁾ r⁽ᵗ⁻¹⁾ᵀ,       ∇_τ L = −Σₜ g⁽ᵗ⁾ ⊙ (x⁽ᵗ⁾ − x⁽ᵗ⁻¹⁾) / τ
+    ∇_{Δt} L = Σ over units of g⁽ᵗ⁾ ⊙ (x⁽ᵗ⁾ − x⁽ᵗ⁻¹⁾) / Δt
+
+A `Timed` input has a Δt for each step, which Euler's rule wants below the shortest τ as well; where it is longer, split
+the step into several.
 
 U, W, b, τ → `params.u`, `.w`, `.b`, `.tau`; Δt → `dt`.  φ′ is computed from r: 1 − r² for tanh, 1 − e⁻ʳ for softplus,
 r (1 − r) for the sigmoid.
@@ -35,6 +39,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxrnn.cells.continuous.timed_inputs import as_timed
 from jaxrnn.cells.unit_groups import check_groups, spread
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_choice, check_features, check_positive
@@ -49,7 +54,7 @@ from jaxrnn.core.precision import (
     outer_sum,
     row_sum,
 )
-from jaxrnn.core.types import Key
+from jaxrnn.core.types import Inputs, Key, Timed
 
 RATES = {
     # name: (φ, φ′ as a function of r = φ(x))
@@ -86,6 +91,8 @@ class RateResidual(NamedTuple):
     """x⁽ᵗ⁻¹⁾."""
     x: Float[Array, "*batch hidden"]
     """x⁽ᵗ⁾."""
+    dt: Float[Array, "*batch 1"] | None
+    """Δt; None where it is the cell's own."""
 
 
 class RateLocals(NamedTuple):
@@ -106,7 +113,7 @@ class RateNetwork:
       input_size: the size of u.
       hidden_size: the number of units.
       activation: φ: "tanh", "relu", "softplus", "sigmoid", or "identity" for a linear network.
-      dt: Δt, in the unit of τ (here milliseconds), at most τ.
+      dt: Δt, in the unit of τ (here milliseconds), at most τ, where the input is an array and not `Timed`.
       tau: the initial τ: one number, or a tuple with one number per group of units of equal size, up to one per unit.
         They are parameters: `params.tau`.
       gain: g: W is drawn from N(0, g²/N), whose spectral radius is close to g.  A tanh network without an input is
@@ -167,29 +174,39 @@ class RateNetwork:
         """Return r = φ(x)."""
         return RATES[self.activation][0](x)
 
-    def project(self, params: RateParams, xs: Array) -> Array:
-        """Return z⁽ᵗ⁾ = b + U u⁽ᵗ⁾ for every t: `[..., input]` → `[..., hidden]`."""
+    def timed(self, xs: Inputs) -> Timed:
+        """Return the inputs with Δt: `Timed` as it is, an array with equal steps `dt`."""
+        return as_timed(xs, self.dt, input_size=self.input_size)
+
+    def project(self, params: RateParams, xs: Inputs) -> Array | tuple[Array, Array]:
+        """Return z⁽ᵗ⁾ = b + U u⁽ᵗ⁾ for every t, `[..., hidden]`; of `Timed` inputs with Δt beside it."""
+        if isinstance(xs, Timed):
+            xs = self.timed(xs)
+            return self.project(params, xs.x), xs.dt.astype(accumulator(params.w.dtype))
         check_features("xs", xs, input_size=self.input_size)
         return add_bias(matmul(xs, params.u), params.b)
 
-    def step(self, params: RateParams, carry: Array, z: Array) -> tuple[Array, Array]:
+    def step(self, params: RateParams, carry: Array, z: Array | tuple[Array, Array]) -> tuple[Array, Array]:
         """Return x⁽ᵗ⁾ and r⁽ᵗ⁾."""
-        x = self._step(matmul, params, carry, z)
+        x = self._step(matmul, params, carry, *_with_dt(z))
         return x, self.rates(x)
 
-    def step_fwd(self, params: RateParams, carry: Array, z: Array):
+    def step_fwd(self, params: RateParams, carry: Array, z: Array | tuple[Array, Array]):
         """Run the step and return it with its residual."""
-        x = self._step(matmul_in_loop, params, carry, z)
-        return (x, self.rates(x)), RateResidual(before=carry, x=x)
+        x = self._step(matmul_in_loop, params, carry, *_with_dt(z))
+        return (x, self.rates(x)), RateResidual(before=carry, x=x, dt=_with_dt(z)[1])
 
     def step_bwd(self, params: RateParams, residual: RateResidual, dcarry: Array, dy: Array):
         """Return (1 − α) g⁽ᵗ⁾ + φ′(x⁽ᵗ⁻¹⁾) ⊙ Wᵀ δ⁽ᵗ⁾ for step t − 1, and δ⁽ᵗ⁾ = α g⁽ᵗ⁾."""
         phi, slope = RATES[self.activation]
-        alpha = self._alpha(params, dcarry)
+        alpha = self._alpha(params, dcarry, residual.dt)
         g = dcarry + slope(phi(residual.x)) * dy
         dz = alpha * g
         back = slope(phi(residual.before)) * matmul_transposed(dz, params.w)
-        return (1 - alpha) * g + back, dz, RateLocals(g, dz)
+        locals_ = RateLocals(g, dz)
+        if residual.dt is not None:
+            dz = dz, jnp.sum(g * (residual.x - residual.before), axis=-1, keepdims=True) / residual.dt
+        return (1 - alpha) * g + back, dz, locals_
 
     def weight_bwd(self, params: RateParams, residuals: RateResidual, locals: RateLocals) -> RateParams:
         """Sum the gradients of W and τ over time; those of U and b come from `project`."""
@@ -199,11 +216,18 @@ class RateNetwork:
         dtau = (row_sum(groups, params.tau) / params.tau).astype(params.tau.dtype)
         return RateParams(u=jnp.zeros_like(params.u), w=dw, b=jnp.zeros_like(params.b), tau=dtau)
 
-    def _alpha(self, params: RateParams, like: Array) -> Array:
+    def _alpha(self, params: RateParams, like: Array, dt: Array | None) -> Array:
         """Return Δt/τ of every unit, in the rank and the dtype of a carry."""
         tau = params.tau.astype(accumulator(params.tau.dtype))
+        if dt is not None:
+            return (dt / in_rank(spread(tau, self.hidden_size), like)).astype(like.dtype)
         return in_rank(spread(self.dt / tau, self.hidden_size), like).astype(like.dtype)
 
-    def _step(self, matmul: Callable, params: RateParams, carry: Array, z: Array) -> Array:
-        alpha = self._alpha(params, carry)
+    def _step(self, matmul: Callable, params: RateParams, carry: Array, z: Array, dt: Array | None) -> Array:
+        alpha = self._alpha(params, carry, dt)
         return (1 - alpha) * carry + alpha * (z + matmul(self.rates(carry), params.w))
+
+
+def _with_dt(z: Array | tuple[Array, Array]) -> tuple[Array, Array | None]:
+    """Return z⁽ᵗ⁾ and Δt, None where it is the cell's own."""
+    return z if isinstance(z, tuple) else (z, None)

@@ -75,7 +75,7 @@ class RateNoise:
     init = forwarded(Cell.init)
     initial_carry = forwarded(Cell.initial_carry)
 
-    def project(self, params: RateParams, xs: Noisy) -> Array:
+    def project(self, params: RateParams, xs: Noisy) -> Array | tuple[Array, Array]:
         """b + U u⁽ᵗ⁾ + √(2/α) (σ_private ξ⁽ᵗ⁾ + σ_shared ξ₀⁽ᵗ⁾) for every t.
 
         Raises:
@@ -83,9 +83,12 @@ class RateNoise:
         """
         noisy, n = part_input(self, xs, 0), self.cell.hidden_size
         z = self.cell.project(params, part_input(self.cell, xs, 1))
+        z, dt = z if isinstance(z, tuple) else (z, None)
         drawn = normal(noisy, n + 1).astype(z.dtype)
-        size = jnp.sqrt(2 * spread(params.tau.astype(z.dtype), n) / self.cell.dt)
-        return z + in_rank(size, z) * (self.private * drawn[..., :n] + self.shared * drawn[..., n:])
+        tau = in_rank(spread(params.tau.astype(z.dtype), n), z)
+        size = jnp.sqrt(2 * tau / (self.cell.dt if dt is None else dt))
+        z = z + size * (self.private * drawn[..., :n] + self.shared * drawn[..., n:])
+        return z if dt is None else (z, dt)
 
     step = forwarded(Cell.step)
     step_fwd = forwarded(LocalRules.step_fwd)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxrnn import Elman, Stack, unroll, unroll_layers, with_noise
-from jaxrnn.cells.continuous import GRUD, LEM, CfC, CoRNN, with_dt
+from jaxrnn.cells.continuous import GRUD, LEM, CfC, CoRNN, RateNetwork, with_dt
 from jaxrnn.core import Timed
 from jaxrnn.testing import random_problem
 
@@ -16,6 +16,7 @@ CELLS = {
     "cornn": CoRNN(INPUT, HIDDEN),
     "gru_d": GRUD(INPUT, HIDDEN),
     "lem": LEM(INPUT, HIDDEN),
+    "rate": RateNetwork(INPUT, HIDDEN, dt=0.5, tau=(1.0, 2.0)),
 }
 every = pytest.mark.parametrize("name", CELLS)
 
@@ -55,6 +56,14 @@ def lem(p, xs, dts):
         y = (1 - slow) * y + slow * np.tanh(z @ p.w_y + x @ uy + by)
         ys.append(y)
     return np.stack(ys)
+
+
+def rate(p, xs, dts):
+    x, rs = np.zeros((BATCH, HIDDEN)), []
+    for u, dt in zip(xs, dts, strict=True):
+        x = x + dt / np.repeat(p.tau, HIDDEN // 2) * (-x + np.tanh(x) @ p.w + u @ p.u + p.b)
+        rs.append(np.tanh(x))
+    return np.stack(rs)
 
 
 def gru_d(p, xs, dts):
