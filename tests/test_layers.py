@@ -43,6 +43,7 @@ FOLDERS = [
     "tasks.reservoirs",
     "tasks.memory",
     "tasks.tracking",
+    "tasks.cognitive",
     "testing",
     "commands.runs",
     "commands",

@@ -144,7 +144,7 @@ class Mask:
 
     Args:
       shape: the shape of the mask.
-      bits: its entries, packed as `numpy.packbits` does it.
+      bits: its entries, packed as `numpy.packbits` does it, in hexadecimal digits.
       at: the parameter.
 
     >>> readable = Mask.of(np.array([[True, False], [True, True]]))
@@ -157,7 +157,7 @@ class Mask:
     """
 
     shape: tuple[int, ...]
-    bits: bytes
+    bits: str
     at: str = "w"
 
     @classmethod
@@ -170,7 +170,7 @@ class Mask:
         array = np.asarray(mask)
         if array.dtype != bool or array.ndim != 2:
             raise ValueError(f"`mask` must be boolean, [from, to], got {array.dtype} of shape {array.shape}.")
-        return cls(array.shape, np.packbits(array).tobytes(), at)
+        return cls(array.shape, np.packbits(array).tobytes().hex(), at)
 
     def __repr__(self) -> str:
         return f"Mask.of({'×'.join(map(str, self.shape))}, {self.mask.mean():.0%} connected, at={self.at!r})"
@@ -179,7 +179,11 @@ class Mask:
     def mask(self) -> Bool[np.ndarray, "a b"]:
         """The mask as an array."""
         count = int(np.prod(self.shape))
-        return np.unpackbits(np.frombuffer(self.bits, np.uint8), count=count).astype(bool).reshape(self.shape)
+        return (
+            np.unpackbits(np.frombuffer(bytes.fromhex(self.bits), np.uint8), count=count)
+            .astype(bool)
+            .reshape(self.shape)
+        )
 
     def init(self, key: Key, weight: Array) -> Array:
         """Return the weight that was drawn, without the connections that do not exist."""

@@ -145,6 +145,41 @@ class Constraints:
         return raw
 
 
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class ConstrainedNetwork:
+    """A network with the constraints on its parameters, as one value to train and to save.
+
+    Args:
+      network: a cell, or a model with cells.
+      constraints: what holds for its parameters.
+      radius: the spectral radius of the constrained recurrent weights at first; None leaves what the maps make of it.
+
+    >>> from jaxrnn import Elman
+    >>> from jaxrnn.constraints import Dale
+    >>> trained = ConstrainedNetwork(Elman(3, 10), Constraints((Dale(0.8),)), radius=0.9)
+    >>> raw = trained.init(jax.random.key(0))
+    >>> bool((trained.params(raw).w[:8] >= 0).all())
+    True
+
+    References: Song, Yang & Wang 2016.
+    """
+
+    network: Any
+    constraints: Constraints
+    radius: float | None = None
+
+    def init(self, key: Key) -> PyTree:
+        """Draw the parameters of the network, and return the raw ones."""
+        check_key(key=key)
+        network_key, constraints_key = jax.random.split(key)
+        return self.constraints.init(constraints_key, self.network.init(network_key), radius=self.radius)
+
+    def params(self, raw: PyTree) -> Params:
+        """Return the parameters of the network."""
+        return self.constraints.apply(raw)
+
+
 def _columns(w: Array, radius) -> Array:
     """The factor of each column that gives each square block `[n, n]` of `[…, n, gates·n]` the radius."""
     n = w.shape[-2]

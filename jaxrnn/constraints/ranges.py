@@ -3,8 +3,8 @@
     θ = c                                        `Fixed`
     θ = low + (high − low) σ(raw)                `Bounded`
 
-A time constant that falls below Δt makes Euler's rule oscillate; within bounds it cannot.  A fixed parameter ignores
-its raw value, so no optimizer moves it, weight decay included.
+A time constant that falls below Δt makes Euler's rule oscillate; within bounds it cannot.  The raw value of a fixed
+parameter is None: there is nothing for an optimizer to move, or for weight decay to shrink.
 
 References: Song, Yang & Wang 2016 (fixed time constants); Perez-Nieves, Leung, Dragotti & Goodman 2021 (learned ones);
 chapter 3.2.3.
@@ -25,31 +25,31 @@ class Fixed:
     """A parameter that is not learned.
 
     Args:
-      value: its value: a number, or a tuple with one for each entry.
-      at: the parameter.
+      value: its entries, such as `cell.taus` for the time constants of a `RateNetwork`.
+      at: the parameter, which has one axis.
 
     Raises:
       ValueError: when it is used, as many numbers as there are not entries.
 
-    >>> Fixed(100.0, at="tau").apply(jnp.array([3.0])).tolist()
+    >>> Fixed((100.0,), at="tau").apply(None).tolist()
     [100.0]
 
     References: Song, Yang & Wang 2016.
     """
 
-    value: float | tuple[float, ...]
+    value: tuple[float, ...]
     at: str
 
-    def init(self, key: Key, weight: Array) -> Array:
-        """Return the value."""
-        return self.apply(weight)
+    def init(self, key: Key, weight: Array) -> None:
+        """Return None, once the number of entries is checked."""
+        if weight.shape != (len(self.value),):
+            raise ValueError(
+                f"`value` must have the shape of `{self.at}`, {weight.shape}, got {len(self.value)} entries."
+            )
 
-    def apply(self, raw: Array) -> Array:
-        """Return the value, whatever the raw one is."""
-        value = jnp.asarray(self.value, raw.dtype)
-        if value.ndim and value.shape != raw.shape:
-            raise ValueError(f"`value` must be one number, or a tuple of shape {raw.shape}, got {value.shape}.")
-        return jnp.broadcast_to(value, raw.shape)
+    def apply(self, raw: None) -> Array:
+        """Return the value."""
+        return jnp.array(self.value, float)
 
 
 @jax.tree_util.register_static

@@ -8,13 +8,14 @@ needs no place here: `jaxrnn train --task module:Class`.
     translation   dates, numbers in words, reversed letters
     trees         nested lists of operations, arithmetic expressions
     reservoirs    the Mackey-Glass equation, a chaotic laser
+    cognitive     decisions, working memory, timing: what is asked of animals and of rate networks
     memory        copying and its kin, questions about stories
     tracking      words over groups and other states, recall of what was shown
 
 Chapter 2.4, 四, 五, 六 and 八; Goodfellow et al. 2016, chapter 10.
 """
 
-from jaxrnn.tasks import memory, reservoirs, sequences, tracking, translation, trees
+from jaxrnn.tasks import cognitive, memory, reservoirs, sequences, tracking, translation, trees
 from jaxrnn.tasks.data import Corpus, InputError, builtin_text, corpus, decode, encode, stream_batch
 from jaxrnn.tasks.plots import learning_curve
 from jaxrnn.tasks.task import Illustrates, KeepsData, LeavesFiles, LoadsAgain, MeasuresPart, Task
@@ -36,6 +37,14 @@ TASKS: dict[str, type[Task]] = {
     "laser": reservoirs.Laser,
     "state-tracking": tracking.StateTracking,
     "recall": tracking.Recall,
+    "flip-flop": cognitive.FlipFlop,
+    "perceptual-decision": cognitive.PerceptualDecision,
+    "context-decision": cognitive.ContextDecision,
+    "delayed-match": cognitive.DelayedMatch,
+    "working-memory": cognitive.WorkingMemory,
+    "ready-set-go": cognitive.ReadySetGo,
+    "sine-wave": cognitive.SineWave,
+    "multi-task": cognitive.MultiTask,
 }
 
 __all__ = [

@@ -151,7 +151,7 @@ def test_constraints_are_values():
         ((Dale(0.8, at="weight"),), CELLS["rate"], "must name a parameter, got 'weight'; there are u, w, b, tau"),
         ((Areas((3, 3), ((1.0, 1.0), (1.0, 1.0))),), CELLS["gru"], r"`w` must have shape \[6, gates·6\]"),
         ((LowRank(11),), CELLS["rate"], "`rank` must be at most 10"),
-        ((Fixed((1.0, 2.0), "tau"),), CELLS["rate"], "`value` must be one number, or a tuple of shape"),
+        ((Fixed((1.0, 2.0), "tau"),), CELLS["rate"], r"`value` must have the shape of `tau`, \(1,\), got 2"),
     ],
 )
 def test_constraints_that_do_not_fit_are_named(maps, cell, named):

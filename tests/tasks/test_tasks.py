@@ -13,6 +13,16 @@ from jaxrnn import LSTM, Stack, unroll
 from jaxrnn.generation import Greedy, Sampling, SymbolModel, continue_sequence
 from jaxrnn.objectives import bits_per_character
 from jaxrnn.tasks import TASKS, Task
+from jaxrnn.tasks.cognitive import (
+    ContextDecision,
+    DelayedMatch,
+    FlipFlop,
+    MultiTask,
+    PerceptualDecision,
+    ReadySetGo,
+    SineWave,
+    WorkingMemory,
+)
 from jaxrnn.tasks.data import InputError, corpus
 from jaxrnn.tasks.memory.copy import Copy
 from jaxrnn.tasks.memory.stories import Stories
@@ -51,6 +61,14 @@ TINY = {
     "state-tracking": StateTracking(group="parity", cell="elman", hidden=4, length=8, batch=2),
     "recall": Recall(cell="gru", pairs=2, vocabulary=8, hidden=4, batch=2),
     "stories": Stories(sentences=6, hops=2, width=3, batch=32),
+    "flip-flop": FlipFlop(hidden=4, batch=3, bits=2, length=7),
+    "perceptual-decision": PerceptualDecision(hidden=5, batch=3, excitatory=0.8),
+    "context-decision": ContextDecision(hidden=4, batch=3, noise=0.0),
+    "delayed-match": DelayedMatch(cell="gru", hidden=4, batch=3),
+    "working-memory": WorkingMemory(hidden=4, batch=3),
+    "ready-set-go": ReadySetGo(hidden=4, batch=3),
+    "sine-wave": SineWave(hidden=4, batch=3),
+    "multi-task": MultiTask(hidden=4, batch=3),
 }
 KEY = jax.random.key(0)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from jaxrnn import (
     cells,
+    constraints,
     core,
     directions,
     generation,
@@ -25,11 +26,11 @@ from jaxrnn import (
     seq2seq,
     trees,
 )
-from jaxrnn.cells import wrappers
+from jaxrnn.cells import continuous, wrappers
 from jaxrnn.linear import matrix
 from jaxrnn.training.saving.records import CheckpointError
 
-_NAMESPACES = (core, objectives, cells, wrappers, linear, matrix, directions)
+_NAMESPACES = (core, objectives, cells, wrappers, continuous, constraints, linear, matrix, directions)
 _NAMESPACES += (patterns, generation, seq2seq, trees, reservoirs, memory)
 """Of whose public dataclasses a model may be made."""
 _PLAIN = (str, int, bool, type(None))
