@@ -59,9 +59,9 @@ class Record(NamedTuple):
     figures: dict[str, Any]
     paper: str
     seeds: int
-    seconds: float
-    """On the clock."""
-    cpu_seconds: float
+    seconds: float | None
+    """On the clock; of older records it is not always known."""
+    cpu_seconds: float | None
     """Of all threads together."""
     work: float
     when: dict[str, str]
@@ -103,7 +103,7 @@ def run(plan: Plan, folder: Path = FOLDER) -> None:
             record = measure(case)
             write(case.experiment, record, folder)
         print(
-            line(label(case), case.paper, case.show(record.figures), str(case.seeds), f"{record.seconds:.1f}"),
+            line(label(case), case.paper, case.show(record.figures), str(case.seeds), shown(record.seconds)),
             flush=True,
         )
 
@@ -149,6 +149,7 @@ def announcement(cases: list[Case], todo: list[Case], stored: dict[str, list[Rec
 
 def estimate(case: Case, records: list[Record]) -> float | None:
     """Return the seconds of a case: its own, or those of the most similar record times the ratio of the work."""
+    records = [record for record in records if record.seconds is not None]
     own = find(records, case.settings)
     if own is not None:
         return own.seconds
@@ -179,6 +180,11 @@ def label(case: Case) -> str:
         if name != "seeds" and (name, value) not in (("first_seed", 0), ("seed", 0))
     ]
     return ", ".join([case.experiment.replace("_", " "), *said])
+
+
+def shown(seconds: float | None) -> str:
+    """Return seconds to a tenth, or a dash."""
+    return "-" if seconds is None else f"{seconds:.1f}"
 
 
 def line(problem: str, paper: str, here: str, seeds: str, seconds: str) -> str:

@@ -114,16 +114,16 @@ def measure(problem: str, kind: str, updates: int, seeds: range) -> dict:
     model = Tagger(kind, make().tokens, make().classes, hidden)
     scores = []
     for seed in seeds:
-        init, training, test = jax.random.split(jax.random.key(seed), 3)
-        params = train(model, problem, updates, jax.jit(model.init)(init), training)
+        training, test = jax.random.split(jax.random.key(seed))
+        params = train(model, problem, updates, training)
         scores.append(accuracies(model, problem, params, test))
     columns = zip(tested, np.round(scores, 4).T.tolist(), strict=True)
     return {"accuracy": {str(length): column for length, column in columns}, "chance": round(1 / model.classes, 4)}
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def train(model: Tagger, problem: str, updates: int, params, key: jax.Array):
-    """Return the parameters after so many updates."""
+def train(model: Tagger, problem: str, updates: int, key: jax.Array):
+    """Return the parameters after so many updates: one program with their initialization."""
     make, time, *_ = TRIALS[problem]
     draw, grows = make().draw, problem not in ("recall", "selective copying")  # these ask at the end alone
 
@@ -137,7 +137,9 @@ def train(model: Tagger, problem: str, updates: int, params, key: jax.Array):
         updates, state = OPTIMIZER.update(jax.grad(loss)(params, *at), state, params)
         return (optax.apply_updates(params, updates), state), None
 
-    steps = jax.random.split(key, updates), jnp.arange(updates) / updates
+    first, rest = jax.random.split(key)
+    params = model.init(first)
+    steps = jax.random.split(rest, updates), jnp.arange(updates) / updates
     return jax.lax.scan(update, (params, OPTIMIZER.init(params)), steps)[0][0]
 
 

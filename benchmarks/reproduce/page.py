@@ -1,0 +1,214 @@
+"""The tables and pictures of docs/reproduce.md, made of the results that are stored.
+
+Between `<!-- table: NAME -->` and `<!-- end -->` the page holds what `TABLES[NAME]` makes of benchmarks/results; the
+words around it are written by hand.
+
+    python -m benchmarks.reproduce.page
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from statistics import mean, median
+
+import numpy as np
+import tyro
+
+from benchmarks.reproduce import gradient_distance, results
+from benchmarks.reproduce.results import Record, in_words
+from benchmarks.reproduce.state_tracking import PAPERS, TRIALS
+from jaxrnn.tasks.tracking import KINDS, draw_heat_map
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "reproduce.md"
+BLOCK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+NETWORKS = {
+    "tanh": "tanh, W orthogonal",
+    "relu, identity": "relu, W = I",
+    "LSTM": "LSTM, forget bias 1",
+    "GRU": "GRU",
+    "leaky": "leaky, α = 0 … 0.99",
+    "clockwork": "clockwork, T = 1 … 32",
+    "delays": "delays 1, 5, 25",
+}
+FLOWS = {
+    "lorenz": "Lorenz",
+    "ks": "Kuramoto-Sivashinsky, L = 22",
+    "ks-ring": "Kuramoto-Sivashinsky, L = 22, 4 reservoirs of the same weights",
+}
+
+
+def main() -> None:
+    """Write the page's tables anew, and draw its pictures."""
+    PAGE.write_text(rendered(PAGE.read_text()))
+    gradient_distance.draw(gradient_distance.stored()).savefig(DOCS / "gradient_distance.png")
+    scores = scaled_accuracies()
+    if np.isfinite(scores).any():
+        title = "Accuracy at 256 steps, at 16 pairs of recall"
+        draw_heat_map(DOCS / "state_tracking.png", list(KINDS), list(TRIALS), scores, title)
+
+
+def rendered(page: str) -> str:
+    """Return the page with every table made anew."""
+    return BLOCK.sub(lambda found: found[1] + "\n".join(TABLES[found[2]]()) + "\n" + found[3], page)
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]], records: list[Record]) -> list[str]:
+    """Return a table in Markdown, and under it when its records were measured."""
+    header = list(header)
+    lines = [header, ["---"] * len(header), *map(list, rows)]
+    return [f"| {' | '.join(cells)} |" for cells in lines] + ["", stamp(records)]
+
+
+def stamp(records: list[Record]) -> str:
+    """Say when records were measured, at which commits, with which JAX, and how long it took."""
+    if not records:
+        return "Not measured yet."
+    at = sorted({(r.when["date"], r.when.get("commit", ""), r.when.get("jax", "")) for r in records})
+    said = [f"{date} at {commit}" + (f" with JAX {jax}" if jax else "") for date, commit, jax in at]
+    return f"Measured {'; '.join(said)}. {in_words(sum(r.cpu_seconds or 0 for r in records))} of CPU time."
+
+
+def temporal_order(fast: bool) -> list[str]:
+    """How many seeds learned temporal order, and when."""
+    records = [r for r in results.read("temporal_order") if (r.settings["updates"] == 10_000) == fast]
+    records.sort(key=lambda r: (r.settings["length"], r.settings["method"]))
+
+    def row(record: Record) -> list[str]:
+        s, after = record.settings, record.figures["after"]
+        learned, errors = [n for n in after if n], record.figures["errors"] or []
+        of_the_others = sorted(round(100 * e, 1) for e in errors if e >= 0.01)
+        shown = " ".join(dict.fromkeys([f"{of_the_others[0]}", f"to {of_the_others[-1]}"])) if of_the_others else "-"
+        return [
+            str(s["length"]),
+            s["method"],
+            f"{s['updates']:,}",
+            f"{len(learned)} / {len(after)}",
+            f"{median(learned):,.0f}" if learned else "-",
+            shown if len(of_the_others) != 1 else str(of_the_others[0]),
+            "-" if record.cpu_seconds is None else f"{record.cpu_seconds:.0f}",
+        ]
+
+    header = ("length", "method", "updates at most", "succeeded", "median after", "errors of the others, %", "CPU s")
+    return table(header, map(row, records), records)
+
+
+def memory_tasks(updates: int) -> list[str]:
+    """Best and worst scores of adding and copy."""
+    records = [r for r in results.read("memory_tasks") if r.settings["updates"] == updates]
+    columns = sorted({(r.settings["problem"], r.settings["length"]) for r in records})
+
+    def cell(network: str, column: tuple[str, int]) -> str:
+        of_this = [
+            r
+            for r in records
+            if (r.settings["network"], r.settings["problem"], r.settings["length"]) == (network, *column)
+        ]
+        scores = [score for r in of_this for score in r.figures["scores"]]
+        return ", ".join(
+            dict.fromkeys("diverged" if s is None else f"{s:.4f}" for s in sorted(scores, key=lambda s: (s is None, s)))
+        )
+
+    known = {(r.settings["problem"], r.settings["length"]): r.figures["no_memory"] for r in records}
+    rows = [["no memory", *(f"{known[column]:.4f}" for column in columns)]]
+    rows += [[name, *(cell(network, column) for column in columns)] for network, name in NETWORKS.items()]
+    return table(["", *(f"{problem}, T = {length}" for problem, length in columns)], rows, records)
+
+
+def gradients() -> list[str]:
+    """The norms of the gradient against the distance."""
+    records = [r for r in results.read("gradient_distance") if r.settings["time"] == 200 and r.settings["seed"] == 0]
+    rows = [
+        [
+            NETWORKS[r.settings["network"]],
+            *(f"{r.figures['norms'][n]:.1e}" for n in gradient_distance.SHOWN),
+            f"{r.figures['reach']:.0f}",
+        ]
+        for r in records
+    ]
+    return table(["network", *(f"n = {n}" for n in gradient_distance.SHOWN), "1/e after"], rows, records)
+
+
+def mackey_glass() -> list[str]:
+    """NRMSE₈₄ of the states h, and of h beside h²."""
+    records = [r for r in results.read("reservoirs") if r.settings["problem"] == "mackey-glass"]
+    papers = {(400, 3000): "2.8e-4", (400, 21_000): "1.2e-4", (1000, 3000): "10^-4.2 = 6.3e-5 (Jaeger & Haas 2004)"}
+    rows = []
+    for record in sorted(records, key=lambda r: (r.settings["units"], r.settings["reservoirs"])):
+        found = {(row["steps"], row["read"]): row["nrmse"] for row in record.figures["rows"]}
+        for steps in dict.fromkeys(steps for steps, _ in found):
+            cells = [found[steps, read] for read in ("h", "h and h²")]
+            shown = [f"{median(cell):.2e} ({min(cell):.1e} to {max(cell):.1e})" for cell in cells]
+            units, count = record.settings["units"], record.settings["reservoirs"]
+            rows.append([str(units), f"{steps:,}", papers.get((units, steps), "-"), *shown, str(count)])
+    return table(("units", "fitted steps", "published", "h", "h beside h²", "reservoirs"), rows, records)
+
+
+def flows() -> list[str]:
+    """The laser, and how long continuations of flows are valid."""
+    records = [r for r in results.read("reservoirs") if r.settings["problem"] != "mackey-glass"]
+    rows = []
+    for record in records:
+        s, figures = record.settings, record.figures
+        if s["problem"] == "laser":
+            ours, theirs = (f"{mean(figures[library]):.6f}" for library in ("jaxrnn", "reservoirpy"))
+            here, beside = f"{ours}, the mean of 5", f"reservoirpy with the same weights: {theirs}"
+            rows.append(["Santa Fe laser, one step ahead, NRMSE", str(s["units"]), "8,074", here, beside])
+        else:
+            times = figures["times"]
+            here = f"{mean(times):.1f} ({min(times):.1f} to {max(times):.1f})"
+            name = f"{FLOWS[s['problem']]}, valid time in Lyapunov times"
+            rows.append([name, str(s["units"]), f"{s['steps']:,}", here, "-"])
+    return table(("", "units", "fitted steps", "here", "beside it"), rows, records)
+
+
+def best_known(problem: str) -> dict[str, Record]:
+    """Return, for each cell, the record of most updates and seeds."""
+    records = [r for r in results.read("state_tracking") if r.settings["problem"] == problem]
+    ranked = sorted(records, key=lambda r: (r.settings["updates"], r.settings["seeds"]))
+    return {kind: r for kind in KINDS for r in ranked if r.settings["cell"] == kind}
+
+
+def state_tracking(problem: str) -> list[str]:
+    """Accuracies of a problem at three lengths, the best and the median of the seeds."""
+    known, lengths = best_known(problem), [str(n) for n in TRIALS[problem].tested]
+
+    def row(kind: str) -> list[str]:
+        paper = PAPERS.get((problem, kind), "-")
+        if kind not in known:
+            return [kind, *["not measured"] * len(lengths), paper, "-", "-"]
+        record = known[kind]
+        accuracy = [record.figures["accuracy"][n] for n in lengths]
+        shown = [f"{max(a):.2f} / {median(a):.2f}" if len(a) > 1 else f"{a[0]:.2f}" for a in accuracy]
+        return [kind, *shown, paper, f"{record.settings['updates']:,}", str(record.seeds)]
+
+    header = ["cell", *(f"{int(n):,} steps" for n in lengths), "published", "updates", "seeds"]
+    return table(header, map(row, KINDS), list(known.values()))
+
+
+def scaled_accuracies() -> np.ndarray:
+    """Return the best accuracy at the middle length, 0 a guess and 1 perfect, NaN where there is none."""
+    scores = np.full((len(KINDS), len(TRIALS)), np.nan)
+    for j, (problem, trial) in enumerate(TRIALS.items()):
+        for i, kind in enumerate(KINDS):
+            record = best_known(problem).get(kind)
+            if record:
+                chance, best = record.figures["chance"], max(record.figures["accuracy"][str(trial.tested[1])])
+                scores[i, j] = max(0.0, (best - chance) / (1 - chance))
+    return scores
+
+
+TABLES: dict[str, Callable[[], list[str]]] = {
+    "temporal-order": lambda: temporal_order(fast=True),
+    "temporal-order-long": lambda: temporal_order(fast=False),
+    "memory-tasks": lambda: memory_tasks(updates=2_000),
+    "memory-tasks-longer": lambda: memory_tasks(updates=3_000),
+    "gradient-distance": gradients,
+    "mackey-glass": mackey_glass,
+    "flows": flows,
+    **{f"tracking-{problem.replace(' ', '-')}": lambda problem=problem: state_tracking(problem) for problem in TRIALS},
+}
+
+
+if __name__ == "__main__":
+    tyro.cli(main, description=__doc__)

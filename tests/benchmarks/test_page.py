@@ -1,0 +1,31 @@
+"""docs/reproduce.md says what is stored."""
+
+import numpy as np
+
+from benchmarks.reproduce.page import BLOCK, PAGE, TABLES, rendered, stamp
+from benchmarks.reproduce.results import Record
+
+RECORD = Record({"a": 1}, {"score": 1.0}, "-", 1, 2.0, 70.0, 1.0, {"date": "2026-01-02", "commit": "abc"})
+
+
+def test_every_table_of_the_page_is_made_of_the_results():
+    page = PAGE.read_text()
+    assert rendered(page) == page, "run `python -m benchmarks.reproduce.page`"
+    assert page.count("<!-- table: ") == len(BLOCK.findall(page)) >= 8
+    assert {name for _, name, _ in BLOCK.findall(page)} <= TABLES.keys()
+
+
+def test_a_changed_figure_changes_the_page(monkeypatch):
+    monkeypatch.setitem(TABLES, "memory-tasks", lambda: ["| other |"])
+    assert rendered(PAGE.read_text()) != PAGE.read_text()
+
+
+def test_a_table_says_when_its_records_were_measured():
+    assert stamp([RECORD, RECORD]) == "Measured 2026-01-02 at abc. 2 min 20 s of CPU time."
+    assert stamp([]) == "Not measured yet."
+
+
+def test_every_table_can_be_made():
+    for make in TABLES.values():
+        widths = {line.count(" | ") for line in make() if line.startswith("| ")}
+        assert len(widths) == 1 and np.isfinite(list(widths)).all()
