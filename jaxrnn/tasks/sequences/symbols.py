@@ -67,7 +67,7 @@ class BytePairs(NamedTuple):
 
     >>> symbols = BytePairs(learn_byte_pairs(["low lower lowest " * 20], 262))
     >>> symbols.size(), symbols.widths()[symbols.encode("lower")].tolist()
-    (262, [3, 2])
+    (262, [3, 1, 1])
     >>> read = symbols.decoder()
     >>> "".join(read(symbols.encode("ő")[[n]]) for n in (0, 1))
     'ő'
