@@ -36,6 +36,7 @@ FOLDERS = [
     "training",
     "training.saving",
     "convert",
+    "convert.onnx",
     "tasks",
     "tasks.sequences",
     "tasks.translation",

@@ -9,14 +9,14 @@ import tyro
 
 from jaxrnn.commands.runs.command_line import parse
 from jaxrnn.commands.runs.trained_models import find_trained
-from jaxrnn.convert.onnx_writing import to_onnx
+from jaxrnn.convert.onnx.writing import to_onnx
 from jaxrnn.convert.stablehlo import export
 from jaxrnn.tasks.data import InputError
 
 HELP = """Write a trained model as a file that other programs run.
 
 examples:
-  jaxrnn export runs/text --onnx model.onnx       native RNN, GRU and LSTM nodes, for onnxruntime
+  jaxrnn export runs/text --onnx model.onnx       for onnxruntime, with native nodes where it has them
   jaxrnn export runs/text --stablehlo programs    programs of any model, for JAX without jaxrnn"""
 
 

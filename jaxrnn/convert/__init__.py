@@ -27,9 +27,9 @@ from jaxrnn.convert.flax import from_flax, from_nnx, to_flax, to_nnx, to_nnx_opt
 from jaxrnn.convert.haiku import from_haiku, to_haiku
 from jaxrnn.convert.keras import from_keras, to_keras
 from jaxrnn.convert.layout import ConversionError
-from jaxrnn.convert.onnx_reading import from_onnx
-from jaxrnn.convert.onnx_tensors import from_onnx_tensors, to_onnx_tensors
-from jaxrnn.convert.onnx_writing import to_onnx
+from jaxrnn.convert.onnx.reading import from_onnx
+from jaxrnn.convert.onnx.tensors import from_onnx_tensors, to_onnx_tensors
+from jaxrnn.convert.onnx.writing import to_onnx
 from jaxrnn.convert.pytorch import from_torch, readout_from_torch, readout_to_torch, to_torch, to_torch_cell
 from jaxrnn.convert.reservoirpy import (
     from_reservoirpy,

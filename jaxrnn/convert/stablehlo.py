@@ -48,7 +48,7 @@ class Programs(NamedTuple):
     """One step; None where there is no such thing."""
 
 
-class _Parts(NamedTuple):
+class Parts(NamedTuple):
     """A model in the form in which every one is exported."""
 
     inputs: Callable
@@ -65,6 +65,8 @@ class _Parts(NamedTuple):
     """Whether out is of the last step alone."""
     zero_padding: bool = False
     """Whether out is 0 on padding."""
+    network_alone: bool = False
+    """Whether out is what the network puts out."""
 
 
 def export(
@@ -117,7 +119,7 @@ def export(
             raise ConversionError(
                 f"`params` must have dtypes of NumPy, got {leaf.dtype} of {name}: cast them to float32."
             )
-    programs = _exported(_parts(model), params, input_size, tuple(platforms))
+    programs = _exported(parts_of(model), params, input_size, tuple(platforms))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / "params.npz", **arrays)
@@ -128,7 +130,7 @@ def export(
     return programs
 
 
-def _parts(model: Any) -> _Parts:
+def parts_of(model: Any) -> Parts:
     """Return the parts of a model."""
 
     def xs_themselves(params, xs):
@@ -146,11 +148,11 @@ def _parts(model: Any) -> _Parts:
     match model:
         case ManyToMany() | ManyToOne():
             one = isinstance(model, ManyToOne)
-            return _Parts(xs_themselves, False, model.cell, of_cell, read_out, one, not one)
+            return Parts(xs_themselves, False, model.cell, of_cell, read_out, one, not one)
         case SymbolModel(longest=None):
-            return _Parts(embedded, True, model.cell, of_cell, read_out)
+            return Parts(embedded, True, model.cell, of_cell, read_out)
         case SequenceClassifier():
-            return _Parts(
+            return Parts(
                 lambda params, tokens: params.embedding[tokens],
                 True,
                 model.cell,
@@ -161,16 +163,16 @@ def _parts(model: Any) -> _Parts:
         case SymbolModel():
             raise refuse("a program", model, "a predicted length is no argument of it: longest=None.")
     if isinstance(model, (Bidirectional, BidirectionalStack, Cell)):
-        return _Parts(xs_themselves, False, model, lambda params: params, lambda params, ys: ys)
+        return Parts(xs_themselves, False, model, lambda params: params, lambda params, ys: ys, network_alone=True)
     raise refuse("a program", model, "export takes cells, and the models that read out what they put out.")
 
 
-def _exported(parts: _Parts, params: Params, input_size: int | None, platforms: tuple[str, ...]) -> Programs:
+def _exported(parts: Parts, params: Params, input_size: int | None, platforms: tuple[str, ...]) -> Programs:
     """The programs, for symbolic time and batch."""
     time, batch = jax.export.symbolic_shape("time, batch")
     of_params = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in name_leaves(params).items()}
     dtype = jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(params)))
-    features = () if parts.tokens else (_input_size(parts.network) if input_size is None else input_size,)
+    features = () if parts.tokens else (input_size_of(parts.network) if input_size is None else input_size,)
     dtype = jnp.int32 if parts.tokens else dtype
     xs, x = (jax.ShapeDtypeStruct((*leading, *features), dtype) for leading in ((time, batch), (batch,)))
     mask = jax.ShapeDtypeStruct((time, batch), bool)
@@ -193,51 +195,51 @@ def _exported(parts: _Parts, params: Params, input_size: int | None, platforms: 
     return Programs(sequence, start, program(partial(_step, like=like), x, carry))
 
 
-def _run(parts: _Parts, params: Params, xs: Any, mask: Any, carry: Any) -> tuple[Any, Any]:
+def _run(parts: Parts, params: Params, xs: Any, mask: Any, carry: Any) -> tuple[Any, Any]:
     inputs, own = parts.inputs(params, xs), parts.of_network(params)
     if isinstance(parts.network, (Bidirectional, BidirectionalStack)):
         return parts.network.apply(own, inputs, carry, mask=mask, run=unroll_bptt)
     return unroll_bptt(parts.network, own, inputs, carry, mask=mask)
 
 
-def _start(parts: _Parts, params: Params, x: Any) -> dict[str, Any]:
+def _start(parts: Parts, params: Params, x: Any) -> dict[str, Any]:
     rows = x.shape[:1]
-    return _by_name(parts.network.initial_carry(parts.of_network(params), rows))
+    return by_name(parts.network.initial_carry(parts.of_network(params), rows))
 
 
-def _sequence(parts: _Parts, params: Params, xs: Any, mask: Any, carry: dict[str, Any], like: Any) -> tuple[Any, Any]:
-    end, ys = _run(parts, params, xs, mask, _from_names(carry, like))
+def _sequence(parts: Parts, params: Params, xs: Any, mask: Any, carry: dict[str, Any], like: Any) -> tuple[Any, Any]:
+    end, ys = _run(parts, params, xs, mask, from_names(carry, like))
     out = parts.read(params, ys)
-    return _by_name(end), jnp.where(mask[..., None], out, 0) if parts.zero_padding else out
+    return by_name(end), jnp.where(mask[..., None], out, 0) if parts.zero_padding else out
 
 
-def _last(parts: _Parts, params: Params, xs: Any, mask: Any) -> Any:
+def _last(parts: Parts, params: Params, xs: Any, mask: Any) -> Any:
     _, ys = _run(parts, params, xs, mask, None)
     return parts.read(params, last_valid(ys, mask=mask))
 
 
-def _step(parts: _Parts, params: Params, x: Any, carry: dict[str, Any], like: Any) -> tuple[Any, Any]:
+def _step(parts: Parts, params: Params, x: Any, carry: dict[str, Any], like: Any) -> tuple[Any, Any]:
     cell, own = parts.network, parts.of_network(params)
-    end, y = cell.step(own, _from_names(carry, like), cell.project(own, parts.inputs(params, x)))
-    return _by_name(end), parts.read(params, y)
+    end, y = cell.step(own, from_names(carry, like), cell.project(own, parts.inputs(params, x)))
+    return by_name(end), parts.read(params, y)
 
 
-def _by_name(tree: Any) -> dict[str, Any]:
+def by_name(tree: Any) -> dict[str, Any]:
     """The arrays of a carry by their dotted names."""
     return {"carry" if name == "leaf" else name: leaf for name, leaf in name_leaves(tree).items()}
 
 
-def _from_names(carry: dict[str, Any], like: Any) -> Any:
+def from_names(carry: dict[str, Any], like: Any) -> Any:
     """The carry of which these are the arrays; JAX sorts the names of a dict."""
-    return jax.tree.unflatten(jax.tree.structure(like), [carry[name] for name in _by_name(like)])
+    return jax.tree.unflatten(jax.tree.structure(like), [carry[name] for name in by_name(like)])
 
 
-def _input_size(network: Any) -> int:
+def input_size_of(network: Any) -> int:
     match network:
         case Bidirectional():
-            return _input_size(network.forward_cell)
+            return input_size_of(network.forward_cell)
         case BidirectionalStack(layers=(first, *_)):
-            return _input_size(first)
+            return input_size_of(first)
     for inner in (network, getattr(network, "cell", None), *getattr(network, "cells", ())[:1]):
         if hasattr(inner, "input_size"):
             return inner.input_size

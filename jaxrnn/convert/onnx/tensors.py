@@ -166,7 +166,7 @@ def _one_direction(cell: Any, params: Any) -> Node:
             raise refuse(
                 "ONNX",
                 cell,
-                "its nodes are RNN, GRU and LSTM; convert.export, to StableHLO, takes any cell.",
+                "its nodes are RNN, GRU and LSTM; convert.to_onnx writes others as a Scan.",
             )
     attributes["hidden_size"] = cell.hidden_size
     theirs, ours = _ORDERS[operator]

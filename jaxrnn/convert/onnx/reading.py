@@ -20,7 +20,7 @@ import numpy as np
 
 from jaxrnn.cells.wrappers.stack import Stack
 from jaxrnn.convert.layout import ConversionError
-from jaxrnn.convert.onnx_tensors import GATES, from_onnx_tensors
+from jaxrnn.convert.onnx.tensors import GATES, from_onnx_tensors
 from jaxrnn.core.types import Params
 from jaxrnn.directions.bidirectional import Bidirectional
 from jaxrnn.directions.bidirectional_stack import BidirectionalStack

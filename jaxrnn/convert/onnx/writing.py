@@ -1,4 +1,4 @@
-"""Models as ONNX files of native nodes, for machines where JAX is not.
+"""Models as ONNX files, of native nodes where there are some, for machines where JAX is not.
 
     tokens ─ Gather(E) ┐
     xs ────────────────┴─ RNN | GRU | LSTM ─ … ─ MatMul(V) ─ Add(c) ─ logits
@@ -14,7 +14,6 @@ References: the ONNX operator specification, RNN, GRU and LSTM.
 """
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -24,8 +23,10 @@ from jaxrnn.cells.elman import Elman
 from jaxrnn.cells.gru import GRU
 from jaxrnn.cells.lstm import LSTM
 from jaxrnn.cells.wrappers.stack import Stack
-from jaxrnn.convert.layout import ConversionError, check_written, exported, refuse
-from jaxrnn.convert.onnx_tensors import to_onnx_tensors
+from jaxrnn.convert.layout import ConversionError, check_written, refuse
+from jaxrnn.convert.onnx.graph import Graph
+from jaxrnn.convert.onnx.loops import write_loops
+from jaxrnn.convert.onnx.tensors import to_onnx_tensors
 from jaxrnn.core.noise import quiet
 from jaxrnn.core.types import Params
 from jaxrnn.directions.bidirectional import Bidirectional
@@ -34,12 +35,15 @@ from jaxrnn.generation.symbol_model import SymbolModel
 from jaxrnn.patterns.hidden_to_hidden import ManyToMany, ManyToOne
 from jaxrnn.trees.classifiers import SequenceClassifier
 
-OPSET, IR_VERSION = 17, 8
-"""What is written; every onnxruntime since 1.12 reads it."""
-
 
 def to_onnx(
-    model: Any, params: Params, path: str | os.PathLike, *, lengths: bool = True, carry: bool | None = None
+    model: Any,
+    params: Params,
+    path: str | os.PathLike,
+    *,
+    lengths: bool = True,
+    carry: bool | None = None,
+    input_size: int | None = None,
 ) -> None:
     """Write a model as an ONNX file.
 
@@ -53,8 +57,10 @@ def to_onnx(
 
     With `lengths` there is an input `lengths`, `[batch]`, int32.  With `carry` there is an input for each array of the
     carry, named by its path, `carry.0.h`, and an output `next_carry.0.h`: fed back, a stream is run in pieces, and
-    the first piece is given zeros.  Cells are Elman, GRU, and LSTM without peepholes or with "current" ones; noise
-    (`Dropout`) is left out.
+    the first piece is given the initial carry, zeros for most cells.  Noise (`Dropout`) is left out.
+
+    Elman, GRU, and LSTM without peepholes or with "current" ones are nodes of ONNX.  A model with any other cell is
+    one `Scan` over its step for each run over the sequence; onnxruntime wants at least one step for it.
 
     Args:
       model: one of the above.
@@ -62,9 +68,11 @@ def to_onnx(
       path: where to write; by custom it ends in ".onnx".
       lengths: whether the file takes lengths; without, every row is as long as the batch.
       carry: whether it takes and returns the carry; None is yes, but for what has one output for a whole sequence.
+      input_size: the number of features; None is `input_size` of the (first) cell.
 
     Raises:
-      ConversionError: a model that has no native nodes, which is named; params of another dtype.
+      ConversionError: a cell whose step has an operation that ONNX does not have, which is named; a cell without
+        `input_size`; params of another dtype.
       OSError: the file cannot be written.
 
     >>> import jax, jaxrnn
@@ -85,50 +93,18 @@ def to_onnx(
     per_sequence = isinstance(model, (ManyToOne, SequenceClassifier))
     if carry and per_sequence:
         raise ConversionError(f"`carry` must be False for a model of one output a sequence, got {model}.")
-    graph = _Graph(lengths, not per_sequence if carry is None else carry)
-    _write_model(graph, model, params)
+    graph = Graph(lengths=lengths, carry=not per_sequence if carry is None else carry)
+    if _has_nodes(model):
+        _write_model(graph, model, params)
+    else:
+        write_loops(graph, model, params, input_size)
     written = graph.model()
     onnx.checker.check_model(written, full_check=True)
     with open(path, "wb") as file:
         file.write(written.SerializeToString())
 
 
-class _Graph:
-    """A graph under construction: the one mutable thing here, as ONNX files are lists that grow."""
-
-    def __init__(self, lengths: bool, carry: bool):
-        self.lengths, self.carry = lengths, carry
-        self.nodes, self.initializers, self.inputs, self.outputs = [], [], [], []
-
-    def constant(self, name: str, array: Any) -> str:
-        from onnx import numpy_helper
-
-        self.initializers.append(numpy_helper.from_array(exported(array), name))
-        return name
-
-    def node(self, operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> str:
-        from onnx import helper
-
-        self.nodes.append(helper.make_node(operator, inputs, outputs, **attributes))
-        return outputs[0]
-
-    def value(self, kind: str, name: str, dtype: Any, shape: Sequence[Any]) -> str:
-        from onnx import helper
-
-        getattr(self, kind).append(
-            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)
-        )
-        return name
-
-    def model(self) -> Any:
-        from onnx import helper
-
-        graph = helper.make_graph(self.nodes, "jaxrnn", self.inputs, self.outputs, self.initializers)
-        opsets = [helper.make_opsetid("", OPSET)]
-        return helper.make_model(graph, producer_name="jaxrnn", opset_imports=opsets, ir_version=IR_VERSION)
-
-
-def _write_model(graph: _Graph, model: Any, params: Any) -> None:
+def _write_model(graph: Graph, model: Any, params: Any) -> None:
     """The whole graph of a model, inputs and outputs too."""
     embedded = isinstance(model, (SymbolModel, SequenceClassifier))
     network, of_network = (model.cell, params.cell) if embedded or _has_readout(model) else (model, params)
@@ -158,6 +134,27 @@ def _write_model(graph: _Graph, model: Any, params: Any) -> None:
         _zero_padding(graph, xs, "unmasked", logits)
 
 
+def _has_nodes(network: Any) -> bool:
+    """Return whether every layer is a node of ONNX."""
+    match network:
+        case ManyToMany() | ManyToOne() | SymbolModel() | SequenceClassifier():
+            return _has_nodes(network.cell)
+        case Stack(cells=layers) | BidirectionalStack(layers=layers):
+            return all(_is_node(layer) for layer in layers)
+    return _is_node(network)
+
+
+def _is_node(layer: Any) -> bool:
+    match layer:
+        case Bidirectional(forward_cell=Elman() as one, backward_cell=Elman() as other):
+            return (one.input_size, one.hidden_size) == (other.input_size, other.hidden_size)
+        case Bidirectional(forward_cell=one, backward_cell=other):
+            return one == other and _is_node(one)
+        case LSTM():
+            return layer.peephole != "previous"
+    return isinstance(layer, (Elman, GRU))
+
+
 def _has_readout(model: Any) -> bool:
     return isinstance(model, (ManyToMany, ManyToOne))
 
@@ -173,7 +170,7 @@ def _input_size(network: Any) -> int:
     raise refuse("ONNX", network, "its nodes are RNN, GRU and LSTM; convert.export, to StableHLO, takes any cell.")
 
 
-def _write_network(graph: _Graph, network: Any, params: Any, xs: str) -> tuple[str, str, int]:
+def _write_network(graph: Graph, network: Any, params: Any, xs: str) -> tuple[str, str, int]:
     """The nodes of all layers; the names of ys and of the last layer's final h, and the size of y."""
     match network:
         case Stack(cells=layers) | BidirectionalStack(layers=layers):
@@ -184,7 +181,7 @@ def _write_network(graph: _Graph, network: Any, params: Any, xs: str) -> tuple[s
     return _write_layer(graph, network, params, xs, "")
 
 
-def _write_layer(graph: _Graph, layer: Any, params: Any, xs: str, path: str) -> tuple[str, str, int]:
+def _write_layer(graph: Graph, layer: Any, params: Any, xs: str, path: str) -> tuple[str, str, int]:
     """One node, with its carry in and out."""
     node = to_onnx_tensors(layer, params)
     two = isinstance(layer, Bidirectional)
@@ -213,7 +210,7 @@ def _write_layer(graph: _Graph, layer: Any, params: Any, xs: str, path: str) -> 
     return graph.node("Reshape", [f"by_row{path}", shape], [ys]), ends[0], 2 * hidden
 
 
-def _axis(graph: _Graph, path: str, axis: int) -> str:
+def _axis(graph: Graph, path: str, axis: int) -> str:
     return graph.constant(f"axis_{axis}_of_sides{path}", np.array([axis]))
 
 
@@ -223,7 +220,7 @@ def _names(path: str, two: bool, state: str, named: bool) -> list[str]:
     return [f"{path}.{side}{end}" for side in ("forward", "backward")] if two else [f"{path}{end}"]
 
 
-def _carry_in(graph: _Graph, path: str, two: bool, state: str, named: bool, hidden: int) -> str:
+def _carry_in(graph: Graph, path: str, two: bool, state: str, named: bool, hidden: int) -> str:
     """The initial state of a node, `[directions, batch, hidden]`, from inputs `[batch, hidden]`; "" is 0."""
     if not graph.carry:
         return ""
@@ -235,7 +232,7 @@ def _carry_in(graph: _Graph, path: str, two: bool, state: str, named: bool, hidd
     return sides[0] if not two else graph.node("Concat", sides, [f"starts{path}_{state}"], axis=0)
 
 
-def _carry_out(graph: _Graph, path: str, two: bool, state: tuple[str, bool, int], start: str, end: str) -> None:
+def _carry_out(graph: Graph, path: str, two: bool, state: tuple[str, bool, int], start: str, end: str) -> None:
     """The final state of a node as outputs `[batch, hidden]`; a row of length 0 keeps the state it was given."""
     name, named, hidden = state
     if graph.lengths:
@@ -247,14 +244,14 @@ def _carry_out(graph: _Graph, path: str, two: bool, state: tuple[str, bool, int]
         )
 
 
-def _last(graph: _Graph, end: str) -> str:
+def _last(graph: Graph, end: str) -> str:
     """Each row's last y, `[batch, hidden]`, which is 0 for a row without a step."""
     if graph.lengths:
         end = graph.node("Where", ["empty", graph.constant("nothing", np.float32(0)), end], ["last_side"])
     return graph.node("Squeeze", [end, graph.constant("axis_0", np.array([0]))], ["last"])
 
 
-def _zero_padding(graph: _Graph, xs: str, values: str, out: str) -> None:
+def _zero_padding(graph: Graph, xs: str, values: str, out: str) -> None:
     """`values` `[time, batch, …]`, 0 where the step is behind the row's length."""
     graph.node("Shape", [xs], ["time"], start=0, end=1)
     scalar = graph.node("Squeeze", ["time"], ["time_scalar"])
