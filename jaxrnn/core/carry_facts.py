@@ -1,4 +1,4 @@
-"""Facts about a carry that a cell may state: the part that is its output, and the part that no step changes.
+"""Facts about a cell: which part of its carry is the output, which part no step changes, and the size of its output.
 
     y⁽ᵗ⁾ = h⁽ᵗ⁾            in most cells of the field: the output is an array of the new carry
 
@@ -10,12 +10,16 @@ A cell says so with one optional method, which picks these parts out of any carr
 `bptt` then adds ∇_{y⁽ᵗ⁾}L to ∇_{h⁽ᵗ⁾}L, `Leaky` and `Zoneout` know which array of the carry is the output, and the
 explicit pass stores a constant once instead of for every t.  Without the method nothing is assumed.
 `jaxrnn.testing.check_cell` compares the statement with what a step computes.
+
+What is put together from parts asks for the size of an output, and refuses parts whose sizes do not fit.
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 
+from jaxrnn.core.noise import takes_noise, with_noise
 from jaxrnn.core.types import Carry, Cell
 
 
@@ -87,3 +91,53 @@ def with_output(cell: Cell, dcarry: Carry, dy: Any) -> Carry:
     leaves, structure = jax.tree.flatten(dcarry)
     leaves[place] = leaves[place] + jax.tree.leaves(dy)[0]
     return structure.unflatten(leaves)
+
+
+def output_of(cell: Cell, input_size: int | None = None) -> jax.ShapeDtypeStruct | None:
+    """Return the shape of y of one row, or None if it is not known before the cell runs.
+
+    Args:
+      cell: any cell.
+      input_size: the size of x; None if it is not known, so that only what the cell states about its carry can tell.
+
+    Raises:
+      TypeError, ValueError: what the cell says of an input of this size.
+
+    >>> from jaxrnn import LSTM, Stack
+    >>> output_of(LSTM(3, 5)).shape, output_of(Stack((LSTM(3, 5), LSTM(5, 4))), input_size=3).shape
+    ((5,), (4,))
+    """
+    try:
+        leaves = jax.tree.leaves(_output_of(cell, input_size))
+    except Exception as error:
+        if input_size is not None and type(error) in (TypeError, ValueError):
+            raise
+        return None  # it needs more than shapes, such as the name of an axis of devices: the run will tell
+    return leaves[0] if len(leaves) == 1 and leaves[0].ndim else None
+
+
+def check_output_size(part: str, y: jax.ShapeDtypeStruct | None, **size: int) -> None:
+    """Raise ValueError unless the output of a part, where it is known, has the size, given as `hidden_size=6`.
+
+    >>> from jaxrnn import GRU
+    >>> check_output_size("cell", output_of(GRU(3, 5)), hidden_size=6)
+    Traceback (most recent call last):
+    ValueError: `hidden_size` must be 5, the size of the output of `cell`, got 6.
+    """
+    ((name, got),) = size.items()
+    if y is not None and y.shape[-1] != got:
+        raise ValueError(f"`{name}` must be {y.shape[-1]}, the size of the output of `{part}`, got {got}.")
+
+
+@lru_cache(maxsize=1024)
+def _output_of(cell: Cell, input_size: int | None) -> Any:
+    def one_step(key, x):
+        params = cell.init(key)
+        carry = cell.initial_carry(params)
+        if x is None:
+            return carry_parts(cell, carry).output
+        x = jax.tree.map(lambda a: a[0], with_noise(key, x[None])) if takes_noise(cell) else x
+        return cell.step(params, carry, cell.project(params, x))[1]
+
+    x = None if input_size is None else jax.ShapeDtypeStruct((input_size,), float)
+    return jax.eval_shape(one_step, jax.eval_shape(lambda: jax.random.key(0)), x)

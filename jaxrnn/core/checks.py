@@ -56,11 +56,13 @@ def check_features(name: str, xs: Array, **size: int) -> None:
 
 @contextlib.contextmanager
 def inside(part: str, reads: str) -> Iterator[None]:
-    """Add to the message of a ValueError the part that raised it, and the part whose output that one reads."""
+    """Add to the message of a TypeError or ValueError the part that raised it, and what that part reads."""
     try:
         yield
-    except ValueError as error:
-        raise ValueError(f"`{part}`, which reads the output of `{reads}`: {error}") from error
+    except (TypeError, ValueError) as error:
+        if type(error) not in (TypeError, ValueError):  # JAX's own, which take more than a message
+            raise
+        raise type(error)(f"`{part}`, which reads {reads}: {error}") from error
 
 
 def check_shape(name: str, array: Array, shape: tuple[int, ...], meaning: str) -> None:
@@ -202,13 +204,33 @@ def check_time_is_known(function: str, time) -> None:
         )
 
 
-def _as_carry(path, leaf, want) -> Array:
-    """Cast a leaf to the dtype of the cell's carry, or raise if that loses information."""
-    got = jnp.asarray(leaf).dtype
-    for kind in (jnp.complexfloating, jnp.inexact):
-        if jnp.issubdtype(got, kind) and not jnp.issubdtype(want.dtype, kind):
-            raise TypeError(f"`carry{jax.tree_util.keystr(path)}` must be {want.dtype}, got {got}.")
-    return jnp.asarray(leaf, want.dtype)
+def cast_like(name: str, tree: PyTree, expected: PyTree) -> PyTree:
+    """Cast every leaf to the dtype of `expected`, of the same structure, or raise if that loses information.
+
+    Raises:
+      TypeError: a leaf that is complex where a real one is expected, or floating where an integer is.
+    """
+
+    def leaf(path, leaf, want) -> Array:
+        got = jnp.asarray(leaf).dtype
+        for kind in (jnp.complexfloating, jnp.inexact):
+            if jnp.issubdtype(got, kind) and not jnp.issubdtype(want.dtype, kind):
+                raise TypeError(f"`{name}{jax.tree_util.keystr(path)}` must be {want.dtype}, got {got}.")
+        return jnp.asarray(leaf, want.dtype)
+
+    return jax.tree_util.tree_map_with_path(leaf, tree, expected)
+
+
+def checked_carry(cell: Cell, params: Params, carry: Carry, batch: tuple[int, ...]) -> Carry:
+    """Return a carry in the dtypes of the cell's own.
+
+    Raises:
+      TypeError: as `cast_like`.
+      ValueError: another structure, or another shape, than that of the initial carry with these batch axes.
+    """
+    expected = _initial_carry(cell, params, batch)
+    check_tree("carry", carry, expected, f"{cell}.initial_carry(params, {batch})")
+    return cast_like("carry", carry, expected)
 
 
 def check_unroll(cell: Cell, params: Params, xs: Inputs, carry: Carry | None, mask, reset, *, reverse: bool = False):
@@ -238,9 +260,7 @@ def check_unroll(cell: Cell, params: Params, xs: Inputs, carry: Carry | None, ma
             f"`xs` must have shape [time, *batch, features], got the leading axes {leading}, which are all batch axes "
             "of `carry`. One step has a time axis of 1: `x[None]`."
         )
-    check_tree("carry", carry, expected, f"{cell}.initial_carry(params, {leading[1:]})")
-    carry = jax.tree_util.tree_map_with_path(_as_carry, carry, expected)
-    return xs, carry, mask, reset
+    return xs, checked_carry(cell, params, carry, leading[1:]), mask, reset
 
 
 def _initial_carry(cell: Cell, params: Params, batch: tuple[int, ...]) -> Carry:

@@ -11,7 +11,8 @@ backward pass runs the step again.
 References: chapter 2.2; Goodfellow et al. 2016, §10.2.2.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -167,3 +168,17 @@ def storable(primal: PyTree, cotangent: PyTree) -> PyTree:
         return d if is_floating(x) else jnp.zeros_like(x)
 
     return jax.tree.map(leaf, primal, cotangent)
+
+
+@contextlib.contextmanager
+def reverse_mode_alone(function: str, instead: str) -> Iterator[None]:
+    """Name the function in JAX's error about forward mode through a `jax.custom_vjp`, and what has forward mode."""
+    try:
+        yield
+    except TypeError as error:
+        if "custom_vjp" not in str(error):
+            raise
+        raise TypeError(
+            f"`{function}` has no forward mode (jax.jvp, jax.jacfwd), because its gradient is an explicit backward "
+            f"pass. Use `{instead}`, which has the same values."
+        ) from error

@@ -14,6 +14,7 @@ References: Schuster & Paliwal 1997; Graves & Schmidhuber 2005; Goodfellow et al
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,7 +23,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.checks import check_choice, check_is_cell
+from jaxrnn.core.carry_facts import output_of
+from jaxrnn.core.checks import check_choice, check_is_cell, inside
 from jaxrnn.core.noise import part_input
 from jaxrnn.core.types import Cell, Key
 from jaxrnn.unrolling.scan import unroll
@@ -53,7 +55,7 @@ class Bidirectional:
 
     Raises:
       TypeError: not a cell.
-      ValueError: an unknown merge.
+      ValueError: an unknown merge; outputs of several sizes to be summed.
 
     >>> from jaxrnn import GRU, mask_from_lengths
     >>> network = Bidirectional(GRU(3, 5), GRU(3, 5))
@@ -73,6 +75,7 @@ class Bidirectional:
     def __post_init__(self):
         check_is_cell(forward_cell=self.forward_cell, backward_cell=self.backward_cell)
         check_choice("merge", self.merge, MERGES)
+        output_of_both(self)
 
     def init(self, key: Key) -> Directions:
         """Draw the parameters of the two cells."""
@@ -123,10 +126,31 @@ class Bidirectional:
         for i, cell in enumerate((self.forward_cell, self.backward_cell)):
             backwards = reverse != (i == 1)
             x = part_input(cell, xs, i)
-            end, ys = run(cell, params[i], x, starts[i], mask=mask, reset=reset, reverse=backwards)
+            # what both refuse is refused by the first, without a path: it is an argument
+            with inside("backward_cell", reads="`xs`") if i else nullcontext():
+                end, ys = run(cell, params[i], x, starts[i], mask=mask, reset=reset, reverse=backwards)
             ends.append(end)
             outputs.append(ys)
         return Directions(*ends), merged(self.merge, outputs)
+
+
+def output_of_both(network: Bidirectional, input_size: int | None = None) -> jax.ShapeDtypeStruct | None:
+    """Return the shape of y of one row, or None if it is not known before the network runs.
+
+    Raises:
+      ValueError: a cell of another input size; outputs of several sizes to be summed.
+
+    >>> from jaxrnn import GRU
+    >>> output_of_both(Bidirectional(GRU(3, 5), GRU(3, 4)), input_size=3).shape
+    (9,)
+    """
+    outputs = []
+    for name in ("forward_cell", "backward_cell"):
+        with inside(name, reads="the input of both"):
+            outputs.append(output_of(getattr(network, name), input_size))
+    if None in outputs:
+        return None
+    return jax.eval_shape(lambda ys: merged(network.merge, ys), outputs)
 
 
 MERGES = ("concat", "sum")
@@ -151,6 +175,6 @@ def merged(merge: str, outputs: list[Array]) -> Array:
 
 
 def _pair(name: str, value: Any) -> Directions:
-    if not isinstance(value, tuple) or len(value) != 2:
+    if not isinstance(value, Directions) and (type(value) is not tuple or len(value) != 2):
         raise ValueError(f"`{name}` must be Directions(forward, backward), got {jax.tree.structure(value)}.")
     return Directions(*value)

@@ -10,6 +10,7 @@ References: Schuster & Paliwal 1997; Graves, Mohamed & Hinton 2013, §3; Goodfel
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import jax
@@ -17,8 +18,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.core.arguments import check_key
+from jaxrnn.core.checks import inside
 from jaxrnn.core.types import Key
-from jaxrnn.directions.bidirectional import Bidirectional, Directions
+from jaxrnn.directions.bidirectional import Bidirectional, Directions, output_of_both
 from jaxrnn.unrolling.scan import unroll
 
 
@@ -33,7 +35,7 @@ class BidirectionalStack:
 
     Raises:
       TypeError: not a tuple of `Bidirectional`.
-      ValueError: no layer.
+      ValueError: no layer, or a layer that does not fit the layer below.
 
     >>> from jaxrnn import GRU
     >>> network = BidirectionalStack((Bidirectional(GRU(3, 5), GRU(3, 5)), Bidirectional(GRU(10, 4), GRU(10, 4))))
@@ -51,6 +53,10 @@ class BidirectionalStack:
             raise TypeError(f"`layers` must be a tuple of Bidirectional, got {self.layers!r}.")
         if not self.layers:
             raise ValueError("`layers` must hold at least one layer, got none.")
+        y = output_of_both(self.layers[0])
+        for number, layer in enumerate(self.layers[1:], start=1):
+            with inside(f"layers[{number}]", reads=f"the output of `layers[{number - 1}]`"):
+                y = output_of_both(layer, None if y is None else y.shape[-1])
 
     def init(self, key: Key) -> tuple[Directions, ...]:
         """Return a tuple of the layers' parameters, the lowest first."""
@@ -92,7 +98,10 @@ class BidirectionalStack:
             if not isinstance(value, tuple) or len(value) != len(self.layers):
                 raise ValueError(f"`{name}` must be a tuple of one entry a layer, {len(self.layers)} in all.")
         ends, ys = [], xs
-        for layer, p, start in zip(self.layers, params, starts, strict=True):
-            end, ys = layer.apply(p, ys, start, mask=mask, reset=reset, reverse=reverse, run=run)
+        for number, (layer, p, start) in enumerate(zip(self.layers, params, starts, strict=True)):
+            with (
+                inside(f"layers[{number}]", reads=f"the output of `layers[{number - 1}]`") if number else nullcontext()
+            ):
+                end, ys = layer.apply(p, ys, start, mask=mask, reset=reset, reverse=reverse, run=run)
             ends.append(end)
         return tuple(ends), jnp.asarray(ys)

@@ -30,7 +30,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from jaxrnn.core.arguments import check_key
+from jaxrnn.core.arguments import as_array, check_key
 from jaxrnn.core.checks import check_choice, check_params, check_steps
 from jaxrnn.core.types import Carry, Inputs, Key, Params
 from jaxrnn.directions.bidirectional import MERGES, merged
@@ -205,7 +205,7 @@ def _check(cell: Cell2D, params: Params, xs, mask) -> tuple[Array, Array | None]
     if not isinstance(cell, Cell2D) or isinstance(cell, type):
         raise TypeError(f"`cell` must have init, initial_carry, project and step_2d, got {cell!r}.")
     check_params(params, cell)
-    xs = jnp.asarray(xs)
+    xs = as_array("xs", xs, "floating numbers")
     if xs.ndim < 3:
         raise ValueError(f"`xs` must have shape [height, width, *batch, features], got {xs.shape}.")
     return xs, check_steps("mask", mask, xs.shape[:-1])

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.checks import check_choice, check_features, check_positive
+from jaxrnn.core.checks import check_choice, check_features, check_positive, check_shape
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.precision import matmul
 from jaxrnn.core.pytrees import unravel_floating
@@ -74,7 +74,8 @@ class Captioner:
 
     Raises:
       ValueError: a size below 1, or an unknown `x_enters`.
-      TypeError: "initial state" for a cell whose carry has arrays that are not floating.
+      TypeError: a model that is no `SymbolModel`; "initial state" for a cell whose carry has arrays that are not
+        floating.
 
     >>> from jaxrnn import EndSymbol, GRU, greedy
     >>> captioner = Captioner(SymbolModel(GRU(4, 8), 5, 4, 8), input_size=64, x_enters="both")
@@ -91,6 +92,8 @@ class Captioner:
     x_enters: str = "both"
 
     def __post_init__(self):
+        if not isinstance(self.model, SymbolModel):
+            raise TypeError(f"`model` must be a SymbolModel, got {self.model!r}.")
         check_positive(input_size=self.input_size)
         check_choice("x_enters", self.x_enters, ("every step", "initial state", "both"))
 
@@ -128,9 +131,12 @@ class Captioner:
     def next_logits(
         self, params: CaptionerParams, carry: CaptionerCarry, symbol: Any
     ) -> tuple[CaptionerCarry, Float[Array, "*batch outputs"]]:
-        """Map (h⁽ᵗ⁻¹⁾, y⁽ᵗ⁻¹⁾) to (h⁽ᵗ⁾, o⁽ᵗ⁾); x is in the carry."""
-        embedded = self.model.embed(params.model, symbol)
-        embedded = embedded if carry.context is None else embedded + carry.context
+        """Map (h⁽ᵗ⁻¹⁾, y⁽ᵗ⁻¹⁾) to (h⁽ᵗ⁾, o⁽ᵗ⁾); x is in the carry.
+
+        Raises:
+          TypeError, ValueError: another carry than `initial_carry` returns for these rows.
+        """
+        embedded = with_context(carry, self.model.embed(params.model, symbol))
         after, logits = self.model.step(params.model, carry.cell, embedded)
         return CaptionerCarry(after, carry.context), logits
 
@@ -170,6 +176,21 @@ class Captioner:
 def initial_state(params: ReadoutParams, x: Float[Array, "*batch input"], shapes: Carry) -> Carry:
     """Return d + B x, split into the arrays of a carry; `shapes` are those of one row."""
     return unravel_floating(matmul(x, params.v) + params.c, shapes)
+
+
+def with_context(carry: CaptionerCarry, embedded: Float[Array, "*batch features"]) -> Float[Array, "*batch features"]:
+    """Return E[y⁽ᵗ⁻¹⁾] + P x.
+
+    Raises:
+      TypeError: a carry that is no `CaptionerCarry`.
+      ValueError: a context of another shape.
+    """
+    if not isinstance(carry, CaptionerCarry):
+        raise TypeError(f"`carry` must be a CaptionerCarry, as initial_carry returns it, got {type(carry).__name__}.")
+    if carry.context is None:
+        return embedded
+    check_shape("carry.context", carry.context, embedded.shape, "[*batch, features]")
+    return embedded + carry.context
 
 
 def state_size(shapes: Carry) -> int:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from jaxrnn.core.arguments import as_array
 from jaxrnn.core.checks import check_range, check_shape
 from jaxrnn.core.masks import mask_from_lengths
 from jaxrnn.core.precision import accumulator
@@ -76,11 +77,12 @@ def forced_outputs(
 
     References: chapter 2.3 and 2.5.
     """
-    batch = jnp.shape(lengths)
-    check_shape("symbols", symbols, (len(symbols), *batch), "[time, *batch], the batch of `lengths`")
+    symbols, lengths = as_array("symbols", symbols, "integers"), as_array("lengths", lengths, "integers")
+    batch = lengths.shape
+    check_shape("symbols", symbols, (*symbols.shape[:1], *batch), "[time, *batch], the batch of `lengths`")
     check_range("symbols", symbols, 0, generator.vocabulary - 1, mask_from_lengths(lengths, len(symbols)))
     start = check_decode(generator, carry, start, stop, batch)
-    return _forced(generator, params, carry, jnp.asarray(symbols), jnp.asarray(lengths), start, stop)
+    return _forced(generator, params, carry, symbols, lengths, start, stop)
 
 
 def entry(symbol: Array, remaining: Array | None) -> Any:
@@ -103,7 +105,7 @@ def check_decode(generator: Generator, carry, start, stop: StopRule, batch: tupl
         check_shape(
             "carry", leaf, (*batch, *jnp.shape(leaf)[len(batch) :]), "[*batch, …], one row for each of the batch"
         )
-    return _check_start(start, generator.vocabulary, batch)
+    return checked_start(start, generator.vocabulary, batch)
 
 
 def fit(generator: Generator, params: Params, carry: Carry, start: Array, stop: StopRule) -> tuple[Carry, Any]:
@@ -125,7 +127,14 @@ def fit(generator: Generator, params: Params, carry: Carry, start: Array, stop: 
     return jax.tree.map(lambda leaf, want: jnp.asarray(leaf, want.dtype), carry, after), accumulator(outputs.dtype)
 
 
-def _check_start(start, vocabulary: int, batch: tuple[int, ...]) -> Array:
+def checked_start(start, vocabulary: int, batch: tuple[int, ...]) -> Int[Array, "*batch"]:
+    """Return the start symbol of every row.
+
+    Raises:
+      TypeError: symbols that are not integers.
+      ValueError: a wrong shape, or a symbol out of range.
+    """
+    start = as_array("start", start, "integers")
     if not jnp.issubdtype(jnp.result_type(start), jnp.integer):
         raise TypeError(f"`start` must be integer symbols, got {jnp.result_type(start)}.")
     if jnp.shape(start) not in ((), batch):

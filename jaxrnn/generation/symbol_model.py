@@ -19,12 +19,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxrnn.core.arguments import check_key
-from jaxrnn.core.checks import check_is_cell, check_positive, check_range, check_shape
+from jaxrnn.core.arguments import as_array, check_key
+from jaxrnn.core.carry_facts import check_output_size, output_of
+from jaxrnn.core.checks import check_is_cell, check_positive, check_range, check_shape, checked_carry, inside
 from jaxrnn.core.masks import mask_from_lengths
 from jaxrnn.core.noise import drawing
 from jaxrnn.core.types import Carry, Cell, Key, Params
-from jaxrnn.generation.generator import entry
+from jaxrnn.generation.generator import checked_start, entry
 from jaxrnn.generation.stopping import Countdown, PredictedLength
 from jaxrnn.objectives.readout import Readout, ReadoutParams
 from jaxrnn.unrolling.backpropagation import unroll_bptt
@@ -65,7 +66,7 @@ class SymbolModel:
 
     Raises:
       TypeError: `cell` is not a cell.
-      ValueError: a size below 1, or a stop unit and a predicted length together.
+      ValueError: a size below 1, or one that does not fit the cell; a stop unit and a predicted length together.
 
     >>> from jaxrnn import EndSymbol, GRU
     >>> from jaxrnn.generation import log_likelihood
@@ -93,6 +94,9 @@ class SymbolModel:
             check_positive(longest=self.longest)
         if self.stop_unit and self.longest is not None:
             raise ValueError(f"`stop_unit` and `longest` must not come together, got True and {self.longest}.")
+        with reading_embedding("cell", features=self.features):
+            y = output_of(self.cell, self.features)
+        check_output_size("cell", y, hidden_size=self.hidden_size)
 
     @property
     def readout(self) -> Readout:
@@ -121,7 +125,12 @@ class SymbolModel:
         return self.step(params, carry, self.embed(params, symbol))
 
     def step(self, params: SymbolModelParams, carry: Carry, x: Float[Array, "*batch features"]):
-        """Map (h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾) to (h⁽ᵗ⁾, o⁽ᵗ⁾)."""
+        """Map (h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾) to (h⁽ᵗ⁾, o⁽ᵗ⁾).
+
+        Raises:
+          TypeError, ValueError: another carry than `initial_carry` returns for these rows.
+        """
+        carry = checked_carry(self.cell, params.cell, carry, jnp.shape(x)[:-1])
         carry, y = self.cell.step(params.cell, carry, self.cell.project(params.cell, x))
         return carry, self.readout.apply(params.readout, y)
 
@@ -151,15 +160,17 @@ class SymbolModel:
           TypeError: symbols or lengths that are not integers; no key for a cell that draws noise.
           ValueError: a wrong shape; a symbol or a length out of range (checked outside `jit`).
         """
-        symbols, lengths = jnp.asarray(symbols), jnp.asarray(lengths)
-        check_shape("symbols", symbols, (len(symbols), *lengths.shape), "[time, *batch], the batch of `lengths`")
+        symbols, lengths = as_array("symbols", symbols, "integers"), as_array("lengths", lengths, "integers")
+        check_shape("symbols", symbols, (*symbols.shape[:1], *lengths.shape), "[time, *batch], the batch of `lengths`")
         mask = mask_from_lengths(lengths, len(symbols))
         check_range("symbols", symbols, 0, self.vocabulary - 1, mask)
-        check_range("start", start, 0, self.vocabulary - 1)
-        before = jnp.concatenate([jnp.broadcast_to(start, (1, *lengths.shape)), jnp.where(mask, symbols, 0)])[:-1]
+        start = checked_start(start, self.vocabulary, lengths.shape)
+        before = jnp.concatenate([start[None], jnp.where(mask, symbols, 0)])[:-1]
         remaining = lengths - jnp.arange(len(symbols)).reshape(-1, *[1] * lengths.ndim)
         xs = self.embed(params, entry(before, None if self.longest is None else jnp.maximum(remaining, 1)))
-        xs = xs if context is None else xs + context
+        if context is not None:
+            check_shape("context", context, (*lengths.shape, self.features), "[*batch, features]")
+            xs = xs + context
         _, ys = unroll_bptt(self.cell, params.cell, drawing(self.cell, key, xs), carry, mask=mask)
         return self.readout.apply(params.readout, ys)
 
@@ -222,15 +233,22 @@ class SymbolModel:
         )
 
 
+def reading_embedding(part: str, **size: int):
+    """Name the part that reads an embedding in an error, with the size of the embedding, given as `features=4`."""
+    ((name, features),) = size.items()
+    return inside(part, reads=f"an embedding of size {name}={features}")
+
+
 def rows_of(name: str, table: Array, index: Array, first: int) -> Array:
     """Return table[index − first]; a wrong index raises outside `jit` and gives NaN under it.
 
     >>> rows_of("symbols", jnp.eye(3), jnp.array([2, 0]), 0)[:, 2].tolist()
     [1.0, 0.0]
     """
-    if not jnp.issubdtype(jnp.result_type(index), jnp.integer):
-        raise TypeError(f"`{name}` must be integers, got {jnp.result_type(index)}.")
+    index = as_array(name, index, "integers")
+    if not jnp.issubdtype(index.dtype, jnp.integer):
+        raise TypeError(f"`{name}` must be integers, got {index.dtype}.")
     check_range(name, index, first, first + len(table) - 1)
-    index = jnp.asarray(index) - first
+    index = index - first
     index = jnp.where(index < 0, len(table), index)  # a negative index would count from the end
     return table.at[index].get(mode="fill", fill_value=jnp.nan)

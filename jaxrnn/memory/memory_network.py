@@ -43,8 +43,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxrnn.core.arguments import check_key
-from jaxrnn.core.checks import check_choice, check_positive, check_range, check_shape
+from jaxrnn.core.arguments import as_array, check_key
+from jaxrnn.core.checks import check_choice, check_params, check_positive, check_range, check_shape
 from jaxrnn.core.precision import accumulator
 from jaxrnn.core.types import Key
 from jaxrnn.objectives.losses import cross_entropy
@@ -141,7 +141,8 @@ class MemoryNetwork:
 
         Raises:
           TypeError: words that are not integers.
-          ValueError: another number of slots, or a word out of range (checked outside `jit`).
+          ValueError: parameters of another network; another number of slots; a word out of range (checked outside
+            `jit`).
         """
         return self._hops(params, sentences, question, lambda k, scores: jax.nn.softmax(scores, axis=-1))
 
@@ -161,6 +162,7 @@ class MemoryNetwork:
           supports: the slot of each hop, `[*batch, hops]`; −1 to read nothing.
         """
         if supports is not None:
+            sentences, supports = self._numbers("sentences", sentences), as_array("supports", supports, "integers")
             check_shape("supports", supports, (*sentences.shape[:-2], self.hops), "[*batch, hops]")
             check_range("supports", supports, -1, self.slots - 1)
 
@@ -172,6 +174,7 @@ class MemoryNetwork:
         return self._hops(params, sentences, question, one_slot)
 
     def _hops(self, params: MemoryNetworkParams, sentences, question, weights: Callable) -> Answer:
+        check_params(params, self)
         sentences, question = self._numbers("sentences", sentences), self._numbers("question", question)
         check_shape(
             "sentences", sentences, (*question.shape[:-1], self.slots, sentences.shape[-1]), "[*batch, slots, words]"
@@ -201,7 +204,9 @@ class MemoryNetwork:
         return jnp.sum(jnp.where(words[..., None] > 0, vectors, 0), axis=-2)
 
     def _numbers(self, name: str, words) -> Array:
-        words = jnp.asarray(words)
+        words = as_array(name, words, "integers")
+        if not words.ndim:
+            raise ValueError(f"`{name}` must have an axis of words, got shape ().")
         if not jnp.issubdtype(words.dtype, jnp.integer):
             raise TypeError(f"`{name}` must be integers, got {words.dtype}.")
         check_range(name, words, 0, self.vocabulary - 1)
@@ -233,11 +238,18 @@ def support_loss(scores: Float[Array, "hops *batch slots"], supports: Int[Array,
     Returns:
       A scalar.
 
+    Raises:
+      TypeError, ValueError: a tuple in the place of an array; a wrong shape; a slot that is not an integer.
+
     >>> float(jnp.exp(-support_loss(jnp.zeros((2, 1, 3)), jnp.array([[2, -1]]))))
     0.25
 
     References: Weston, Chopra & Bordes 2015, §3.1.
     """
-    slots = jnp.moveaxis(jnp.asarray(supports), -1, 0)
+    supports, scores = as_array("supports", supports, "integers"), as_array("scores", scores, "numbers")
+    if scores.ndim < 2:
+        raise ValueError(f"`scores` must have shape [hops, *batch, slots], got {scores.shape}.")
+    check_shape("supports", supports, (*scores.shape[1:-1], scores.shape[0]), "[*batch, hops], as `scores`")
+    slots = jnp.moveaxis(supports, -1, 0)
     with_nothing = jnp.concatenate([scores, jnp.zeros_like(scores[..., :1])], axis=-1)
     return cross_entropy(with_nothing, jnp.where(slots < 0, scores.shape[-1], slots))

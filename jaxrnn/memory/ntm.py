@@ -29,7 +29,6 @@ References: Graves, Wayne & Danihelka 2014, §3; Collier & Beel 2018, §3.1 and 
 
 import itertools
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -38,8 +37,8 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.carry_facts import CarryParts, carry_parts
-from jaxrnn.core.checks import check_features, check_is_cell, check_positive
+from jaxrnn.core.carry_facts import CarryParts, carry_parts, output_of
+from jaxrnn.core.checks import check_features, check_is_cell, check_positive, inside
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.local_rules import WholeLocals, WholeResidual, whole_step_bwd, whole_step_fwd, whole_weight_bwd
 from jaxrnn.core.noise import takes_noise
@@ -268,27 +267,14 @@ def _check_controller(controller: Cell) -> None:
         )
 
 
-@lru_cache(maxsize=256)
 def _output_size(controller: Cell, input_size: int) -> int:
     """Return the size of the controller's output.
 
     Raises:
       ValueError: its input size is not `input_size`, or its output is not one vector.
     """
-
-    def one_step(key, x):
-        params = controller.init(key)
-        return controller.step(params, controller.initial_carry(params), controller.project(params, x))[1]
-
-    try:
-        y = jax.eval_shape(
-            one_step, jax.eval_shape(lambda: jax.random.key(0)), jax.ShapeDtypeStruct((input_size,), float)
-        )
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"`controller` must have the input size input_size + read_heads·width = {input_size}, "
-            f"got {controller!r}: {error}"
-        ) from error
-    if len(jax.tree.leaves(y)) != 1 or y.ndim != 1:
-        raise ValueError(f"`controller` must output one vector, got {y} from {controller!r}.")
+    with inside("controller", reads=f"x and the read memory, of size {input_size}"):
+        y = output_of(controller, input_size)
+    if y is None or y.ndim != 1:
+        raise ValueError(f"`controller` must output one vector, got {controller!r}.")
     return y.shape[0]

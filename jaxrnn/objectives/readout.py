@@ -19,10 +19,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.checks import check_features, check_params, check_positive
+from jaxrnn.core.carry_facts import output_of
+from jaxrnn.core.checks import check_features, check_params, check_positive, inside
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.precision import add_bias, matmul
-from jaxrnn.core.types import Key
+from jaxrnn.core.types import Cell, Key
 
 
 class ReadoutParams(NamedTuple):
@@ -78,3 +79,26 @@ class Readout:
         check_params(params, self)
         check_features("ys", ys, input_size=self.input_size)
         return add_bias(matmul(jnp.asarray(ys), params.v), params.c)
+
+
+def check_read_out(readout: Readout, cell: Cell) -> None:
+    """Raise unless the read-out reads the output of the cell, where its size is known before the cell runs.
+
+    Raises:
+      ValueError: an output of another size.
+
+    >>> from jaxrnn import GRU
+    >>> check_read_out(Readout(6, 2), GRU(3, 5))
+    Traceback (most recent call last):
+    ValueError: `readout`, which reads the output of `cell`: `ys` must have trailing size input_size=6, got shape (5,).
+    """
+    y = output_of(cell)
+    if y is not None:
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        with reading_of("cell"):
+            jax.eval_shape(lambda key, y: readout.apply(readout.init(key), y), key, y)
+
+
+def reading_of(part: str):
+    """Name the read-out in an error, and what it reads."""
+    return inside("readout", reads=f"the output of `{part}`")

@@ -20,11 +20,11 @@ from jaxtyping import Array
 from jaxrnn.cells.jordan import FEEDBACKS, feed_back, split_noise
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts, carry_parts
-from jaxrnn.core.checks import check_choice, check_is_cell
+from jaxrnn.core.checks import check_choice, check_is_cell, inside
 from jaxrnn.core.noise import plain_input, with_x
 from jaxrnn.core.precision import accumulator
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
-from jaxrnn.objectives.readout import Readout, ReadoutParams
+from jaxrnn.objectives.readout import Readout, ReadoutParams, check_read_out, reading_of
 from jaxrnn.unrolling.backpropagation import unroll_bptt
 
 
@@ -68,7 +68,8 @@ class Feedback:
 
     Raises:
       TypeError: `cell` is not a cell.
-      ValueError: an unknown feedback; a `fed_size` with another one than "logits", or that is not in 1 … output size.
+      ValueError: an unknown feedback; a `fed_size` with another one than "logits", or that is not in 1 … output size; a
+        read-out of another size than the output of the cell.
 
     >>> from jaxrnn import LSTM
     >>> from jaxrnn.patterns import teacher_forced
@@ -94,6 +95,7 @@ class Feedback:
                 f'`fed_size` must be None, or with feedback="logits" lie in 1 … {self.output_size}, the size of the '
                 f"read-out, got {self.fed_size!r} with {self.feedback!r}."
             )
+        check_read_out(self.readout, self.cell)
 
     @property
     def output_size(self) -> int:
@@ -132,8 +134,11 @@ class Feedback:
         """Run the step of the inner cell and its read-out."""
         x, noise = z
         both = _beside(x, carry.fed)
-        inner, y = self.cell.step(params.cell, carry.cell, self.cell.project(params.cell, both))
-        o = self.readout.apply(params.readout, y)
+        with inside("cell", reads="x and the output of `readout`"):
+            z = self.cell.project(params.cell, both)
+        inner, y = self.cell.step(params.cell, carry.cell, z)
+        with reading_of("cell"):
+            o = self.readout.apply(params.readout, y)
         return FeedbackCarry(inner, feed_back(self.feedback, o, noise)[..., : self.fed_size]), o
 
     # What teacher forcing asks for: `jaxrnn.patterns.teacher_forcing.FeedbackCell`.

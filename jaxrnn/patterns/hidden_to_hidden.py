@@ -31,7 +31,7 @@ from jaxrnn.core.arguments import as_array, check_key
 from jaxrnn.core.checks import check_choice, check_is_cell, check_steps
 from jaxrnn.core.types import Cell, Key, Params
 from jaxrnn.objectives.losses import bernoulli, cross_entropy, squared_error
-from jaxrnn.objectives.readout import Readout, ReadoutParams
+from jaxrnn.objectives.readout import Readout, ReadoutParams, check_read_out, reading_of
 from jaxrnn.unrolling.backpropagation import unroll_bptt
 from jaxrnn.unrolling.scan import select, zeros
 
@@ -62,6 +62,7 @@ class PatternParams(NamedTuple):
 def _check_fields(model: "ManyToMany | ManyToOne") -> None:
     check_is_cell(cell=model.cell)
     check_choice("target", model.target, tuple(TARGETS))
+    check_read_out(model.readout, model.cell)
 
 
 def _init(model: "ManyToMany | ManyToOne", key: Key) -> PatternParams:
@@ -83,7 +84,7 @@ class ManyToMany:
 
     Raises:
       TypeError: `cell` is not a cell.
-      ValueError: an unknown target.
+      ValueError: an unknown target, or a read-out of another size than the output of the cell.
 
     >>> from jaxrnn import GRU
     >>> model = ManyToMany(GRU(3, 8), Readout(8, 4))
@@ -106,7 +107,8 @@ class ManyToMany:
     ) -> Float[Array, "..."]:
         """Return o⁽ᵗ⁾ given x⁽¹⁾ … x⁽ᵗ⁾: `[time, *batch, output]`, 0 where `mask` is False."""
         _, ys = unroll_bptt(self.cell, params.cell, xs, mask=mask, reset=reset)
-        os = self.readout.apply(params.readout, ys)
+        with reading_of("cell"):
+            os = self.readout.apply(params.readout, ys)
         return os if mask is None else select(mask, os, zeros(os))
 
     def loss(
@@ -142,7 +144,7 @@ class ManyToOne:
 
     Raises:
       TypeError: `cell` is not a cell.
-      ValueError: an unknown target.
+      ValueError: an unknown target, or a read-out of another size than the output of the cell.
 
     >>> from jaxrnn import LSTM
     >>> model = ManyToOne(LSTM(3, 8), Readout(8, 4))
@@ -163,7 +165,8 @@ class ManyToOne:
     def logits(self, params: PatternParams, xs: Inputs, *, mask: Steps = None) -> Float[Array, "..."]:
         """Return o given the whole sequence: `[*batch, output]`."""
         _, ys = unroll_bptt(self.cell, params.cell, xs, mask=mask)
-        return self.readout.apply(params.readout, last_valid(ys, mask=mask))
+        with reading_of("cell"):
+            return self.readout.apply(params.readout, last_valid(ys, mask=mask))
 
     def loss(
         self, params: PatternParams, xs: Inputs, targets: Shaped[Array, "..."], *, mask: Steps = None

@@ -24,12 +24,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxrnn.core.arguments import check_key
-from jaxrnn.core.checks import check_is_cell, check_steps, leading_axes
+from jaxrnn.core.arguments import as_array, check_key
+from jaxrnn.core.checks import check_is_cell, check_shape, check_steps, leading_axes
 from jaxrnn.core.noise import plain_input, quiet, takes_noise, with_noise, with_x
 from jaxrnn.core.precision import accumulator
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
-from jaxrnn.objectives.readout import Readout
+from jaxrnn.objectives.readout import Readout, check_read_out
 from jaxrnn.patterns.feedback import Feedback, FeedbackCarry, FeedbackParams
 from jaxrnn.patterns.teacher_forcing import teacher_forced
 from jaxrnn.reservoirs.ridge_regression import ROWS, Equations, add_equations, ridge
@@ -51,6 +51,7 @@ class ESN:
 
     Raises:
       TypeError: `cell` is not a cell.
+      ValueError: a read-out of another size than the state of the reservoir.
 
     >>> from jaxrnn.reservoirs import Reservoir
     >>> esn = ESN(Reservoir(1, 50, input_scaling=0.5, retention=0.7), Readout(50, 1), feedback=True)
@@ -70,6 +71,7 @@ class ESN:
 
     def __post_init__(self):
         check_is_cell(cell=self.cell)
+        check_read_out(self.readout, self.cell)
 
     def init(self, key: Key) -> FeedbackParams:
         """Draw the reservoir, with a read-out of 0 until `fit`."""
@@ -207,7 +209,9 @@ class ESN:
             carry, hs = self._states(params, inputs, targets, state[0], {"mask": mask, "reset": reset})
             return (carry, add_equations(state[1], hs, targets, mask=valid)), ()
 
-        over_t = self._inputs(xs, reset, key), jnp.asarray(targets), mask, reset, valid
+        targets = as_array("targets", targets, "numbers")
+        check_shape("targets", targets, (*leading, self.readout.output_size), "[time, *batch, output]")
+        over_t = self._inputs(xs, reset, key), targets, mask, reset, valid
         steps = max(1, ROWS // max(1, math.prod(leading[1:])))
         return nested(segment, lambda *_: (), (steps,), (carry, equations), over_t, False)[0]
 

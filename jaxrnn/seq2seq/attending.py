@@ -24,9 +24,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxrnn.core.arguments import check_key
-from jaxrnn.core.carry_facts import CarryParts, carry_parts
-from jaxrnn.core.checks import check_is_cell, check_positive
+from jaxrnn.core.arguments import as_array, check_key
+from jaxrnn.core.carry_facts import CarryParts, carry_parts, check_output_size, output_of
+from jaxrnn.core.checks import check_is_cell, check_positive, checked_carry, inside
 from jaxrnn.core.local_rules import WholeLocals, WholeResidual, whole_step_bwd, whole_step_fwd, whole_weight_bwd
 from jaxrnn.core.noise import check_noisy, plain_input, takes_noise, with_x
 from jaxrnn.core.precision import accumulator, matmul, matmul_transposed, outer_sum, row_sum, transposed_layout
@@ -75,8 +75,8 @@ class Attending:
       source: the number of positions in the initial carry; `attend_to` accepts any number.
 
     Raises:
-      TypeError: `cell` is not a cell.
-      ValueError: a source below 1.
+      TypeError: `cell` is not a cell, or `attention` no `Attention`.
+      ValueError: a source below 1; an attention whose `query_size` is not the size of the cell's output.
 
     >>> from jaxrnn import GRU, unroll
     >>> cell = Attending(GRU(3 + 4, 5), Attention(query_size=5, memory_size=4), source=7)
@@ -95,7 +95,10 @@ class Attending:
 
     def __post_init__(self):
         check_is_cell(cell=self.cell)
+        if not isinstance(self.attention, Attention):
+            raise TypeError(f"`attention` must be an Attention, got {self.attention!r}.")
         check_positive(source=self.source)
+        check_output_size("cell", output_of(self.cell), **{"attention.query_size": self.attention.query_size})
 
     @property
     def output_size(self) -> int:
@@ -135,13 +138,18 @@ class Attending:
           mask: True where a position exists.
 
         Raises:
-          ValueError: another number of positions than `source`; and as `Attention.memory`.
+          TypeError, ValueError: another number of positions than `source`; a carry that is not the cell's; and as
+            `Attention.memory`.
         """
-        if len(states) != self.source:
-            raise ValueError(f"`states` must have source={self.source} positions, got {len(states)}.")
-        memory = self.attention.memory(params.attention, states, mask=mask)
-        carry = self.cell.initial_carry(params.cell, jnp.shape(states)[1:-1]) if carry is None else carry
-        return AttendingCarry(carry, self.attention.no_reading(memory), memory)
+        states = as_array("states", states, "floating numbers")
+        if states.shape[:1] != (self.source,):
+            raise ValueError(f"`states` must have source={self.source} positions, got shape {states.shape}.")
+        memory, batch = self.attention.memory(params.attention, states, mask=mask), states.shape[1:-1]
+        if carry is None:
+            start = self.cell.initial_carry(params.cell, batch)
+        else:
+            start = checked_carry(self.cell, params.cell, carry, batch)
+        return AttendingCarry(start, self.attention.no_reading(memory), memory)
 
     def project(self, params: AttendingParams, xs: Inputs) -> Inputs:
         """Return x with its noise and Δt; the projection of the cell needs c⁽ᵗ⁻¹⁾ and runs in `step`."""
@@ -156,8 +164,11 @@ class Attending:
     def step(self, params: AttendingParams, carry: AttendingCarry, z: Inputs) -> tuple[AttendingCarry, Array]:
         """Run the step of the cell, then the attention of its output."""
         both = with_x(z, jnp.concatenate([plain_input(z), carry.reading.context], axis=-1))
-        inner, h = self.cell.step(params.cell, carry.cell, self.cell.project(params.cell, both))
-        reading = self.attention.read(params.attention, h, carry.memory, carry.reading)
+        with self._inside_cell():
+            z = self.cell.project(params.cell, both)
+        inner, h = self.cell.step(params.cell, carry.cell, z)
+        with inside("attention", reads="the output of `cell`"):
+            reading = self.attention.read(params.attention, h, carry.memory, carry.reading)
         return AttendingCarry(inner, reading, carry.memory), jnp.concatenate([h, reading.context], axis=-1)
 
     # The local rule: the cell's own, its projection's, and `compare_bwd`.
@@ -165,7 +176,8 @@ class Attending:
     def step_fwd(self, params: AttendingParams, carry: AttendingCarry, z: Inputs):
         """Run `step`; the residual refers to the memory in the carry instead of copying it."""
         both = with_x(z, jnp.concatenate([plain_input(z), carry.reading.context], axis=-1))
-        (inner, h), residual = whole_step_fwd(self.cell, params.cell, carry.cell, both)
+        with self._inside_cell():
+            (inner, h), residual = whole_step_fwd(self.cell, params.cell, carry.cell, both)
         w, before = params.attention.query, carry.reading
         q = h if w is None else matmul(h, w)
         reading = self.attention.compare(params.attention.score, q, carry.memory, before.weights, before.coverage)
@@ -196,6 +208,12 @@ class Attending:
             dattention = dattention._replace(query=outer_sum(residuals.h, locals.q, params.attention.query))
         return AttendingParams(
             dcell, dattention._replace(score=jax.tree.map(row_sum, locals.score, params.attention.score))
+        )
+
+    def _inside_cell(self):
+        """Name the cell in an error, and what it reads."""
+        return inside(
+            "cell", reads=f"x and the context of `attention`, of size context_size={self.attention.context_size}"
         )
 
 

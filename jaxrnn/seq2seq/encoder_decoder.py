@@ -24,11 +24,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxrnn.core.arguments import check_key, known_values
+from jaxrnn.core.arguments import as_array, check_key
 from jaxrnn.core.checks import check_choice, check_positive, check_shape
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.masks import mask_from_lengths
@@ -37,11 +36,19 @@ from jaxrnn.core.precision import matmul
 from jaxrnn.core.pytrees import partition, ravel_floating
 from jaxrnn.core.types import Carry, Cell, Key, Params
 from jaxrnn.directions.bidirectional import Bidirectional
-from jaxrnn.generation.captioner import CaptionerCarry, CaptionerParams, check_state, initial_state, state_size
-from jaxrnn.generation.generator import entry
+from jaxrnn.generation.captioner import (
+    CaptionerCarry,
+    CaptionerParams,
+    check_state,
+    initial_state,
+    state_size,
+    with_context,
+)
+from jaxrnn.generation.generator import checked_start, entry
 from jaxrnn.generation.stopping import PredictedLength
 from jaxrnn.generation.symbol_model import SymbolModel
 from jaxrnn.objectives.readout import Readout
+from jaxrnn.seq2seq.encoder_checks import check_halves, check_source
 from jaxrnn.seq2seq.nested_attention import attend, attending_cells, readings, state_of, with_source
 from jaxrnn.unrolling.backpropagation import unroll_bptt
 
@@ -89,8 +96,10 @@ class Seq2Seq:
       context_enters: how C enters the decoder: "every step", "initial state" or "both".
 
     Raises:
-      TypeError: an encoder that is neither a cell nor a `Bidirectional`; a state that is not floating.
-      ValueError: a size below 1, or an unknown `context_enters`.
+      TypeError: an encoder that is neither a cell nor a `Bidirectional`; a decoder that is no `SymbolModel`; a state
+        that is not floating.
+      ValueError: a size below 1; an unknown `context_enters`; an encoder of another input size, or an attention of
+        another `memory_size` than the encoder's output.
 
     >>> from jaxrnn import EndSymbol, GRU, LSTM, greedy
     >>> from jaxrnn.generation import log_likelihood
@@ -118,8 +127,7 @@ class Seq2Seq:
     def __post_init__(self):
         check_positive(source_vocabulary=self.source_vocabulary, source_features=self.source_features)
         check_choice("context_enters", self.context_enters, ("every step", "initial state", "both"))
-        if not isinstance(self.encoder, (Cell, Bidirectional)):
-            raise TypeError(f"`encoder` must be a cell or a Bidirectional, got {self.encoder!r}.")
+        check_halves(self.encoder, self.decoder, self.source_features)
         check_state(self._state_shapes, self.decoder.cell)
 
     @property
@@ -169,10 +177,12 @@ class Seq2Seq:
           ValueError: a wrong shape; an empty source, a length or a symbol out of range, with the number of its row
             (checked outside `jit`).
         """
-        source, source_lengths = jnp.asarray(source), jnp.asarray(source_lengths)
-        check_shape("source", source, (len(source), *source_lengths.shape), "[source, *batch], that of the lengths")
+        source = as_array("source", source, "integers")
+        source_lengths = as_array("source_lengths", source_lengths, "integers")
+        shape = *source.shape[:1], *source_lengths.shape
+        check_shape("source", source, shape, "[source, *batch], that of the lengths")
         mask = mask_from_lengths(source_lengths, len(source))
-        _check_source(source, source_lengths, self.source_vocabulary)
+        check_source(source, source_lengths, self.source_vocabulary)
         known = jnp.where(mask & (source >= 0), source, self.source_vocabulary)
         xs = drawing(self.encoder, key, params.embedding.at[known].get(mode="fill", fill_value=jnp.nan))
         if isinstance(self.encoder, Bidirectional):
@@ -182,7 +192,13 @@ class Seq2Seq:
         return Encoded(ravel_floating(carry, source_lengths.ndim), states, mask)
 
     def initial_carry(self, params: Seq2SeqParams, encoded: Encoded) -> CaptionerCarry:
-        """Return h′⁽⁰⁾, P C and, with attention, keys and values: all that the decoder keeps of the source."""
+        """Return h′⁽⁰⁾, P C and, with attention, keys and values: all that the decoder keeps of the source.
+
+        Raises:
+          TypeError: `encoded` is not from `encode`.
+        """
+        if not isinstance(encoded, Encoded):
+            raise TypeError(f"`encoded` must come from `encode`, got {type(encoded).__name__}.")
         context, decoder = encoded.context, params.decoder
         every_step = None if decoder.every_step is None else matmul(context, decoder.every_step)
         cell, own = with_source(self.decoder.cell, len(encoded.states)), decoder.model.cell
@@ -195,10 +211,15 @@ class Seq2Seq:
     def next_logits(
         self, params: Seq2SeqParams, carry: CaptionerCarry, symbol: Any
     ) -> tuple[CaptionerCarry, Float[Array, "*batch outputs"]]:
-        """Map (h′⁽ᵗ⁻¹⁾, y⁽ᵗ⁻¹⁾) to (h′⁽ᵗ⁾, o⁽ᵗ⁾); the source is in the carry."""
-        embedded = self.decoder.embed(params.decoder.model, symbol)
-        embedded = embedded if carry.context is None else embedded + carry.context
-        after, logits = self.decoder.step(params.decoder.model, carry.cell, embedded)
+        """Map (h′⁽ᵗ⁻¹⁾, y⁽ᵗ⁻¹⁾) to (h′⁽ᵗ⁾, o⁽ᵗ⁾); the source is in the carry.
+
+        Raises:
+          TypeError, ValueError: another carry than `initial_carry` returns for these rows.
+        """
+        embedded = with_context(carry, self.decoder.embed(params.decoder.model, symbol))
+        read = readings(carry.cell)
+        decoder = with_source(self.decoder, read[0].weights.shape[-1]) if read else self.decoder
+        after, logits = decoder.step(params.decoder.model, carry.cell, embedded)
         return CaptionerCarry(after, carry.context), logits
 
     def apply(
@@ -241,8 +262,10 @@ class Seq2Seq:
         """
         if (count := len(readings(_start_shapes(self.decoder.cell)))) != 1:
             raise TypeError(f"`decoder` must have an Attending cell for an alignment, and one, got {count} in {self}.")
-        mask, first = mask_from_lengths(lengths, len(symbols)), jnp.broadcast_to(start, (1, *jnp.shape(lengths)))
-        before = jnp.concatenate([first, jnp.where(mask, symbols, 0)])[:-1]
+        symbols, lengths = as_array("symbols", symbols, "integers"), as_array("lengths", lengths, "integers")
+        check_shape("symbols", symbols, (*symbols.shape[:1], *lengths.shape), "[time, *batch], the batch of `lengths`")
+        mask, first = mask_from_lengths(lengths, len(symbols)), checked_start(start, self.vocabulary, lengths.shape)
+        before = jnp.concatenate([first[None], jnp.where(mask, symbols, 0)])[:-1]
         remaining = lengths - jnp.arange(len(symbols)).reshape(-1, *[1] * lengths.ndim)
 
         def step(carry, at_t):
@@ -273,27 +296,3 @@ class Seq2Seq:
 def _start_shapes(cell: Cell | Bidirectional) -> Carry:
     """Return the shapes of the initial carry of one row."""
     return jax.eval_shape(lambda key: cell.initial_carry(cell.init(key)), jax.eval_shape(lambda: jax.random.key(0)))
-
-
-def _check_source(source: Array, lengths: Array, vocabulary: int) -> None:
-    """Raise unless every source has a symbol and every symbol is known; the error names the row."""
-    if not jnp.issubdtype(source.dtype, jnp.integer):
-        raise TypeError(f"`source` must be integer symbols, got {source.dtype}.")
-    known, values = known_values(lengths), known_values(source)
-    if known is None or values is None:
-        return
-    empty = np.argwhere(known < 1)
-    if len(empty):
-        raise ValueError(f"`source_lengths` must be at least 1, got 0 in row {_row(empty[0])}: an empty source.")
-    steps = np.arange(len(values)).reshape(-1, *[1] * known.ndim)
-    unknown = np.argwhere((steps < known) & ((values < 0) | (values >= vocabulary)))
-    if len(unknown):
-        t, *row = unknown[0]
-        raise ValueError(
-            f"`source` must lie in 0 … {vocabulary - 1}, got {values[tuple(unknown[0])]} in row {_row(row)} at {t}."
-        )
-
-
-def _row(index) -> str:
-    """Return the number of a row, or its index if there are several batch axes."""
-    return ", ".join(str(int(i)) for i in index) or "0"

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxrnn.core.checks import check_tree
 from jaxrnn.core.types import Carry, Cell, Params, map_parts, parts
 from jaxrnn.seq2seq.attending import Attending, AttendingCarry, AttendingParams
 from jaxrnn.seq2seq.attention import Reading
@@ -29,6 +30,12 @@ def attending_cells(cell: Any) -> list[Attending]:
     1
     """
     return [cell] if isinstance(cell, Attending) else [found for part in parts(cell) for found in attending_cells(part)]
+
+
+def every_attending(cell: Any) -> list[Attending]:
+    """Return every `Attending` in a network, those inside of another one too."""
+    own = [cell] if isinstance(cell, Attending) else []
+    return own + [found for part in parts(cell) for found in every_attending(part)]
 
 
 def with_source(network: Network, source: int) -> Network:
@@ -58,7 +65,7 @@ def attend(
 
     Raises:
       TypeError: the cell contains no `Attending`.
-      ValueError: as `Attending.attend_to`.
+      ValueError: a state that is not that of the cell; and as `Attending.attend_to`.
 
     >>> from jaxrnn import Attention, GRU, LSTM, Stack, unroll
     >>> cell = Stack((Attending(GRU(3 + 4, 5), Attention(5, 4, "general"), source=7), LSTM(5 + 4, 6)))
@@ -71,7 +78,10 @@ def attend(
     if not cells:
         raise TypeError(f"`cell` must have an Attending in it to attend to `states`, got {cell}.")
     carry = cell.initial_carry(params, jnp.shape(states)[1:-1])
-    state = state_of(carry) if state is None else state
+    if state is None:
+        state = state_of(carry)
+    else:
+        check_tree("state", state, state_of(carry), "the initial carry, without its memories and readings,")
     owns = [p for p in jax.tree.leaves(params, is_leaf=_is_params) if _is_params(p)]
     found = iter(zip(cells, owns, strict=True))
 

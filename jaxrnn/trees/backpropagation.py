@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrnn.core.local_rules import as_cotangent, pullback, storable
+from jaxrnn.core.local_rules import as_cotangent, pullback, reverse_mode_alone, storable
 from jaxrnn.core.types import Carry, Params
 from jaxrnn.machines.meshes import alike, scan, spread
 from jaxrnn.trees.forest import Forest, Nodes
@@ -52,7 +52,7 @@ def unroll_tree_bpts(
       As `unroll_tree`.
 
     Raises:
-      TypeError, TreeError, ValueError: as `unroll_tree`.
+      TypeError, TreeError, ValueError: as `unroll_tree`; TypeError: forward mode, as `unroll_bptt`.
 
     >>> from jaxrnn.trees import TreeElman, balanced_tree, pack, unroll_tree
     >>> cell, forest, xs = TreeElman(3, 5), pack([balanced_tree(8)]), jnp.ones((8, 1, 3))
@@ -65,7 +65,8 @@ def unroll_tree_bpts(
     References: Goller & Küchler 1996.
     """
     forest, xs = check_unroll_tree(cell, params, forest, xs)
-    return spread(partial(_bpts, cell), partial(tree_layout, xs), params, forest, xs)
+    with reverse_mode_alone("unroll_tree_bpts", instead="unroll_tree"):
+        return spread(partial(_bpts, cell), partial(tree_layout, xs), params, forest, xs)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -18,16 +18,17 @@ import jax
 from jaxtyping import Array, Float, Int
 
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.checks import check_positive
+from jaxrnn.core.carry_facts import check_output_size, output_of
+from jaxrnn.core.checks import check_is_cell, check_positive
 from jaxrnn.core.masks import mask_from_lengths
 from jaxrnn.core.types import Cell, Key, Params
-from jaxrnn.generation.symbol_model import rows_of
+from jaxrnn.generation.symbol_model import reading_embedding, rows_of
 from jaxrnn.objectives.readout import Readout, ReadoutParams
 from jaxrnn.patterns.hidden_to_hidden import last_valid
 from jaxrnn.trees.backpropagation import unroll_tree_bpts
 from jaxrnn.trees.forest import Forest, Nodes
 from jaxrnn.trees.recursion import root_outputs
-from jaxrnn.trees.tree_cell import TreeCell
+from jaxrnn.trees.tree_cell import TreeCell, output_of_leaf
 from jaxrnn.unrolling.backpropagation import unroll_bptt
 
 
@@ -60,7 +61,8 @@ class TreeClassifier:
       classes: the number of classes.
 
     Raises:
-      ValueError: a size below 1.
+      TypeError: `cell` is not a tree cell.
+      ValueError: a size below 1, or one that does not fit the cell.
 
     >>> from jaxrnn.trees import ChildSumTreeLSTM, node_values, pack, from_nested
     >>> model, trees = TreeClassifier(ChildSumTreeLSTM(4, 8), 10, 4, 8, 3), [from_nested(((7, 2), 9))]
@@ -80,6 +82,11 @@ class TreeClassifier:
 
     def __post_init__(self):
         _check_sizes(self)
+        if not isinstance(self.cell, TreeCell):
+            raise TypeError(f"`cell` must be a tree cell, got {self.cell!r}.")
+        with reading_embedding("cell", features=self.features):
+            y = output_of_leaf(self.cell, self.features)
+        check_output_size("cell", y, hidden_size=self.hidden_size)
 
     def init(self, key: Key) -> StructureParams:
         """Draw E from a normal distribution, and the cell and the read-out by their own `init`."""
@@ -107,7 +114,8 @@ class SequenceClassifier:
       symbols, features, hidden_size, classes: as for `TreeClassifier`.
 
     Raises:
-      ValueError: a size below 1.
+      TypeError: `cell` is not a cell.
+      ValueError: a size below 1, or one that does not fit the cell.
 
     >>> import jax.numpy as jnp
     >>> from jaxrnn import LSTM
@@ -126,6 +134,10 @@ class SequenceClassifier:
 
     def __post_init__(self):
         _check_sizes(self)
+        check_is_cell(cell=self.cell)
+        with reading_embedding("cell", features=self.features):
+            y = output_of(self.cell, self.features)
+        check_output_size("cell", y, hidden_size=self.hidden_size)
 
     def init(self, key: Key) -> StructureParams:
         """Draw E from a normal distribution, and the cell and the read-out by their own `init`."""

@@ -133,6 +133,26 @@ class TreeAutodiffRules:
         return pullback(steps, params)[1](locals)[0]
 
 
+def output_of_leaf(cell: TreeCell, input_size: int) -> jax.ShapeDtypeStruct | None:
+    """Return the shape of y at a leaf, or None if it is not one array.
+
+    Raises:
+      ValueError: a cell of another input size.
+
+    >>> from jaxrnn.trees import ChildSumTreeLSTM
+    >>> output_of_leaf(ChildSumTreeLSTM(2, 3), input_size=2).shape
+    (3,)
+    """
+
+    def one_leaf(key, x):
+        params = cell.init(key)
+        return cell.leaf(params, cell.project(params, x))[1]
+
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    leaves = jax.tree.leaves(jax.eval_shape(one_leaf, key, jax.ShapeDtypeStruct((input_size,), float)))
+    return leaves[0] if len(leaves) == 1 and leaves[0].ndim else None
+
+
 def tree_local_rules(cell: TreeCell) -> TreeLocalRules:
     """Return the cell itself if it has its own rules, else `TreeAutodiffRules(cell)`."""
     return cell if isinstance(cell, TreeLocalRules) else TreeAutodiffRules(cell)

@@ -26,8 +26,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.core.carry_facts import with_output
-from jaxrnn.core.checks import check_tree, check_unroll, leading_axes
-from jaxrnn.core.local_rules import as_cotangent, pullback, rules_of, storable
+from jaxrnn.core.checks import cast_like, check_tree, check_unroll, leading_axes
+from jaxrnn.core.local_rules import as_cotangent, pullback, reverse_mode_alone, rules_of, storable
 from jaxrnn.core.precision import transposed_layout
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
 from jaxrnn.machines.meshes import spread
@@ -155,13 +155,14 @@ def checked_cotangents(cell: Cell, params: Params, xs: Inputs, carry: Carry | No
     """Return `(dcarry, dys)` in the dtypes of the results of `unroll`, `dcarry` with its default.
 
     Raises:
+      TypeError: one that is complex where the result is real.
       ValueError: one that is not shaped like the results.
     """
     after, ys = jax.eval_shape(partial(unroll, cell), params, xs, carry)
     dcarry = zeros(after) if dcarry is None else dcarry
     check_tree("dcarry", dcarry, after, "`unroll`, as its carry,")
     check_tree("dys", dys, ys, "`unroll`, as its outputs,")
-    return jax.tree.map(lambda d, x: jnp.asarray(d, x.dtype), (dcarry, dys), (after, ys))
+    return cast_like("dcarry", storable(after, dcarry), after), cast_like("dys", storable(ys, dys), ys)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -184,8 +185,8 @@ def unroll_bptt(
     """Run a cell over a sequence with the explicit reverse scan as the gradient: the fast way to train.
 
     The cell's own local rules are used where it has them, and `AutodiffRules` where it does not.  Reverse mode works
-    to any order, and so do `jax.jvp` of the gradient and `jax.hessian`.  `jax.jvp` of the run itself raises a
-    TypeError, as with any `jax.custom_vjp`; use `unroll` for that.
+    to any order, and so do `jax.jvp` of the gradient and `jax.hessian`.  The run itself has no forward mode: for
+    `jax.jvp` use `unroll`.
 
     Args:
       cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
@@ -195,6 +196,7 @@ def unroll_bptt(
 
     Raises:
       TypeError, ValueError: as `unroll`.
+      TypeError: forward mode.  The message is JAX's own, about a `custom_vjp`, if `jax.jvp` is outside of `jax.jit`.
 
     >>> from jaxrnn import LSTM, unroll
     >>> cell = LSTM(input_size=3, hidden_size=5)
@@ -212,7 +214,8 @@ def unroll_bptt(
         carry = initial_carry(cell, params, xs) if carry is None else carry
         return _unroll_bptt(cell, params, xs, carry, mask, reset, reverse)
 
-    return spread(run, partial(results_layout, params, xs), params, xs, carry, mask, reset)
+    with reverse_mode_alone("unroll_bptt", instead="unroll"):
+        return spread(run, partial(results_layout, params, xs), params, xs, carry, mask, reset)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 6))

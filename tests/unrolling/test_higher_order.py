@@ -53,8 +53,10 @@ def test_the_explicit_pass_has_every_derivative_of_the_scan_but_its_own_forward_
     for a, b in zip(got, want, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-12)
         assert np.abs(b).max() > 0.1
-    with pytest.raises(TypeError, match="forward-mode"):
+    with pytest.raises(TypeError, match=r"^`unroll_bptt` has no forward mode .* Use `unroll`, which"):
         jax.jvp(partial(loss, run=unroll_bptt), (THETA,), (v,))
+    with pytest.raises(TypeError, match="`unroll_bptt` has no forward mode"):
+        jax.jacfwd(partial(loss, run=unroll_bptt))(THETA)
 
 
 def test_forward_mode_gives_the_slope_along_any_direction():
@@ -88,5 +90,5 @@ def test_so_has_the_explicit_pass_through_trees():
     got, want = (quick_jit(partial(twice, run=run))(theta) for run in (unroll_tree_bpts, unroll_tree))
     np.testing.assert_allclose(got, want, atol=1e-12)
     assert np.abs(want).max() > 0.1
-    with pytest.raises(TypeError, match="forward-mode"):
+    with pytest.raises(TypeError, match=r"^`unroll_tree_bpts` has no forward mode .* Use `unroll_tree`"):
         jax.jvp(partial(of, run=unroll_tree_bpts), (theta,), (v,))

@@ -26,8 +26,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.carry_facts import CarryParts, carry_parts
-from jaxrnn.core.checks import check_features, check_is_cell, check_positive
+from jaxrnn.core.carry_facts import CarryParts, carry_parts, check_output_size, output_of
+from jaxrnn.core.checks import check_features, check_is_cell, check_positive, inside
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.initializers import input_weights
 from jaxrnn.core.noise import plain_input, with_x
@@ -70,7 +70,7 @@ class DeepInput:
 
     Raises:
       TypeError: `cell` is not a cell.
-      ValueError: fewer than two sizes, or one below 1.
+      ValueError: fewer than two sizes, one below 1, or one that does not fit the cell.
 
     >>> from jaxrnn import LSTM, unroll
     >>> cell = DeepInput(LSTM(8, 5), sizes=(3, 16, 8))
@@ -87,6 +87,8 @@ class DeepInput:
     def __post_init__(self):
         check_is_cell(cell=self.cell)
         _check_sizes(self.sizes, at_least=2, meaning="x, hidden layers, and the cell's input")
+        with inside("cell", reads="the output of the MLP, the last of `sizes`"):
+            output_of(self.cell, self.sizes[-1])
 
     def init(self, key: Key) -> DeepParams:
         """Draw the MLP by Glorot's uniform rule, with biases 0, and the cell by its own `init`."""
@@ -176,7 +178,7 @@ class DeepOutput:
 
     Raises:
       TypeError: `cell` is not a cell.
-      ValueError: fewer than two sizes, or one below 1.
+      ValueError: fewer than two sizes, one below 1, or one that does not fit the cell.
 
     >>> from jaxrnn import GRU, unroll
     >>> cell = DeepOutput(GRU(3, 5), sizes=(5, 16))
@@ -193,6 +195,7 @@ class DeepOutput:
     def __post_init__(self):
         check_is_cell(cell=self.cell)
         _check_sizes(self.sizes, at_least=2, meaning="y and the layers")
+        check_output_size("cell", output_of(self.cell), **{"sizes[0]": self.sizes[0]})
 
     def init(self, key: Key) -> DeepParams:
         """Draw the MLP by Glorot's uniform rule, with biases 0, and the cell by its own `init`."""

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.carry_facts import CarryParts, carry_parts
+from jaxrnn.core.carry_facts import CarryParts, carry_parts, output_of
 from jaxrnn.core.checks import check_is_cell, inside
 from jaxrnn.core.local_rules import rules_of, whole_step_bwd, whole_step_fwd, whole_weight_bwd
 from jaxrnn.core.noise import check_noisy, part_input, plain_input, reads_time, takes_noise, with_x, without_dt
@@ -35,7 +35,7 @@ class Stack:
         of the layer below.
 
     Raises:
-      ValueError: no layer.
+      ValueError: no layer, or a layer that does not fit the layer below.
       TypeError: a layer that is not a cell.
 
     >>> from jaxrnn import GRU, LSTM
@@ -54,6 +54,10 @@ class Stack:
         check_is_cell(**{f"cells[{i}]": cell for i, cell in enumerate(self.cells)})
         if not self.cells:
             raise ValueError("`cells` must hold at least one cell, got none.")
+        y = output_of(self.cells[0])
+        for layer, cell in enumerate(self.cells[1:], start=1):
+            with _layer(layer):
+                y = output_of(cell, None if y is None else y.shape[-1])
 
     def init(self, key: Key) -> tuple:
         """Draw the parameters of the layers, a tuple with the lowest first."""
@@ -88,7 +92,7 @@ class Stack:
         (c, y), residual = rules_of(self.cells[0]).step_fwd(params[0], carry[0], z)
         carries, residuals = [c], [residual]
         for layer, (cell, p, c) in enumerate(zip(self.cells[1:], params[1:], carry[1:], strict=True), start=1):
-            with inside(f"cells[{layer}]", reads=f"cells[{layer - 1}]"):
+            with _layer(layer):
                 (c, y), residual = whole_step_fwd(cell, p, c, part_input(cell, with_x(beside, y), layer))
             carries.append(c)
             residuals.append(residual)
@@ -131,9 +135,14 @@ def layers(stack: Stack, params: tuple, carry: tuple, z: Inputs) -> Iterator[tup
         if layer == 0:
             c, y = cell.step(p, c, z)
         else:
-            with inside(f"cells[{layer}]", reads=f"cells[{layer - 1}]"):
+            with _layer(layer):
                 c, y = cell.step(p, c, cell.project(p, part_input(cell, with_x(beside, y), layer)))
         yield c, y
+
+
+def _layer(layer: int):
+    """Name the layer in an error."""
+    return inside(f"cells[{layer}]", reads=f"the output of `cells[{layer - 1}]`")
 
 
 def _reads_more(stack: Stack) -> bool:

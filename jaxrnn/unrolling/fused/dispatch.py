@@ -29,6 +29,7 @@ from jax import lax
 from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.core.checks import check_unroll, leading_axes
+from jaxrnn.core.local_rules import reverse_mode_alone
 from jaxrnn.core.types import Carry, Cell, Inputs, Params
 from jaxrnn.unrolling.backpropagation import Gradients, backward, unroll_bptt
 from jaxrnn.unrolling.forward_record import Saved, forward
@@ -67,7 +68,7 @@ def unroll_fused(
       As `unroll`.
 
     Raises:
-      TypeError, ValueError: as `unroll`.
+      TypeError, ValueError: as `unroll`; TypeError: forward mode, or second derivatives.
 
     >>> from jaxrnn import LSTM
     >>> cell = LSTM(input_size=3, hidden_size=5)
@@ -80,7 +81,8 @@ def unroll_fused(
     xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     if not (_has_steps(xs) and has_kernels(cell) and fits(cell, params.w.dtype, shared_memory())):
         return unroll_bptt(cell, params, xs, carry, mask=mask, reset=reset, reverse=reverse)
-    return _unroll_fused(cell, params, xs, _start(cell, params, xs, carry), mask, reset, reverse, False)
+    with reverse_mode_alone("unroll_fused", instead="unroll"):
+        return _unroll_fused(cell, params, xs, _start(cell, params, xs, carry), mask, reset, reverse, False)
 
 
 def unroll_interpreted(
@@ -107,7 +109,8 @@ def unroll_interpreted(
     xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     if not (_has_steps(xs) and has_kernels(cell)):
         return unroll_bptt(cell, params, xs, carry, mask=mask, reset=reset, reverse=reverse)
-    return _unroll_fused(cell, params, xs, _start(cell, params, xs, carry), mask, reset, reverse, True)
+    with reverse_mode_alone("unroll_interpreted", instead="unroll"):
+        return _unroll_fused(cell, params, xs, _start(cell, params, xs, carry), mask, reset, reverse, True)
 
 
 def _has_steps(xs: Inputs) -> bool:

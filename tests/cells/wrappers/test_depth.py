@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn import GRU, LSTM, Elman, LayerNorm, Stack, unroll, unroll_bptt
+from jaxrnn import GRU, LSTM, Elman, LayerNorm, Readout, Stack, unroll, unroll_bptt
 from jaxrnn.cells import Jordan
 from jaxrnn.cells.wrappers import DeepInput, DeepOutput, DeepTransition
 from jaxrnn.cells.wrappers.layer_norm import normalize
+from jaxrnn.patterns import Feedback
 from jaxrnn.testing.host_trees import host, zeros
 from jaxrnn.testing.problem import initial_carry
 from jaxrnn.unrolling import unroll_python
@@ -171,17 +172,22 @@ def test_bad_sizes_are_named(without_beartype):
                 wrapper(Elman(INPUT, HIDDEN), sizes)
     with pytest.raises(ValueError, match="`sizes` must be an integer of at least 1, got 0"):
         DeepTransition(Elman(INPUT, HIDDEN), (3, 0))
-    wrong = DeepInput(Elman(INPUT, HIDDEN), (INPUT, 3))
     with pytest.raises(ValueError, match="trailing size input_size=2"):
-        unroll(wrong, random_params(wrong), XS)
-    wrong = DeepOutput(Elman(INPUT, HIDDEN), (3, 5))
-    with pytest.raises(ValueError, match="`y` must have trailing size size=3"):
-        unroll(wrong, random_params(wrong), XS)
+        DeepInput(Elman(INPUT, HIDDEN), (INPUT, 3))
+    with pytest.raises(ValueError, match=r"`sizes\[0\]` must be 4, the size of the output of `cell`, got 3"):
+        DeepOutput(Elman(INPUT, HIDDEN), (3, 5))
+
+
+def test_a_stack_names_the_layers_whose_sizes_do_not_fit():
+    said = r"^`cells\[1\]`, which reads the output of `cells\[0\]`: `xs` .* input_size=5, got shape \(4,\)"
+    with pytest.raises(ValueError, match=said):
+        Stack((Elman(2, 3), Stack((Elman(3, 4), Elman(5, 4)))))
 
 
 @pytest.mark.parametrize("run", [unroll, unroll_bptt, unroll_python])
-def test_a_stack_names_the_layers_whose_sizes_do_not_fit(run):
-    stack = Stack((Elman(2, 3), Stack((Elman(3, 4), Elman(5, 4)))))
-    said = r"^`cells\[1\]`, which reads the output of `cells\[0\]`: `cells\[1\]`, which .*: `xs` .* input_size=5, got"
+def test_a_stack_in_a_stack_names_both_when_it_runs(run):
+    inner = Stack((Feedback(Elman(6, 5), Readout(5, 3)), Elman(4, 4)))  # what a Feedback reads and outputs: as it runs
+    stack = Stack((Feedback(Elman(6, 5), Readout(5, 3)), inner))
+    said = r"^`cells\[1\]`, which reads the output of `cells\[0\]`: `cells\[1\]`, which .*: `xs` .* input_size=4, got"
     with pytest.raises(ValueError, match=said):
-        run(stack, stack.init(jax.random.key(0)), jnp.ones((4, 2)))
+        run(stack, stack.init(jax.random.key(0)), jnp.ones((4, 3)))
