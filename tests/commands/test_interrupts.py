@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": ["evaluate", "--run", "text"],
     "translate": ["translate", "--run", "reverse", "abc"],
     "gradients": ["gradients", "--length", "8", "--hidden", "4"],
+    "doctor": ["doctor"],
 }
 
 
