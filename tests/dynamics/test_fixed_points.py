@@ -149,7 +149,7 @@ def test_the_ghost_of_two_fixed_points_is_a_slow_point():
 
 
 def test_what_lies_far_from_all_starts_and_what_is_not_finite_is_dropped_with_the_reason():
-    cell, params = Elman(1, 1, "identity"), plain(jnp.array([[0.9]]), b=jnp.array([100.0]))
+    cell, params = Elman(1, 1, "identity"), plain(jnp.array([[0.9]]), b=jnp.array([1.0]))
     starts = jnp.array([[0.0], [1.0], [jnp.nan]])
     counted = reasons(find(cell, params, X, starts[:2]))
     assert counted["OUTLIER"] == 2 and sum(counted.values()) == 2

@@ -6,8 +6,10 @@ With the Jacobian A = ∂F/∂h, one step of Newton's method is damped as Levenb
     δ = −(AᵀA + λ I)⁻¹ Aᵀ F           elsewhere
     h ← h + 2⁻ᵏ δ                     for the k that gives the least q, if that is less than q(h)
 
-λ falls tenfold after a whole step and rises tenfold where no step helps, so λ is 0 near a fixed point, where
-convergence is quadratic, and the descent ends in a local minimum of q, a slow point, where there is no fixed point.
+δ is shortened to the spread of the starts: a step far beyond them ends where no trajectory comes, such as where gates
+are saturated and everything stays.  λ falls tenfold after a whole step and rises tenfold where no step helps, so λ is 0
+near a fixed point, where convergence is quadratic.  Where there is no fixed point the descent ends in a local minimum
+of q, a slow point, after PATIENCE updates that hardly lower q.
 A⁻¹ is applied to F itself near the solution: with AᵀA the condition of A counts twice, and slow directions are lost.
 
 Without Jacobians q is minimized by L-BFGS, whose memory is linear in the size of the state.
@@ -22,10 +24,14 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 HALVINGS = 8
 """The number of step lengths that are tried; they cost one evaluation each, the Jacobian as many as there are units."""
+
+
+PATIENCE, PROGRESS = 10, 0.95
+"""The descent ends after so many updates in a row, each of which left more than this part of q."""
 
 
 class Descended(NamedTuple):
@@ -36,6 +42,8 @@ class Descended(NamedTuple):
     updates: Int[Array, ""]
     damping: Float[Array, ""]
     """λ, relative to the mean square of a column of A."""
+    idle: Int[Array, ""]
+    """How many updates in a row have hardly lowered q."""
 
 
 Step = Callable[[Float[Array, " n"]], Float[Array, " n"]]
@@ -47,17 +55,15 @@ def speed(step: Step, h: Float[Array, " n"]) -> Float[Array, ""]:
     return 0.5 * jnp.sum((step(h) - h) ** 2)
 
 
-def by_newton(step: Step, start: Float[Array, " n"], tolerance, iterations: int) -> Descended:
-    """Descend by damped Newton steps until q ≤ tolerance, no step helps, or `iterations` is reached."""
-    rounding = jnp.finfo(start.dtype).eps
+def by_newton(step: Step, start: Float[Array, " n"], tolerance, iterations: int, spread) -> Descended:
+    """Descend by damped Newton steps until q ≤ tolerance, q hardly falls, or `iterations` is reached."""
     lengths = (0.5 ** jnp.arange(HALVINGS)).astype(start.dtype)
-
-    def running(at: Descended):
-        return (at.q > tolerance) & jnp.isfinite(at.q) & (at.updates < iterations) & (at.damping < 1 / rounding)
 
     def update(at: Descended) -> Descended:
         delta = _direction(jax.jacfwd(step)(at.h), step(at.h) - at.h, at.damping)
-        tried = at.h + lengths[:, None] * jnp.where(jnp.all(jnp.isfinite(delta)), delta, 0)
+        delta = jnp.where(jnp.all(jnp.isfinite(delta)), delta, 0)
+        size = jnp.linalg.norm(delta)
+        tried = at.h + lengths[:, None] * delta * jnp.where(size > spread, spread / size, 1)
         q = jax.vmap(lambda h: speed(step, h))(tried)
         q = jnp.where(jnp.isfinite(q), q, jnp.inf)
         best = jnp.argmin(q)
@@ -70,10 +76,22 @@ def by_newton(step: Step, start: Float[Array, " n"], tolerance, iterations: int)
             q=jnp.where(better, q[best], at.q),
             updates=at.updates + 1,
             damping=jnp.where(better, lower, higher),
+            idle=jnp.where(q[best] < PROGRESS * at.q, 0, at.idle + 1),
         )
 
-    first = Descended(start, speed(step, start), jnp.zeros((), jnp.int32), jnp.full((), 1e-2, start.dtype))
-    return lax.while_loop(running, update, first)
+    return lax.while_loop(_running(tolerance, iterations), update, _first(step, start))
+
+
+def _first(step: Step, start: Float[Array, " n"]) -> Descended:
+    nothing = jnp.zeros((), jnp.int32)
+    return Descended(start, speed(step, start), nothing, jnp.full((), 1e-2, start.dtype), nothing)
+
+
+def _running(tolerance, iterations: int) -> Callable[[Descended], Bool[Array, ""]]:
+    def running(at: Descended):
+        return (at.q > tolerance) & jnp.isfinite(at.q) & (at.updates < iterations) & (at.idle < PATIENCE)
+
+    return running
 
 
 def _direction(jacobian: Float[Array, "n n"], f: Float[Array, " n"], damping) -> Float[Array, " n"]:
@@ -86,18 +104,14 @@ def _direction(jacobian: Float[Array, "n n"], f: Float[Array, " n"], damping) ->
     return -jnp.linalg.solve(matrix, jnp.where(whole, f, a.T @ f))
 
 
-def by_gradient(step: Step, start: Float[Array, " n"], tolerance, iterations: int) -> Descended:
-    """Descend by L-BFGS until q ≤ tolerance, q no longer changes, or `iterations` is reached."""
+def by_gradient(step: Step, start: Float[Array, " n"], tolerance, iterations: int, spread) -> Descended:
+    """Descend by L-BFGS until q ≤ tolerance, q hardly falls, or `iterations` is reached; no step is shortened."""
     optimizer = optax.lbfgs()
 
     def q_of(h):
         return speed(step, h)
 
     value_and_grad = optax.value_and_grad_from_state(q_of)
-
-    def running(loop):
-        at, _ = loop
-        return (at.q > tolerance) & jnp.isfinite(at.q) & (at.updates < iterations) & (at.damping < 1)
 
     def update(loop):
         at, state = loop
@@ -106,8 +120,10 @@ def by_gradient(step: Step, start: Float[Array, " n"], tolerance, iterations: in
         h = at.h + change
         q = q_of(h)
         better = q < at.q
-        ended = jnp.where(better, 0, 1).astype(at.damping.dtype)
-        return Descended(jnp.where(better, h, at.h), jnp.where(better, q, at.q), at.updates + 1, ended), state
+        idle = jnp.where(q < PROGRESS * at.q, 0, at.idle + 1)
+        h, q = jnp.where(better, h, at.h), jnp.where(better, q, at.q)
+        return at._replace(h=h, q=q, updates=at.updates + 1, idle=idle), state
 
-    first = Descended(start, q_of(start), jnp.zeros((), jnp.int32), jnp.zeros((), start.dtype))
-    return lax.while_loop(running, update, (first, optimizer.init(start)))[0]
+    running = _running(tolerance, iterations)
+    first = (_first(step, start), optimizer.init(start))
+    return lax.while_loop(lambda loop: running(loop[0]), update, first)[0]

@@ -113,7 +113,7 @@ def linearize(
     if not 0 <= margin < 1:
         raise ValueError(f"`margin` must lie in 0 … 1, got {margin}.")
     carries = as_carries(cell, params, points)
-    carries, x = checked_starts(cell, params, x, carries)
+    carries, x = checked_starts(cell, params, x, carries, least=0)
     return _linearize(cell, params, x, carries, margin)
 
 

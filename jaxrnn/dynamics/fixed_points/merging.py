@@ -70,11 +70,16 @@ class Points(NamedTuple):
     """The start that keeps it; `Found` at these indices is the point."""
 
 
+def mean_and_spread(starts: Float[Array, "starts n"]) -> tuple[Float[Array, " n"], Float[Array, ""]]:
+    """Return m and √⟨‖h₀ − m‖²⟩ of the starts that are numbers."""
+    mean = jnp.nanmean(starts, axis=0)
+    return mean, jnp.sqrt(jnp.nanmean(jnp.sum((starts - mean) ** 2, axis=-1)))
+
+
 def merged(points, q, x, starts, tolerance, slow, merge, reach) -> tuple[Int[Array, " starts"], Int[Array, " starts"]]:
     """Return the outcome of every start, and the start that keeps its point."""
-    mean = jnp.nanmean(starts, axis=0)
-    scale = jnp.sqrt(jnp.nanmean(jnp.sum((starts - mean) ** 2, axis=-1)))
-    far = (jnp.linalg.norm(points - mean, axis=-1) > reach * scale) & (scale > 0)
+    mean, spread = mean_and_spread(starts)
+    far = (jnp.linalg.norm(points - mean, axis=-1) > reach * spread) & (spread > 0)
     outcome = jnp.where(q <= slow, Outcome.SLOW, Outcome.MOVING)
     outcome = jnp.where(q <= tolerance, Outcome.FIXED, outcome)
     outcome = jnp.where(far, Outcome.OUTLIER, outcome)

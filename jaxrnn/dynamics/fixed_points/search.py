@@ -24,7 +24,7 @@ from jaxrnn.core.arguments import as_array
 from jaxrnn.core.checks import check_choice, check_is_cell, check_params, check_positive, check_tree
 from jaxrnn.core.types import Carry, Cell, Params
 from jaxrnn.dynamics.fixed_points.descent import by_gradient, by_newton
-from jaxrnn.dynamics.fixed_points.merging import merged
+from jaxrnn.dynamics.fixed_points.merging import mean_and_spread, merged
 from jaxrnn.dynamics.jacobians import check_differentiable, next_state
 from jaxrnn.dynamics.states import as_vectors
 
@@ -118,13 +118,13 @@ def find(
     return _find(cell, params, x, starts, (tolerance, slow, merge, reach), method, iterations)
 
 
-def checked_starts(cell: Cell, params: Params, x: PyTree, starts: Carry) -> tuple[Carry, PyTree]:
+def checked_starts(cell: Cell, params: Params, x: PyTree, starts: Carry, *, least: int = 1) -> tuple[Carry, PyTree]:
     """Return starts and inputs as arrays, one input for each start, or raise an error that names the argument."""
     check_is_cell(cell=cell)
     check_params(params, cell)
     starts = jax.tree.map(jnp.asarray, starts)
     leaves = jax.tree.leaves(starts)
-    if not leaves or not jnp.ndim(leaves[0]) or not leaves[0].shape[0]:
+    if not leaves or not jnp.ndim(leaves[0]) or leaves[0].shape[0] < least:
         raise ValueError(
             f"`starts` must be carries with a leading axis [starts], got {jax.tree.map(jnp.shape, starts)}."
         )
@@ -133,7 +133,8 @@ def checked_starts(cell: Cell, params: Params, x: PyTree, starts: Carry) -> tupl
     check_tree("starts", starts, expected, f"{cell}.initial_carry(params, ({count},))")
     starts = jax.tree.map(lambda h, like: h.astype(like.dtype), starts, expected)
     x = jax.tree.map(lambda a: _one_each(as_array("x", a, "numbers"), count), x)
-    check_differentiable(cell, params, x)
+    if count:
+        check_differentiable(cell, params, x)
     return starts, x
 
 
@@ -163,10 +164,12 @@ def _checked_tolerance(tolerance: float | None, like) -> float:
 def _find(cell, params, x, starts, limits, method, iterations) -> Found:
     tolerance, slow, merge, reach = limits
     hs = as_vectors(starts, 1)
+    _, spread = mean_and_spread(hs)
+    spread = jnp.where(spread > 0, spread, jnp.inf)
 
     def descend(each):
         h, start, z = each
-        return METHODS[method][0](partial(next_state, cell, params, start, z), h, tolerance, iterations)
+        return METHODS[method][0](partial(next_state, cell, params, start, z), h, tolerance, iterations, spread)
 
     ends = lax.map(descend, (hs, starts, cell.project(params, x)), batch_size=min(TOGETHER, len(hs)))
     outcome, into = merged(ends.h, ends.q, x, hs, tolerance, slow, merge, reach)

@@ -1,0 +1,27 @@
+"""One mark for each stability class, the same in every figure."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxrnn.dynamics.fixed_points.linearization import Stability
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+STYLES = {
+    Stability.STABLE: {"marker": "o", "facecolor": "black", "edgecolor": "black"},
+    Stability.MARGINAL: {"marker": "D", "facecolor": "tab:orange", "edgecolor": "black"},
+    Stability.SADDLE: {"marker": "X", "facecolor": "tab:red", "edgecolor": "white"},
+    Stability.UNSTABLE: {"marker": "o", "facecolor": "white", "edgecolor": "black"},
+}
+
+
+def mark(ax: "Axes", places: np.ndarray, stability: np.ndarray, *, size: float = 60) -> None:
+    """Draw points by their class: places `[points, 2 or 3]`; saddles say how many there are."""
+    for kind, style in STYLES.items():
+        chosen = places[np.asarray(stability) == kind]
+        if len(chosen):
+            label = f"{kind.name.lower()} ({len(chosen)})"
+            depth = {} if chosen.shape[1] == 2 else {"depthshade": False}
+            ax.scatter(*chosen.T, s=size, linewidth=1, zorder=5, label=label, **style, **depth)
