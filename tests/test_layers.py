@@ -20,6 +20,7 @@ FOLDERS = [
     "constraints",
     "linear",
     "linear.matrix",
+    "linear.blocks",
     "unrolling",
     "unrolling.parallel",
     "unrolling.fused",

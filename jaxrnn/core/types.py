@@ -77,6 +77,15 @@ class LocalRules(Cell, Protocol):
 
 
 @runtime_checkable
+class CellOfParts(Cell, Protocol):
+    """A cell made of cells, each of which can run over all steps before the next one starts."""
+
+    def run_parts(self, params: Params, xs: Inputs, carry: Carry | None, run: Callable) -> tuple[Carry, Any]:
+        """(carry, ys) of all steps, where `run(cell, params, xs, carry) -> (carry, ys)` runs a part of the cell."""
+        ...
+
+
+@runtime_checkable
 class ReadsBothWays(Protocol):
     """A network that reads a sequence from both ends, and so cannot be a cell: it has no step."""
 

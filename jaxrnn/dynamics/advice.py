@@ -29,18 +29,12 @@ from jaxrnn.core.types import Carry, Cell, Params
 from jaxrnn.dynamics.jacobians import check_differentiable
 from jaxrnn.dynamics.lyapunov import growth_rates
 from jaxrnn.dynamics.states import trajectory
-from jaxrnn.linear.matrix_state import MatrixCell
-from jaxrnn.linear.protocol import LinearCell
 from jaxrnn.unrolling.backpropagation import unroll_bptt
-from jaxrnn.unrolling.parallel.associative import unroll_associative
-from jaxrnn.unrolling.parallel.chunkwise import unroll_chunkwise
 from jaxrnn.unrolling.parallel.newtons_method import unroll_newton
+from jaxrnn.unrolling.parallel.structure import structural_member
 
 UPDATES = 6
 """So many updates Newton's method has taken at most, where both exponents are negative: docs/performance.md."""
-
-CHUNK = 32
-"""Steps from which on the gradient is cheaper in chunks than step by step: `benchmarks/linear.py`."""
 
 
 class Advice(NamedTuple):
@@ -51,7 +45,7 @@ class Advice(NamedTuple):
     """
 
     method: Callable
-    """`unroll_chunkwise`, `unroll_associative`, `unroll_newton` or `unroll_bptt`."""
+    """`unroll_chunkwise`, `unroll_associative`, `unroll_by_structure`, `unroll_newton` or `unroll_bptt`."""
     exponent: float
     """λ per step; −inf if a perturbation vanishes."""
     horizon: float
@@ -70,11 +64,11 @@ def choose_method(
 ) -> Advice:
     """Choose the member of the unroll family for a cell, its parameters and inputs like these.
 
-    `unroll_chunkwise` where the state is a matrix, from CHUNK steps on, and `unroll_associative` where the cell is
-    linear in its carry otherwise; else `unroll_newton` where λ < 0, λ₀ < 0 and UPDATES
-    updates, each an evaluation of all steps and 2⌈log₂ τ⌉ rounds, are fewer than τ steps; else `unroll_bptt`.  It is
-    advice about what must wait for what, and holds where processors are plenty.  A machine whose processors one step
-    keeps busy is faster with the loop, whatever λ is.
+    `unroll_chunkwise` where the state is a matrix, from 32 steps on, `unroll_associative` where the cell is linear in
+    its carry otherwise, and `unroll_by_structure` where a part of it is; else `unroll_newton` where λ < 0, λ₀ < 0 and
+    UPDATES updates, each an evaluation of all steps and 2⌈log₂ τ⌉ rounds, are fewer than τ steps; else `unroll_bptt`.
+    It is advice about what must wait for what, and holds where processors are plenty.  A machine whose processors one
+    step keeps busy is faster with the loop, whatever λ is.
 
     Args:
       cell, params, xs, carry, mask: as for `unroll`, with values (not under `jit`); time is at least 1.
@@ -101,11 +95,7 @@ def choose_method(
     exponent, first = map(float, _exponents(cell, params, xs, carry, mask))
     depth = UPDATES * (1 + 2 * math.ceil(math.log2(time)))
     nonlinear = unroll_newton if max(exponent, first) < 0 and depth < time else unroll_bptt
-    method = nonlinear
-    if isinstance(cell, MatrixCell):
-        method = unroll_chunkwise if time >= CHUNK else unroll_bptt
-    elif isinstance(cell, LinearCell):
-        method = unroll_associative
+    method = structural_member(cell, time) or nonlinear
     return Advice(method, exponent, math.inf if exponent == 0 else 1 / abs(exponent), first)
 
 

@@ -28,7 +28,7 @@ from jaxrnn.core.types import Carry, Cell, Key, Params
 from jaxrnn.generation.generator import checked_start, entry
 from jaxrnn.generation.stopping import Countdown, PredictedLength
 from jaxrnn.objectives.readout import Readout, ReadoutParams
-from jaxrnn.unrolling.backpropagation import unroll_bptt
+from jaxrnn.unrolling.parallel.structure import unroll_by_structure
 
 
 class SymbolModelParams(NamedTuple):
@@ -171,7 +171,7 @@ class SymbolModel:
         if context is not None:
             check_shape("context", context, (*lengths.shape, self.features), "[*batch, features]")
             xs = xs + context
-        _, ys = unroll_bptt(self.cell, params.cell, drawing(self.cell, key, xs), carry, mask=mask)
+        _, ys = unroll_by_structure(self.cell, params.cell, drawing(self.cell, key, xs), carry, mask=mask)
         return self.readout.apply(params.readout, ys)
 
     def read(
@@ -200,7 +200,7 @@ class SymbolModel:
           ValueError: a symbol out of range (checked outside `jit`; under `jit` it gives NaN).
         """
         xs = drawing(self.cell, key, self.embed(params, symbols))
-        carry, ys = unroll_bptt(self.cell, params.cell, xs, carry, mask=mask)
+        carry, ys = unroll_by_structure(self.cell, params.cell, xs, carry, mask=mask)
         return carry, self.readout.apply(params.readout, ys)
 
     def predicted_length(self, params: SymbolModelParams, batch_shape: tuple[int, ...] = ()) -> PredictedLength:

@@ -10,6 +10,8 @@ inside the unit circle.  `LinearUnit` is an LSTM without its recurrent products.
 Where the state is a matrix S, a memory of associations (`MatrixCell`, `jaxrnn.linear.matrix`), a = diag(d) − w uᵀ and
 b = k vᵀ are kept as vectors, and `jaxrnn.unrolling.parallel.unroll_chunkwise` computes the run in matrix products.
 
+`jaxrnn.linear.blocks` has the residual blocks of which deep models are stacked.
+
 Chapter 3.1 (powers of one matrix); Feng et al. 2024 (minimal gates); Orvieto et al. 2023 (LRU).
 """
 
@@ -32,7 +34,7 @@ from jaxrnn.machines.plain_trees import register_records
 
 def __getattr__(name: str):
     """Import a nested namespace at its first use."""
-    if name == "matrix":
+    if name in ("blocks", "matrix"):
         return import_module(f"jaxrnn.linear.{name}")
     raise AttributeError(f"module 'jaxrnn.linear' has no attribute {name!r}")
 

@@ -14,16 +14,14 @@ from collections.abc import Callable
 
 from jaxtyping import Array, Bool, PyTree, Shaped
 
-from jaxrnn.cells.wrappers.stack import Stack
 from jaxrnn.core.checks import check_unroll
-from jaxrnn.core.noise import part_input, plain_input, with_x
-from jaxrnn.core.types import Carry, Params
+from jaxrnn.core.types import Carry, CellOfParts, Params
 from jaxrnn.machines.meshes import alike
-from jaxrnn.unrolling.scan import unroll
+from jaxrnn.unrolling.scan import masked, readable, unroll
 
 
 def unroll_layers(
-    cell: Stack,
+    cell: CellOfParts,
     params: Params,
     xs: PyTree[Shaped[Array, "..."]],
     carry: Carry | None = None,
@@ -35,16 +33,19 @@ def unroll_layers(
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
     """Run a stack over a sequence, one layer over all steps after the other.
 
+    Layers that are made of parts themselves, such as residual blocks, run part by part.
+
     Args:
-      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
-      run: the member of the family that runs a layer: `unroll`, `unroll_bptt`, ….
+      cell: a `Stack`, or another cell with `run_parts`.
+      params, xs, carry, mask, reset, reverse: as for `unroll`.
+      run: the member of the family that runs a layer: `unroll`, `unroll_bptt`, `unroll_by_structure`, ….
 
     Returns:
       As `unroll`.
 
     Raises:
       TypeError, ValueError: as `unroll`.
-      TypeError: `cell` is not a `Stack`.
+      TypeError: `cell` has no parts.
 
     >>> import jax, jax.numpy as jnp
     >>> from jaxrnn import LSTM
@@ -55,13 +56,18 @@ def unroll_layers(
 
     References: Appleyard, Kočiský & Blunsom 2016.
     """
-    if not isinstance(cell, Stack):
-        raise TypeError(f"`cell` must be a Stack, got {cell!r}; a single cell needs no order of layers: take `unroll`.")
+    if not isinstance(cell, CellOfParts):
+        raise TypeError(
+            f"`cell` must be a Stack or another cell of parts, got {cell!r}; a single cell needs no order of layers: "
+            "take `unroll`."
+        )
     arguments = params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     params, xs, carry, mask, reset = alike(*arguments)
-    ys, ends = plain_input(xs), []
-    starts = (None,) * len(cell.cells) if carry is None else carry
-    for layer, (part, p, start) in enumerate(zip(cell.cells, params, starts, strict=True)):
-        end, ys = run(part, p, part_input(part, with_x(xs, ys), layer), start, mask=mask, reset=reset, reverse=reverse)
-        ends.append(end)
-    return tuple(ends), ys
+
+    def run_part(part, params, xs, carry):
+        if isinstance(part, CellOfParts):
+            return part.run_parts(params, xs, carry, run_part)
+        return run(part, params, xs, carry, mask=mask, reset=reset, reverse=reverse)
+
+    carry, ys = cell.run_parts(params, readable(mask, xs), carry, run_part)
+    return carry, masked(mask, ys)

@@ -22,6 +22,7 @@ from jaxrnn.cells.wrappers import (
 )
 from jaxrnn.core.precision import accumulator, matmul
 from jaxrnn.linear import RGLRU, S5, LinearUnit, Mamba, MinLSTM, ShortConv
+from jaxrnn.linear.blocks import Normalize, ResidualBlock
 from jaxrnn.linear.matrix import GLA, HGRN2, MLSTM, RWKV7, DeltaProduct, GatedDelta, Mamba2, Retention
 from jaxrnn.memory import NTM
 from jaxrnn.patterns import Feedback
@@ -129,6 +130,10 @@ LIBRARY = {
     "hgrn2": HGRN2(INPUT, heads=1, key_size=2, value_size=3, least_gate=0.1),
     "retention": Retention(INPUT, heads=2, key_size=2, value_size=2),
     "rwkv7": RWKV7(INPUT, heads=1, key_size=2, value_size=3, rank=2),
+    "residual_block": ResidualBlock(Stack((ShortConv(3, 2), MinGRU(3, 4))), 3, mlp=2, groups=2),
+    "stack_of_blocks": Stack(
+        (ResidualBlock(Dropout(GatedDelta(4, 1, 2, 2, conv=None), 0.3), 4), Elman(4, 4), Normalize(4)),
+    ),
     "liquid": LIF(INPUT, (HIDDEN,), dt=10.0, refractory=1, spike="smooth"),
     "cfc": CfC(INPUT, HIDDEN, backbone_size=4),
     "cornn": CoRNN(INPUT, HIDDEN),

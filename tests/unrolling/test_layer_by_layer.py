@@ -5,22 +5,48 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn import GRU, LSTM, Dropout, Elman, Stack, mask_from_lengths, unroll, unroll_bptt, unroll_layers, with_noise
+from jaxrnn import (
+    GRU,
+    LSTM,
+    Dropout,
+    Elman,
+    MinGRU,
+    Stack,
+    mask_from_lengths,
+    unroll,
+    unroll_bptt,
+    unroll_layers,
+    with_noise,
+)
 from jaxrnn.cells.wrappers import Zoneout
+from jaxrnn.linear import ShortConv
+from jaxrnn.linear.blocks import Normalize, ResidualBlock
 from jaxrnn.testing import loops
+from jaxrnn.unrolling.parallel import unroll_by_structure
 
 TIME, BATCH, INPUT = 5, 3, 3
 XS = jax.random.normal(jax.random.key(0), (TIME, BATCH, INPUT))
 NOISY = with_noise(jax.random.key(5), XS)
 STACKS = {
     "three": (Stack((LSTM(INPUT, 4, "current"), Elman(4, 5), GRU(5, 2))), XS),
+    "blocks": (
+        Stack((ResidualBlock(Stack((ShortConv(INPUT, 2), MinGRU(INPUT, 4))), INPUT, mlp=2), Normalize(INPUT))),
+        XS,
+    ),
     "noisy": (Stack((Dropout(LSTM(INPUT, 4), 0.3), Elman(4, 5), Dropout(Zoneout(GRU(5, 2), 0.4), 0.5, "step"))), NOISY),
 }
 
 
 @pytest.mark.parametrize(
     ("name", "reverse", "run"),
-    [("three", False, unroll), ("three", True, unroll_bptt), ("noisy", True, unroll), ("noisy", False, unroll_bptt)],
+    [
+        ("three", False, unroll),
+        ("three", True, unroll_bptt),
+        ("noisy", True, unroll),
+        ("noisy", False, unroll_bptt),
+        ("blocks", False, unroll_by_structure),
+        ("blocks", True, unroll),
+    ],
 )
 def test_by_layers_is_as_one_cell_in_values_and_gradients(name, reverse, run):
     cell, _ = STACKS[name]

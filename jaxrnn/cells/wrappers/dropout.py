@@ -11,7 +11,9 @@ p → `rate`; the noise comes with the input, for the reasons in `jaxrnn.core.no
 References: Srivastava et al. 2014; Zaremba, Sutskever & Vinyals 2014, §3.2; Gal & Ghahramani 2016, §4; chapter 2.8.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -71,8 +73,16 @@ class Dropout:
 
     def project(self, params: Params, xs: Noisy) -> Inputs:
         """Project x̃⁽ᵗ⁾ for every t at once."""
+        return self.cell.project(params, self._dropped(xs))
+
+    def run_parts(self, params: Params, xs: Noisy, carry: Carry | None, run: Callable) -> tuple[Carry, Any]:
+        """Run the cell over all x̃⁽ᵗ⁾."""
+        return run(self.cell, params, self._dropped(xs), carry)
+
+    def _dropped(self, xs):
+        """x̃, with the noise that the cell draws from if it draws any."""
         x = drop(part_input(self, xs, 0), self.rate, each_step=self.per == "step")
-        return self.cell.project(params, part_input(self.cell, with_x(xs, x), 1))
+        return part_input(self.cell, with_x(xs, x), 1)
 
     step = forwarded(Cell.step)
     step_fwd = forwarded(LocalRules.step_fwd, via=rules_of)

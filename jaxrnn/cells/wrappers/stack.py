@@ -10,7 +10,7 @@ The second layer's state is the chapter's z⁽ᵗ⁾.
 References: Schmidhuber 1992; El Hihi & Bengio 1996; Graves, Mohamed & Hinton 2013, §3.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -85,6 +85,14 @@ class Stack:
         """Run one step of every layer, lowest first."""
         carries, ys = zip(*layers(self, params, carry, z), strict=True)
         return carries, ys[-1]
+
+    def run_parts(self, params: tuple, xs: Inputs, carry: tuple | None, run: Callable) -> tuple[tuple, Any]:
+        """Run every layer over all steps, the lowest first."""
+        ys, ends = plain_input(xs), []
+        for layer, (cell, p, c) in enumerate(zip(self.cells, params, carry or (None,) * len(self.cells), strict=True)):
+            end, ys = run(cell, p, part_input(cell, with_x(xs, ys), layer), c)
+            ends.append(end)
+        return tuple(ends), ys
 
     def step_fwd(self, params: tuple, carry: tuple, z: Inputs):
         """Run `step`; the residual is that of each layer, with the input that all but the lowest projected."""

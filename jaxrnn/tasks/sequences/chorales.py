@@ -29,7 +29,7 @@ from jaxrnn.objectives.readout import Readout
 from jaxrnn.patterns.hidden_to_hidden import ManyToMany, PatternParams
 from jaxrnn.tasks.data import InputError, check_count, digest, epoch_rows, optional
 from jaxrnn.tasks.sequences.digits import held_out_fifth
-from jaxrnn.tasks.sequences.text import CELLS
+from jaxrnn.tasks.sequences.language_cells import LAYERS
 from jaxrnn.unrolling.backpropagation import unroll_bptt
 
 KEYS, LOWEST = 88, 21
@@ -104,7 +104,7 @@ class Chorales:
 
     def model(self, facts: dict) -> ManyToMany:
         """Build the model: one cell, and one Bernoulli unit per key."""
-        return ManyToMany(CELLS[self.cell](KEYS, self.hidden), Readout(self.hidden, KEYS), "bits")
+        return ManyToMany(LAYERS[self.cell](KEYS, self.hidden), Readout(self.hidden, KEYS), "bits")
 
     def carry(self, model: ManyToMany, params: PatternParams) -> Carry:
         """Return None, because each window is independent of the others."""

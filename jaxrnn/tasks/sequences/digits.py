@@ -21,7 +21,7 @@ from jaxrnn.objectives.losses import cross_entropy
 from jaxrnn.objectives.readout import Readout
 from jaxrnn.patterns.hidden_to_hidden import ManyToOne, PatternParams
 from jaxrnn.tasks.data import check_count, digest, epoch_rows, optional
-from jaxrnn.tasks.sequences.text import CELLS
+from jaxrnn.tasks.sequences.language_cells import LAYERS
 
 
 class Images(NamedTuple):
@@ -94,7 +94,7 @@ class Digits:
 
     def model(self, facts: dict) -> ManyToOne:
         """Build the model: one cell over the rows, and its last state read out."""
-        return ManyToOne(CELLS[self.cell](8, self.hidden), Readout(self.hidden, 10))
+        return ManyToOne(LAYERS[self.cell](8, self.hidden), Readout(self.hidden, 10))
 
     def carry(self, model: ManyToOne, params: PatternParams) -> Carry:
         """Return None, because each image is independent of the others."""

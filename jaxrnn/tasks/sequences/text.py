@@ -20,11 +20,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn.cells.elman import Elman
-from jaxrnn.cells.gru import GRU
-from jaxrnn.cells.lstm import LSTM
-from jaxrnn.cells.wrappers.dropout import Dropout
-from jaxrnn.cells.wrappers.stack import Stack
 from jaxrnn.core.masks import bucket
 from jaxrnn.core.noise import quiet
 from jaxrnn.core.types import Carry, Key
@@ -36,10 +31,10 @@ from jaxrnn.generation.symbol_model import SymbolModel, SymbolModelParams
 from jaxrnn.objectives.losses import cross_entropy
 from jaxrnn.tasks.data import Corpus, InputError, builtin_text, check_count, corpus, stream_batch
 from jaxrnn.tasks.sequences.held_out import measured
+from jaxrnn.tasks.sequences.language_cells import LAYERS, layered
 from jaxrnn.tasks.sequences.symbols import BytePairs, Characters, in_byte_pairs, symbols_of
 from jaxrnn.tasks.text_files import kept_corpus, read_corpus
 
-CELLS = {"elman": Elman, "gru": GRU, "lstm": LSTM}
 PIECE = 32
 """Symbols that are drawn between two writes."""
 
@@ -59,14 +54,16 @@ class Text:
     """Your own UTF-8 text file, of any size; None for Python's language reference."""
     tokens: int | None = None
     """Read byte pairs instead of characters, so many, for example 1024; they are learned from the text."""
-    cell: Literal["elman", "gru", "lstm"] = "lstm"
-    """The recurrent cell."""
+    cell: Literal[
+        "elman", "gru", "lstm", "slstm", "min-gru", "lru", "rg-lru", "s5", "mamba", "mamba2", "mlstm", "gated-delta"
+    ] = "lstm"
+    """The recurrent cell; all but the first three are put in residual blocks."""
     layers: int = 1
     """The number of layers."""
     hidden: int = 256
-    """Units of each layer."""
+    """Units of each layer, and the width of a block."""
     embedding: int = 64
-    """Size of an embedded character or token."""
+    """Size of an embedded character or token for elman, gru and lstm; in blocks it is --hidden."""
     batch: int = 32
     """The number of rows of text in a batch."""
     length: int = 64
@@ -94,6 +91,10 @@ class Text:
             raise InputError(f"--tokens must be an integer from 257 (bytes and a pair) to {2**16}, got {self.tokens}.")
         if not 0 <= self.dropout < 1:
             raise InputError(f"--dropout must lie in [0, 1), got {self.dropout}.")
+        if self.cell not in LAYERS and self.embedding not in (Text.embedding, self.hidden):
+            raise InputError(
+                f"--embedding {self.embedding}: --cell {self.cell} embeds a character at --hidden {self.hidden}."
+            )
         if self.layers > 100:  # each is traced by itself
             raise InputError(f"--layers must be at most 100, got {self.layers}.")
 
@@ -144,11 +145,9 @@ class Text:
 
     def model(self, facts: dict) -> SymbolModel:
         """Build the model: embedding, cells, readout."""
-        sizes = (self.embedding, *[self.hidden] * self.layers)
-        cells = tuple(CELLS[self.cell](n, self.hidden) for n in sizes[:-1])
-        cells = tuple(Dropout(cell, self.dropout) for cell in cells) if self.dropout else cells
-        cell = cells[0] if self.layers == 1 else Stack(cells)
-        return SymbolModel(cell, _symbols(facts).size(), self.embedding, self.hidden)
+        cell = layered(self.cell, self.embedding, self.hidden, self.layers, self.dropout)
+        embedding = self.embedding if self.cell in LAYERS else self.hidden
+        return SymbolModel(cell, _symbols(facts).size(), embedding, self.hidden)
 
     def carry(self, model: SymbolModel, params: SymbolModelParams) -> Carry:
         """Return h⁽⁰⁾ = 0 for each row."""

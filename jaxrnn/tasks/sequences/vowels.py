@@ -25,7 +25,7 @@ from jaxrnn.objectives.losses import cross_entropy
 from jaxrnn.objectives.readout import Readout
 from jaxrnn.patterns.hidden_to_hidden import ManyToOne, PatternParams, last_valid
 from jaxrnn.tasks.data import InputError, check_count, digest, epoch_rows, optional
-from jaxrnn.tasks.sequences.text import CELLS
+from jaxrnn.tasks.sequences.language_cells import LAYERS
 from jaxrnn.unrolling.backpropagation import unroll_bptt
 
 SPEAKERS, CHANNELS, LONGEST = 9, 12, 29
@@ -119,7 +119,7 @@ class Vowels:
 
     def model(self, facts: dict) -> ManyToOne | BothEnds:
         """Build the model: one cell or two, and the last state of each read out."""
-        cell = CELLS[self.cell](CHANNELS, self.hidden)
+        cell = LAYERS[self.cell](CHANNELS, self.hidden)
         if self.bidirectional:
             return BothEnds(Bidirectional(cell, cell), self.hidden)
         return ManyToOne(cell, Readout(self.hidden, SPEAKERS))

@@ -27,10 +27,10 @@ from jaxrnn import (
     trees,
 )
 from jaxrnn.cells import continuous, wrappers
-from jaxrnn.linear import matrix
+from jaxrnn.linear import blocks, matrix
 from jaxrnn.training.saving.records import CheckpointError
 
-_NAMESPACES = (core, objectives, cells, wrappers, continuous, constraints, linear, matrix, directions)
+_NAMESPACES = (core, objectives, cells, wrappers, continuous, constraints, linear, matrix, blocks, directions)
 _NAMESPACES += (patterns, generation, seq2seq, trees, reservoirs, memory)
 """Of whose public dataclasses a model may be made."""
 _PLAIN = (str, int, bool, type(None))

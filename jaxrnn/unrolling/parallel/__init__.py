@@ -1,6 +1,8 @@
 """Parallel in time: all steps of a run at once, and runs whose time axis is cut over devices.
 
     unroll_associative   a cell that is linear in its carry: one associative scan, log₂ τ rounds
+    unroll_chunkwise     a matrix state: matrix products within chunks, a loop over chunks
+    unroll_by_structure  any cell or stack: each part by the fastest exact member that its kind permits
     unroll_newton        any cell: Newton's method on h⁽ᵗ⁾ − f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾) = 0 for all t together
     unroll_sharded, unroll_newton_sharded   the same with each device holding τ/D of the steps
 
@@ -18,6 +20,7 @@ from jaxrnn.unrolling.parallel.newton_over_devices import newton_sharded, unroll
 from jaxrnn.unrolling.parallel.newton_updates import Convergence, Newton
 from jaxrnn.unrolling.parallel.newtons_method import newton, unroll_newton
 from jaxrnn.unrolling.parallel.sharded import linear_recurrence_sharded, unroll_sharded
+from jaxrnn.unrolling.parallel.structure import unroll_by_structure
 
 __all__ = [
     "Algebra",
@@ -28,6 +31,7 @@ __all__ = [
     "newton",
     "newton_sharded",
     "unroll_associative",
+    "unroll_by_structure",
     "unroll_chunkwise",
     "unroll_newton",
     "unroll_newton_sharded",

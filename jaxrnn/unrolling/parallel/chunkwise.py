@@ -93,15 +93,20 @@ def check_chunk(chunk: int) -> None:
 
 def check_starts_at_zero(cell, params: Params) -> None:
     """Raise ValueError where a reset would go back to a matrix, or a first stage, that is not known to be 0."""
+    if not starts_at_zero(cell, params):
+        raise ValueError(
+            f"`reset` goes back to the initial carry of {cell}, whose matrices must be 0 in a chunkwise run. "
+            "Run each episode on its own with its start as `carry`, or use `unroll` or `unroll_associative`."
+        )
+
+
+def starts_at_zero(cell, params: Params) -> bool:
+    """Return whether the matrices and the first stage of the initial carry are known to be 0."""
     with jax.ensure_compile_time_eval():  # zeros are values even while the rest is traced
         carry = cell.initial_carry(params, ())
     first, state = (carry.first, carry.state) if isinstance(carry, Staged) else ((), carry)
-    for leaf in jax.tree.leaves((first, state) if isinstance(cell, MatrixCell) else first):
-        if isinstance(leaf, jax.core.Tracer) or np.asarray(leaf).any():
-            raise ValueError(
-                f"`reset` goes back to the initial carry of {cell}, whose matrices must be 0 in a chunkwise run. "
-                "Run each episode on its own with its start as `carry`, or use `unroll` or `unroll_associative`."
-            )
+    leaves = jax.tree.leaves((first, state) if isinstance(cell, MatrixCell) else first)
+    return not any(isinstance(leaf, jax.core.Tracer) or np.asarray(leaf).any() for leaf in leaves)
 
 
 @partial(jax.jit, static_argnames=("reverse", "chunk"))
