@@ -48,7 +48,7 @@ def unroll_layers(
       TypeError: `cell` has no parts.
 
     >>> import jax, jax.numpy as jnp
-    >>> from jaxrnn import LSTM
+    >>> from jaxrnn import LSTM, Stack
     >>> cell = Stack((LSTM(3, 8), LSTM(8, 5)))
     >>> params, xs = cell.init(jax.random.key(0)), jnp.ones((7, 2, 3))
     >>> bool(jnp.allclose(unroll_layers(cell, params, xs)[1], unroll(cell, params, xs)[1], atol=1e-6))

@@ -30,8 +30,8 @@ LEAST_SQUARE = 1e-6
 def rms_norm(gain: Float[Array, " size"], x: Float[Array, "*batch size"], groups: int = 1) -> Array:
     """γ ⊙ x/√(mean(x²) + ε) in at least float32, the mean over each of `groups` equal parts of x.
 
-    >>> rms_norm(jnp.ones(2), jnp.array([3.0, 4.0])).round(3).tolist()
-    [0.8489999771118164, 1.1310000419616699]
+    >>> rms_norm(jnp.ones(2), jnp.array([-3.0, 3.0])).round(3).tolist()
+    [-1.0, 1.0]
     """
     x = x.astype(accumulator(x.dtype))
     parts = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
