@@ -129,7 +129,7 @@ def test_the_output_s_share_is_in_the_hidden_gradient_where_the_output_is_the_st
         for last, sent in zip(jax.tree.leaves(carries), jax.tree.leaves(p.dcarry), strict=True)
     ]
     names = ("Own", "Jordan", "Feedback", "DeepOutput", "NTM", "LRU", "LinearUnit", "Attending", "EveryLayer", "S5")
-    names += ("RateNetwork",)
+    names += ("RateNetwork", "ResidualBlock")
     reads_its_state = any(name in repr(cell) for name in names) or isinstance(cell, MatrixCell | ShortConv | Mamba)
     owns_its_output = isinstance(cell, RGLRU) or not reads_its_state  # elsewhere y = h
     assert sum(shares) == owns_its_output
