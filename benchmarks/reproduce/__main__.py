@@ -12,9 +12,17 @@ from benchmarks.reproduce import (
     results,
     state_tracking,
     temporal_order,
+    turing_machine,
 )
 
-PROGRAMS: tuple[ModuleType, ...] = (temporal_order, memory_tasks, state_tracking, gradient_distance, reservoirs)
+PROGRAMS: tuple[ModuleType, ...] = (
+    temporal_order,
+    memory_tasks,
+    state_tracking,
+    gradient_distance,
+    reservoirs,
+    turing_machine,
+)
 
 
 def plan(full: bool = False, again: bool = False) -> results.Plan:

@@ -162,6 +162,27 @@ def flows() -> list[str]:
     return table(("", "units", "fitted steps", "here", "beside it"), rows, records)
 
 
+def turing_machine() -> list[str]:
+    """The share of wrong bits of every seed, within the lengths of training and beyond."""
+    records = results.read("turing_machine")
+
+    def row(record: Record) -> list[str]:
+        s, figures = record.settings, record.figures
+        ngrams = "best_bits" in figures
+        within = figures["bits"] if ngrams else figures["wrong"]
+        shown = " ".join(f"{score:.3f}" if ngrams else f"{100 * score:.1f} %" for score in sorted(within))
+        beyond = "; ".join(
+            f"{n}: {100 * min(scores):.1f} % to {100 * max(scores):.1f} %" for n, scores in figures["beyond"].items()
+        )
+        if ngrams:
+            beyond = f"the best predictor: {figures['best_bits']:.3f} bits"
+        how = f"{s['optimizer']}, batches of {s['batch']}"
+        return [s["problem"], record.paper, how, f"{s['episodes']:,}", shown, beyond or "-"]
+
+    header = ("problem", "paper", "trained by", "episodes", "wrong bits of each seed; n-grams: bits", "beyond")
+    return table(header, map(row, records), records)
+
+
 def best_known(problem: str) -> dict[str, Record]:
     """Return, for each cell, the record of most updates and seeds."""
     records = [r for r in results.read("state_tracking") if r.settings["problem"] == problem]
@@ -206,6 +227,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "gradient-distance": gradients,
     "mackey-glass": mackey_glass,
     "flows": flows,
+    "turing-machine": turing_machine,
     **{f"tracking-{problem.replace(' ', '-')}": lambda problem=problem: state_tracking(problem) for problem in TRIALS},
 }
 

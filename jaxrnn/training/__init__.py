@@ -25,7 +25,16 @@ from jaxrnn.training.clipping import (
 from jaxrnn.training.cores import devices_for, split_cpu
 from jaxrnn.training.data_parallel import spread_updates, usable_devices
 from jaxrnn.training.timescales import UpdateEveryState, alphas, bound_alphas, update_every
-from jaxrnn.training.train_state import Batch, LossFn, TrainState, cosine_adam, init_state, update, updates
+from jaxrnn.training.train_state import (
+    Batch,
+    LossFn,
+    TrainState,
+    cosine_adam,
+    cosine_rmsprop,
+    init_state,
+    update,
+    updates,
+)
 
 
 def __getattr__(name: str):
@@ -48,6 +57,7 @@ __all__ = [
     "clip_by_value",
     "clipping_bias",
     "cosine_adam",
+    "cosine_rmsprop",
     "devices_for",
     "init_state",
     "random_step",

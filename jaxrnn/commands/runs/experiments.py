@@ -4,7 +4,7 @@ import dataclasses
 import os
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import optax
@@ -16,7 +16,7 @@ from jaxrnn.core.types import Key
 from jaxrnn.tasks import KeepsData, LoadsAgain, Task
 from jaxrnn.tasks.data import InputError, check_count
 from jaxrnn.training.saving import checkpoint
-from jaxrnn.training.train_state import LossFn, TrainState, cosine_adam, init_state
+from jaxrnn.training.train_state import LossFn, TrainState, cosine_adam, cosine_rmsprop, init_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +26,13 @@ class Training:
     steps: int = 1100
     """Updates in all."""
     learning_rate: float = 4e-3
-    """The highest rate of Adam; a cosine takes it down to 0 at the last update."""
+    """The highest rate; a cosine takes it down to 0 at the last update."""
     warmup: int = 50
     """Updates in which the rate goes up."""
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+    """Adam, or RMSProp with momentum 0.9, by which Neural Turing machines are trained."""
     clip: float = 1.0
-    """The largest norm of a gradient; a longer one is shortened to it."""
+    """The largest norm of a gradient; a longer one is shortened to it. With rmsprop, the largest size of an entry."""
     seed: int = 0
     """Decides the first weights and the order of the data."""
     every: int = 100
@@ -93,7 +95,8 @@ def experiment(task: Task, training: Training, facts: dict) -> Experiment:
 
 @lru_cache(maxsize=16)  # the update is compiled once for each (loss_fn, optimizer), so equal options share them
 def _optimizer(training: Training) -> optax.GradientTransformation:
-    return cosine_adam(training.learning_rate, training.steps, warmup=training.warmup, clip=training.clip)
+    make = {"adam": cosine_adam, "rmsprop": cosine_rmsprop}[training.optimizer]
+    return make(training.learning_rate, training.steps, warmup=training.warmup, clip=training.clip)
 
 
 @lru_cache(maxsize=16)
