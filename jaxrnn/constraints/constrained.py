@@ -231,7 +231,7 @@ def _walk(tree: PyTree, at: str, visit: Callable[[str, Any], Any], path: str) ->
     new = {name: _walk(part, at, visit, f"{path}.{name}" if path else str(name)) for name, part in items}
     if isinstance(tree, dict):
         return new
-    return type(tree)(**new) if named else type(tree)(new.values())
+    return type(tree)(*new.values()) if named else type(tree)(new.values())
 
 
 def _names(tree: PyTree) -> str:

@@ -95,10 +95,13 @@ class LEM:
         """Draw everything uniformly from ±1/√hidden, as the paper's program does."""
         check_key(key=key)
         n, most = self.hidden_size, 1 / math.sqrt(self.hidden_size)
-        shapes = LEMParams((self.input_size, 4 * n), (n, 3 * n), (n, n), (4 * n,))
+        shapes = {"u": (self.input_size, 4 * n), "w": (n, 3 * n), "w_y": (n, n), "b": (4 * n,)}
         keys = jax.random.split(key, len(shapes))
         return LEMParams(
-            *(jax.random.uniform(k, s, minval=-most, maxval=most) for k, s in zip(keys, shapes, strict=True))
+            **{
+                name: jax.random.uniform(k, shape, minval=-most, maxval=most)
+                for k, (name, shape) in zip(keys, shapes.items(), strict=True)
+            }
         )
 
     def initial_carry(self, params: LEMParams, batch_shape: tuple[int, ...] = ()) -> LEMCarry:

@@ -182,9 +182,8 @@ class RateNetwork:
         """Return z⁽ᵗ⁾ = b + U u⁽ᵗ⁾ for every t, `[..., hidden]`; of `Timed` inputs with Δt beside it."""
         if isinstance(xs, Timed):
             xs = self.timed(xs)
-            return self.project(params, xs.x), xs.dt.astype(accumulator(params.w.dtype))
-        check_features("xs", xs, input_size=self.input_size)
-        return add_bias(matmul(xs, params.u), params.b)
+            return self._current(params, xs.x), xs.dt.astype(accumulator(params.w.dtype))
+        return self._current(params, xs)
 
     def step(self, params: RateParams, carry: Array, z: Array | tuple[Array, Array]) -> tuple[Array, Array]:
         """Return x⁽ᵗ⁾ and r⁽ᵗ⁾."""
@@ -215,6 +214,11 @@ class RateNetwork:
         groups = changes.reshape(*changes.shape[:-1], n, self.hidden_size // n).sum(-1)
         dtau = (row_sum(groups, params.tau) / params.tau).astype(params.tau.dtype)
         return RateParams(u=jnp.zeros_like(params.u), w=dw, b=jnp.zeros_like(params.b), tau=dtau)
+
+    def _current(self, params: RateParams, us: Array) -> Array:
+        """Return b + U u."""
+        check_features("xs", us, input_size=self.input_size)
+        return add_bias(matmul(us, params.u), params.b)
 
     def _alpha(self, params: RateParams, like: Array, dt: Array | None) -> Array:
         """Return Δt/τ of every unit, in the rank and the dtype of a carry."""

@@ -65,7 +65,7 @@ class RateNoise:
             raise TypeError(f"`cell` must be a RateNetwork, got {self.cell!r}. StateNoise adds noise to other cells.")
         for name in ("private", "shared"):
             value = getattr(self, name)
-            if not isinstance(value, Real) or not value >= 0:
+            if not isinstance(value, Real) or not float(value) >= 0:
                 raise ValueError(f"`{name}` must be at least 0, got {value!r}.")
 
     def quiet(self) -> RateNetwork:

@@ -3,7 +3,7 @@
 References: Kuznetsov 2004, §4; Strogatz 2015, §3.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -66,7 +66,7 @@ def draw_branches(branches: Branches, direction: Float[Array, " n"] | int = 0, *
     what = f"unit {direction}" if isinstance(direction, int) else "h along the direction"
     ax.set(xlabel="s: the input is x₀ + s (x₁ − x₀)", ylabel=what, xlim=(-0.02, 1.02))
     ax.legend(frameon=False, fontsize=8)
-    return ax.figure
+    return cast("Figure", ax.figure)
 
 
 def _heights(h: np.ndarray, direction) -> np.ndarray:

@@ -8,7 +8,7 @@ References: Strogatz 2015, §6; Sussillo 2014, figure 1.
 """
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import jax
 import jax.numpy as jnp
@@ -76,15 +76,15 @@ def draw_phase_portrait(
     points = distinct(find(cell, params, x, as_carries(cell, params, starts)))
     stability = linearize(cell, params, points.x, points.h).stability
     ax = ax if ax is not None else _new_axes()
-    sides = [np.linspace(low[i], high[i], GRID) for i in range(2)]
-    ax.streamplot(*sides, moves[..., 0], moves[..., 1], color="0.75", linewidth=0.7, density=1.3, arrowsize=0.8)
+    first, second = (np.linspace(low[i], high[i], GRID) for i in range(2))
+    ax.streamplot(first, second, moves[..., 0], moves[..., 1], color="0.75", linewidth=0.7, density=1.3, arrowsize=0.8)
     for i, (color, style) in enumerate((("tab:blue", "-"), ("tab:orange", "--"))):
-        ax.contour(*sides, moves[..., i], levels=[0], colors=color, linestyles=style, linewidths=1.6)
+        ax.contour(first, second, moves[..., i], levels=[0], colors=color, linestyles=style, linewidths=1.6)
         ax.plot([], [], color=color, linestyle=style, label=f"Δh{'₁₂'[i]} = 0")
     mark(ax, np.asarray(points.h), np.asarray(stability), size=70)
     ax.set(xlabel="h₁", ylabel="h₂", xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     ax.legend(frameon=True, fontsize=8, loc="upper left")
-    return ax.figure
+    return cast("Figure", ax.figure)
 
 
 def _size(cell: Cell, params: Params) -> int:

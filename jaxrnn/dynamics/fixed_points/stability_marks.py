@@ -1,6 +1,6 @@
 """One mark for each stability class, the same in every figure."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from jaxrnn.dynamics.fixed_points.linearization import Stability
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-STYLES = {
+STYLES: dict[Stability, dict[str, Any]] = {
     Stability.STABLE: {"marker": "o", "facecolor": "black", "edgecolor": "black"},
     Stability.MARGINAL: {"marker": "D", "facecolor": "tab:orange", "edgecolor": "black"},
     Stability.SADDLE: {"marker": "X", "facecolor": "tab:red", "edgecolor": "white"},
@@ -23,5 +23,5 @@ def mark(ax: "Axes", places: np.ndarray, stability: np.ndarray, *, size: float =
         chosen = places[np.asarray(stability) == kind]
         if len(chosen):
             label = f"{kind.name.lower()} ({len(chosen)})"
-            depth = {} if chosen.shape[1] == 2 else {"depthshade": False}
-            ax.scatter(*chosen.T, s=size, linewidth=1, zorder=5, label=label, **style, **depth)
+            options = style if chosen.shape[1] == 2 else style | {"depthshade": False}
+            ax.scatter(*chosen.T, s=size, linewidth=1, zorder=5, label=label, **options)

@@ -82,8 +82,8 @@ def trials_from(env: Any, trials: int, *, seed: int | None = None) -> Trials:
     mask = np.arange(time)[:, None] < lengths
     names = [name for name in infos[0] if all(isinstance(info.get(name), Real | np.number) for info in infos)]
     conditions = {name: jnp.array([info[name] for info in infos]) for name in names}
-    arrays = (_padded(parts, time) for parts in (obs, targets))
-    return Trials(*arrays, jnp.asarray(mask), conditions | {"length": jnp.asarray(lengths)})
+    inputs, outputs = (_padded(parts, time) for parts in (obs, targets))
+    return Trials(inputs, outputs, jnp.asarray(mask), conditions | {"length": jnp.asarray(lengths)})
 
 
 def run_episode(

@@ -51,12 +51,35 @@ TRAINING = {"steps": 1000, "learning_rate": 3e-3, "every": 250}
 class CognitiveOptions(Protocol):
     """The options and the functions that the tasks of this folder have in common."""
 
-    cell: str
-    hidden: int
-    excitatory: float | None
-    noise: float
-    penalty: float
-    batch: int
+    @property
+    def cell(self) -> str:
+        """The recurrent cell."""
+        ...
+
+    @property
+    def hidden(self) -> int:
+        """The number of units."""
+        ...
+
+    @property
+    def excitatory(self) -> float | None:
+        """The fraction of excitatory units."""
+        ...
+
+    @property
+    def noise(self) -> float:
+        """The private noise of each rate unit."""
+        ...
+
+    @property
+    def penalty(self) -> float:
+        """The weight of the mean squared rate in the loss."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """Trials in an update."""
+        ...
 
     def draw(self, key: Key, trials: int) -> Trials:
         """Draw trials."""

@@ -3,13 +3,15 @@
 References: Delétang et al. 2023, figures 1 and 3.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 
 def draw_accuracy(
-    file: Path, curves: dict[str, tuple[np.ndarray, np.ndarray]], trained: int, chance: float, title: str, unit: str
+    file: Path, curves: Mapping[Any, tuple[np.ndarray, np.ndarray]], trained: int, chance: float, title: str, unit: str
 ) -> None:
     """Draw accuracy against length, with the length of training and the accuracy of a guess.
 

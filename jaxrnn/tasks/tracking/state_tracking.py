@@ -153,13 +153,14 @@ class StateTracking:
     def _right(self, model: Tagger, params: TaggerParams) -> tuple[np.ndarray, np.ndarray]:
         """Of the longest test, which answers are right, and where something is asked."""
         questions = drawn(self, None, 1, max(self.length, *TEST_LENGTHS), TEST_ROWS)
-        return np.asarray(_answers(model, params, questions.tokens)) == questions.targets, questions.asked
+        answers = np.asarray(_answers(model, params, questions.tokens))
+        return answers == np.asarray(questions.targets), np.asarray(questions.asked)
 
 
 def drawn(task, seed: int | None, step: int, time: int, rows: int) -> Questions:
     """Return a batch of a task as NumPy arrays; a seed of None is that of the tests."""
     key = jax.random.fold_in(jax.random.key(0 if seed is None else seed), int(seed is None))
-    return Questions(*map(np.asarray, _draw(task, jax.random.fold_in(key, step), time, rows)))
+    return jax.tree.map(np.asarray, _draw(task, jax.random.fold_in(key, step), time, rows))
 
 
 @partial(jax.jit, static_argnums=(0, 2, 3))
