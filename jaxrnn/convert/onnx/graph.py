@@ -5,7 +5,7 @@ own as its body, which may read every value of the graph around it.
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class Graph:
       carry: whether it takes and returns the carry.
     """
 
-    def __init__(self, around: Self | None = None, *, lengths: bool = False, carry: bool = False):
+    def __init__(self, around: "Graph | None" = None, *, lengths: bool = False, carry: bool = False):
         self.root: Graph = self if around is None else around.root
         self.lengths, self.carry = lengths, carry
         self.nodes, self.initializers, self.inputs, self.outputs = [], [], [], []
