@@ -52,12 +52,13 @@ class Tracker(NamedTuple):
         return ReadoutParams(self.v.high[1:], self.v.high[0])
 
 
-def tracker(hidden_size: int, output_size: int, penalty: float) -> Tracker:
+def tracker(hidden_size: int, output_size: int, penalty: float, *, bias: bool = True) -> Tracker:
     """Return the state before the first step: V = 0, P = I/β.
 
     Args:
       hidden_size, output_size: the sizes of h and of y.
       penalty: β > 0; the penalty of the bias is 10⁻⁶ β.
+      bias: False leaves the bias at 0, by a P that is 0 there.
 
     Returns:
       The state for `track`.
@@ -74,7 +75,7 @@ def tracker(hidden_size: int, output_size: int, penalty: float) -> Tracker:
     check_positive(hidden_size=hidden_size, output_size=output_size)
     if not 0 < penalty < np.inf:
         raise ValueError(f"`penalty` must be above 0, as P begins with its inverse, got {penalty!r}.")
-    p = jnp.diag(jnp.full(1 + hidden_size, 1 / penalty).at[0].divide(BIAS_PENALTY))
+    p = jnp.diag(jnp.full(1 + hidden_size, 1 / penalty).at[0].multiply(1 / BIAS_PENALTY if bias else 0))
     v = jnp.zeros((1 + hidden_size, output_size))
     return Tracker(Double(v, jnp.zeros_like(v)), Double(p, jnp.zeros_like(p)))
 
@@ -120,18 +121,21 @@ def track(
     return state, os.reshape(targets.shape)
 
 
+def learn_step(v: Array, p: Array, h: Array, y: Array, valid, forgetting) -> tuple:
+    """Learn from one step, `[hidden]` and `[output]`, in float64; return the new V and P, and the output before."""
+    h = jnp.where(valid, jnp.concatenate([jnp.ones(1), h]), 0)  # 0 is learned from like nothing
+    ph = product(p, h)
+    k, o = ph / (forgetting + product(h, ph)), product(h, v)
+    v = v + jnp.outer(k, jnp.where(valid, y, 0) - o)
+    p = jnp.where(valid, (p - jnp.outer(k, ph)) / forgetting, p)
+    return (v, (p + p.T) / 2), o
+
+
 @jax.jit
 @in_float64
 def _track(state, hs, targets, forgetting, mask):
     def step(state, at_t):
-        v, p = state
-        h, y, valid = at_t
-        h = jnp.where(valid, jnp.concatenate([jnp.ones(1), h]), 0)  # 0 is learned from like nothing
-        ph = product(p, h)
-        k, o = ph / (forgetting + product(h, ph)), product(h, v)
-        v = v + jnp.outer(k, jnp.where(valid, y, 0) - o)
-        p = jnp.where(valid, (p - jnp.outer(k, ph)) / forgetting, p)
-        return (v, (p + p.T) / 2), o
+        return learn_step(*state, *at_t, forgetting)
 
     rows = mask.size
     flat = (hs.reshape(rows, -1), targets.reshape(rows, -1), mask.reshape(rows))

@@ -43,7 +43,7 @@ DT, TAU = 20.0, 100.0
 GATED = {"elman": Elman, "gru": GRU, "lstm": LSTM}
 HELD_OUT, HELD_OUT_SEED = 512, np.uint32(2**31)
 """The number of trials of a measurement, from a seed that no run can have."""
-TRAINING = {"steps": 1000, "learning_rate": 3e-3, "every": 250}
+TRAINING = {"steps": 1000, "learning_rate": 1e-2, "every": 250}
 """How these tasks are trained unless the command line says otherwise."""
 
 
