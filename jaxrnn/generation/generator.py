@@ -18,7 +18,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxrnn.core.arguments import as_array
-from jaxrnn.core.checks import check_range, check_shape
+from jaxrnn.core.checks import check_range, check_registered, check_shape
 from jaxrnn.core.masks import mask_from_lengths
 from jaxrnn.core.precision import accumulator
 from jaxrnn.core.types import Carry, Params
@@ -96,6 +96,7 @@ def check_decode(generator: Generator, carry, start, stop: StopRule, batch: tupl
         raise TypeError(f"`generator` must have vocabulary and next_logits, got {generator!r}.")
     if not isinstance(stop, StopRule):
         raise TypeError(f"`stop` must be a stop rule, such as EndSymbol(0), got {stop!r}.")
+    check_registered(generator=generator, stop=stop)
     if stop.length_logits is not None:
         longest = jnp.shape(stop.length_logits)[-1]
         check_shape("length_logits", stop.length_logits, (*batch, longest), "[*batch, longest]")

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxrnn.core.arguments import check_boolean
+from jaxrnn.core.arguments import as_array, check_boolean
 from jaxrnn.core.checks import check_positive, check_rows
 
 SCORES = ("additive", "location", "dot", "general", "scaled")
@@ -100,7 +100,9 @@ def scaled_dot_score(
     return dot_score(query / math.sqrt(query.shape[-1]), keys)
 
 
-def masked_softmax(scores: Float[Array, "*rows source"], mask: Bool[Array, "*#rows source"]) -> Float[Array, "..."]:
+def masked_softmax(
+    scores: Float[Array, "*rows source"], mask: Bool[Array, "*#rows source"] | None
+) -> Float[Array, "..."]:
     """Return the softmax over the positions where `mask` is True, 0 elsewhere, and all 0 if there is none.
 
     Args:
@@ -118,6 +120,8 @@ def masked_softmax(scores: Float[Array, "*rows source"], mask: Bool[Array, "*#ro
     Array([[0.5, 0.5, 0. ],
            [0. , 0. , 0. ]], dtype=float32)
     """
+    if mask is None:
+        return jax.nn.softmax(as_array("scores", scores, "numbers"), axis=-1)
     check_boolean("mask", mask)
     check_rows("mask", mask, "source", "scores", scores, "source")
     return jax.nn.softmax(jnp.where(mask, scores, 0), axis=-1, where=mask)

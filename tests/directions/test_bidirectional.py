@@ -152,8 +152,10 @@ def test_bad_arguments_are_named(without_beartype):
         Bidirectional(GRU(3, 4), "GRU")
     with pytest.raises(ValueError, match="`merge` must be one of 'concat', 'sum'"):
         Bidirectional(GRU(3, 4), GRU(3, 4), "mean")
-    uneven = Bidirectional(GRU(INPUT, 4), GRU(INPUT, 2), "sum")
     with pytest.raises(ValueError, match=r'`merge` must be "concat" for outputs of several sizes \(4, 2\)'):
+        Bidirectional(GRU(INPUT, 4), GRU(INPUT, 2), "sum")
+    uneven = Bidirectional(DeepOutput(GRU(INPUT, 4), (4, 6)), GRU(INPUT, 2), "sum")  # known as it runs
+    with pytest.raises(ValueError, match=r'`merge` must be "concat" for outputs of several sizes \(6, 2\)'):
         uneven.apply(random_params(uneven), XS)
     network = NETWORKS["same"]
     params = random_params(network)

@@ -1,5 +1,7 @@
 """A carry of another kind or shape is refused with its name, wherever one is taken."""
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -110,3 +112,24 @@ def test_a_memory_network_names_what_is_not_words():
         network.answer(params, sentences, np.int64(3))
     with pytest.raises(ValueError, match=r"^`params"):
         network.answer(params._replace(times=None), sentences, question)
+
+
+@dataclass(frozen=True)
+class Unregistered:
+    """A generator of a user who forgot the line above the class."""
+
+    vocabulary: int = 5
+
+    def next_logits(self, params, carry, symbol):
+        return carry, jnp.zeros((*jnp.shape(symbol), 5))
+
+
+@pytest.mark.parametrize("name", ["greedy", "beam_search", "forced_outputs"])
+def test_a_generator_that_is_not_registered_is_told_how(name):
+    decode = {
+        "greedy": lambda g: greedy(g, (), H, **DECODING),
+        "beam_search": lambda g: beam_search(g, (), H, width=2, **DECODING),
+        "forced_outputs": lambda g: forced_outputs(g, (), H, SYMBOLS, LENGTHS, start=0, stop=EndSymbol(0)),
+    }[name]
+    with pytest.raises(TypeError, match=r"^`generator` must be registered with JAX.*register_static"):
+        decode(Unregistered())

@@ -176,6 +176,10 @@ def test_the_scores_take_any_leading_axes():
         np.testing.assert_allclose(np.asarray(many)[1, 2], one, atol=1e-12)
 
 
+def test_without_a_mask_every_position_exists():
+    np.testing.assert_array_equal(masked_softmax(SCORES, None), masked_softmax(SCORES, np.ones(SCORES.shape, bool)))
+
+
 def test_the_masked_softmax_is_that_of_the_positions_that_exist():
     scores, mask = np.array([1.0, 3.0, np.nan, np.inf]), np.array([True, True, False, False])
     softmax = quick_jit(lambda scores, mask: (masked_softmax(scores, mask), jax.jacobian(masked_softmax)(scores, mask)))
