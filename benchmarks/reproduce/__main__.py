@@ -5,6 +5,7 @@ from types import ModuleType
 import tyro
 
 from benchmarks.reproduce import (
+    fitzhugh_nagumo,
     gradient_distance,
     memory_tasks,
     on_one_thread_each,
@@ -22,6 +23,7 @@ PROGRAMS: tuple[ModuleType, ...] = (
     gradient_distance,
     reservoirs,
     turing_machine,
+    fitzhugh_nagumo,
 )
 
 
