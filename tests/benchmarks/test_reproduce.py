@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import benchmarks.reproduce
+from benchmarks.reproduce import state_tracking
 from benchmarks.reproduce.__main__ import PROGRAMS, plan
 from benchmarks.reproduce.networks import networks
 from benchmarks.reproduce.problems import adding, copy, copy_baseline, temporal_order
@@ -102,3 +103,10 @@ def test_reservoirs_that_share_their_weights_go_on_the_same_way_wherever_on_the_
     here, there = ring.go_on(params, us, 6), ring.go_on(params, jnp.roll(us, 4, axis=-1), 6)
     assert here.shape == (6, 3, 12) and float(jnp.abs(here - jnp.roll(here, 4, axis=-1)).max()) > 0.01
     np.testing.assert_allclose(jnp.roll(here, 4, axis=-1), there, rtol=1e-12)
+
+
+def test_a_case_of_state_tracking_has_an_accuracy_of_each_seed_at_each_length():
+    figures = state_tracking.measure("parity", "min-gru", 2, range(2))
+    assert list(figures["accuracy"]) == ["40", "256", "2048"] and figures["chance"] == 0.5
+    assert all(len(scores) == 2 and min(scores) > 0 for scores in figures["accuracy"].values())
+    assert state_tracking.show(figures).startswith("40: ")

@@ -10,6 +10,7 @@ References: Merrill, Petty & Sabharwal 2024, §5; Grazzi et al. 2025, §5; Goodf
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -36,7 +37,8 @@ from jaxrnn.unrolling.backpropagation import unroll_bptt
 from jaxrnn.unrolling.parallel.chunkwise import unroll_chunkwise
 from jaxrnn.unrolling.scan import unroll
 
-HEADS = 2
+HEADS, CHUNK = 2, 16
+"""Heads of a matrix state; steps of a chunk, few as the sequences of training are short."""
 
 KINDS: dict[str, Callable[[int, int], Any]] = {
     "elman": Elman,
@@ -117,7 +119,7 @@ class Tagger:
 
     def logits(self, params: TaggerParams, tokens: Int[Array, "time *batch"]) -> Float[Array, "time *batch classes"]:
         """Return the logits of the answers, by the unrolling whose gradient is fastest on a CPU."""
-        run = unroll_chunkwise if isinstance(self.cell, MatrixCell) else unroll_bptt
+        run = partial(unroll_chunkwise, chunk=CHUNK) if isinstance(self.cell, MatrixCell) else unroll_bptt
         return self._answer(params, run, tokens)
 
     def answers(self, params: TaggerParams, tokens: Int[Array, "time *batch"]) -> Int[Array, "time *batch"]:

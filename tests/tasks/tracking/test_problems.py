@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxrnn.tasks.data import InputError
 from jaxrnn.tasks.tracking import (
     GROUPS,
     KINDS,
+    Recall,
     Tagger,
     associative_recall,
     cycle_navigation,
@@ -136,3 +138,12 @@ def test_the_tests_are_drawn_from_a_key_of_their_own():
     task = StateTracking(group="parity", length=8, batch=8)
     batches = [task.batch_at(None, 0, 0), task.batch_at(None, 1, 0), drawn(task, None, 0, 8, 8)]
     assert len({batch.tokens.tobytes() for batch in batches}) == 3
+
+
+def test_options_that_cannot_be_used_are_named():
+    with pytest.raises(InputError, match="--hidden must be even"):
+        StateTracking(hidden=3)
+    with pytest.raises(InputError, match="--hidden must be even"):
+        Recall(hidden=3)
+    with pytest.raises(InputError, match="--pairs must be at most --vocabulary / 2 = 4"):
+        Recall(pairs=5, vocabulary=8)
