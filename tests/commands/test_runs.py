@@ -12,6 +12,7 @@ from jaxrnn.commands.runs.experiments import restore
 from jaxrnn.tasks.data import encode
 from jaxrnn.tasks.sequences.text import Text
 from jaxrnn.training.saving.checkpoint import latest_step
+from jaxrnn.training.saving.manifest import seal, unseal
 from tests.commands.small_runs import TEXT, TINY, leaves, metrics, refused, without_speed
 
 
@@ -129,6 +130,34 @@ def test_a_measurement_has_a_budget_and_the_whole_is_measured_on_demand(finished
     assert re.search(r"characters +64\n", capsys.readouterr().out)
     assert main(["evaluate", "--run", "b", "--whole"]) == 0
     assert re.search(rf"characters +{len(TEXT) // 10 - 1}\n", capsys.readouterr().out)
+
+
+OF_0_1_0 = {
+    "task": "text",
+    "options": {"cell": "lstm", "layers": 1, "hidden": 4, "embedding": 3, "batch": 2, "length": 5, "file": "beer.txt"},
+    "training": {
+        **{"steps": 6, "learning_rate": 0.004, "warmup": 0, "clip": 1.0},
+        **{"seed": 0, "every": 2, "dispatch": 2},
+    },
+}
+"""What a checkpoint of version 0.1.0 says of its run, without the facts."""
+LEAVES_OF_0_1_0 = [
+    *("embedding", "cell.u", "cell.w", "cell.b", "readout.v", "readout.c"),
+    *("inner_state.1.0.count", "inner_state.1.0.mu.cell.u", "inner_state.1.0.nu.readout.c", "inner_state.1.1.count"),
+]
+
+
+def test_a_run_of_version_0_1_0_has_the_same_options_facts_and_leaves(finished, capsys):
+    (file,) = (finished / "runs/text/checkpoints").glob("*-step-6/manifest.json")
+    manifest = unseal(file)
+    names = {name.partition(".")[2] for name in manifest["leaves"] if name.startswith(("params.", "optimizer."))}
+    assert names >= set(LEAVES_OF_0_1_0) and {"carry.h", "carry.c", "step"} <= set(manifest["leaves"])
+    assert manifest["format"] == 1 and set(manifest["config"]["facts"]) == {"alphabet", "sha256", "characters"}
+    manifest["config"] = OF_0_1_0 | {"facts": manifest["config"]["facts"]}
+    file.write_bytes(seal(manifest))
+    assert main(["sample", "--length", "5"]) == 0 and main(["evaluate"]) == 0
+    assert main(["train", "--resume", "--extend-to", "8"]) == 0
+    assert "going on after update 6" in capsys.readouterr().out
 
 
 def test_a_task_of_ones_own_is_named_by_module_and_class(tmp_path, capsys, monkeypatch):

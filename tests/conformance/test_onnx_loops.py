@@ -18,6 +18,7 @@ from jaxrnn.trees import SequenceClassifier
 from tests.conformance.test_onnx_files import LENGTHS, TIME, TOKENS, XS, float32_params, named, ours, run, session
 from tests.laws.cells import CELLS
 
+pytestmark = pytest.mark.usefixtures("without_beartype")  # a symbolic size is no int
 SAMPLE = (
     *("lstm_peephole_previous", "projected_lstm", "every_layer", "expected_zoneout", "own", "layer_norm_lstm", "deep"),
     *(

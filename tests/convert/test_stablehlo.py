@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -136,10 +137,32 @@ def test_values_and_gradients_in_a_process_without_jaxrnn(tmp_path):
     assert_close(found, {"value": value, "dxs": dxs} | arrays(dparams))
 
 
-def test_one_program_for_several_platforms(tmp_path):
+@pytest.mark.parametrize("name", ["lstm", "stack", "both directions"])
+def test_one_program_is_lowered_for_gpus_and_tpus_where_there_is_none(name, tmp_path):
+    network = NETWORKS[name]
+    params = jax.tree.map(lambda a: a.astype("float32"), random_params(network))
+    programs = export(network, params, tmp_path, vjp_order=1)
+    for program in filter(None, programs):
+        assert set(program.platforms) == {"cpu", "cuda", "tpu"}
+    xs = XS.astype("float32")
+    sequence = jax.export.deserialize((tmp_path / "sequence.stablehlo").read_bytes())
+    _, ys = sequence.call(arrays(params), xs, MASK, programs.start.call(arrays(params), xs[0]))
+    run = network.apply if isinstance(network, Bidirectional) else partial(unroll, network)
+    expected = run(params, jnp.asarray(xs), mask=jnp.asarray(MASK))[1]
+    np.testing.assert_allclose(ys, expected, atol=1e-6)
+
+
+def test_a_program_for_another_platform_alone_says_where_it_runs(tmp_path):
     cell = GRU(3, 4)
-    programs = export(cell, random_params(cell), tmp_path)
-    assert set(programs.sequence.platforms) == {"cpu", "cuda", "tpu"}
+    params = random_params(cell)
+    programs = export(cell, params, tmp_path, platforms=("tpu",))
+    with pytest.raises(ValueError, match="exported for platforms '\\('tpu',\\)' but it is used on '\\('cpu',\\)'"):
+        programs.start.call(arrays(params), XS[0])
+
+
+def test_the_folder_holds_the_programs_the_parameters_and_how_to_load_them(tmp_path):
+    cell = GRU(3, 4)
+    export(cell, random_params(cell), tmp_path, platforms=("cpu",))
     assert {path.name for path in tmp_path.iterdir()} == {
         *("sequence.stablehlo", "start.stablehlo", "step.stablehlo", "params.npz", "README.md")
     }
