@@ -1,12 +1,12 @@
-"""Models as StableHLO programs, which jax.export writes and any later JAX runs: no jaxrnn, no Python code of the model.
+"""Models as StableHLO programs: jax.export writes them, and any later JAX runs them without jaxrnn.
 
     start(params, x) -> carry                                the initial carry of as many rows as x has
     sequence(params, xs, mask, carry) -> (carry, out)        all steps; time and batch of any size
     step(params, x, carry) -> (carry, out)                   one step, for streams
 
-Each takes and gives dicts of arrays by their dotted names, those of `save_model`, so that a reader needs nothing but
-JAX and NumPy.  A carry that is one array is {"carry": array}.  Where a model gives one output for a whole sequence,
-`sequence(params, xs, mask) -> out` is all there is; a network of two directions has no `step`.
+Each takes and returns dicts of arrays under the dotted names of `save_model`, so a reader needs only JAX and NumPy.
+A carry that is one array is {"carry": array}.  A model with one output for a whole sequence has only
+`sequence(params, xs, mask) -> out`; a network of two directions has no `step`.
 
 References: the documentation of `jax.export` (shape polymorphism, compatibility, several platforms).
 """
@@ -49,7 +49,7 @@ class Programs(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """A model in the form in which every one is exported."""
+    """The parts of a model that are exported."""
 
     inputs: Callable
     """(params, xs) → what the network reads: an embedding's rows, or xs as they are."""
@@ -78,7 +78,7 @@ def export(
     platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
     vjp_order: int = 0,
 ) -> Programs:
-    """Write a model as programs that run where JAX is and jaxrnn is not.
+    """Write a model as programs that need JAX but not jaxrnn.
 
     The folder gets `sequence.stablehlo`, `start.stablehlo`, `step.stablehlo`, `params.npz`, and a `README.md` with the
     lines that load them.
@@ -168,7 +168,7 @@ def parts_of(model: Any) -> Parts:
 
 
 def _exported(parts: Parts, params: Params, input_size: int | None, platforms: tuple[str, ...]) -> Programs:
-    """The programs, for symbolic time and batch."""
+    """Export the programs, for any time and batch."""
     time, batch = jax.export.symbolic_shape("time, batch")
     of_params = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in name_leaves(params).items()}
     dtype = jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(params)))
@@ -247,7 +247,7 @@ def input_size_of(network: Any) -> int:
 
 
 def _how_to_load(model: Any, programs: Programs) -> str:
-    """The lines that load the programs, in Markdown."""
+    """Return the lines that load the programs, in Markdown."""
     lines = ["# Programs of a recurrent network", "", "```python", repr(model), "```", ""]
     lines += ["Run them with JAX alone:", "", "```python", "import jax, numpy as np", ""]
     lines += ['params = dict(np.load("params.npz"))']

@@ -56,7 +56,7 @@ class AutodiffRules:
     step = forwarded(Cell.step)
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """Return the parts of the cell\'s carry."""
+        """Return the parts of the cell's carry."""
         return carry_parts(self.cell, carry)
 
     def step_fwd(self, params: Params, carry: Carry, z: Inputs):
@@ -80,7 +80,7 @@ class AutodiffRules:
 
 
 def _step(cell: Cell, params: Params, carry: Carry, z: Inputs):
-    """One step, whose results vary over the devices as what it reads."""
+    """Run one step, with results that vary over the same mesh axes as its arguments."""
     return alike(cell.step(params, carry, z), params, carry, z)[0]
 
 
@@ -99,7 +99,7 @@ class WholeResidual(NamedTuple):
 
 
 class WholeLocals(NamedTuple):
-    """The share of a whole step in the sums over t."""
+    """The contribution of a whole step to the sums over t."""
 
     cell: Any
     """The cell's own."""
@@ -108,7 +108,7 @@ class WholeLocals(NamedTuple):
 
 
 def whole_step_fwd(cell: Cell, params: Params, carry: Carry, x: Inputs) -> tuple[tuple[Carry, Any], WholeResidual]:
-    """Run `project` and `step_fwd` of a cell that stands inside the step of another, where x is known only then."""
+    """Run `project` and `step_fwd` of a cell inside the step of another cell, which computes x."""
     out, residual = rules_of(cell).step_fwd(params, carry, cell.project(params, x))
     return out, WholeResidual(residual, x)
 
@@ -132,8 +132,8 @@ def whole_weight_bwd(cell: Cell, params: Params, residuals: WholeResidual, local
 def pullback(function: Callable, *primals: PyTree) -> tuple[PyTree, Callable[[PyTree], tuple]]:
     """Return `jax.vjp` between the floating arrays alone: `(results, back)`.
 
-    `back` takes a cotangent of the results, whatever it holds where they are not floating, and gives one of each
-    primal: 0 where that is not floating.
+    `back` maps a cotangent of the results to one of each primal.  It ignores the leaves of results that are not
+    floating, and returns 0 for primals that are not floating.
 
     >>> results, back = pullback(lambda x, n: {"y": n * x, "n": n}, 2.0, 3)
     >>> back({"y": 1.0, "n": 0})
@@ -157,7 +157,7 @@ def pullback(function: Callable, *primals: PyTree) -> tuple[PyTree, Callable[[Py
 
 
 def as_cotangent(primal: PyTree, gradient: PyTree) -> PyTree:
-    """The gradient as a `jax.custom_vjp` returns it: of the primal's type, None where the primal is not floating."""
+    """Return the gradient as `jax.custom_vjp` expects it: of the primal's type, None where that is not floating."""
     return jax.tree.map(lambda x, d: as_typed(x, d) if is_floating(x) else None, primal, gradient)
 
 

@@ -56,7 +56,7 @@ def in_rank(b: Array, like: Array) -> Array:
 
 
 def matmul_in_loop(x: Array, w: Array) -> Array:
-    """`matmul` for an explicit rule: as quick as may be in a loop over t, but not made to be differentiated.
+    """Return `matmul` for an explicit rule: as fast as possible in a loop over t, but not to be differentiated.
 
     On every call, XLA's CPU products copy an operand that does not stay in the cache into another order.  If a large
     weight meets few rows, copying the weight would be most of the work, so the rows are transposed instead.

@@ -1,7 +1,7 @@
 """The program of a function (its jaxpr): the operations in it, and the arguments that its results depend on.
 
-JAX changes what its loops and calls record about themselves from one release to the next.  This module is the only one
-that reads programs, and it relies on `jax.extend.core` and on what an equation is: a primitive, its parameters, and
+The parameters of JAX's loops and calls change from one release to the next.  This module is the only one that reads
+programs, and it relies only on `jax.extend.core` and on what an equation is: a primitive, its parameters, and
 variables in and out.
 """
 
@@ -34,7 +34,7 @@ def arguments_read(function: Callable, *args) -> list[bool]:
 
 
 def equations(program) -> Iterator:
-    """Yield every operation of a program, those of its loops, branches and calls too, each after the one it is in."""
+    """Yield every operation of a program, and after each loop, branch or call the operations inside it."""
     for eqn in program.eqns:
         yield eqn
         for inner in jaxprs_in_params(eqn.params):

@@ -6,14 +6,14 @@
 
 The verdict describes a gradient on its way from the last step to the first, through J⁽τ⁾ᵀ, J⁽τ⁻¹⁾ᵀ, …:
 
-    exploding   it becomes more than 100 times as long, or is not finite
-    vanishing   it becomes less than 1/100 as long
-    saturated   the same, and more than half of what the units read does not move them: diag(1 − h²) is the reason
+    exploding   its norm grows more than 100-fold, or is not finite
+    vanishing   its norm falls below 1/100
+    saturated   the same, because more than half of the units' inputs have no effect: diag(1 − h²) is near 0
     healthy     none of these
 
-"What a unit reads" is an entry of z⁽ᵗ⁾, and it does not move the unit where ‖∂h⁽ᵗ⁾/∂z⁽ᵗ⁾ⱼ‖ is below 1/20 of the largest
-value that it has anywhere on the run, or on the run with all states and inputs shrunk to a quarter.  For tanh that is
-|a| > 2.2 or so, |h| > 0.976; a relu that is off does not move either; a linear unit always does.
+A unit's input is an entry of z⁽ᵗ⁾.  It has no effect where ‖∂h⁽ᵗ⁾/∂z⁽ᵗ⁾ⱼ‖ is below 1/20 of the largest value that this
+norm takes on the run, or on the run with all states and inputs multiplied by ¼.  For tanh this means about |a| > 2.2,
+|h| > 0.976.  The input of a relu that is off has no effect; that of a linear unit always has one.
 
 References: Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013, §2; Glorot & Bengio 2010, §3 (saturation).
 """
@@ -97,7 +97,7 @@ class Diagnosis(NamedTuple):
     """The limit that `row_norms` are compared with."""
 
     def figure(self) -> Any:
-        """The report as one page, a `matplotlib.figure.Figure`: show it in a notebook, or `.savefig(file)`."""
+        """Return the report as one `matplotlib.figure.Figure`, to show in a notebook or to save by `.savefig(file)`."""
         from jaxrnn.dynamics.diagnosis_figure import draw
 
         return draw(self)
@@ -171,7 +171,7 @@ def diagnose(
 
 
 def _rows_that_tell(flow: np.ndarray) -> np.ndarray:
-    """The rows whose loss has a gradient at their last step, `[distance, rows]`, as far as the longest reaches."""
+    """Return the rows whose loss has a gradient at their last step: `[distance, rows]`, up to the longest row."""
     flow = flow[:, ~np.isnan(flow[0])]
     if not flow.shape[1]:
         raise ValueError(
@@ -181,13 +181,13 @@ def _rows_that_tell(flow: np.ndarray) -> np.ndarray:
 
 
 def _geometric_mean(flow: np.ndarray) -> np.ndarray:
-    """Over the rows that reach so far."""
+    """Return the geometric mean over the rows that are long enough, for each distance."""
     with np.errstate(divide="ignore"):
         return np.exp(np.nanmean(np.log(flow), axis=1))
 
 
 def _rate(rows: np.ndarray) -> float:
-    """The factor a step, from as far back as the numbers reach; the mean over rows."""
+    """Return the mean factor per step up to the largest distance with a flow above 0; ∞ if any is not finite."""
     flow = _geometric_mean(rows)
     if not np.isfinite(flow).all():
         return float("inf")

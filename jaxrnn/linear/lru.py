@@ -4,9 +4,9 @@
     h⁽ᵗ⁾ = λ ⊙ h⁽ᵗ⁻¹⁾ + exp(γ) ⊙ (B x⁽ᵗ⁾)           h complex, kept as a pair of real arrays
     y⁽ᵗ⁾ = Re(C h⁽ᵗ⁾) + D x⁽ᵗ⁾
 
-Section 3.1 of the chapter says why: in h⁽ᵗ⁾ = Wᵗ h⁽⁰⁾ only the eigenvalues of W matter, those inside the unit circle
-vanish and those outside explode.  Here they are the parameters themselves, drawn in a ring, and cannot leave the
-circle.  exp(γ) = √(1 − |λ|²) at the start keeps the variance of h at that of B x.
+The reason is in section 3.1 of the chapter: in h⁽ᵗ⁾ = Wᵗ h⁽⁰⁾ only the eigenvalues of W matter, and the state vanishes
+along those inside the unit circle and explodes along those outside.  Here the eigenvalues are the parameters, drawn in
+a ring, and they cannot leave the circle.  Initially exp(γ) = √(1 − |λ|²), so that h has the variance of B x.
 
 ν → `params.nu`, θ → `params.theta`, γ → `params.gamma`, (Re B, Im B)ᵀ → `params.b`, (Re C, −Im C)ᵀ → `params.c`,
 Dᵀ → `params.d`.  Deviation: D is a matrix, as input and output may differ in size; the paper's is diagonal.
@@ -30,7 +30,7 @@ from jaxrnn.linear.protocol import ComplexPair, linear_step
 
 
 class LRUParams(NamedTuple):
-    """Real arrays throughout; a complex matrix lies as its real part beside its imaginary one.
+    """Real arrays only; a complex matrix is stored as its real part beside its imaginary part.
 
     >>> LRU(2, 3, 4).init(jax.random.key(0)).c.shape
     (6, 4)
@@ -120,7 +120,7 @@ class LRU:
         return ComplexPair(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
     def project(self, params: LRUParams, xs: Array) -> LRUInput:
-        """exp(γ) ⊙ (B x⁽ᵗ⁾) and D x⁽ᵗ⁾."""
+        """Return exp(γ) ⊙ (B x⁽ᵗ⁾) and D x⁽ᵗ⁾."""
         check_features("xs", xs, input_size=self.input_size)
         re, im = jnp.split(matmul(xs, params.b), 2, axis=-1)
         scale = in_rank(jnp.exp(params.gamma.astype(accumulator(params.gamma.dtype))), re)

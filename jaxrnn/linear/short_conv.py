@@ -1,9 +1,9 @@
-"""A short causal convolution over time, each unit for itself.
+"""A short causal convolution over time, separately for each unit.
 
     y⁽ᵗ⁾ = g(Σ_{j < W} ω_j ⊙ x⁽ᵗ⁻ʲ⁾ + b)
 
-As a cell its carry is a shift register of the last W − 1 inputs, so that streams continue, padding is skipped, and
-packed episodes do not see one another; over a whole sequence it is a sum of W shifted arrays (`jaxrnn.linear.stages`).
+As a cell, its carry is a shift register of the last W − 1 inputs, so streams continue, padding is skipped, and packed
+episodes are independent.  Over a whole sequence it is a sum of W shifted arrays (`jaxrnn.linear.stages`).
 Inputs before the first step count as 0.
 
 ω_{W−1}, …, ω₀ → the rows of `params.w`, the oldest input first; b → `params.b`.
@@ -77,48 +77,48 @@ class ShortConv:
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
 
     def init(self, key: Key) -> ShortConvParams:
-        """ω and b uniform in ±1/√W."""
+        """Draw ω and b uniformly in ±1/√W."""
         check_key(key=key)
         w_key, b_key = jax.random.split(key)
         b = init_filters(b_key, 1, self.size, self.width)[0] if self.bias else None
         return ShortConvParams(init_filters(w_key, self.width, self.size), b)
 
     def initial_carry(self, params: ShortConvParams, batch_shape: tuple[int, ...] = ()) -> Staged:
-        """An empty register, zeros of shape `[*batch, W − 1, size]`."""
+        """Return an empty register, zeros of shape `[*batch, W − 1, size]`."""
         return Staged(empty_register(params.w, batch_shape), ())
 
     def project(self, params: ShortConvParams, xs: Array) -> Array:
-        """x⁽ᵗ⁾ as it is."""
+        """Return x⁽ᵗ⁾ unchanged."""
         check_features("xs", xs, size=self.size)
         return xs.astype(accumulator(params.w.dtype))
 
     def lead(self, params: ShortConvParams, first: Array, z: Array, steps: Steps) -> tuple[Array, Array]:
-        """The convolution."""
+        """Return the convolution."""
         first, taps = steps.window(first, z)
         return first, convolve(params.w, taps)
 
     def coefficients(self, params: ShortConvParams, z: Array) -> tuple[tuple, tuple]:
-        """None: all of the carry is the register."""
+        """Return no coefficients, since the whole carry is the register."""
         return (), ()
 
     def read(self, params: ShortConvParams, carry: tuple, z: Array) -> Array:
-        """g of the convolution, with its bias."""
+        """Return g of the convolution with its bias."""
         return ACTIVATIONS[self.activation](z if params.b is None else add_bias(z, params.b))
 
     step = linear_step
 
 
 def init_filters(key: Key, width: int, size: int, fan_in: int | None = None) -> Float[Array, "width size"]:
-    """Uniform in ±1/√W."""
+    """Draw filters uniformly in ±1/√W."""
     bound = 1 / math.sqrt(width if fan_in is None else fan_in)
     return jax.random.uniform(key, (width, size), minval=-bound, maxval=bound)
 
 
 def empty_register(w: Float[Array, "width size"], batch_shape: tuple[int, ...]) -> Array:
-    """The register that a convolution with filters `w` begins with."""
+    """Return the initial register of a convolution with filters `w`."""
     return jnp.zeros((*batch_shape, w.shape[0] - 1, w.shape[1]), accumulator(w.dtype))
 
 
 def convolve(w: Float[Array, "width size"], taps: tuple[Array, ...]) -> Array:
-    """Σ_j ω_j ⊙ x⁽ᵗ⁻ʲ⁾ of the last W inputs, the oldest first."""
+    """Return Σ_j ω_j ⊙ x⁽ᵗ⁻ʲ⁾ over the last W inputs, the oldest first."""
     return functools.reduce(jnp.add, [tap * in_rank(row, tap) for tap, row in zip(taps, w, strict=True)])

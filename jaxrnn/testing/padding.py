@@ -1,4 +1,4 @@
-"""Laws of masks and resets: padding does not exist, and joined episodes do not know of one another."""
+"""Laws of masks and resets: padding has no effect, and joined episodes are independent."""
 
 from collections.abc import Callable
 
@@ -84,7 +84,7 @@ def law_reverse_starts_at_each_row_s_end(cell: Cell, problem: Problem, *, unroll
 
 
 def _take(tree: PyTree, index) -> PyTree:
-    """Row by row, the steps `index[t, row]`."""
+    """Return the steps `index[t, row]` of each row."""
 
     def leaf(a):
         return np.take_along_axis(a, index.reshape(index.shape + (1,) * (a.ndim - index.ndim)), axis=0)

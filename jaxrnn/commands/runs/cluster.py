@@ -1,13 +1,13 @@
-"""Several processes that learn together: the same command on each host, with a number of its own.
+"""Training in several processes: the same command on each host, with a different --process.
 
     host-a$ jaxrnn train --coordinator host-a:7077 --processes 2 --process 0
     host-b$ jaxrnn train --coordinator host-a:7077 --processes 2 --process 1
 
-Every process makes the same batches and holds the same weights; the rows of a batch are spread over the devices of all
+Every process draws the same batches and holds the same weights; the rows of a batch are spread over all devices
 (`jaxrnn.training.data_parallel`).  Process 0 prints and writes; what the others write goes into a temporary folder.
 
-A process that is lost takes the others with it, in less than a minute: JAX says so and ends them.  The last checkpoint
-is whole, and the run goes on from there with any number of devices.
+If one process is lost, JAX reports it and ends the others in less than a minute.  The last checkpoint
+is complete, and the run can be resumed from it with any number of devices.
 """
 
 import contextlib
@@ -58,10 +58,10 @@ class Cluster:
 
 @contextlib.contextmanager
 def joined(cluster: Cluster) -> Iterator[Path | None]:
-    """Inside, this process is one of the cluster; None, or the folder into which it writes if it is not the first.
+    """Make this process part of the cluster; yield None, or for all but the first the folder to write to.
 
     Raises:
-      InputError: the others do not come.
+      InputError: the other processes do not connect.
     """
     if cluster.processes == 1:
         with contextlib.suppress(RuntimeError):  # a program that calls this one has computed something already
@@ -102,7 +102,7 @@ def _ended_together() -> Iterator[None]:
 
 
 def shares(task: Any, params: Any) -> tuple[int, list[jax.Device]]:
-    """The rows of a task's batch, and the devices over which they are spread.
+    """Return the rows of a task's batch, and the devices over which they are spread.
 
     Raises:
       InputError: several processes, whose devices cannot all have as many rows.
@@ -116,7 +116,7 @@ def shares(task: Any, params: Any) -> tuple[int, list[jax.Device]]:
 
 
 def agreed(wishes: list[int]) -> list[int]:
-    """The signal that this process or any other was sent, if one was: all stop after the same update."""
+    """Return the signal that any of the processes received, or None, so that all stop after the same update."""
     if jax.process_count() == 1:
         return wishes[:1]
     from jax.experimental import multihost_utils

@@ -1,4 +1,4 @@
-"""A task, its training options, and what both make of the data: all that a checkpoint's config must say."""
+"""A task, its training options, and the facts about its data: everything that a checkpoint's config stores."""
 
 import dataclasses
 import os
@@ -48,7 +48,7 @@ class Training:
             raise InputError(f"--warmup must be an integer of at least 0, got {self.warmup}.")
 
     def keys(self) -> tuple[Key, Key]:
-        """For the first weights, and for the updates."""
+        """Return the key of the initial weights, and that of the updates."""
         first, second = jax.random.split(jax.random.key(self.seed))
         return first, second
 
@@ -70,7 +70,7 @@ class Experiment(NamedTuple):
     loss_fn: LossFn
 
     def init(self) -> TrainState:
-        """The state before the first update."""
+        """Return the state before the first update."""
         params = self.model.init(self.training.keys()[0])
         return init_state(params, self.optimizer, self.task.carry(self.model, params))
 
@@ -88,7 +88,7 @@ class Experiment(NamedTuple):
 
 
 def experiment(task: Task, training: Training, facts: dict) -> Experiment:
-    """The model and the optimizer that the options ask for."""
+    """Return the model and the optimizer that the options specify."""
     model = task.model(facts)
     return Experiment(task, training, facts, model, _optimizer(training), _loss_fn(task, model))
 
@@ -105,7 +105,7 @@ def _loss_fn(task: Task, model: Any) -> LossFn:
 
 
 def saved_options(config: dict) -> tuple[Task, Training]:
-    """The options that a checkpoint's config holds.
+    """Return the options stored in a checkpoint's config.
 
     Raises:
       InputError: the config is not one of these.
@@ -123,7 +123,7 @@ def saved_options(config: dict) -> tuple[Task, Training]:
 def restore(
     path: Path, *, task: Task | None = None, training: Training | None = None, best: bool = False
 ) -> tuple[Experiment, TrainState]:
-    """The last complete checkpoint of a run, or the best one that it kept.
+    """Restore the last complete checkpoint of a run, or the best one.
 
     Args:
       path: the run's folder.
@@ -149,7 +149,7 @@ def load(task: Task, path: Path) -> tuple[Any, dict]:
 
 
 def load_again(begun: Experiment, path: Path) -> Any:
-    """The data of a run that was begun before.
+    """Load the data of an earlier run again.
 
     Raises:
       InputError: it is not there, or has changed.

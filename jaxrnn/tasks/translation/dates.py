@@ -2,8 +2,8 @@
 
     "3 février 2019", "Sonntag, 3. Februar 2019", "feb 3, 2019"  →  "2019-02-03"
 
-babel writes the dates, in three forms of each language, in lower case.  The days that are held out are written in
-no language in the training set.
+babel writes the dates in three forms of each language, in lower case.  The held-out days occur in no language of the
+training set.
 
 References: Bahdanau, Cho & Bengio 2015; the Unicode CLDR, whose formats babel carries.
 """
@@ -142,7 +142,7 @@ class Dates:
 
 @functools.cache
 def written() -> tuple[Data, str]:
-    """Return the two sets and the SHA-256 of their texts, which depend on the version of babel alone.
+    """Return the two sets and the SHA-256 of their texts, which depend only on the version of babel.
 
     Raises:
       InputError: babel is not installed.

@@ -68,7 +68,7 @@ def nats(model: Seq2Seq, params: Seq2SeqParams, batch: Pairs) -> Array:
 
 @partial(jax.jit, static_argnames="bound")
 def answers(model: Seq2Seq, params: Seq2SeqParams, source, source_lengths, *, bound: int) -> Sequences:
-    """The likeliest symbol at every step."""
+    """Return the likeliest symbol at every step."""
     carry = model.initial_carry(params, model.encode(params, source, source_lengths))
     start = jnp.full(jnp.shape(source_lengths), END)
     return greedy(model, params, carry, start=start, stop=EndSymbol(END), bound=bound)
@@ -76,7 +76,7 @@ def answers(model: Seq2Seq, params: Seq2SeqParams, source, source_lengths, *, bo
 
 @partial(jax.jit, static_argnames=("bound", "width"))
 def likeliest_answers(model: Seq2Seq, params: Seq2SeqParams, source, source_lengths, *, bound: int, width: int):
-    """The symbols and lengths of the best of `width` hypotheses."""
+    """Return the symbols and lengths of the best of `width` hypotheses."""
     carry = model.initial_carry(params, model.encode(params, source, source_lengths))
     start = jnp.full(jnp.shape(source_lengths), END)
     beams = beam_search(model, params, carry, start=start, stop=EndSymbol(END), bound=bound, width=width)

@@ -57,7 +57,7 @@ _NAME = re.compile(r"(\d+)-step-(\d+)")
 def save(directory: str | os.PathLike, tree: PyTree, *, step: SupportsIndex, config: dict, keep: int = 2) -> None:
     """Write a checkpoint durably.
 
-    Remains of an interrupted save are removed before, and afterwards older checkpoints of the same step and those
+    First the remains of an interrupted save are removed; at the end, older checkpoints of the same step, and those
     beyond the `keep` newest.  The newest is the one saved last, even if the run went back to an earlier step.
 
     Args:

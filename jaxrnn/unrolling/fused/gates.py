@@ -1,8 +1,8 @@
 """Cells gate by gate, for the kernels.
 
-A kernel works on blocks `[rows, hidden]`, one a gate, and cannot cut or join them along the last axis.  So
-the step and its backward rule are stated once more here and in `lstm` and `gru`, over tuples of blocks; the
-parameters, what is recorded, and the sums over t stay the cell's own (`jaxrnn.cells`).
+A kernel works on blocks `[rows, hidden]`, one per gate, and cannot split or concatenate them along the last axis.  So
+`lstm` and `gru` define the step and its backward rule again, over tuples of blocks.  The parameters, the residuals and
+the sums over t remain those of the cell (`jaxrnn.cells`).
 
     step:      (W, carry, z) → (carry, record)             record: what the cell's `step_fwd` records
     step_bwd:  (W, record, dcarry, dy) → (dcarry, dz)      2.2.2
@@ -51,17 +51,17 @@ class Gates(NamedTuple):
 
 
 def product(x: Block, w: Array) -> Block:
-    """x @ w."""
+    """Return x @ w."""
     return _dot(x, w, 0)
 
 
 def product_transposed(x: Block, w: Array) -> Block:
-    """x @ wᵀ."""
+    """Return x @ wᵀ."""
     return _dot(x, w, 1)
 
 
 def sigmoid(a: Block) -> Block:
-    """σ(a) = (1 + tanh(a/2)) / 2, as the cells have it."""
+    """Return σ(a) = (1 + tanh(a/2)) / 2, as the cells compute it."""
     return 0.5 * jnp.tanh(0.5 * a) + 0.5
 
 
