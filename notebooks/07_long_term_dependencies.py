@@ -78,6 +78,7 @@ for ax, w, name in zip(axes, (normal, skew), ("normal: 0.9 Q", "not normal: [[0.
         xlabel="t", title=f"{name}\ndeparture from normality {float(jaxrnn.dynamics.departure_from_normality(w)):.2f}"
     )
     ax.grid(alpha=0.3)
+axes[0].set_ylabel("size of what is left after t steps")
 axes[0].legend()
 plt.show()
 
