@@ -273,7 +273,7 @@ def _output_size(controller: Cell, input_size: int) -> int:
     Raises:
       ValueError: its input size is not `input_size`, or its output is not one vector.
     """
-    with inside("controller", reads=f"x and the read memory, of size {input_size}"):
+    with inside("controller", reads=f"x and what the heads read, input_size + read_heads·width = {input_size}"):
         y = output_of(controller, input_size)
     if y is None or y.ndim != 1:
         raise ValueError(f"`controller` must output one vector, got {controller!r}.")

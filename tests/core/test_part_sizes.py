@@ -75,7 +75,7 @@ REFUSED = {
     "tree": (lambda: TreeClassifier(ChildSumTreeLSTM(4, 8), 10, 5, 8, 3), rf"`cell`, .* features=5: {TOO_SMALL}"),
     "root": (lambda: TreeClassifier(ChildSumTreeLSTM(4, 8), 10, 4, 9, 3), "`hidden_size` must be 8, the size of"),
     "leaves": (lambda: SequenceClassifier(LSTM(4, 8), 10, 4, 9, 3), "`hidden_size` must be 8, the size of"),
-    "controller": (lambda: NTM(LSTM(3, 8), 3, 10, 4), "`controller`, which reads .* of size 7: `xs` .*input_size=3"),
+    "controller": (lambda: NTM(LSTM(3, 8), 3, 10, 4), "`controller`, which reads .*width = 7: `xs` .*input_size=3"),
 }
 
 

@@ -115,7 +115,7 @@ WRONG = [
     ({"write_heads": -1}, ValueError, "`write_heads` must be an integer of at least 1, got -1"),
     ({"reach": 3}, ValueError, "`reach` must be .*slots=6, got 3: a wider reach would wrap onto the same slot twice"),
     ({"reach": -1}, ValueError, "`reach` must be an integer from 0"),
-    ({"width": 3}, ValueError, r"`controller` must have the input size input_size \+ read_heads·width = 9"),
+    ({"width": 3}, ValueError, r"`controller`, which reads .* input_size \+ read_heads·width = 9: `xs`"),
     ({"controller": LSTM}, TypeError, "`controller` must be a cell"),
     ({"controller": Dropout(LSTM(11, 5), 0.5)}, TypeError, r"`controller` must not draw noise.*Dropout\(NTM"),
 ]
