@@ -10,6 +10,7 @@ T = 300), Arjovsky, Shah & Bengio 2016 (an LSTM stays near the copy baseline for
     python -m benchmarks.reproduce.memory_tasks --full         # T = 100, 200, 400, 5 seeds, 20,000 updates: hours
 """
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from statistics import median
@@ -99,7 +100,7 @@ def measure(problem: str, name: str, length: int, updates: int, seeds: range, jo
 
 def show(figures: dict) -> str:
     """Return the best and the median score, and that of having no memory."""
-    scores = figures["scores"]
+    scores = [math.inf if score is None else score for score in figures["scores"]]  # None: it diverged
     return f"{min(scores):.4f}, median {median(scores):.4f} (no memory {figures['no_memory']:.4f})"
 
 

@@ -14,9 +14,10 @@ from statistics import mean, median
 import numpy as np
 import tyro
 
-from benchmarks.reproduce import gradient_distance, results
+from benchmarks.reproduce import gradient_distance, reservoirs, results
+from benchmarks.reproduce import temporal_order as temporal_order_program
 from benchmarks.reproduce.results import Record, in_words
-from benchmarks.reproduce.state_tracking import PAPERS, TRIALS
+from benchmarks.reproduce.state_tracking import FAST, PAPERS, TRIALS
 from jaxrnn.tasks.tracking import KINDS, draw_heat_map
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -66,7 +67,9 @@ def stamp(records: list[Record]) -> str:
         return "Not measured yet."
     at = sorted({(r.when["date"], r.when.get("commit", ""), r.when.get("jax", "")) for r in records})
     said = [f"{date} at {commit}" + (f" with JAX {jax}" if jax else "") for date, commit, jax in at]
-    return f"Measured {'; '.join(said)}. {in_words(sum(r.cpu_seconds or 0 for r in records))} of CPU time."
+    seconds = [r.cpu_seconds for r in records if r.cpu_seconds is not None]
+    took = f" {in_words(sum(seconds))} of CPU time." if len(seconds) == len(records) else ""
+    return f"Measured {'; '.join(said)}.{took}"
 
 
 def temporal_order(fast: bool) -> list[str]:
@@ -75,17 +78,17 @@ def temporal_order(fast: bool) -> list[str]:
     records.sort(key=lambda r: (r.settings["length"], r.settings["method"]))
 
     def row(record: Record) -> list[str]:
-        s, after = record.settings, record.figures["after"]
-        learned, errors = [n for n in after if n], record.figures["errors"] or []
+        s, errors = record.settings, record.figures["errors"] or []
+        succeeded, seeds, after = temporal_order_program.outcome(record.figures)
         of_the_others = sorted(round(100 * e, 1) for e in errors if e >= 0.01)
-        shown = " ".join(dict.fromkeys([f"{of_the_others[0]}", f"to {of_the_others[-1]}"])) if of_the_others else "-"
+        ends = list(dict.fromkeys(f"{error:g}" for error in (of_the_others[:1] + of_the_others[-1:])))
         return [
             str(s["length"]),
             s["method"],
             f"{s['updates']:,}",
-            f"{len(learned)} / {len(after)}",
-            f"{median(learned):,.0f}" if learned else "-",
-            shown if len(of_the_others) != 1 else str(of_the_others[0]),
+            f"{succeeded} / {seeds}",
+            f"{after:,.0f}" if succeeded else "-",
+            " to ".join(ends) or "-",
             "-" if record.cpu_seconds is None else f"{record.cpu_seconds:.0f}",
         ]
 
@@ -106,11 +109,11 @@ def memory_tasks(updates: int) -> list[str]:
         ]
         scores = [score for r in of_this for score in r.figures["scores"]]
         return ", ".join(
-            dict.fromkeys("diverged" if s is None else f"{s:.4f}" for s in sorted(scores, key=lambda s: (s is None, s)))
+            dict.fromkeys("diverged" if s is None else f"{s:.3g}" for s in sorted(scores, key=lambda s: (s is None, s)))
         )
 
     known = {(r.settings["problem"], r.settings["length"]): r.figures["no_memory"] for r in records}
-    rows = [["no memory", *(f"{known[column]:.4f}" for column in columns)]]
+    rows = [["no memory", *(f"{known[column]:.3g}" for column in columns)]]
     rows += [[name, *(cell(network, column) for column in columns)] for network, name in NETWORKS.items()]
     return table(["", *(f"{problem}, T = {length}" for problem, length in columns)], rows, records)
 
@@ -155,8 +158,7 @@ def flows() -> list[str]:
             here, beside = f"{ours}, the mean of 5", f"reservoirpy with the same weights: {theirs}"
             rows.append(["Santa Fe laser, one step ahead, NRMSE", str(s["units"]), "8,074", here, beside])
         else:
-            times = figures["times"]
-            here = f"{mean(times):.1f} ({min(times):.1f} to {max(times):.1f})"
+            here = "{:.1f} ({:.1f} to {:.1f})".format(*reservoirs.mean_and_range(figures))
             name = f"{FLOWS[s['problem']]}, valid time in Lyapunov times"
             rows.append([name, str(s["units"]), f"{s['steps']:,}", here, "-"])
     return table(("", "units", "fitted steps", "here", "beside it"), rows, records)
@@ -207,6 +209,28 @@ def state_tracking(problem: str) -> list[str]:
     return table(header, map(row, KINDS), list(known.values()))
 
 
+def other_problems() -> list[str]:
+    """The best accuracies of the problems that the fast version leaves out, at all three lengths."""
+    known = {problem: best_known(problem) for problem in TRIALS if problem not in FAST}
+    known = {problem: records for problem, records in known.items() if records}
+    if not known:
+        return ["Not measured yet."]
+
+    def cell(kind: str, problem: str) -> str:
+        if kind not in known[problem]:
+            return "-"
+        return " ".join(f"{max(scores):.2f}" for scores in known[problem][kind].figures["accuracy"].values())
+
+    rows = [[kind, *(cell(kind, problem) for problem in known)] for kind in KINDS]
+    return table(["cell", *known], rows, [record for records in known.values() for record in records.values()])
+
+
+def tracking_map() -> list[str]:
+    """The picture of cells against problems, where there is one."""
+    measured = np.isfinite(scaled_accuracies()).any()
+    return ["![accuracy of every cell in every problem](state_tracking.png)"] if measured else ["Not measured yet."]
+
+
 def scaled_accuracies() -> np.ndarray:
     """Return the best accuracy at the middle length, 0 a guess and 1 perfect, NaN where there is none."""
     scores = np.full((len(KINDS), len(TRIALS)), np.nan)
@@ -228,6 +252,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "mackey-glass": mackey_glass,
     "flows": flows,
     "turing-machine": turing_machine,
+    "tracking-map": tracking_map,
+    "tracking-others": other_problems,
     **{f"tracking-{problem.replace(' ', '-')}": lambda problem=problem: state_tracking(problem) for problem in TRIALS},
 }
 

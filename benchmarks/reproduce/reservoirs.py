@@ -366,8 +366,15 @@ def valid_times(flow: Flow, ring: Ring, fitted: int) -> dict:
 
 def show_times(figures: dict) -> str:
     """Return the mean number of Lyapunov times that a continuation is valid for, and its range."""
+    return "{:.1f} Lyapunov times ({:.1f} to {:.1f})".format(*mean_and_range(figures))
+
+
+def mean_and_range(figures: dict) -> tuple[float, float, float]:
+    """Return the mean, the least and the largest of the valid times; of some older results no more is stored."""
+    if "times" not in figures:
+        return figures["mean"], figures["least"], figures["largest"]
     times = figures["times"]
-    return f"{np.mean(times):.1f} Lyapunov times ({min(times):.1f} to {max(times):.1f})"
+    return float(np.mean(times)), min(times), max(times)
 
 
 def stretches(series, flow: Flow):

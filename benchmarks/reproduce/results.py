@@ -125,9 +125,9 @@ def measure(case: Case) -> Record:
 
 
 def now() -> dict[str, str]:
-    """Return the date, the commit, the versions and the machine."""
+    """Return the date, the commit (with a + where files had changed), the versions and the machine."""
     asked = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=FOLDER.parent, capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--dirty=+"], cwd=FOLDER.parent, capture_output=True, text=True, check=False
     )
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),

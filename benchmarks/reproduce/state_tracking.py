@@ -32,7 +32,7 @@ from jaxrnn.tasks import tracking
 from jaxrnn.tasks.tracking import KINDS, Tagger
 from jaxrnn.tasks.tracking.state_tracking import last_quarter, tagging_loss
 
-BATCH, TEST, JOBS, RATE = 32, 32, 2, 1e-2
+BATCH, TEST, JOBS, RATE = 32, 32, 2, 5e-3
 
 
 class Trial(NamedTuple):

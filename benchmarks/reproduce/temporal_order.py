@@ -91,9 +91,20 @@ def measure(method: str, length: int, updates: int, check: int, seeds: range, jo
 
 def show(figures: dict) -> str:
     """Return how many seeds succeeded, and the median of their updates."""
+    succeeded, seeds, after = outcome(figures)
+    count = f"{succeeded} / {seeds}"
+    return f"{count} after {after:,.0f}" if succeeded else f"{count}, best error {min(figures['errors']):.1%}"
+
+
+def outcome(figures: dict) -> tuple[int, int, float]:
+    """Return how many seeds succeeded, of how many, and the median of their updates (0: none did).
+
+    Of some older results no more than that is stored.
+    """
+    if "after" not in figures:
+        return figures["succeeded"], figures["seeds"], figures["median_after"]
     after = [n for n in figures["after"] if n]
-    count = f"{len(after)} / {len(figures['after'])}"
-    return f"{count} after {median(after):,.0f}" if after else f"{count}, best error {min(figures['errors']):.1%}"
+    return len(after), len(figures["after"]), median(after) if after else 0
 
 
 def run(method: str, length: int, updates: int, check: int, seed: int) -> tuple[int, float]:

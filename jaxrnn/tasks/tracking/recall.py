@@ -53,7 +53,7 @@ class Recall:
 
     unit: ClassVar[str] = "sequences"
     score: ClassVar[str] = "nats"
-    training: ClassVar[dict] = {"steps": 2000, "learning_rate": 3e-3, "every": 250}
+    training: ClassVar[dict] = {"steps": 2000, "learning_rate": 5e-3, "every": 1000}
 
     def __post_init__(self):
         check_count(pairs=self.pairs, hidden=self.hidden, batch=self.batch)

@@ -70,9 +70,9 @@ class StateTracking:
 
     problem: Literal["words", "even-pairs", "cycle-navigation", "modular-arithmetic"] = "words"
     """What to keep track of: the product of a word over --group, or the state of another problem."""
-    group: Literal["parity", "s3", "s4", "a5", "s5"] = "s3"
+    group: Literal["parity", "s3", "s4", "a5", "s5"] = "parity"
     """The group of the words: permutations of two (parity), three, four or five things; a5 the even ones of five."""
-    cell: TrackingCell = "lstm"
+    cell: TrackingCell = "gru"
     """The recurrent cell; deltanet-negative is DeltaNet with eigenvalues down to −1."""
     hidden: int = 32
     """Units of the cell."""
@@ -83,7 +83,7 @@ class StateTracking:
 
     unit: ClassVar[str] = "sequences"
     score: ClassVar[str] = "nats"
-    training: ClassVar[dict] = {"steps": 1000, "learning_rate": 3e-3, "every": 250}
+    training: ClassVar[dict] = {"steps": 1500, "learning_rate": 5e-3, "every": 500}
 
     def __post_init__(self):
         check_count(hidden=self.hidden, length=self.length, batch=self.batch)
