@@ -1,12 +1,18 @@
-"""Matrix states in chunks against the loop: time, temporary memory, and how both grow.
+"""Matrix states in chunks against the loop and against PyTorch: time, temporary memory, and how both grow.
 
-The training gradient of Σ y² with respect to parameters and inputs, one row, float32, in one interleaved run.
+The training gradient of Σ y² with respect to parameters and inputs, one row, float32, in one interleaved run.  For
+`gated_delta` PyTorch runs beside it, as a loop and in chunks of plain tensor operations.  Then the seconds to compile
+the gradient of a stack of residual blocks.
 
     python -m benchmarks.linear
     python -m benchmarks.linear --cells gated_delta --lengths 64 256 2048 --chunks 32 64
-    python -m benchmarks.linear --lengths 65536 --no-loop
+    python -m benchmarks.linear --lengths 16384 65536 --no-loop --compile-lengths    # memory for each step
+    python -m benchmarks.linear --cells --compile-lengths 256 2048 16384             # compilation alone
 """
 
+import importlib.util
+import sys
+import time
 from functools import partial
 
 import jax
@@ -17,7 +23,8 @@ import jaxrnn
 from benchmarks import report
 from benchmarks.timing import Program, compiled, interleaved
 from jaxrnn.linear import matrix
-from jaxrnn.unrolling.parallel import unroll_chunkwise
+from jaxrnn.linear.blocks import Normalize, ResidualBlock
+from jaxrnn.unrolling.parallel import unroll_by_structure, unroll_chunkwise
 
 CELLS = {
     "gated_delta": lambda *sizes: matrix.GatedDelta(*sizes),
@@ -40,6 +47,9 @@ def main(
     value_size: int = 64,
     input_size: int = 256,
     loop: bool = True,
+    pytorch: bool = True,
+    compile_lengths: tuple[int, ...] = (256, 2048),
+    layers: int = 4,
     seconds: float = 5.0,
 ) -> None:
     """Print the table.
@@ -50,39 +60,72 @@ def main(
         chunks: steps of a chunk.
         heads, key_size, value_size, input_size: the sizes of the cells.
         loop: whether `unroll` and `unroll_bptt` run too, which store a state for each step.
+        pytorch: whether PyTorch runs beside `gated_delta`, where it is installed and `loop` is on.
+        compile_lengths: numbers of steps for which the stack of blocks is compiled.
+        layers: blocks in that stack.
         seconds: for each program.
     """
     print(f"{report.machine()}\n{heads} heads, K={key_size}, V={value_size}, one row, training gradient, float32\n")
     print(f"{'cell':<14}{'T':>7}  {'program':<14}{'min ms':>9}{'median':>9}{'× loop':>8}{'temp MiB':>10}{'compile':>9}")
+    if pytorch and importlib.util.find_spec("torch") is None:
+        print("pytorch: not installed, left out", file=sys.stderr)
+        pytorch = False
     for name in cells:
-        for time in lengths:
+        for steps in lengths:
             cell = CELLS[name](input_size, heads, key_size, value_size)
-            programs = gradients(cell, time, input_size, chunks, loop)
+            programs = gradients(cell, steps, input_size, chunks, loop, pytorch and loop and name == "gated_delta")
             timings = interleaved(programs, seconds=seconds, least=3)
             loops = [timings[key].minimum for key in ("unroll", "unroll_bptt") if key in timings]
             for key, timing in timings.items():
                 faster = f"{min(loops) / timing.minimum:.2f}" if loops else "–"
-                memory = (programs[key].temporary_bytes or 0) / 2**20
+                _, compiled_in, memory = programs[key]
                 print(
-                    f"{name:<14}{time:>7}  {key:<14}{timing.minimum:>9.1f}{timing.median:>9.1f}{faster:>8}"
-                    f"{memory:>10.1f}{programs[key].compile_seconds:>9.1f}",
+                    f"{name:<14}{steps:>7}  {key:<14}{timing.minimum:>9.1f}{timing.median:>9.1f}{faster:>8}"
+                    f"{'–' if memory is None else f'{memory / 2**20:.1f}':>10}"
+                    f"{'–' if compiled_in is None else f'{compiled_in:.1f}':>9}",
                     flush=True,
                 )
+    if compile_lengths:
+        print(f"\nseconds to compile the gradient of {layers} residual blocks\n{'cell':<14}{'T':>7}{'seconds':>9}")
+    for steps in compile_lengths:
+        block = ResidualBlock(matrix.GatedDelta(input_size, heads, key_size, value_size), input_size, 2 * input_size)
+        print(f"{'gated_delta':<14}{steps:>7}{compile_seconds(block, steps, layers):>9.1f}", flush=True)
 
 
-def gradients(cell, time: int, input_size: int, chunks: tuple[int, ...], loop: bool) -> dict[str, Program]:
+def compile_seconds(block: ResidualBlock, steps: int, layers: int) -> float:
+    """Seconds to trace and compile the gradient of Σ y² of a stack of blocks, one row."""
+    stack = jaxrnn.Stack((*[block] * layers, Normalize(block.size)))
+    params = jax.eval_shape(stack.init, jax.random.key(0))
+    xs = jax.ShapeDtypeStruct((steps, 1, block.size), jnp.float32)
+
+    def loss(params, xs):
+        return jnp.sum(unroll_by_structure(stack, params, xs)[1] ** 2)
+
+    started = time.perf_counter()
+    jax.jit(jax.grad(loss)).lower(params, xs).compile()
+    return time.perf_counter() - started
+
+
+def gradients(
+    cell, steps: int, input_size: int, chunks: tuple[int, ...], loop: bool, pytorch: bool
+) -> dict[str, Program]:
     """The programs of one cell and length."""
     params = jax.jit(cell.init)(jax.random.key(0))
-    xs = jax.random.normal(jax.random.key(1), (time, 1, input_size), jnp.float32)
+    xs = jax.random.normal(jax.random.key(1), (steps, 1, input_size), jnp.float32)
     members = {"unroll": jaxrnn.unroll, "unroll_bptt": jaxrnn.unroll_bptt} if loop else {}
     members |= {f"chunk {chunk}": partial(unroll_chunkwise, chunk=chunk) for chunk in chunks}
 
     def loss(member, params, xs):
         return jnp.sum(member(cell, params, xs)[1] ** 2)
 
-    return {
+    programs = {
         name: compiled(jax.grad(partial(loss, member), argnums=(0, 1)), params, xs) for name, member in members.items()
     }
+    if pytorch:
+        from benchmarks import linear_pytorch
+
+        programs |= linear_pytorch.programs(cell, params, xs, chunks[-1])
+    return programs
 
 
 if __name__ == "__main__":
