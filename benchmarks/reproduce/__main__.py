@@ -6,6 +6,7 @@ import tyro
 
 from benchmarks.reproduce import (
     fitzhugh_nagumo,
+    force,
     gradient_distance,
     memory_tasks,
     on_one_thread_each,
@@ -24,6 +25,7 @@ PROGRAMS: tuple[ModuleType, ...] = (
     reservoirs,
     turing_machine,
     fitzhugh_nagumo,
+    force,
 )
 
 

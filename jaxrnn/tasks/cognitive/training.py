@@ -199,7 +199,8 @@ def illustrate(task: Any, model: ConstrainedNetwork, params: Any, data: None, fo
 def _title(task: Any, model: ConstrainedNetwork) -> str:
     """The task, the cell and the constraints that change its weights."""
     named = [type(m).__name__ + f"({m.at})" for m in model.constraints.maps if not isinstance(m, Fixed)]
-    return ", ".join([f"{type(task).__name__}, {task.hidden} {task.cell} units", *dict.fromkeys(named)])
+    network = f"{type(task).__name__}, {task.hidden} {task.cell} units"
+    return "\n".join([network, ", ".join(dict.fromkeys(named))]).strip()
 
 
 def chosen(outputs: np.ndarray, trials: Trials) -> np.ndarray:
