@@ -12,42 +12,21 @@ import pytest
 from hypothesis import Phase, settings
 from jaxtyping import config as jaxtyping_config
 
-_QUICK_TO_COMPILE = {
-    # nearly all of the suite's time would be LLVM's, for programs that run for a millisecond: these make the gradient
-    # of an LSTM compile in 0.07 s instead of 1.0 s (JAX 0.10.2) and in 0.27 s instead of 0.62 s (JAX 0.12.0; CPU time).
-    # They change no jaxpr.
-    (0, 10): (
-        "--xla_backend_optimization_level=0",
-        "--xla_llvm_disable_expensive_passes=true",
-        "--xla_cpu_parallel_codegen_split_count=1",
-        "--xla_cpu_use_fusion_emitters=false",
-    ),
-    # the cheaper emitter is left for whole loops that are small and hold no product of a library or on several threads
-    (0, 11): (
-        "--xla_backend_optimization_level=0",
-        "--xla_llvm_disable_expensive_passes=true",
-        "--xla_cpu_parallel_codegen_split_count=1",
-        "--xla_cpu_multi_thread_eigen=false",
-        "--xla_cpu_experimental_ynn_fusion_type=",
-        "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1000000000",
-    ),
-}
-_QUICK_TO_COMPILE[0, 12] = _QUICK_TO_COMPILE[0, 11]
+from tests.quick_compilation import FLAGS
 
 
 def _start_backend() -> None:
     """Starts XLA with the flags above, unless XLA_FLAGS is set; programs that a test starts do not inherit them.
 
-    XLA aborts at a flag that it does not know, so a JAX that is not in the table gets JAX's own setting alone.
+    A JAX whose flags are not known gets JAX's own setting alone.
     """
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_enable_x64", True)
-    flags = _QUICK_TO_COMPILE.get(jax.__version_info__[:2])
-    if "XLA_FLAGS" in os.environ or flags is None:
+    if "XLA_FLAGS" in os.environ or not FLAGS:
         jax.config.update("jax_disable_most_optimizations", "XLA_FLAGS" not in os.environ)
         jax.devices()
         return
-    os.environ["XLA_FLAGS"] = " ".join(flags)
+    os.environ["XLA_FLAGS"] = FLAGS
     jax.devices()
     del os.environ["XLA_FLAGS"]
 

@@ -90,10 +90,16 @@ def of_steps(a) -> tuple:
     return (None, "rows")
 
 
-def difference(loss, form: str, params, over_rows, over_steps) -> float:
-    """How far loss(params, over_rows, over_steps) and its gradients over a mesh are from those on one device."""
+def differences(loss, forms, params, over_rows, over_steps) -> dict[str, float]:
+    """How far loss(params, over_rows, over_steps) and its gradients over each mesh are from those on one device."""
     gradients = jax.value_and_grad(loss, argnums=(0, 1, 2), allow_int=True)
-    want, mesh = jax.jit(gradients)(params, over_rows, over_steps), mesh_of(form)
+    want = jax.jit(gradients)(params, over_rows, over_steps)
+    return {form: difference(loss, want, form, params, over_rows, over_steps) for form in forms}
+
+
+def difference(loss, want, form: str, params, over_rows, over_steps) -> float:
+    """How far they are over one mesh."""
+    gradients, mesh = jax.value_and_grad(loss, argnums=(0, 1, 2), allow_int=True), mesh_of(form)
     cut = placed(mesh, of_rows, over_rows), placed(mesh, of_steps, over_steps)
     whole = placed(mesh, (lambda a: ()) if form in ("rows", "shard_map") else weight, params)
     if form == "shard_map":
@@ -122,14 +128,14 @@ def run_loss(cell, member, params, carry, over_steps):
     return total(member(cell, params, xs, carry, mask=mask, reset=reset, reverse=True))
 
 
-def of_run(name: str, member, form: str) -> float:
+def of_run(name: str, member, forms) -> dict[str, float]:
     """A run with a mask, resets and a start, backwards in time."""
     cell = CELLS_RUN[name]
     p = random_problem(cell)
-    return difference(partial(run_loss, cell, member), form, p.params, p.carry, (p.xs, p.mask, p.reset))
+    return differences(partial(run_loss, cell, member), forms, p.params, p.carry, (p.xs, p.mask, p.reset))
 
 
-def of_losses(form: str) -> dict[str, float]:
+def of_losses(forms) -> dict[str, dict[str, float]]:
     """A network with its read-out and each loss, and the loss that is summed on the way."""
     cell, readout = LSTM(3, 4), Readout(4, 6)
     p, rng = random_problem(cell, reset=np.zeros((6, 4), bool)), np.random.default_rng(0)
@@ -143,7 +149,7 @@ def of_losses(form: str) -> dict[str, float]:
             _, ys = unroll_bptt(cell, params[0], xs, carry, mask=mask)
             return loss(readout.apply(params[1], ys), targets, mask=mask) * jnp.sum(mask)
 
-        return difference(run, form, params, p.carry, (p.xs, p.mask, targets))
+        return differences(run, forms, params, p.carry, (p.xs, p.mask, targets))
 
     def summed(params, carry, over_steps):
         xs, mask, targets = over_steps
@@ -155,23 +161,22 @@ def of_losses(form: str) -> dict[str, float]:
 
     named = {"cross_entropy": (cross_entropy, classes), "distributions": (cross_entropy, targets)}
     named |= {"squared_error": (squared_error, targets), "bernoulli": (bernoulli, targets)}
-    summed_loss = {"unroll_loss": difference(summed, form, params, p.carry, (p.xs, p.mask, classes))}
+    summed_loss = {"unroll_loss": differences(summed, forms, params, p.carry, (p.xs, p.mask, classes))}
     return summed_loss | {name: of(*given) for name, given in named.items()}
 
 
-def of_trees(run, form: str) -> float:
+def of_trees(run, forms) -> dict[str, float]:
     """Trees, a batch of them on each device."""
     cell, rng = ChildSumTreeLSTM(3, 4), np.random.default_rng(0)
     one = [(("a", "b"), "c")]
-    forest = pack(one * (1 if form == "shard_map" else 4), from_nested)
-    everything = pack(one * 4, from_nested)
+    batches = {rows: pack(one * rows, from_nested) for rows in (1, 4)}
     params = jax.tree.map(lambda a: rng.standard_normal(a.shape), cell.init(jax.random.key(0)))
     xs = rng.standard_normal((3, 4, 3))
 
     def loss(params, _, xs):
-        return total(run(cell, params, everything if xs.shape[1] == 4 else forest, xs))
+        return total(run(cell, params, batches[xs.shape[1]], xs))
 
-    return difference(loss, form, params, (), xs)
+    return differences(loss, forms, params, (), xs)
 
 
 def places() -> dict[str, list]:
@@ -185,21 +190,16 @@ def places() -> dict[str, list]:
 
 def main(part: str) -> None:
     """One of the parts, each a process of its own."""
+    both = ("both", "shard_map")
     if part == "cells":
-        found = {
-            f"{name}, {member.__name__}, {form}": of_run(name, member, form)
-            for name in CELLS_RUN
-            for member in (unroll, unroll_bptt)
-            for form in FORMS
-        }
+        members = (unroll, unroll_bptt)
+        found = {f"{name}, {run.__name__}": of_run(name, run, FORMS) for name in CELLS_RUN for run in members}
     elif part == "members":
-        both = ("both", "shard_map")
-        found = {f"{name}, {form}": of_run(*case, form) for name, case in MEMBERS.items() for form in both}
+        found = {name: of_run(*case, both) for name, case in MEMBERS.items()}
     else:
-        found = {f"{name}, {form}": d for form in ("both", "shard_map") for name, d in of_losses(form).items()}
-        trees = (unroll_tree, unroll_tree_bpts)
-        found |= {f"{run.__name__}, {form}": of_trees(run, form) for run in trees for form in ("both", "shard_map")}
-        found |= places()
+        found = of_losses(both) | {run.__name__: of_trees(run, both) for run in (unroll_tree, unroll_tree_bpts)}
+    found = {f"{name}, {form}": d for name, by_form in found.items() for form, d in by_form.items()}
+    found |= places() if part == "objectives" else {}
     print(json.dumps(found), flush=True)
 
 

@@ -8,13 +8,15 @@ from functools import cache
 
 import pytest
 
+from tests.quick_compilation import FLAGS
+
 pytestmark = pytest.mark.process
 
 
 @cache
 def differences(part: str) -> dict:
     """What a process of its own finds, which has four simulated devices."""
-    flags = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+    flags = f"--xla_force_host_platform_device_count=4 {FLAGS}"
     command = [sys.executable, "-m", "tests.laws.mesh_run", part]
     done = subprocess.run(command, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stderr[-3000:]

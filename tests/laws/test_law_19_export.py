@@ -32,6 +32,7 @@ from jaxrnn.unrolling import bptt_python
 from jaxrnn.unrolling.fused import unroll_fused
 from jaxrnn.unrolling.parallel import Newton, unroll_chunkwise
 from tests.laws.cells import CELLS
+from tests.quick_compilation import FLAGS
 
 pytestmark = pytest.mark.usefixtures("without_beartype")  # symbolic sizes are no integers
 
@@ -98,7 +99,7 @@ def loaded(tmp_path_factory):
         write(folder / f"{name}.case", *case)
     jaxtyping.config.update("jaxtyping_disable", False)
     command = [sys.executable, str(ROOT / "tests/laws/load_exported.py"), str(folder)]
-    environment = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0", "PYTHONPATH": ""}
+    environment = os.environ | {"XLA_FLAGS": FLAGS, "PYTHONPATH": ""}
     done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)

@@ -16,6 +16,7 @@ from jaxrnn import GRU, MinGRU
 from jaxrnn.training.data_parallel import spread_updates, usable_devices
 from jaxrnn.training.train_state import init_state
 from jaxrnn.unrolling.parallel import unroll_newton_sharded, unroll_sharded
+from tests.quick_compilation import FLAGS
 
 pytestmark = pytest.mark.process
 
@@ -29,7 +30,7 @@ def free_port() -> str:
 
 
 def start(process: int, processes: int, devices: int, port: str) -> subprocess.Popen:
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    flags = f"--xla_force_host_platform_device_count={devices} {FLAGS}"
     environment = os.environ | {"XLA_FLAGS": flags}
     command = [sys.executable, str(SCRIPT), str(process), str(processes), port]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

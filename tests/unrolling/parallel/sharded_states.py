@@ -3,7 +3,9 @@
 import os
 from functools import partial
 
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+from tests.quick_compilation import FLAGS
+
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=4 {FLAGS}"
 
 import jax
 
