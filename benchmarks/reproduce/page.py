@@ -185,6 +185,21 @@ def turing_machine() -> list[str]:
     return table(header, map(row, records), records)
 
 
+def fitzhugh_nagumo() -> list[str]:
+    """The test errors of each cell."""
+    records = results.read("fitzhugh_nagumo")
+
+    def row(record: Record) -> list[str]:
+        """One cell with its settings."""
+        errors, cell = record.figures["test"], record.settings["cell"]
+        name = f"{cell}, Δt = {record.settings['dt']}" if "dt" in record.settings else cell
+        said = f"{median(errors):.4f} ({' '.join(f'{error:.4f}' for error in errors)})"
+        return [name, f"{record.settings['epochs']:,}", record.paper, said, f"{record.cpu_seconds:.0f}"]
+
+    header = ("cell, 16 units", "epochs", "paper's program", "test error: median (each seed)", "CPU s")
+    return table(header, map(row, records), records)
+
+
 def best_known(problem: str) -> dict[str, Record]:
     """Return, for each cell, the record of most updates and seeds."""
     records = [r for r in results.read("state_tracking") if r.settings["problem"] == problem]
@@ -254,6 +269,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "turing-machine": turing_machine,
     "tracking-map": tracking_map,
     "tracking-others": other_problems,
+    "fitzhugh-nagumo": fitzhugh_nagumo,
     **{f"tracking-{problem.replace(' ', '-')}": lambda problem=problem: state_tracking(problem) for problem in TRIALS},
 }
 

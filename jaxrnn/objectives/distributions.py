@@ -155,7 +155,7 @@ def student_t(
 
     >>> outputs = jnp.array([[0.0, 0.0, 0.0]])
     >>> [round(float(student_t(outputs, jnp.array([[y]]))), 2) for y in (0.0, 10.0, 100.0)]
-    [0.64, 8.09, 16.57]
+    [0.64, 8.7, 17.18]
 
     References: Lange, Little & Taylor 1989.
     """
