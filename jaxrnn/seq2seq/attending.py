@@ -143,7 +143,8 @@ class Attending:
         """
         states = as_array("states", states, "floating numbers")
         if states.shape[:1] != (self.source,):
-            raise ValueError(f"`states` must have source={self.source} positions, got shape {states.shape}.")
+            got = len(states) if states.ndim else "a number"
+            raise ValueError(f"`states` must have source={self.source} positions, got {got}.")
         memory, batch = self.attention.memory(params.attention, states, mask=mask), states.shape[1:-1]
         if carry is None:
             start = self.cell.initial_carry(params.cell, batch)
