@@ -86,8 +86,26 @@ def check_real(*, above_zero: bool = True, **options: float) -> None:
 
 def _plain(helptext: str) -> str:
     """tyro's help after the description, whose lines it would run together, examples and all."""
-    lines = helptext.split("DESCRIPTION", 1)[1].splitlines()
+    lines = _without_examples(helptext.split("DESCRIPTION", 1)[1].splitlines())
     return "\n".join(_without_none(line).rstrip() for line in lines).rstrip()
+
+
+def _without_examples(lines: list[str]) -> list[str]:
+    """The lines without the doctests of the options' docstrings, which are for readers of the source.
+
+    >>> _without_examples(["  Learn.", "", "  >>> Text().units()", "  2048", "  ------", "  --file"])
+    ['  Learn.', '  ------', '  --file']
+    """
+    kept: list[str] = []
+    inside = False
+    for line in lines:
+        if line.lstrip(" │").startswith(">>> "):
+            inside = True
+            while kept and not kept[-1].strip(" │"):
+                kept.pop()
+        inside = inside and not _is_rule(line.replace("│", "").strip() or "x")
+        kept += [] if inside else [line]
+    return kept
 
 
 def _without_none(line: str) -> str:
