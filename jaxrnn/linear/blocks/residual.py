@@ -189,7 +189,7 @@ class ResidualBlock:
             cell = quiet(self.cell)
             return cell.step(params, cell.initial_carry(params), cell.project(params, x))[1]
 
-        with inside("cell", reads="size"):
+        with inside("cell", reads=f"x of size {self.size}"):
             r = jax.eval_shape(one_step, params, jnp.zeros(self.size))
         check_divides("groups", self.groups, output_size=r.shape[-1])
         return r.shape[-1]
