@@ -21,6 +21,9 @@ so a leak, a spectral radius or a scaling can be trained by gradient *through* t
 
 β → `penalty`, H → `hs`, Y → `targets`.
 
+The module is longer than 300 lines so that `ridge` and `solve`, which share the centering, the checks and the error for
+a singular system, stand side by side.
+
 References: Hoerl & Kennard 1970; Golub & Van Loan 2013, §5.3 and §6.1; Haykin 2002, ch. 9 (recursive least
 squares); Lukoševičius 2012, §4; chapter 6.1, items 2 and 3.
 """

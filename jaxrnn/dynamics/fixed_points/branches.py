@@ -19,6 +19,7 @@ References: Keller 1977 (pseudo-arclength continuation); Allgower & Georg 1990, 
 maps).
 """
 
+from collections.abc import Callable
 from enum import IntEnum
 from functools import partial
 from typing import NamedTuple
@@ -155,11 +156,14 @@ def _follow(cell, params, start, end, points, carries, length, tolerance, steps)
     return Branches(hs, s, valid, values, jnp.sum(jnp.abs(values) > 1, axis=-1), kinds)
 
 
-def _branch(f, h, length, tolerance, steps: int):
-    """Follow one branch: h, s, the tangent, whether it is valid, and ∂f/∂h, at every point."""
-    n = h.size
-    weights = jnp.concatenate([jnp.full(n, 1 / n, h.dtype), jnp.ones(1, h.dtype)])
-    upwards = jnp.zeros(n + 1, h.dtype).at[-1].set(1)
+def _weights(n: int, dtype) -> Array:
+    """Return the weights of the norm of (h, s): h counts as the mean of its squares."""
+    return jnp.concatenate([jnp.full(n, 1 / n, dtype), jnp.ones(1, dtype)])
+
+
+def _curve(f, n: int, dtype) -> tuple[Callable, Callable, Callable]:
+    """Return three functions of the curve f(h, s) = h: its residual, its unit tangent, and the corrector."""
+    weights, upwards = _weights(n, dtype), jnp.zeros(n + 1, dtype).at[-1].set(1)
 
     def residual(u):
         return f(u) - u[:-1]
@@ -176,6 +180,15 @@ def _branch(f, h, length, tolerance, steps: int):
             return u - jnp.linalg.solve(matrix, off)
 
         return lax.fori_loop(0, CORRECTIONS, correct, predicted)
+
+    return residual, tangent, corrected
+
+
+def _branch(f, h, length, tolerance, steps: int):
+    """Follow one branch: h, s, the tangent, whether it is valid, and ∂f/∂h, at every point."""
+    n = h.size
+    weights, upwards = _weights(n, h.dtype), jnp.zeros(n + 1, h.dtype).at[-1].set(1)
+    residual, tangent, corrected = _curve(f, n, h.dtype)
 
     def advance(at: _On, _):
         u = corrected(at.u + at.length * at.tangent, at.tangent)
