@@ -5,6 +5,7 @@ from types import ModuleType
 import tyro
 
 from benchmarks.reproduce import (
+    context_decision,
     fitzhugh_nagumo,
     force,
     gradient_distance,
@@ -26,6 +27,7 @@ PROGRAMS: tuple[ModuleType, ...] = (
     turing_machine,
     fitzhugh_nagumo,
     force,
+    context_decision,
 )
 
 
