@@ -6,7 +6,8 @@
 Optimizers and schedules are optax's.  Start with `init_state` and `update`: one training step, compiled once, which
 skips an update whose gradient is not finite and counts it; `updates` does many in one program.  `update_every` and
 `bound_alphas` serve units with their own time scale.  `spread_updates` spreads the rows of a batch over devices; with
-`split_cpu` the cores of a CPU are such devices.  `training.saving` keeps checkpoints and weights.
+`split_cpu` the cores of a CPU are such devices.  `flossing_loss` draws the network's
+Lyapunov exponents to 0, so that gradients keep their length.  `training.saving` keeps checkpoints and weights.
 
 Chapter 2.2.3, 3.2.3 and 3.3; Goodfellow et al. 2016, §10.9.2 and §10.11.1.
 """
@@ -24,6 +25,7 @@ from jaxrnn.training.clipping import (
 )
 from jaxrnn.training.cores import devices_for, split_cpu
 from jaxrnn.training.data_parallel import spread_updates, usable_devices
+from jaxrnn.training.flossing import flossing_loss
 from jaxrnn.training.timescales import UpdateEveryState, alphas, bound_alphas, update_every
 from jaxrnn.training.train_state import (
     Batch,
@@ -59,6 +61,7 @@ __all__ = [
     "cosine_adam",
     "cosine_rmsprop",
     "devices_for",
+    "flossing_loss",
     "init_state",
     "random_step",
     "split_cpu",

@@ -25,7 +25,7 @@ from jaxrnn.linear import RGLRU, S5, LinearUnit, Mamba, MinLSTM, ShortConv
 from jaxrnn.linear.blocks import Normalize, ResidualBlock
 from jaxrnn.linear.matrix import GLA, HGRN2, MLSTM, RWKV7, DeltaProduct, GatedDelta, Mamba2, Retention
 from jaxrnn.memory import NTM
-from jaxrnn.patterns import Feedback
+from jaxrnn.patterns import Feedback, Forced
 from jaxrnn.reservoirs import LIF, Reservoir
 from jaxrnn.seq2seq import Attending
 
@@ -87,6 +87,7 @@ LIBRARY = {
     "jordan": Jordan(INPUT, HIDDEN, 4),
     "feedback_gru": Feedback(GRU(INPUT + 4, HIDDEN), Readout(HIDDEN, 4)),
     "feedback_of_the_mean": Feedback(LEM(INPUT + 1, HIDDEN), Readout(HIDDEN, 2), "logits", fed_size=1),
+    "forced_gru": Forced(GRU(INPUT, HIDDEN), observed=2, alpha=0.3),
     "attending": Attending(
         LSTM(INPUT + 6, HIDDEN), Attention(HIDDEN, 4, "location", 6, heads=2, coverage=True, width=3), source=4
     ),
