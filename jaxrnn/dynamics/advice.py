@@ -9,7 +9,14 @@ updates as there are steps.  λ₀ governs the first update, a linear recurrence
 that update explodes even for a stable run (such as an LSTM whose gates close later).
 
 If both are negative, `benchmarks/parallel.py` never needed more than `UPDATES` updates, for any τ; otherwise the number
-grows with τ.  A cell that is linear in its carry needs no updates at all.
+grows with τ.  With Λ = max(λ, λ₀) the number of updates is predicted as
+
+    3 + log₂(1 + 0.35 / |Λ|)        Λ < 0: convergence is quadratic, from a basin as large as the system is contracting
+    τ / (1 + 0.6 / Λ)               Λ > 0: each update makes a few more steps exact, one where Λ is large
+
+at most τ.  The forms follow from the conditioning, bounded by Σₛ e^{λ s}; the constants are fitted to Elman and GRU
+networks of 12 to 20 units and τ from 100 to 400, where the prediction is within a factor of four.  A cell that is
+linear in its carry needs no updates at all.
 
 References: Gonzalez et al. 2025, "Predictability enables parallelization of nonlinear state space models";
 Engelken, Wolf & Abbott 2023, "Lyapunov spectra of chaotic recurrent neural networks", §II; chapter 3.1.
@@ -52,6 +59,8 @@ class Advice(NamedTuple):
     """1/|λ|: the number of steps in which a perturbation changes e-fold."""
     first_exponent: float
     """λ₀."""
+    updates: int
+    """The predicted number of updates of Newton's method; 0 where the kind of the cell decides the method."""
 
 
 def choose_method(
@@ -74,7 +83,7 @@ def choose_method(
       cell, params, xs, carry, mask: as for `unroll`, with values (not under `jit`); time is at least 1.
 
     Returns:
-      `Advice(method, exponent, horizon, first_exponent)`; exponents are means over the rows.
+      `Advice(method, exponent, horizon, first_exponent, updates)`; exponents are means over the rows.
 
     Raises:
       TypeError, ValueError: as `unroll`; if there is no step; and for a cell without a derivative.
@@ -82,8 +91,9 @@ def choose_method(
     >>> from jaxrnn import GRU
     >>> cell = GRU(input_size=3, hidden_size=5)
     >>> params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (200, 2, 3))
-    >>> choose_method(cell, params, xs).method.__name__
-    'unroll_newton'
+    >>> advice = choose_method(cell, params, xs)
+    >>> advice.method.__name__, advice.updates <= 6
+    ('unroll_newton', True)
 
     References: Gonzalez et al. 2025.
     """
@@ -95,8 +105,30 @@ def choose_method(
     exponent, first = map(float, _exponents(cell, params, xs, carry, mask))
     depth = UPDATES * (1 + 2 * math.ceil(math.log2(time)))
     nonlinear = unroll_newton if max(exponent, first) < 0 and depth < time else unroll_bptt
-    method = structural_member(cell, time) or nonlinear
-    return Advice(method, exponent, math.inf if exponent == 0 else 1 / abs(exponent), first)
+    member = structural_member(cell, time)
+    return Advice(
+        method=member or nonlinear,
+        exponent=exponent,
+        horizon=math.inf if exponent == 0 else 1 / abs(exponent),
+        first_exponent=first,
+        updates=0 if member else predicted_updates(exponent, first, time),
+    )
+
+
+def predicted_updates(exponent: float, first_exponent: float, time: int) -> int:
+    """Predict how many updates Newton's method takes, from λ, λ₀ and τ.
+
+    >>> predicted_updates(-0.5, -0.5, 400), predicted_updates(0.1, 0.5, 400)
+    (4, 182)
+    """
+    larger = max(exponent, first_exponent)
+    if math.isnan(larger) or larger == math.inf:
+        return time
+    if larger > 0:
+        return min(time, math.ceil(time / (1 + 0.6 / larger)))
+    if larger == 0:
+        return time
+    return min(time, math.ceil(3 + math.log2(1 - 0.35 / larger)))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -32,6 +32,7 @@ def test_the_exponent_of_a_multiple_of_the_identity_is_its_logarithm(factor):
 def test_a_push_that_dies_at_once_has_exponent_minus_infinity():
     advice = choose_method(*linear(0.0), XS)
     assert (advice.exponent, advice.horizon, advice.method) == (-math.inf, 0.0, unroll_newton)
+    assert advice.updates == 3
 
 
 def test_steps_that_do_not_happen_do_not_count():
@@ -47,7 +48,8 @@ def test_a_short_sequence_is_not_worth_it():
 
 def test_a_cell_that_is_linear_in_its_carry_runs_by_the_associative_scan():
     cell = LRU(3, 5, 4)
-    assert choose_method(cell, cell.init(jax.random.key(0)), XS).method is unroll_associative
+    advice = choose_method(cell, cell.init(jax.random.key(0)), XS)
+    assert advice.method is unroll_associative and advice.updates == 0
 
 
 def test_a_matrix_state_runs_in_chunks_where_there_are_steps_for_one():
@@ -71,13 +73,13 @@ def test_more_updates_the_larger_the_exponent():
 
     def at(gain):
         params_at = params._replace(w=gain * jax.random.normal(jax.random.key(2), (20, 20)) / 20**0.5)
-        return choose_method(cell, params_at, XS).exponent, newton(cell, params_at, XS, solver=Newton(iterations=200))[
-            2
-        ].iterations.max()
+        report = newton(cell, params_at, XS, solver=Newton(iterations=200))[2]
+        return choose_method(cell, params_at, XS), int(report.iterations.max())
 
-    (low, few), (middle, more), (high, most) = map(at, (0.5, 1.5, 4.0))
-    assert low < middle < high and low < 0 < high
+    (low, few), (middle, more), (high, most) = measured = list(map(at, (0.5, 1.5, 4.0)))
+    assert low.exponent < middle.exponent < high.exponent and low.exponent < 0 < high.exponent
     assert few < more < most and few <= UPDATES and most > 100
+    assert all(updates / 4 <= advice.updates <= 4 * updates for advice, updates in measured)
 
 
 def test_a_run_that_forgets_is_not_enough_where_the_first_guess_explodes():

@@ -46,6 +46,8 @@ class Newton:
       tolerance: the largest |r⁽ᵗ⁾| of a solution, relative to 1 + max |h|; None for 100 units of rounding.
       gradient: how the recurrence of the gradient is solved: "scan", or "associative", in parallel with whole
         Jacobians.
+      guess: the h⁽ᵗ⁾ to begin with: "start", h⁽⁰⁾ for every t, or "step", f⁽ᵗ⁾(h⁽⁰⁾), the run without its recurrent
+        product where h⁽⁰⁾ = 0.
 
     Raises:
       ValueError: a value outside its range.
@@ -60,10 +62,12 @@ class Newton:
     iterations: int = 100
     tolerance: float | None = None
     gradient: str = "scan"
+    guess: str = "start"
 
     def __post_init__(self):
         check_choice("jacobian", self.jacobian, LAYOUTS)
         check_choice("gradient", self.gradient, ("scan", "associative"))
+        check_choice("guess", self.guess, ("start", "step"))
         check_positive(iterations=self.iterations)
         if not 0 <= self.damping <= 1:
             raise ValueError(f"`damping` must lie in 0 … 1, got {self.damping}.")
@@ -149,6 +153,9 @@ def updates(system: System, solver: Newton) -> tuple[list[Array], Convergence]:
         return _judged(system, guess, new, _promised(system, kept, deltas, r)) if solver.trust else new
 
     first = [jnp.broadcast_to(h, system.over_time(h).shape) for h in system.floats(system.start)]
+    if solver.guess == "step":
+        before = system.before(first)
+        first = system.step(before)(system.floats(before))
     trust = _Trust(*(jnp.full(rows, value) for value in (solver.trust, 2.0, 0.0)))
     guess = while_loop(
         lambda guess: (guess.count < solver.iterations) & jnp.any(running(guess)),

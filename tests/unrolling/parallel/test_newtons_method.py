@@ -32,6 +32,7 @@ SOLVERS = (
     Newton("blocks", trust=0.1),
     Newton("diagonal", gradient="associative"),
     Newton("diagonal", iterations=1),
+    Newton(guess="step"),
 )
 LSTM_CELL, GRU_CELL = LSTM(3, 5), GRU(3, 5)
 
