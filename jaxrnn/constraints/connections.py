@@ -1,4 +1,4 @@
-"""Which connections exist: sparse ones, areas, none to oneself, or a mask of one's own.
+"""Masks of connections: sparse, by areas, without self-connections, or your own.
 
     w_ij = m_ij raw_ij,          m_ij ∈ {0, 1}
 

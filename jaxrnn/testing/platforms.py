@@ -1,4 +1,4 @@
-"""Whether this machine, with this JAX, computes the library's programs correctly.
+"""A check that this machine, with this JAX, computes the library's programs correctly.
 
 A compiler can be wrong.  jaxlib 0.10 compiles some float64 programs incorrectly on CPUs with AVX-512, such as
 

@@ -1,4 +1,4 @@
-"""How an input carries Δt, the time since the step before it: `Timed(x, dt)`, for every cell that reads time.
+"""Inputs with Δt, the time since the previous step: `Timed(x, dt)`, for every cell that reads time.
 
     xs = with_dt(x, dt)                x: [time, *batch, features],   dt: [time], [time, *batch] or one number
     carry, ys = unroll(cell, params, xs)

@@ -138,7 +138,7 @@ def _reduce(graph: Graph, equation: Equation) -> list[str]:
 
 
 def _reduce_logic(graph: Graph, equation: Equation) -> list[str]:
-    """Whether all, or any, are true: the least or the largest of 0 and 1."""
+    """Convert `all` and `any`, as the minimum and the maximum of 0 and 1."""
     numbers = graph.apply("Cast", *equation.names(graph), to=6)  # int32
     kind = "ReduceMin" if equation.name == "reduce_and" else "ReduceMax"
     reduced = graph.apply(kind, numbers, axes=[int(axis) for axis in equation.params["axes"]], keepdims=0)

@@ -70,7 +70,7 @@ def draw_branches(branches: Branches, direction: Float[Array, " n"] | int = 0, *
 
 
 def _heights(h: np.ndarray, direction) -> np.ndarray:
-    """What is shown of each point, `[branches, steps]`."""
+    """Return the height at which each point is drawn, `[branches, steps]`."""
     n = h.shape[-1]
     if isinstance(direction, int):
         if not 0 <= direction < n:

@@ -40,7 +40,7 @@ CORRECTIONS = 6
 
 
 class Bifurcation(IntEnum):
-    """What happens on a branch between a point and the one before it.
+    """The event on a branch between a point and the one before it.
 
     Args:
       value: 0 … 4.

@@ -35,7 +35,7 @@ PATIENCE, PROGRESS = 10, 0.95
 
 
 class Descended(NamedTuple):
-    """Where a descent ended."""
+    """The end of a descent."""
 
     h: Float[Array, " n"]
     q: Float[Array, ""]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Outcome(IntEnum):
-    """What a start has come to.
+    """The outcome of the search from one start.
 
     Args:
       value: 0 … 5.

@@ -35,7 +35,7 @@ TOGETHER = 64
 
 
 class Found(NamedTuple):
-    """What each start has reached.
+    """The points that the starts have reached.
 
     >>> Found._fields
     ('points', 'q', 'outcome', 'merged_into', 'updates', 'x')

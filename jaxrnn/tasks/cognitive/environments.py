@@ -23,7 +23,7 @@ from jaxrnn.tasks.cognitive.trials import Trials
 
 
 class RecordedEpisode(NamedTuple):
-    """What happened in an episode.
+    """The record of an episode.
 
     >>> float(RecordedEpisode(np.zeros((3, 2)), np.zeros(3, int), np.ones(3)).rewards.sum())
     3.0

@@ -1,4 +1,4 @@
-"""What the cognitive tasks of the command line have in common: the model, the loss, the measurements, the pictures.
+"""The model, the loss, the measurements and the pictures that the cognitive tasks of the command line share.
 
     L = mean over what is asked of (o − y)² + λ mean r²
 

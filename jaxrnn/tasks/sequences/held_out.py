@@ -1,4 +1,4 @@
-"""What a language model says of held-out text, in numbers that compare models of different symbols.
+"""Measures of a language model on held-out text that can be compared between models of different symbols.
 
     bits per character = −(1/n) Σₜ log₂ P(k_{t+1} | k_1, …, k_t),        n characters in the predicted symbols
 

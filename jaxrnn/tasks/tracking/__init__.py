@@ -1,4 +1,4 @@
-"""What a recurrent state can keep: words over groups and other finite states, and recall of what was shown.
+"""Tests of what a recurrent state can keep: words over groups and other finite states, and recall of what was shown.
 
 Start with `StateTracking`, the word problem of a group, or with `Recall`.  The problems are pure functions of a key:
 `words`, `even_pairs`, `cycle_navigation`, `modular_arithmetic`, `associative_recall` and `selective_copying`.  `Tagger`

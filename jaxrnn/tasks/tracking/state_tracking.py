@@ -151,7 +151,7 @@ class StateTracking:
         return self.problem.replace("-", " ")
 
     def _right(self, model: Tagger, params: TaggerParams) -> tuple[np.ndarray, np.ndarray]:
-        """Of the longest test, which answers are right, and where something is asked."""
+        """Return which answers of the longest test are right, and where one is asked for."""
         questions = drawn(self, None, 1, max(self.length, *TEST_LENGTHS), TEST_ROWS)
         answers = np.asarray(_answers(model, params, questions.tokens))
         return answers == np.asarray(questions.targets), np.asarray(questions.asked)
