@@ -23,6 +23,7 @@ from jaxrnn.tasks.tracking import KINDS, draw_heat_map
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "reproduce.md"
 BLOCK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+NOT_MEASURED = ["Not measured yet."]
 NETWORKS = {
     "tanh": "tanh, W orthogonal",
     "relu, identity": "relu, W = I",
@@ -43,10 +44,9 @@ def main() -> None:
     """Write the page's tables anew, and draw its pictures."""
     PAGE.write_text(rendered(PAGE.read_text()))
     gradient_distance.draw(gradient_distance.stored()).savefig(DOCS / "gradient_distance.png")
-    scores = scaled_accuracies()
-    if np.isfinite(scores).any():
+    if tracking_map() != NOT_MEASURED:
         title = "Accuracy at 256 steps, at 16 pairs of recall"
-        draw_heat_map(DOCS / "state_tracking.png", list(KINDS), list(TRIALS), scores, title)
+        draw_heat_map(DOCS / "state_tracking.png", list(KINDS), list(TRIALS), scaled_accuracies(), title)
 
 
 def rendered(page: str) -> str:
@@ -64,7 +64,7 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]], records: list[Re
 def stamp(records: list[Record]) -> str:
     """Say when records were measured, at which commits, with which JAX, and how long it took."""
     if not records:
-        return "Not measured yet."
+        return NOT_MEASURED[0]
     at = sorted({(r.when["date"], r.when.get("commit", ""), r.when.get("jax", "")) for r in records})
     said = [f"{date} at {commit}" + (f" with JAX {jax}" if jax else "") for date, commit, jax in at]
     seconds = [r.cpu_seconds for r in records if r.cpu_seconds is not None]
@@ -229,7 +229,7 @@ def other_problems() -> list[str]:
     known = {problem: best_known(problem) for problem in TRIALS if problem not in (*FAST, "s3")}
     known = {problem: records for problem, records in known.items() if records}
     if not known:
-        return ["Not measured yet."]
+        return NOT_MEASURED
 
     def cell(kind: str, problem: str) -> str:
         if kind not in known[problem]:
@@ -241,9 +241,9 @@ def other_problems() -> list[str]:
 
 
 def tracking_map() -> list[str]:
-    """The picture of cells against problems, where there is one."""
-    measured = np.isfinite(scaled_accuracies()).any()
-    return ["![accuracy of every cell in every problem](state_tracking.png)"] if measured else ["Not measured yet."]
+    """The picture of cells against problems, where every cell has been measured in some problem."""
+    measured = np.isfinite(scaled_accuracies()).any(axis=1).all()
+    return ["![accuracy of every cell in every problem](state_tracking.png)"] if measured else NOT_MEASURED
 
 
 def scaled_accuracies() -> np.ndarray:

@@ -92,8 +92,9 @@ def measure(method: str, length: int, updates: int, check: int, seeds: range, jo
 def show(figures: dict) -> str:
     """Return how many seeds succeeded, and the median of their updates."""
     succeeded, seeds, after = outcome(figures)
-    count = f"{succeeded} / {seeds}"
-    return f"{count} after {after:,.0f}" if succeeded else f"{count}, best error {min(figures['errors']):.1%}"
+    if succeeded:
+        return f"{succeeded} / {seeds} after {after:,.0f}"
+    return f"0 / {seeds}" + (f", best error {min(figures['errors']):.1%}" if figures["errors"] else "")
 
 
 def outcome(figures: dict) -> tuple[int, int, float]:

@@ -2,8 +2,11 @@
 
 import re
 
+import pytest
+
+from benchmarks.reproduce.__main__ import plan
 from benchmarks.reproduce.page import BLOCK, PAGE, TABLES, rendered, stamp
-from benchmarks.reproduce.results import Record
+from benchmarks.reproduce.results import Record, find, read
 
 RECORD = Record({"a": 1}, {"score": 1.0}, "-", 1, 2.0, 70.0, 1.0, {"date": "2026-01-02", "commit": "abc"})
 
@@ -34,3 +37,11 @@ def test_every_table_can_be_made():
 def test_every_picture_of_the_page_is_there():
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", PAGE.read_text())
     assert pictures and all((PAGE.parent / picture).exists() for picture in pictures)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_what_is_stored_can_be_shown(full):
+    cases = plan(full=full).cases
+    stored = {name: read(name) for name in {case.experiment for case in cases}}
+    found = [(case, find(stored[case.experiment], case.settings)) for case in cases]
+    assert [case.show(record.figures) for case, record in found if record]
