@@ -43,11 +43,8 @@ def plan(full: bool = False, again: bool = False, units: int = 0, updates: int =
         updates: another number of updates.
         seeds: another number of networks.
     """
-    units, updates, seeds = (
-        units or (100 if full else 64),
-        updates or (5000 if full else 1500),
-        seeds or (5 if full else 1),
-    )
+    defaults = sizes(full)
+    units, updates, seeds = units or defaults[0], updates or defaults[1], seeds or defaults[2]
     cases = [
         results.Case(
             "context_decision",

@@ -56,7 +56,7 @@ def plan(full: bool = False, again: bool = False, units: int = 0, seeds: int = 0
             work=units**2,
         )
         for name, paper in (
-            ("triangle", "learned in four cycles, stable after"),
+            ("triangle", "learned, stable after"),
             ("sinusoids", "learned, stable after"),
             ("noisy sinusoids", "learned, stable after"),
             ("lorenz", "follows, then like the attractor"),
@@ -68,7 +68,7 @@ def plan(full: bool = False, again: bool = False, units: int = 0, seeds: int = 0
             {"pattern": "sinusoids", "gain": gain, "units": units, "seeds": seeds},
             partial(chaos, gain, units, seeds),
             show_chaos,
-            "sooner, better, with smaller weights as g grows",
+            "learned sooner and better from chaos",
             seeds,
             work=seeds * units**2,
         )

@@ -14,7 +14,7 @@ from statistics import mean, median
 import numpy as np
 import tyro
 
-from benchmarks.reproduce import gradient_distance, reservoirs, results
+from benchmarks.reproduce import context_decision, force, gradient_distance, reservoirs, results
 from benchmarks.reproduce import temporal_order as temporal_order_program
 from benchmarks.reproduce.results import Record, in_words
 from benchmarks.reproduce.state_tracking import FAST, PAPERS, TRIALS
@@ -258,6 +258,15 @@ def scaled_accuracies() -> np.ndarray:
     return scores
 
 
+def as_printed(experiment: str, show: Callable[[dict], str]) -> list[str]:
+    """The settings of each case and its figures in a few words, as the program prints them."""
+    records = results.read(experiment)
+    rows = [
+        [", ".join(f"{name} {value}" for name, value in r.settings.items()), r.paper, show(r.figures)] for r in records
+    ]
+    return table(["case", "paper", "here"], rows, records)
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "temporal-order": lambda: temporal_order(fast=True),
     "temporal-order-long": lambda: temporal_order(fast=False),
@@ -270,6 +279,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "tracking-map": tracking_map,
     "tracking-others": other_problems,
     "fitzhugh-nagumo": fitzhugh_nagumo,
+    "force": lambda: as_printed("force", lambda f: force.show_pattern(f) if "before" in f else force.show_chaos(f)),
+    "context-decision": lambda: as_printed("context_decision", context_decision.show),
     **{f"tracking-{problem.replace(' ', '-')}": lambda problem=problem: state_tracking(problem) for problem in TRIALS},
 }
 
