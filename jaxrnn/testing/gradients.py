@@ -18,7 +18,7 @@ from jaxrnn.testing.problem import Problem, initial_carry, initial_carry_gradien
 from jaxrnn.testing.statements import law, must_agree
 from jaxrnn.unrolling.backpropagation import bptt, unroll_bptt
 from jaxrnn.unrolling.backpropagation_loop import bptt_python
-from jaxrnn.unrolling.scan import select, zeros
+from jaxrnn.unrolling.scan import readable, select, zeros
 from jaxrnn.unrolling.scan import unroll as reference
 
 DIRECTIONS = (False, True)
@@ -171,7 +171,7 @@ def _bptt(cell: Cell, problem: Problem, reverse: bool, run: Callable = bptt):
 def _push_gradient(cell: Cell, problem: Problem, reverse: bool):
     """∇L with respect to an ε⁽ᵗ⁾ added to the carry that step t hands on.
 
-    A scan of its own, with none of the library's: one more oracle."""
+    A scan of its own, with none of the library's: one more oracle.  Padding is ½: 0 is no time between two steps."""
     params, xs, carry, mask, reset, dcarry, dys = problem
     initial = cell.initial_carry(params, mask.shape[1:])
     crossed = jnp.concatenate([reset[1:], jnp.zeros_like(reset[:1])]) if reverse else reset
@@ -179,7 +179,7 @@ def _push_gradient(cell: Cell, problem: Problem, reverse: bool):
     def body(carry, at_t):
         x, mask, crossed, push = at_t
         carry = select(crossed, initial, carry)
-        after, y = cell.step(params, carry, cell.project(params, select(mask, x, zeros(x))))
+        after, y = cell.step(params, carry, cell.project(params, readable(mask, x)))
         carry = jax.tree.map(jnp.add, select(mask, after, carry), push)
         return carry, select(mask, y, zeros(y))
 
