@@ -20,7 +20,7 @@ from jaxrnn.core.local_rules import pullback, rules_of
 from jaxrnn.core.masks import boundaries
 from jaxrnn.core.types import Carry, Cell, Params
 from jaxrnn.unrolling.backpropagation import Gradients, checked_cotangents
-from jaxrnn.unrolling.scan import masked, select, zeros
+from jaxrnn.unrolling.scan import masked, readable, select, zeros
 
 
 def bptt_python(
@@ -69,7 +69,7 @@ def bptt_python(
     h, record = initial if carry is None else carry, {}
     for t in order:  # forwards
         h = select(crossed[t], initial, h)
-        z, to_inputs = pullback(cell.project, params, masked(mask[t], at(xs, t)))
+        z, to_inputs = pullback(cell.project, params, readable(mask[t], at(xs, t)))
         (after, _), residual = rules.step_fwd(params, h, z)
         h = select(mask[t], after, h)
         record[t] = residual, to_inputs
