@@ -1,0 +1,133 @@
+"""The 3-bit flip-flop, trained and taken apart: Sussillo & Barak 2013, §3.
+
+A GRU, an LSTM and a rate network learn to remember the sign of the last pulse of three channels.  The search starts at
+1,024 states of their own trajectories, with noise, and the input is 0.  The paper finds 8 stable fixed points, one for
+each state of the memory, and between neighbors, which differ in one bit, saddles with one unstable direction.
+A saddle counts for an edge of the cube if the network, pushed both ways along the unstable direction, ends at the two
+neighbors.
+
+    python -m benchmarks.reproduce.flip_flop                 # one seed each, minutes
+    python -m benchmarks.reproduce.flip_flop --full          # five seeds each
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tyro
+
+from benchmarks.reproduce import on_one_thread_each, results
+from jaxrnn import GRU, LSTM, Readout, unroll, unroll_bptt
+from jaxrnn.cells.continuous import RateNetwork
+from jaxrnn.dynamics.fixed_points import as_carries, distinct, find, linearize, sample_starts
+from jaxrnn.tasks.cognitive import flip_flop
+
+BITS, HIDDEN, TIME, ROWS, PULSES, NOISE = 3, 64, 60, 64, 0.05, 0.1
+STARTS, SETTLE, PUSH = 1024, 3000, 1e-2
+CELLS = {"GRU": GRU(BITS, HIDDEN), "LSTM": LSTM(BITS, HIDDEN), "rate network": RateNetwork(BITS, HIDDEN)}
+PAPER = "8 stable, one-dimensional saddles between neighbors"
+
+
+def plan(full: bool = False, again: bool = False) -> results.Plan:
+    """Plan one case for each cell.
+
+    Args:
+        full: five seeds in place of one, and what is stored is not measured again.
+        again: with `full`, measure again what is stored.
+    """
+    seeds = 5 if full else 1
+    cases = [case(name, seed) for name in CELLS for seed in range(seeds)]
+    return results.Plan(cases, again or not full)
+
+
+def case(name: str, seed: int, updates: int = 2000) -> results.Case:
+    """Train a network and count its fixed points."""
+    settings = {"cell": name, "updates": updates, "seed": seed}
+    return results.Case("flip_flop", settings, partial(run, name, seed, updates), show, PAPER, work=updates)
+
+
+def show(figures: dict[str, Any]) -> str:
+    """Say what was found."""
+    return (
+        f"{figures['stable']} stable for {figures['states']} states, {figures['saddles'].get('1', 0)} saddles of one "
+        f"direction on {figures['edges']} of 12 edges"
+    )
+
+
+def run(name: str, seed: int, updates: int) -> dict[str, Any]:
+    """Train, search, and look where each saddle leads."""
+    cell, x = CELLS[name], jnp.zeros(BITS)
+    params, readout, losses = train(cell, jax.random.key(seed), updates)
+    trials = flip_flop(jax.random.key(seed + 1000), 256, bits=BITS, time=TIME, pulses=PULSES)
+    answers = jnp.sign(readout_of(cell).apply(readout, unroll(cell, params, trials.inputs)[1]))
+    starts = sample_starts(jax.random.key(seed + 2000), cell, params, trials.inputs, count=STARTS, noise=NOISE)
+    points = distinct(find(cell, params, x, starts.carry, merge=1e-2))
+    modes = linearize(cell, params, points.x, points.h)
+    unstable = np.asarray(modes.unstable)
+    ends = memory_states(cell, params, readout, points.h[unstable == 0])
+    counts = {str(k): int((unstable == k).sum()) for k in sorted(set(unstable.tolist())) if k}
+    return {
+        "correct": float(jnp.mean(answers == trials.targets)),
+        "loss": float(losses[-1]),
+        "stable": int((unstable == 0).sum()),
+        "states": len(set(ends)),
+        "saddles": counts,
+        "edges": len(edges(cell, params, readout, points.h[unstable == 1], modes.right[unstable == 1, :, 0])),
+    }
+
+
+def edges(cell, params, readout, saddles, directions) -> set[frozenset[int]]:
+    """Return the pairs of neighboring states at which the two ways down from each saddle end."""
+    if not len(saddles):
+        return set()
+    push = PUSH * jnp.real(directions)
+    ways = [memory_states(cell, params, readout, saddles + way * push) for way in (1, -1)]
+    pairs = {frozenset(pair) for pair in zip(*ways, strict=True)}
+    return {pair for pair in pairs if len(pair) == 2 and bin(min(pair) ^ max(pair)).count("1") == 1}
+
+
+def memory_states(cell, params, readout, points) -> list[int]:
+    """Let the network run without input from points, and return the memory's final state as a number of 3 bits."""
+    if not len(points):
+        return []
+    carry = as_carries(cell, params, points)
+    hold = jnp.zeros((SETTLE, len(points), BITS))
+    carry, _ = unroll(cell, params, hold, carry)
+    answers = readout_of(cell).apply(readout, unroll(cell, params, hold[:1], carry)[1][0])
+    return np.asarray(jnp.sum((answers > 0) * 2 ** jnp.arange(BITS), axis=-1)).tolist()
+
+
+def readout_of(cell) -> Readout:
+    """One output for each bit."""
+    return Readout(cell.hidden_size, BITS)
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def train(cell, key, updates: int):
+    """Adam at a decaying rate on fresh trials with noise on the input: the parameters, and every loss."""
+    first, second, key = jax.random.split(key, 3)
+    params = cell.init(first), readout_of(cell).init(second)
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(4e-3, updates)))
+
+    def loss(params, key):
+        trials = flip_flop(key, ROWS, bits=BITS, time=TIME, pulses=PULSES)
+        noise = NOISE * jax.random.normal(key, trials.inputs.shape)
+        ys = unroll_bptt(cell, params[0], trials.inputs + noise)[1]
+        return jnp.mean((readout_of(cell).apply(params[1], ys) - trials.targets) ** 2)
+
+    def update(pair, key):
+        params, state = pair
+        value, grads = jax.value_and_grad(loss)(params, key)
+        updates, state = optimizer.update(grads, state, params)
+        return (optax.apply_updates(params, updates), state), value
+
+    (params, _), losses = jax.lax.scan(update, (params, optimizer.init(params)), jax.random.split(key, updates))
+    return *params, losses
+
+
+if __name__ == "__main__":
+    on_one_thread_each()
+    results.run(tyro.cli(plan, description=__doc__))
