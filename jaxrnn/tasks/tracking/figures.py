@@ -36,14 +36,18 @@ def draw_accuracy(
 
     figure = Figure(figsize=(7, 4.2), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    axes.axvspan(min(lengths[0] for lengths, _ in curves.values()), trained, color="tab:green", alpha=0.08, linewidth=0)
+    axes.axvline(trained, color="tab:green", alpha=0.5, linewidth=1)
     axes.axhline(chance, color="gray", linestyle=":", linewidth=1)
     for name, (lengths, accuracies) in curves.items():
         axes.plot(lengths, accuracies, linewidth=1.8, label=name)
     axes.set_xscale("log")
+    most = max((lengths for lengths, _ in curves.values()), key=len)
+    few = most if len(most) < 9 else [n for n in (1, 10, 100, 1000) if n <= most[-1]]
+    axes.set_xticks(few, [f"{n:,}" for n in few])
+    axes.minorticks_off()
     axes.annotate("a guess", (1, chance), (-4, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
                   ha="right", color="gray", fontsize=9)  # fmt: skip
-    axes.annotate("trained to here", (trained, 0.02), (-4, 0), xycoords=("data", "axes fraction"),
+    axes.annotate("trained to here", (trained, 0.55), (-4, 0), xycoords=("data", "axes fraction"),
                   textcoords="offset points", ha="right", color="tab:green", fontsize=9)  # fmt: skip
     axes.set(xlabel=unit, ylabel="accuracy", title=title, ylim=(-0.02, 1.04))
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 0.08))
