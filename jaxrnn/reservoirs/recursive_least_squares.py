@@ -123,7 +123,7 @@ def track(
 
 def learn_step(v: Array, p: Array, h: Array, y: Array, valid, forgetting) -> tuple:
     """Learn from one step, `[hidden]` and `[output]`, in float64; return the new V and P, and the output before."""
-    h = jnp.where(valid, jnp.concatenate([jnp.ones(1), h]), 0)  # 0 is learned from like nothing
+    h = jnp.where(valid, jnp.concatenate([jnp.ones(1), h]), 0)  # a step with h = 0 changes neither V nor P
     ph = product(p, h)
     k, o = ph / (forgetting + product(h, ph)), product(h, v)
     v = v + jnp.outer(k, jnp.where(valid, y, 0) - o)
@@ -135,7 +135,8 @@ def learn_step(v: Array, p: Array, h: Array, y: Array, valid, forgetting) -> tup
 @in_float64
 def _track(state, hs, targets, forgetting, mask):
     def step(state, at_t):
-        return learn_step(*state, *at_t, forgetting)
+        (v, p), (h, y, valid) = state, at_t
+        return learn_step(v, p, h, y, valid, forgetting)
 
     rows = mask.size
     flat = (hs.reshape(rows, -1), targets.reshape(rows, -1), mask.reshape(rows))
