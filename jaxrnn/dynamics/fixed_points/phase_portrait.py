@@ -83,7 +83,7 @@ def draw_phase_portrait(
         ax.plot([], [], color=color, linestyle=style, label=f"Δh{'₁₂'[i]} = 0")
     mark(ax, np.asarray(points.h), np.asarray(stability), size=70)
     ax.set(xlabel="h₁", ylabel="h₂", xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-    ax.legend(frameon=True, fontsize=8, loc="upper left")
+    ax.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3)  # hides no point
     return cast("Figure", ax.figure)
 
 

@@ -72,7 +72,7 @@ def draw_trajectories(
     mean, components, shares = _principal_components(flat, dimensions)
     figure, ax = _axes(ax, dimensions)
     for row in np.moveaxis(states[:, :rows], 1, 0):
-        ax.plot(*((row - mean) @ components).T, color="tab:blue", linewidth=0.6, alpha=0.35, zorder=1)
+        ax.plot(*((row - mean) @ components).T, "-", color="tab:blue", linewidth=0.6, alpha=0.35, zorder=1)
     places = (np.asarray(points.h, np.float64) - mean) @ components
     _draw_unstable(
         ax, places, modes, components, scale=0.12 * np.ptp(states.reshape(-1, states.shape[-1]) @ components)
@@ -119,5 +119,5 @@ def _draw_unstable(ax, places: np.ndarray, modes: Modes, components: np.ndarray,
             direction = np.real(right[:, i])
             direction = direction / max(np.linalg.norm(direction), 1e-12) @ components
             ends = np.stack([place - scale * direction, place + scale * direction])
-            ax.plot(*ends.T, color="tab:red", linewidth=1.5, zorder=4, label=label)
+            ax.plot(*ends.T, "-", color="tab:red", linewidth=1.5, zorder=4, label=label)
             label = None
