@@ -56,7 +56,7 @@ def recomputation() -> Pair:
 
 def chunks() -> Pair:
     """Matrix states in chunks, and step by step."""
-    programs = linear.gradients(linear.CELLS["gated_delta"](64, 2, 32, 32), 1024, 64, (32,), True)
+    programs = linear.gradients(linear.CELLS["gated_delta"](64, 2, 32, 32), 1024, 64, (32,), loop=True, pytorch=False)
     return programs["chunk 32"], programs["unroll_bptt"]
 
 
