@@ -10,8 +10,8 @@ from jaxrnn.objectives import as_gaussian, as_student_t, gaussian, quantile, stu
 
 RNG = np.random.default_rng(0)
 SHAPE, FEATURES, LEVELS = (5, 3), 2, (0.1, 0.5, 0.9)
-TARGETS = RNG.normal(size=(*SHAPE, FEATURES))
-MASK = np.arange(5)[:, None] < [5, 2, 0]
+TARGETS = jnp.asarray(RNG.normal(size=(*SHAPE, FEATURES)))
+MASK = jnp.arange(5)[:, None] < jnp.array([5, 2, 0])
 
 
 def by_levels(outputs, targets, *, mask=None):
@@ -19,7 +19,7 @@ def by_levels(outputs, targets, *, mask=None):
 
 
 LOSSES = {"gaussian": (gaussian, 2), "student_t": (student_t, 3), "quantile": (by_levels, 3)}
-OUTPUTS = {name: RNG.normal(size=(*SHAPE, count * FEATURES)) for name, (_, count) in LOSSES.items()}
+OUTPUTS = {name: jnp.asarray(RNG.normal(size=(*SHAPE, count * FEATURES))) for name, (_, count) in LOSSES.items()}
 every = pytest.mark.parametrize("name", LOSSES)
 
 
@@ -41,27 +41,27 @@ def test_the_densities_are_scipys():
 
 
 def test_the_minimum_of_the_pinball_loss_is_the_quantile():
-    sample = RNG.normal(size=(1001, 1))
+    sample = jnp.asarray(RNG.normal(size=(1001, 1)))
     grid = np.linspace(-2, 2, 401)
     losses = jax.vmap(lambda y: quantile(jnp.full((1001, 1), y), sample, (0.8,)))(grid)
     assert abs(grid[np.argmin(losses)] - np.quantile(sample, 0.8)) < 0.02
 
 
 def test_the_levels_come_one_after_the_other():
-    outputs = np.concatenate([np.full((1, FEATURES), level) for level in (1.0, 2.0, 4.0)], axis=-1)
+    outputs = jnp.concatenate([jnp.full((1, FEATURES), level) for level in (1.0, 2.0, 4.0)], axis=-1)
     errors = 3.0 - np.array([1.0, 2.0, 4.0])
     want = np.mean([max(q * e, (q - 1) * e) for q, e in zip(LEVELS, errors, strict=True)])
-    np.testing.assert_allclose(by_levels(outputs, np.full((1, FEATURES), 3.0)), want)
+    np.testing.assert_allclose(by_levels(outputs, jnp.full((1, FEATURES), 3.0)), want)
 
 
 @every
 def test_nothing_on_padding_reaches_a_loss_or_its_gradient(name):
     loss, _ = LOSSES[name]
     run = jax.jit(jax.value_and_grad(loss))
-    index = np.nonzero(MASK)
+    index = jnp.nonzero(MASK)
     value, gradient = run(OUTPUTS[name], TARGETS, mask=MASK)
     np.testing.assert_allclose(value, loss(OUTPUTS[name][index], TARGETS[index]), rtol=1e-12)
-    wild = [np.where(MASK[..., None], a, np.nan) for a in (OUTPUTS[name], TARGETS)]
+    wild = [jnp.where(MASK[..., None], a, np.nan) for a in (OUTPUTS[name], TARGETS)]
     again = run(*wild, mask=MASK)
     np.testing.assert_array_equal(again[0], value)
     np.testing.assert_array_equal(again[1], gradient)
@@ -71,7 +71,7 @@ def test_nothing_on_padding_reaches_a_loss_or_its_gradient(name):
 @every
 def test_a_series_that_is_masked_everywhere_is_named(name, without_beartype):
     loss, count = LOSSES[name]
-    nothing = np.zeros(SHAPE, bool)
+    nothing = jnp.zeros(SHAPE, bool)
     with pytest.raises(ValueError, match="`mask` must be True on at least one step"):
         loss(OUTPUTS[name], TARGETS, mask=nothing)
     assert jax.jit(loss)(OUTPUTS[name], TARGETS, mask=nothing) == 0
