@@ -7,6 +7,7 @@ import tyro
 from benchmarks.reproduce import (
     context_decision,
     fitzhugh_nagumo,
+    flip_flop,
     force,
     gradient_distance,
     memory_tasks,
@@ -27,6 +28,7 @@ PROGRAMS: tuple[ModuleType, ...] = (
     turing_machine,
     fitzhugh_nagumo,
     force,
+    flip_flop,
     context_decision,
 )
 

@@ -1,8 +1,11 @@
 """The 3-bit flip-flop, trained and taken apart: Sussillo & Barak 2013, §3.
 
-A GRU, an LSTM and a rate network learn to remember the sign of the last pulse of three channels.  The search starts at
-1,024 states of their own trajectories, with noise, and the input is 0.  The paper finds 8 stable fixed points, one for
-each state of the memory, and between neighbors, which differ in one bit, saddles with one unstable direction.
+A GRU, an LSTM and a rate network of 24 units learn to remember the sign of the last pulse of three channels.  The input
+is 0, and the search starts at 512 states of their own trajectories, with noise, and then at points on the lines between
+the stable points that it has found, since no trajectory comes near a saddle by itself.  The paper finds 8 stable fixed
+points, one for each state of the memory, and between neighbors, which differ in one bit, saddles with one unstable
+direction.
+
 A saddle counts for an edge of the cube if the network, pushed both ways along the unstable direction, ends at the two
 neighbors.
 
@@ -22,12 +25,17 @@ import tyro
 from benchmarks.reproduce import on_one_thread_each, results
 from jaxrnn import GRU, LSTM, Readout, unroll, unroll_bptt
 from jaxrnn.cells.continuous import RateNetwork
-from jaxrnn.dynamics.fixed_points import as_carries, distinct, find, linearize, sample_starts
+from jaxrnn.dynamics.fixed_points import Modes, Points, as_carries, distinct, find, linearize, sample_starts
+from jaxrnn.dynamics.states import as_vectors
 from jaxrnn.tasks.cognitive import flip_flop
 
-BITS, HIDDEN, TIME, ROWS, PULSES, NOISE = 3, 64, 60, 64, 0.05, 0.1
-STARTS, SETTLE, PUSH = 1024, 3000, 1e-2
-CELLS = {"GRU": GRU(BITS, HIDDEN), "LSTM": LSTM(BITS, HIDDEN), "rate network": RateNetwork(BITS, HIDDEN)}
+BITS, HIDDEN, TIME, ROWS, PULSES, NOISE = 3, 24, 40, 32, 0.05, 0.1
+STARTS, BETWEEN, SETTLE, PUSH = 512, 21, 2000, 1e-2
+CELLS = {
+    "GRU": GRU(BITS, HIDDEN),
+    "LSTM": LSTM(BITS, HIDDEN),
+    "rate network": RateNetwork(BITS, HIDDEN, dt=20.0, tau=40.0),
+}
 PAPER = "8 stable, one-dimensional saddles between neighbors"
 
 
@@ -43,7 +51,7 @@ def plan(full: bool = False, again: bool = False) -> results.Plan:
     return results.Plan(cases, again or not full)
 
 
-def case(name: str, seed: int, updates: int = 2000) -> results.Case:
+def case(name: str, seed: int, updates: int = 1500) -> results.Case:
     """Train a network and count its fixed points."""
     settings = {"cell": name, "updates": updates, "seed": seed}
     return results.Case("flip_flop", settings, partial(run, name, seed, updates), show, PAPER, work=updates)
@@ -51,32 +59,50 @@ def case(name: str, seed: int, updates: int = 2000) -> results.Case:
 
 def show(figures: dict[str, Any]) -> str:
     """Say what was found."""
+    saddles = figures["saddles"]
+    others = "".join(f", {count} of {k}" for k, count in saddles.items() if k != "1")
     return (
-        f"{figures['stable']} stable for {figures['states']} states, {figures['saddles'].get('1', 0)} saddles of one "
-        f"direction on {figures['edges']} of 12 edges"
+        f"{figures['correct']:.2%} of the bits right; {figures['stable']} stable for {figures['states']} states, "
+        f"{saddles.get('1', 0)} saddles of one direction on {figures['edges']} of 12 edges{others}"
     )
 
 
 def run(name: str, seed: int, updates: int) -> dict[str, Any]:
     """Train, search, and look where each saddle leads."""
-    cell, x = CELLS[name], jnp.zeros(BITS)
-    params, readout, losses = train(cell, jax.random.key(seed), updates)
-    trials = flip_flop(jax.random.key(seed + 1000), 256, bits=BITS, time=TIME, pulses=PULSES)
-    answers = jnp.sign(readout_of(cell).apply(readout, unroll(cell, params, trials.inputs)[1]))
-    starts = sample_starts(jax.random.key(seed + 2000), cell, params, trials.inputs, count=STARTS, noise=NOISE)
-    points = distinct(find(cell, params, x, starts.carry, merge=1e-2))
-    modes = linearize(cell, params, points.x, points.h)
-    unstable = np.asarray(modes.unstable)
-    ends = memory_states(cell, params, readout, points.h[unstable == 0])
-    counts = {str(k): int((unstable == k).sum()) for k in sorted(set(unstable.tolist())) if k}
-    return {
-        "correct": float(jnp.mean(answers == trials.targets)),
-        "loss": float(losses[-1]),
-        "stable": int((unstable == 0).sum()),
-        "states": len(set(ends)),
-        "saddles": counts,
-        "edges": len(edges(cell, params, readout, points.h[unstable == 1], modes.right[unstable == 1, :, 0])),
-    }
+    with jax.enable_x64(True):
+        cell = CELLS[name]
+        params, readout, losses = train(cell, jax.random.key(seed), updates)
+        trials = flip_flop(jax.random.key(seed + 1000), 256, bits=BITS, time=TIME, pulses=PULSES)
+        answers = jnp.sign(readout_of(cell).apply(readout, unroll(cell, params, trials.inputs)[1]))
+        points, modes = search(cell, params, trials.inputs, jax.random.key(seed + 2000))
+        unstable = np.asarray(modes.unstable)
+        ends = memory_states(cell, params, readout, points.h[unstable == 0])
+        counts = {str(k): int((unstable == k).sum()) for k in sorted(set(unstable.tolist())) if k}
+        return {
+            "correct": float(jnp.mean(answers == trials.targets)),
+            "loss": float(losses[-1]),
+            "stable": int((unstable == 0).sum()),
+            "states": len(set(ends)),
+            "saddles": counts,
+            "edges": len(edges(cell, params, readout, points.h[unstable == 1], modes.right[unstable == 1, :, 0])),
+        }
+
+
+def search(cell, params, inputs, key) -> tuple[Points, Modes]:
+    """Search from trajectories, and again from the lines between the stable points too."""
+    starts = as_vectors(sample_starts(key, cell, params, inputs, count=STARTS, noise=2 * NOISE).carry, 1)
+    points, modes = linearized(cell, params, starts)
+    settled = points.h[modes.unstable == 0]
+    i, j = np.triu_indices(len(settled), 1)
+    share = jnp.linspace(0, 1, BETWEEN + 2)[1:-1, None, None]
+    between = (settled[i] + share * (settled[j] - settled[i])).reshape(-1, starts.shape[-1])
+    return linearized(cell, params, jnp.concatenate([starts, between]))
+
+
+def linearized(cell, params, starts) -> tuple[Points, Modes]:
+    """The distinct fixed points without input, and their modes."""
+    points = distinct(find(cell, params, jnp.zeros(BITS), as_carries(cell, params, starts), merge=1e-2))
+    return points, linearize(cell, params, points.x, points.h)
 
 
 def edges(cell, params, readout, saddles, directions) -> set[frozenset[int]]:
@@ -113,8 +139,9 @@ def train(cell, key, updates: int):
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(4e-3, updates)))
 
     def loss(params, key):
-        trials = flip_flop(key, ROWS, bits=BITS, time=TIME, pulses=PULSES)
-        noise = NOISE * jax.random.normal(key, trials.inputs.shape)
+        trials_key, noise_key = jax.random.split(key)
+        trials = flip_flop(trials_key, ROWS, bits=BITS, time=TIME, pulses=PULSES)
+        noise = NOISE * jax.random.normal(noise_key, trials.inputs.shape)
         ys = unroll_bptt(cell, params[0], trials.inputs + noise)[1]
         return jnp.mean((readout_of(cell).apply(params[1], ys) - trials.targets) ** 2)
 
