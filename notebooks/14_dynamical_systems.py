@@ -60,8 +60,10 @@ jax.config.update("jax_enable_x64", True)
 
 # %% [markdown]
 # ## Two units
-# Two tanh units make a plane that can be drawn whole. Arrows are steps $\Delta\mathbf h=f(\mathbf h)-\mathbf h$. Along
-# the nullcline of a unit that unit does not move, so fixed points are where the nullclines cross. Without a connection
+# Two tanh units make a plane that can be drawn whole, with arrows for the steps and a nullcline for each unit, along
+# which that unit does not move.
+#
+# Fixed points, $\Delta\mathbf h=f(\mathbf h)-\mathbf h=0$, are where the nullclines cross. Without a connection
 # between them, two units that excite themselves are two memories of one bit. If they inhibit each other one of them
 # wins. If one excites the other and is inhibited by it, the state turns, and here it never comes to rest.
 
@@ -81,11 +83,14 @@ plt.show()
 # %% [markdown]
 # In *two bits* every corner keeps what is near it, and the four saddles on the sides divide the plane: a state that
 # starts across the side goes to the other corner. Keep this picture; in three dimensions it comes back.
-#
+
+# %% [markdown]
 # ## An input is swept
-# Let the two units that inhibit each other see evidence, $+x$ for one and $-x$ for the other, and sweep $x$ from
-# $-1$ to $1$. `follow` goes along a branch of fixed points by its length, so it can turn around a fold, where a stable
-# point and a saddle meet and vanish. Beside it, the network itself, with $x$ going up slowly and then down.
+# A bifurcation diagram of the two units that inhibit each other, and beside it what the network does.
+#
+# One of them sees the evidence $+x$, the other $-x$, and $x$ is swept from $-1$ to $1$. `follow` goes along a branch
+# of fixed points by its length, so it can turn around a fold, where a stable point and a saddle meet and vanish. The
+# network itself runs with $x$ going up slowly and then down.
 
 # %%
 low, high = jnp.array([-1.0, 1.0]), jnp.array([1.0, -1.0])
@@ -113,8 +118,11 @@ assert len(folds) == 2
 # %% [markdown]
 # Between the folds two stable points exist, and which of them the network is in depends on where it came from. It jumps
 # where its own point vanishes. That is a decision that is not taken back at the first evidence against it.
-#
+
+# %% [markdown]
 # ## Three bits
+# A GRU learns to remember the sign of the last pulse of each of three channels.
+#
 # Every channel gets pulses of $\pm1$ now and then, and its output must stay at the sign of the last one: the *3-bit
 # flip-flop*. A GRU of 24 units learns it in seconds, from new trials in every update.
 
@@ -208,8 +216,10 @@ edges = {frozenset((tuple(a), tuple(b))) for a, b in zip(*bits, strict=True) if 
 print(f"{len(edges)} of the 12 edges of the cube have a saddle")
 
 # %% [markdown]
-# Here is the figure for the talk. On the left, 40 trials in their first three principal components and everything that
-# was found; on the right the skeleton, the ways from the saddles to the stable points, without any input.
+# Here is the figure for the talk: trials in their principal components with all that was found, and the ways from the
+# saddles to the stable points.
+#
+# On the right there is no input: it is the skeleton of the memory.
 
 # %%
 fig = plt.figure(figsize=(12, 5.4))
@@ -235,6 +245,9 @@ plt.show()
 
 # %% [markdown]
 # ## Eigenvalues and time constants
+# The eigenvalues of stable points and saddles in the complex plane, and for each corner of the cube the time constants
+# of its modes, the slowest first.
+#
 # A mode with eigenvalue $\lambda$ decays as $|\lambda|^t$: to $1/e$ after $-1/\log|\lambda|$ steps. Within a corner the
 # slowest modes say how long the network takes to settle; beyond 1, how fast a saddle is left.
 
@@ -257,7 +270,8 @@ print(f"saddles are left with time constants of {leave.min():.1f} to {leave.max(
 # %% [markdown]
 # The slowest modes of a corner take longer than a whole trial of training, 40 steps: nothing in the task asks the
 # network to settle faster, only to stay on the right side.
-#
+
+# %% [markdown]
 # ## A line that adds up
 # Some memories are not bits. A rate network with $\tau=100$ ms,
 #
@@ -300,7 +314,9 @@ print(f"the sign of the sum is right: {jnp.mean(jnp.sign(total) == trials.condit
 print(f"answers that are the sign of the sum: {jnp.mean(answers == jnp.sign(total)):.1%}")
 
 # %% [markdown]
-# The noise decides some of the trials, for the network as for an exact sum. Now search with the input of a pause: the
+# Slow points lie on a line along which trials move, and a selection vector reads the sum off the state.
+#
+# The noise decides some of the trials, for the network as for an exact sum. Search with the input of a pause: the
 # cue to wait is on, the evidence is 0. Not only fixed points count, also *slow* ones, where
 # $q=\tfrac12\|f(\mathbf h)-\mathbf h\|^2$ is small.
 
