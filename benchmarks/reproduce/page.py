@@ -14,7 +14,7 @@ from statistics import mean, median
 import numpy as np
 import tyro
 
-from benchmarks.reproduce import context_decision, flip_flop, force, gradient_distance, reservoirs, results
+from benchmarks.reproduce import context_decision, force, gradient_distance, reservoirs, results
 from benchmarks.reproduce import temporal_order as temporal_order_program
 from benchmarks.reproduce.results import Record, in_words
 from benchmarks.reproduce.state_tracking import FAST, PAPERS, TRIALS
@@ -200,6 +200,17 @@ def fitzhugh_nagumo() -> list[str]:
     return table(header, map(row, records), records)
 
 
+def flip_flop() -> list[str]:
+    """The fixed points of each kind of network."""
+    records, rows = results.read("flip_flop"), [["a cube", "", "8", "12", "6", "1", "12"]]
+    for cell in dict.fromkeys(r.settings["cell"] for r in records):
+        each = [r.figures for r in records if r.settings["cell"] == cell]
+        counts = [(f"{f['correct']:.1%}", f["stable"], *map(f["saddles"].get, "123"), f["edges"]) for f in each]
+        rows.append([cell, *(" ".join(map(str, numbers)) for numbers in zip(*counts, strict=True))])
+    header = ("each seed", "bits right", "stable", *(f"{k} unstable" for k in "123"), "edges with a saddle")
+    return table(header, rows, records)
+
+
 def best_known(problem: str) -> dict[str, Record]:
     """Return, for each cell, the record of most updates and seeds."""
     records = [r for r in results.read("state_tracking") if r.settings["problem"] == problem]
@@ -280,7 +291,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "tracking-others": other_problems,
     "fitzhugh-nagumo": fitzhugh_nagumo,
     "force": lambda: as_printed("force", lambda f: force.show_pattern(f) if "before" in f else force.show_chaos(f)),
-    "flip-flop": lambda: as_printed("flip_flop", flip_flop.show),
+    "flip-flop": flip_flop,
     "context-decision": lambda: as_printed("context_decision", context_decision.show),
     **{f"tracking-{problem.replace(' ', '-')}": lambda problem=problem: state_tracking(problem) for problem in TRIALS},
 }
