@@ -205,10 +205,9 @@ def flip_flop() -> list[str]:
     records, rows = results.read("flip_flop"), [["a cube", "", "8", "12", "6", "1", "12"]]
     for cell in dict.fromkeys(r.settings["cell"] for r in records):
         each = [r.figures for r in records if r.settings["cell"] == cell]
-        counts = [(f"{f['correct']:.1%}", f["stable"], *map(f["saddles"].get, "123"), f["edges"]) for f in each]
-        rows.append([cell, *(" ".join(map(str, numbers)) for numbers in zip(*counts, strict=True))])
-    header = ("each seed", "bits right", "stable", *(f"{k} unstable" for k in "123"), "edges with a saddle")
-    return table(header, rows, records)
+        counts = [(f"{f['correct']:.2%}", f["stable"], *map(f["saddles"].get, "123"), f["edges"]) for f in each]
+        rows.append([cell, *(" ".join(str(n or 0) for n in numbers) for numbers in zip(*counts, strict=True))])
+    return table(("each seed", "bits right", "stable", *(f"{k} unstable" for k in "123"), "edges"), rows, records)
 
 
 def best_known(problem: str) -> dict[str, Record]:
