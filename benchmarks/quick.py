@@ -107,6 +107,9 @@ def main(record: bool = False, seconds: float = 1.0) -> None:
         record: measure each ratio five times and store it.
         seconds: time for each program.
     """
+    if not record and not STORED.exists():
+        print(f"{STORED.name}: nothing is stored yet; --record measures and stores the ratios", file=sys.stderr)
+        sys.exit(2)
     stored = {} if record else json.loads(STORED.read_text())["ratios"]
     print(f"{report.machine()}\n\n{'times as fast':<44}{'now':>8}{'stored':>16}")
     now, lost = {}, []
