@@ -83,8 +83,6 @@ _HOMES = (
     "objectives",
     "cells",
     "cells.wrappers",
-    "cells.continuous",
-    "constraints",
     "linear",
     "unrolling",
     "unrolling.parallel",
@@ -94,14 +92,13 @@ _HOMES = (
     "generation",
     "seq2seq",
     "dynamics",
-    "dynamics.fixed_points",
     "trees",
     "reservoirs",
     "memory",
     "training",
     "training.saving",
 )
-_ON_DEMAND = ("convert", "tasks", "testing")
+_ON_DEMAND = ("constraints", "convert", "tasks", "testing")
 
 
 def __getattr__(name: str):

@@ -66,7 +66,7 @@ class Padded(NamedTuple):
     """True on valid steps."""
 
 
-def pad(series: Sequence[Shaped[Array, "..."]], time: int | None = None) -> Padded:
+def pad(series: Sequence[Shaped[Array | np.ndarray, "..."]], time: int | None = None) -> Padded:
     """Return series of unequal length side by side, with their mask.
 
     Args:

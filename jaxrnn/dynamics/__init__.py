@@ -12,6 +12,8 @@ a trained network apart: its fixed points, their stability, and what of an input
 Chapter 3.1 and 3.4; Goodfellow et al. 2016, §10.7 and §10.11.2; Pascanu, Mikolov & Bengio 2013.
 """
 
+from importlib import import_module
+
 from jaxrnn.dynamics.advice import Advice, choose_method
 from jaxrnn.dynamics.diagnosis import Diagnosis, diagnose
 from jaxrnn.dynamics.information_flow import Flow, loss_and_flow, omega, omega_terms, pascanu_omega
@@ -28,6 +30,14 @@ from jaxrnn.dynamics.linear_case import (
 from jaxrnn.dynamics.lyapunov import lyapunov_spectrum
 from jaxrnn.dynamics.states import Trajectory, trajectory
 from jaxrnn.machines.plain_trees import register_records
+
+
+def __getattr__(name: str):
+    """Import a nested namespace at its first use."""
+    if name == "fixed_points":
+        return import_module(f"jaxrnn.dynamics.{name}")
+    raise AttributeError(f"module 'jaxrnn.dynamics' has no attribute {name!r}")
+
 
 __all__ = [
     "Advice",
