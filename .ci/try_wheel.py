@@ -31,7 +31,7 @@ print(jaxrnn.__file__)
 """
 IMPORT = """
 import time
-import jax, jax.numpy, jax.export, jax.extend.core, jax.extend.random, optax, jaxtyping, numpy
+import jax, jax.numpy, optax, jaxtyping, numpy
 start = time.process_time()
 import jaxrnn
 for name in jaxrnn.__all__:

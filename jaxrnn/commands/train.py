@@ -12,10 +12,9 @@ from jaxrnn.commands.runs.cluster import Cluster, joined
 from jaxrnn.commands.runs.command_line import parse
 from jaxrnn.commands.runs.experiments import Training, experiment, load, load_again, restore, saved_options
 from jaxrnn.commands.runs.memory_limit import check_memory
-from jaxrnn.commands.runs.task_names import name_of, places, task_named
+from jaxrnn.commands.runs.task_names import TASKS, name_of, places, task_named
 from jaxrnn.commands.runs.trained_models import leave_files
 from jaxrnn.commands.runs.training_loop import fit
-from jaxrnn.tasks import TASKS
 from jaxrnn.tasks.data import InputError, check_count
 from jaxrnn.training.saving import checkpoint
 

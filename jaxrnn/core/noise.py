@@ -32,7 +32,6 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.extend.random import threefry2x32_p
 from jaxtyping import Array, Bool, Float, PyTree, Shaped, UInt32
 
 from jaxrnn.core.checks import check_steps, leading_axes
@@ -212,4 +211,6 @@ def _hash(*words: UInt32[Array, "..."]) -> list[Array]:
 
     `jax.random` takes one key per array; here every row has its own key, as data.
     """
+    from jax.extend.random import threefry2x32_p  # here, because it imports Pallas
+
     return threefry2x32_p.bind(*jnp.broadcast_arrays(*words))

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-from jax.extend.core import jaxprs_in_params
 from jax.interpreters import partial_eval
 
 
@@ -35,6 +34,8 @@ def arguments_read(function: Callable, *args) -> list[bool]:
 
 def equations(program) -> Iterator:
     """Yield every operation of a program, and after each loop, branch or call the operations inside it."""
+    from jax.extend.core import jaxprs_in_params  # here, because it imports Pallas
+
     for eqn in program.eqns:
         yield eqn
         for inner in jaxprs_in_params(eqn.params):

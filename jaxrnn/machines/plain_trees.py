@@ -23,8 +23,9 @@ from jaxtyping import PyTree
 
 def register_records(namespace: str) -> None:
     """Register the public NamedTuples of a folder's modules for serialization; every namespace ends with this call."""
-    modules = [module for name, module in sys.modules.items() if name.rpartition(".")[0] == namespace]
-    for module in modules:
+    inside = f"{namespace}."
+    names = [name for name in sys.modules if name.startswith(inside) and "." not in name[len(inside) :]]
+    for module in map(sys.modules.__getitem__, names):
         for record in vars(module).values():
             if _is_record(record) and record.__module__ == module.__name__ and record.__name__[0] != "_":
                 name = f"{namespace}.{record.__name__}"

@@ -1,8 +1,8 @@
 """Tasks of `jaxrnn train`: the data and the model of each, in the folder of its kind.
 
 A task is a frozen dataclass of options whose methods are pure functions, as a cell is; there is no base class.  `Task`
-is the protocol, `TASKS` names the tasks of the command line, and docs/tasks.md says how to add one.  Your own task
-needs no place here: `jaxrnn train --task module:Class`.
+is the protocol, and docs/tasks.md says how to add one.  Your own task needs no place here:
+`jaxrnn train --task module:Class`.
 
     sequences     characters, digits read row by row, spoken vowels, chorales, captions
     translation   dates, numbers in words, reversed letters
@@ -15,40 +15,23 @@ needs no place here: `jaxrnn train --task module:Class`.
 Chapter 2.4, 四, 五, 六 and 八; Goodfellow et al. 2016, chapter 10.
 """
 
-from jaxrnn.tasks import cognitive, memory, reservoirs, sequences, tracking, translation, trees
+from importlib import import_module
+
 from jaxrnn.tasks.data import Corpus, InputError, builtin_text, corpus, decode, encode, stream_batch
 from jaxrnn.tasks.plots import learning_curve
 from jaxrnn.tasks.task import Illustrates, KeepsData, LeavesFiles, LoadsAgain, MeasuresPart, Task
 
-TASKS: dict[str, type[Task]] = {
-    "text": sequences.Text,
-    "copy": memory.Copy,
-    "stories": memory.Stories,
-    "dates": translation.Dates,
-    "expressions": trees.Expressions,
-    "listops": trees.ListOps,
-    "numbers": translation.Numbers,
-    "reverse": translation.Reverse,
-    "digits": sequences.Digits,
-    "vowels": sequences.Vowels,
-    "captions": sequences.CaptionDigits,
-    "chorales": sequences.Chorales,
-    "mackey-glass": reservoirs.MackeyGlass,
-    "laser": reservoirs.Laser,
-    "state-tracking": tracking.StateTracking,
-    "recall": tracking.Recall,
-    "flip-flop": cognitive.FlipFlop,
-    "perceptual-decision": cognitive.PerceptualDecision,
-    "context-decision": cognitive.ContextDecision,
-    "delayed-match": cognitive.DelayedMatch,
-    "working-memory": cognitive.WorkingMemory,
-    "ready-set-go": cognitive.ReadySetGo,
-    "sine-wave": cognitive.SineWave,
-    "multi-task": cognitive.MultiTask,
-}
+_FOLDERS = ("cognitive", "memory", "reservoirs", "sequences", "tracking", "translation", "trees")
+
+
+def __getattr__(name: str):
+    """Import the tasks of one kind at their first use; a program needs few of them."""
+    if name in _FOLDERS:
+        return import_module(f"jaxrnn.tasks.{name}")
+    raise AttributeError(f"module 'jaxrnn.tasks' has no attribute {name!r}")
+
 
 __all__ = [
-    "TASKS",
     "Corpus",
     "Illustrates",
     "InputError",

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import jaxprs_in_params
 
 from jaxrnn.core.programs import equations, trace_program
 from jaxrnn.core.types import Cell
@@ -72,6 +71,8 @@ def dots(function: Callable, *args) -> int:
 
 def _loop(scan) -> Loop:
     """A carried array has the shape that the body gives it; a stacked output has the time axis in front as well."""
+    from jax.extend.core import jaxprs_in_params  # here, because it imports Pallas
+
     (body,) = jaxprs_in_params(scan.params)
     outside, inside = ([getattr(v.aval, "shape", ()) for v in eqn.outvars] for eqn in (scan, body))
     carried = tuple(whole for whole, one in zip(outside, inside, strict=True) if whole == one)

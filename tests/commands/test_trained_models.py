@@ -13,9 +13,9 @@ import pytest
 
 import jaxrnn
 from jaxrnn.__main__ import main
+from jaxrnn.commands.runs.task_names import TASKS
 from jaxrnn.commands.runs.trained_models import find_trained
 from jaxrnn.generation import SymbolModel
-from jaxrnn.tasks import TASKS
 from jaxrnn.training.saving.blueprints import from_blueprint, to_blueprint
 from jaxrnn.training.saving.manifest import seal
 from jaxrnn.training.saving.model_folder import read_model_config

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from jaxrnn import LSTM, Stack, unroll
+from jaxrnn.commands.runs.task_names import TASKS
 from jaxrnn.generation import Greedy, Sampling, SymbolModel, continue_sequence
 from jaxrnn.objectives import bits_per_character
-from jaxrnn.tasks import TASKS, Task
+from jaxrnn.tasks import Task
 from jaxrnn.tasks.cognitive import (
     ContextDecision,
     DelayedMatch,

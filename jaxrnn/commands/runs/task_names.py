@@ -1,4 +1,4 @@
-"""The names of tasks on the command line: those of `jaxrnn.tasks.TASKS`, and MODULE:CLASS for a user's own."""
+"""The names of tasks on the command line: those in `TASKS`, and MODULE:CLASS for a user's own."""
 
 import dataclasses
 import importlib
@@ -6,8 +6,35 @@ import os
 import sys
 from typing import Any
 
-from jaxrnn.tasks import TASKS, Task
+from jaxrnn.tasks import Task, cognitive, memory, reservoirs, sequences, tracking, translation, trees
 from jaxrnn.tasks.data import InputError
+
+TASKS: dict[str, type[Task]] = {
+    "text": sequences.Text,
+    "copy": memory.Copy,
+    "stories": memory.Stories,
+    "dates": translation.Dates,
+    "expressions": trees.Expressions,
+    "listops": trees.ListOps,
+    "numbers": translation.Numbers,
+    "reverse": translation.Reverse,
+    "digits": sequences.Digits,
+    "vowels": sequences.Vowels,
+    "captions": sequences.CaptionDigits,
+    "chorales": sequences.Chorales,
+    "mackey-glass": reservoirs.MackeyGlass,
+    "laser": reservoirs.Laser,
+    "state-tracking": tracking.StateTracking,
+    "recall": tracking.Recall,
+    "flip-flop": cognitive.FlipFlop,
+    "perceptual-decision": cognitive.PerceptualDecision,
+    "context-decision": cognitive.ContextDecision,
+    "delayed-match": cognitive.DelayedMatch,
+    "working-memory": cognitive.WorkingMemory,
+    "ready-set-go": cognitive.ReadySetGo,
+    "sine-wave": cognitive.SineWave,
+    "multi-task": cognitive.MultiTask,
+}
 
 _METHODS = ("load", "describe", "model", "carry", "units", "batch_at", "loss", "metrics", "evaluate")
 _FACTS = ("unit", "score", "training")

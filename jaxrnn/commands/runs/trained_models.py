@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from jaxrnn.commands.runs import run_folder
 from jaxrnn.commands.runs.experiments import Experiment, experiment, restore, saved_options
+from jaxrnn.commands.runs.task_names import TASKS
 from jaxrnn.core.types import Params
-from jaxrnn.tasks import TASKS, LeavesFiles
+from jaxrnn.tasks import LeavesFiles
 from jaxrnn.tasks.data import InputError
 from jaxrnn.training.saving import atomic_files
 from jaxrnn.training.saving.blueprints import to_blueprint

@@ -16,7 +16,6 @@ Scan.
 from typing import Any
 
 import numpy as np
-from jax.extend import core
 
 from jaxrnn.convert.layout import ConversionError
 from jaxrnn.convert.onnx.arithmetic import ARITHMETIC, Equation, Value
@@ -48,11 +47,13 @@ def write_program(graph: Graph, program: Any, arguments: list[Value]) -> list[Va
     >>> write_program(graph, jax.make_jaxpr(lambda x: 2 * jax.numpy.tanh(x))(1.0), ["x"])   # doctest: +SKIP
     ['mul_3']
     """
+    from jax.extend.core import Literal  # here, because it imports Pallas
+
     known = dict(zip(program.jaxpr.constvars, map(np.asarray, program.consts), strict=True))
     values: dict[Any, Value] = known | dict(zip(program.jaxpr.invars, arguments, strict=True))
 
     def read(atom: Any) -> Value:
-        if isinstance(atom, core.Literal):
+        if isinstance(atom, Literal):
             return np.asarray(atom.val, getattr(atom.aval, "dtype", None))
         return values[atom]
 
@@ -63,10 +64,12 @@ def write_program(graph: Graph, program: Any, arguments: list[Value]) -> list[Va
 
 
 def _write_equation(graph: Graph, line: Any, given: list[Value]) -> list[Value]:
+    from jax.extend.core import ClosedJaxpr  # here, because it imports Pallas
+
     name = line.primitive.name
     inner = next((line.params[key] for key in _INNER if key in line.params), None)
     if inner is not None and name not in _LOOPS:
-        closed = inner if hasattr(inner, "consts") else core.ClosedJaxpr(inner, ())
+        closed = inner if hasattr(inner, "consts") else ClosedJaxpr(inner, ())
         return write_program(graph, closed, given)
     if all(isinstance(value, np.ndarray) for value in given) and _is_static(line):
         return _computed(line, given)
