@@ -10,6 +10,7 @@ from benchmarks.reproduce import (
     flip_flop,
     force,
     gradient_distance,
+    lorenz,
     memory_tasks,
     on_one_thread_each,
     reservoirs,
@@ -28,6 +29,7 @@ PROGRAMS: tuple[ModuleType, ...] = (
     turing_machine,
     fitzhugh_nagumo,
     force,
+    lorenz,
     flip_flop,
     context_decision,
 )
