@@ -2,10 +2,10 @@
 
 The names that nearly every program needs are here; everything else lives in the namespace of its section:
 
-    core         words: cells as values, masks, noise, and the rules that derive explicit gradients
+    core         the protocol of a cell, masks, noise, and the rules that derive explicit gradients
     objectives   read-outs and losses
-    cells        Elman, LSTM, GRU and their kin; `cells.wrappers` adds depth, dropout, leaks, normalization;
-                 `cells.continuous` has rate networks
+    cells        Elman, LSTM, GRU and related cells; `cells.wrappers` adds depth, dropout, leaks, normalization;
+                 `cells.continuous` has rate networks and cells that read the time between two steps
     constraints  Dale's principle, areas, sparsity, low rank, as maps of the parameters
     linear       cells that are linear in their carry
     unrolling    running a cell over a sequence, and the gradient through time; `.parallel`, `.fused`
@@ -18,11 +18,11 @@ The names that nearly every program needs are here; everything else lives in the
     trees        recursive networks
     reservoirs   echo state networks and liquid state machines
     memory       the neural Turing machine and memory networks
-    training     updates, clipping, time scales; `training.saving` keeps checkpoints and weights
-    convert      weights and models of other libraries, in and out
+    training     updates, clipping, time scales; `training.saving` saves checkpoints and weights
+    convert      weights and models from and to other libraries
     tasks        the data and the model of each task of `jaxrnn train`
     machines     meshes of devices, and programs for other processes
-    testing      the laws, to be tried on your own cell
+    testing      the laws, as tests of your own cell
 """
 
 from importlib import import_module

@@ -6,9 +6,9 @@
 
 Start with `LSTM` or `GRU`; `Elman` is the cell of the chapter's derivations.  `Jordan` feeds the output back instead
 of the state, `Delays` adds connections over several steps, `Clockwork` updates groups of units at different rates,
-`SLSTM` has exponential gates, `MGU` a single gate, and `FeedForward` is a layer without a memory.  `cells.wrappers`
-adds depth, dropout, leaks and normalization to any of them, and `cells.continuous` has the cells of continuous time,
-which are told the time between two steps.  Cells whose step is linear in the carry are in `jaxrnn.linear`.
+`SLSTM` has exponential gates, `MGU` a single gate, and `FeedForward` is a layer without a state.  `cells.wrappers`
+adds depth, dropout, leaks and normalization to any of them.  `cells.continuous` has the cells in continuous time, which
+read the time between two steps.  Cells whose step is linear in the carry are in `jaxrnn.linear`.
 
 Chapter 2.1.2, 2.2, 3.2 and 七; Goodfellow et al. 2016, §10.2, §10.9 and §10.10.
 """

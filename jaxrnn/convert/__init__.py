@@ -1,16 +1,16 @@
 """Weights and models from other libraries, and to them.
 
-A recurrent layer is the same few matrices everywhere.  What differs is the order of the gates, which axis is the
-input's, how many biases there are, and now and then a sign; `jaxrnn.convert.layout` says it all in one place.
+A recurrent layer consists of the same few matrices in every library.  Libraries differ in the order of the gates, the
+axis of the input, the number of biases, and sometimes a sign; `jaxrnn.convert.layout` describes all of these.
 
     cell, params = convert.from_torch(torch_module.state_dict())
     torch_module.load_state_dict({k: torch.from_numpy(a) for k, a in convert.to_torch(cell, params).items()})
 
-`from_…` gives `(cell, params)`, ready for `unroll`; `to_…` gives what the other library loads.  Nothing is
-imported but what a call needs, and for most of them arrays are enough.  What cannot be expressed on the other side
-is a `ConversionError` that says what it is and what to do.
+`from_…` returns `(cell, params)`, ready for `unroll`; `to_…` returns what the other library loads.  A call imports the
+other library only if it needs it; most calls need only arrays.  What the other library cannot express raises a
+`ConversionError` that names it and says what to do.
 
-| library | from it | to it |
+| library | from the library | to the library |
 |---|---|---|
 | PyTorch | `from_torch`, `readout_from_torch` | `to_torch`, `to_torch_cell`, `readout_to_torch` |
 | Keras 3 | `from_keras` | `to_keras` |

@@ -1,4 +1,4 @@
-"""The words that the rest of the library is written in.
+"""The protocols and basic functions that the rest of the library uses.
 
 A cell is a value: a frozen dataclass of hyperparameters without arrays.  Its four methods are pure functions of its
 parameters:
@@ -9,9 +9,10 @@ parameters:
 `project` computes what does not depend on the carry, for every step at once; `step` computes the rest.  The backward
 pass splits at the same place (`LocalRules`), and `AutodiffRules` derives its three functions for any cell.
 
-Start with `Cell`, the protocol that your own cell must satisfy, then `mask_from_lengths`, or `pad` for a list of
-series, for rows of unequal length.  `with_noise` and `quiet` give a cell with dropout its random numbers and take them
-away.  `Timed` is an input with the time between its steps, for the cells of `jaxrnn.cells.continuous`.
+Start with `Cell`, the protocol that your own cell must satisfy.  For rows of unequal length, use `mask_from_lengths`,
+or `pad` for a list of series.  `with_noise` adds the random numbers that a cell with dropout needs to its inputs, and
+`quiet` returns the cell without noise.  `Timed` is an input with the time between its steps, for the cells of
+`jaxrnn.cells.continuous`.
 
 Chapter 一 and 2.2; Goodfellow et al. 2016, §10.1 and §10.2.
 """

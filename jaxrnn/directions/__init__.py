@@ -3,8 +3,8 @@
     y⁽ᵗ⁾ = [h⁽ᵗ⁾, g⁽ᵗ⁾],   h forward in time, g backward in time               `Bidirectional`
     h⁽ⁱʲ⁾ = f(h⁽ⁱ⁻¹ʲ⁾, h⁽ⁱʲ⁻¹⁾, x⁽ⁱʲ⁾)   from each of the four corners          `Multidirectional`
 
-Start with `Bidirectional`: rows of unequal length need no flipping, since padding holds the carry.  `unroll_2d` runs a
-two-dimensional cell (`Elman2D`, `LSTM2D`) over a grid from one corner.
+Start with `Bidirectional`: rows of unequal length need no flipping, because padding holds the carry.  `unroll_2d` runs
+a two-dimensional cell (`Elman2D`, `LSTM2D`) over a grid from one corner.
 
 Chapter 2.7; Goodfellow et al. 2016, §10.3; Graves, Fernández & Schmidhuber 2007.
 """

@@ -1,13 +1,13 @@
-"""A network as a dynamical system: what its gradients and its states do over time.
+"""Networks as dynamical systems: how their gradients and states evolve over time.
 
     ∇_{h⁽⁰⁾} = (J⁽¹⁾)ᵀ ⋯ (J⁽ᵗ⁾)ᵀ ∇_{h⁽ᵗ⁾},        J⁽ᵗ⁾ = ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾
 
 Products of many Jacobians shrink or grow exponentially: that is the problem of long-term dependencies.  Start with
 `diagnose`, which runs a network once and reports how far its gradients reach, its Lyapunov exponents and what to
 change.  `step_jacobians`, `hidden_gradients` and `lyapunov_spectrum` are its parts; `growth` and
-`departure_from_normality` treat the linear case of 3.1.  `omega` is the regularizer Ω that keeps gradients from
-vanishing.  `choose_method` says which member of the unroll family fits a network.  `jaxrnn.dynamics.fixed_points` takes
-a trained network apart: its fixed points, their stability, and what of an input each integrates.
+`departure_from_normality` cover the linear case of 3.1.  `omega` is the regularizer Ω that keeps gradients from
+vanishing.  `choose_method` says which member of the unroll family suits a network.  `jaxrnn.dynamics.fixed_points`
+analyzes a trained network: its fixed points, their stability, and which input each of them integrates.
 
 Chapter 3.1 and 3.4; Goodfellow et al. 2016, §10.7 and §10.11.2; Pascanu, Mikolov & Bengio 2013.
 """

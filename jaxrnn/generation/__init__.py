@@ -1,11 +1,11 @@
-"""Models of symbols, and how to draw from them.
+"""Models of symbols, and sampling from them.
 
     P(y⁽¹⁾, …, y⁽τ⁾) = Πₜ P(y⁽ᵗ⁾ | y⁽¹⁾, …, y⁽ᵗ⁻¹⁾)
 
 Start with `SymbolModel` (embedding, cell, read-out) and `sample`.  `greedy` takes the likeliest symbol at every step,
-`beam_search` keeps the best few beginnings, and `Sampling` sets temperature, top-k and top-p.  When to stop is a part
-of the model: `EndSymbol`, `StopUnit` and `PredictedLength` are the three ways of 2.6.  `Captioner` generates from one
-input vector.
+`beam_search` keeps the few most likely prefixes, and `Sampling` sets temperature, top-k and top-p.  The rule to stop is
+a part of the model: `EndSymbol`, `StopUnit` and `PredictedLength` are the three ways of 2.6.  `Captioner` generates
+from one input vector.
 
 Chapter 2.5 and 2.6; Goodfellow et al. 2016, §10.2.3 and §10.2.4.
 """

@@ -1,16 +1,17 @@
-"""Cells that are linear in their carry, which makes them parallel in time.
+"""Cells that are linear in their carry, and can therefore run in parallel over time.
 
     h⁽ᵗ⁾ = a⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾,        a, b functions of x⁽ᵗ⁾ alone
 
-The composition of two such steps is a step of the same kind, so all h⁽ᵗ⁾ are a prefix product:
-`jaxrnn.unroll_associative` computes them in log₂ τ rounds.  `LinearCell` is the protocol: `coefficients` gives (a, b)
-for all steps, `read` gives y.  Start with `MinGRU`, a gated cell, or with `LRU`, whose a are complex eigenvalues
+The composition of two such steps is a step of the same kind, so all h⁽ᵗ⁾ are prefix products, and
+`jaxrnn.unroll_associative` computes them in O(log τ) rounds.  `LinearCell` is the protocol: `coefficients` returns (a,
+b) for all steps, `read` returns y.  Start with `MinGRU`, a gated cell, or with `LRU`, whose a are complex eigenvalues
 inside the unit circle.  `LinearUnit` is an LSTM without its recurrent products.
 
-Where the state is a matrix S, a memory of associations (`MatrixCell`, `jaxrnn.linear.matrix`), a = diag(d) − w uᵀ and
-b = k vᵀ are kept as vectors, and `jaxrnn.unrolling.parallel.unroll_chunkwise` computes the run in matrix products.
+In a `MatrixCell` (`jaxrnn.linear.matrix`) the state is a matrix S, a memory of associations.  Its a = diag(d) − w uᵀ
+and b = k vᵀ are stored as vectors, and `jaxrnn.unrolling.parallel.unroll_chunkwise` computes the run by matrix
+products.
 
-`jaxrnn.linear.blocks` has the residual blocks of which deep models are stacked.
+`jaxrnn.linear.blocks` has residual blocks, from which deep models are stacked.
 
 Chapter 3.1 (powers of one matrix); Feng et al. 2024 (minimal gates); Orvieto et al. 2023 (LRU).
 """

@@ -5,9 +5,9 @@
 
 Every loss takes the logits o, never probabilities, and a mask; a masked step adds 0 to the loss and 0 to every
 gradient.  Sums run in float32 at least.  Start with `cross_entropy` for symbols, `squared_error` for real numbers and
-`bernoulli` for independent bits.  `gaussian`, `student_t` and `quantile` are for forecasts with their uncertainty, and
+`bernoulli` for independent bits.  `gaussian`, `student_t` and `quantile` are losses for forecasts with uncertainty, and
 `as_gaussian` and `as_student_t` read such outputs.  `activity_penalty` and `weight_penalty` are terms to add to a loss;
-`bits_per_character` and `perplexity` restate a cross-entropy for reports.
+`bits_per_character` and `perplexity` convert a cross-entropy for reports.
 
 Chapter 2.2 and 2.4; Goodfellow et al. 2016, §10.2.
 """

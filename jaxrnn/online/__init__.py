@@ -2,15 +2,15 @@
 
     M⁽ᵗ⁾ = J⁽ᵗ⁾ M⁽ᵗ⁻¹⁾ + ∂f/∂θ⁽ᵗ⁾,   ∇_θ L⁽ᵗ⁾ = ∇_{h⁽ᵗ⁾} L⁽ᵗ⁾ M⁽ᵗ⁾        M = dh/dθ, the influence matrix
 
-    RTRL    the recursion as it stands: exact, units² × parameters operations a step
+    RTRL    the full recursion: exact, units² × parameters operations per step
     SnAp    the n-step sparse part of M
     UORO    an unbiased estimate of M of rank one
     EProp   M without the recurrent products: one trace for each weight
 
 Start with `RTRL` on a small cell and `run_online`, which runs any of them over a sequence and sums the gradients;
-`jaxrnn.unrolling.TruncatedBPTT` fits the same interface.
+`jaxrnn.unrolling.TruncatedBPTT` has the same interface.
 
-Chapter 2.2; Williams & Zipser 1989; Tallec & Ollivier 2017 (UORO); Menick et al. 2021 (SnAp); Bellec et al. 2020.
+Chapter 2.2; Williams & Zipser 1989; Tallec & Ollivier 2018 (UORO); Menick et al. 2021 (SnAp); Bellec et al. 2020.
 """
 
 from jaxrnn.machines.plain_trees import register_records

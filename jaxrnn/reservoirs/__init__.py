@@ -1,12 +1,12 @@
-"""Reservoir computing: a fixed random network, and a read-out that is solved and not trained.
+"""Reservoir computing: a fixed random network, and a read-out that is solved for, not trained.
 
     h⁽ᵗ⁾ = tanh(W h⁽ᵗ⁻¹⁾ + U x⁽ᵗ⁾ + b)   fixed;        min_V Σₜ ‖y⁽ᵗ⁾ − V h⁽ᵗ⁾‖² + λ‖V‖²   solved in float64
 
-Start with `ESN`, an echo state network: `fit` solves its read-out, `apply` runs it, on its own outputs if
-it has feedback.  `Reservoir` is its cell, whose spectral radius is a parameter (0.8 to 1.25 is the usual advice).
-`ridge`, `add_equations` and `solve` are the regression by itself, `track` solves it recursively, step by step; `force`
-and `full_force` do so in a network that runs on its own output.  `LIF` is the spiking cell of a liquid state machine;
-`memory_capacity` and `forgetting_rate` measure a reservoir.
+Start with `ESN`, an echo state network: `fit` solves for its read-out, and `apply` runs it, on its own outputs if it
+has feedback.  `Reservoir` is its cell, whose spectral radius is a parameter (0.8 to 1.25 is the usual advice).
+`ridge`, `add_equations` and `solve` are the regression by itself, and `track` solves it recursively, step by step;
+`force` and `full_force` do so in a network that runs on its own output.  `LIF` is the spiking cell of a liquid state
+machine; `memory_capacity` and `forgetting_rate` measure a reservoir.
 
 Chapter 六; Goodfellow et al. 2016, §10.8; Jaeger 2001; Maass, Natschläger & Markram 2002.
 """

@@ -1,16 +1,16 @@
 """Tasks of `jaxrnn train`: the data and the model of each, in the folder of its kind.
 
-A task is a frozen dataclass of options whose methods are pure functions, as a cell is; there is no base class.  `Task`
-is the protocol, and docs/tasks.md says how to add one.  Your own task needs no place here:
+A task is a frozen dataclass of options whose methods are pure functions, as with a cell; there is no base class.
+`Task` is the protocol, and docs/tasks.md says how to add one.  Your own task may live outside this folder:
 `jaxrnn train --task module:Class`.
 
     sequences     characters, digits read row by row, spoken vowels, chorales, captions
     translation   dates, numbers in words, reversed letters
     trees         nested lists of operations, arithmetic expressions
     reservoirs    the Mackey-Glass equation, a chaotic laser
-    cognitive     decisions, working memory, timing: what is asked of animals and of rate networks
-    memory        copying and its kin, questions about stories
-    tracking      words over groups and other states, recall of what was shown
+    cognitive     decisions, working memory, timing: laboratory tasks for animals and rate networks
+    memory        copying and related algorithms, questions about stories
+    tracking      words over groups and other finite states, recall of key-value pairs
 
 Chapter 2.4, 四, 五, 六 and 八; Goodfellow et al. 2016, chapter 10.
 """

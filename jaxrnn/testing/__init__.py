@@ -2,11 +2,11 @@
 
     check_cell(MyCell(input_size=3, hidden_size=5))
 
-runs all of them: gradients by every algorithm agree, padding and resets never leak, a sequence can be split anywhere,
-rows are independent, and wrong arguments are named.  Each law is also a function, `law_…(cell, problem=None)`, which
-raises AssertionError with the cell, the law and the largest difference.  The laws of an unroll take a member of the
-family as `unroll=`, so a new member is held to the same laws.  `random_problem` draws the arrays of a law; the
-strategies `cells`, `lengths`, `masks`, `resets` and `draws` are for hypothesis.
+This runs all of them: the gradients of all algorithms agree, padding and resets never leak, a sequence can be split
+anywhere, rows are independent, and errors name wrong arguments.  Each law is also a function,
+`law_…(cell, problem=None)`, which raises AssertionError with the cell, the law and the largest difference.  The laws of
+an unroll take a member of the family as `unroll=`, so they also test a new member.  `random_problem` draws the arrays
+of a law; the strategies `cells`, `lengths`, `masks`, `resets` and `draws` are for hypothesis.
 
 Start with `check_cell`.  Chapter 2.2; Goodfellow et al. 2016, §10.2.2 (the gradients that the laws compare).
 """

@@ -5,9 +5,9 @@
 
 Optimizers and schedules are optax's.  Start with `init_state` and `update`: one training step, compiled once, which
 skips an update whose gradient is not finite and counts it; `updates` does many in one program.  `update_every` and
-`bound_alphas` serve units with their own time scale.  `spread_updates` spreads the rows of a batch over devices; with
-`split_cpu` the cores of a CPU are such devices.  `flossing_loss` draws the network's
-Lyapunov exponents to 0, so that gradients keep their length.  `training.saving` keeps checkpoints and weights.
+`bound_alphas` are for units with their own time scale.  `spread_updates` spreads the rows of a batch over devices;
+`split_cpu` makes each core of a CPU such a device.  `flossing_loss` pulls the network's Lyapunov exponents toward 0, so
+that gradients keep their norm.  `training.saving` saves checkpoints and weights.
 
 Chapter 2.2.3, 3.2.3 and 3.3; Goodfellow et al. 2016, §10.9.2 and §10.11.1.
 """

@@ -5,7 +5,7 @@
 Trees of any shape are packed into one `Forest`, whose levels are computed together, so a batch of unequal trees is one
 program.  Start with `from_nested` (a tree from nested tuples), `pack`, and `unroll_tree` with `TreeElman`,
 `ChildSumTreeLSTM` or `NaryTreeLSTM`; `unroll_tree_bpts` has the explicit backward pass.  A right comb computes what a
-sequence computes; a balanced tree has depth log₂ τ.
+network over a sequence computes; a balanced tree has depth log₂ τ.
 
 Chapter 五; Goodfellow et al. 2016, §10.6; Socher et al. 2011; Tai, Socher & Manning 2015.
 """

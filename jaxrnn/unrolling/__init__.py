@@ -6,7 +6,7 @@ Every member of the family has one signature, `(cell, params, xs, carry=None, *,
 `(carry, ys)`, and agrees with every other in values and gradients.  They differ in how the gradient is computed:
 
     unroll                `lax.scan`: the reference, differentiable to any order
-    unroll_python         a Python loop, to be read and to be compared with
+    unroll_python         a Python loop, easy to read, the oracle of the others
     unroll_bptt           the explicit backward recursion of 2.2.2: the fast way to train
     unroll_checkpointed   recomputation: little memory on long sequences
     unroll_truncated      gradients cut every k steps

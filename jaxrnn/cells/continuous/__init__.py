@@ -1,23 +1,23 @@
-"""Cells in continuous time: differential equations of the state, and steps that are told how long they took.
+"""Cells in continuous time: differential equations of the state, and steps that read how much time has passed.
 
     xs = with_dt(x, dt)                        x: [time, *batch, features],   dt: [time] or [time, *batch]
     carry, ys = unroll(cell, params, xs)
 
-`Timed(x, dt)` is an input with Δt, and an array alone has equal steps of the cell's own `dt`.  For measurements at
-irregular times take `GRUD` where values are missing: NaN marks them, and input and state decay while nothing is
+`Timed(x, dt)` is an input with Δt; a plain array has equal steps of the cell's own `dt`.  For measurements at irregular
+times with missing values, use `GRUD`: NaN marks the missing values, and input and state decay while nothing is
 observed.  `CfC` learns how its state depends on Δt, and takes any Δt.  `LEM` and `CoRNN` are Euler steps of
-differential equations whose gradients neither vanish nor explode: they remember long, and want Δt small (`LEM` at most
-1, `CoRNN` a few hundredths).
+differential equations whose gradients neither vanish nor explode: they remember for a long time, and need a small Δt
+(`LEM` at most 1, `CoRNN` a few hundredths).
 
     τ ẋ = −x + W φ(x) + U u + b + noise,   r = φ(x)              `RateNetwork`
 
-`RateNetwork` is the network that theoretical neuroscience trains and takes apart; `RateNoise` adds private and shared
-noise to its currents.  `jaxrnn.constraints` gives it Dale's principle, areas and low rank, and `jaxrnn.dynamics` finds
-its fixed points.
+`RateNetwork` is the network that theoretical neuroscience trains and analyzes; `RateNoise` adds private and shared
+noise to its currents.  `jaxrnn.constraints` gives it Dale's principle, areas and low rank, and
+`jaxrnn.dynamics.fixed_points` finds its fixed points.
 
-Every other cell takes Δt as a feature, `jnp.concatenate([x, jnp.log(dt)[..., None]], -1)`.  A masked step does not
-happen and holds the carry, which is right for padding; in a gap time passes, and that is what Δt and NaN are for.  A
-wrapper passes Δt on, and in a `Stack` every layer that reads time is given it.
+Any other cell can take Δt as a feature, `jnp.concatenate([x, jnp.log(dt)[..., None]], -1)`.  A masked step does not
+happen and holds the carry, which is right for padding.  In a gap, time passes: use Δt and NaN there.  Wrappers pass Δt
+on, and a `Stack` passes it to every layer that reads it.
 
 Chapter 3.2 and 3.2.3; Goodfellow et al. 2016, §10.9 (several time scales); Sompolinsky, Crisanti & Sommers 1988; Song,
 Yang & Wang 2016.

@@ -5,8 +5,8 @@
     Dropout(cell, 0.3), Zoneout(cell, 0.1)        noise during training
 
 A wrapper is a cell, so wrappers nest, and every member of the unroll family takes them.  Start with `Stack`.
-`DeepInput`, `DeepTransition` and `DeepOutput` deepen the three maps of one layer; `LayerNorm` normalizes what a cell
-sums; `EveryLayer` outputs the states of all layers; `StateNoise` adds Gaussian noise to the state.
+`DeepInput`, `DeepTransition` and `DeepOutput` deepen the three maps of one layer; `LayerNorm` normalizes the
+preactivations of a cell; `EveryLayer` outputs the states of all layers; `StateNoise` adds Gaussian noise to the state.
 
 Chapter 2.8 and 3.2.3; Goodfellow et al. 2016, §10.5 and §10.9.
 """

@@ -1,8 +1,9 @@
-"""ONNX: files of native nodes where a cell has one, and of a `Scan` over its step where it has none.
+"""ONNX: a native node for each cell that has one, and a `Scan` over the step for any other cell.
 
-`jaxrnn.convert.to_onnx` and `from_onnx` write and read files, `to_onnx_tensors` and `from_onnx_tensors` the tensors of
-one node.  `tensors` is what the nodes RNN, GRU and LSTM hold; `writing` lays a model out; `loops` traces a model that
-has no native nodes; `programs` translates what was traced, by the tables of `arithmetic` and `layouts`.
+`jaxrnn.convert.to_onnx` and `from_onnx` write and read files; `to_onnx_tensors` and `from_onnx_tensors` convert the
+tensors of one node.  `tensors` has the tensors of the nodes RNN, GRU and LSTM; `writing` lays out a model; `loops`
+traces a model that has no native nodes; `programs` translates the traced program with the tables of `arithmetic` and
+`layouts`.
 
 References: the ONNX operator specification.
 """

@@ -1,19 +1,19 @@
-"""Fixed points of a network, from the starts of the search to the modes of each point.
+"""Fixed points of a network: drawing starts, searching, and linearizing at each point.
 
     h* = f(h*, x),      f(h* + δ, x + ε) ≈ h* + A δ + B ε
 
-A trained network is taken apart in four steps: draw starts from its own trajectories (`sample_starts`), search from
-all of them at once (`find`), take the points that are distinct (`distinct`, and `reasons` for the rest), and linearize
-the network at each (`linearize`):
+Analyze a trained network in four steps: draw starts from its own trajectories (`sample_starts`), search from all of
+them at once (`find`), keep the distinct points (`distinct`; `reasons` says why the others are dropped), and linearize
+the network at each point (`linearize`):
 
     starts = sample_starts(key, cell, params, xs, count=1024, noise=0.1)
     found = find(cell, params, x, starts.carry)
     points = distinct(found)
     modes = linearize(cell, params, points.x, points.h)
 
-Every step works for any cell, whatever its carry, and under `jax.vmap` over networks.  `selection_vectors` says what of
-an input a fixed point integrates; `follow` sweeps an input and finds where points appear, vanish or change their
-stability.  `draw_trajectories`, `draw_phase_portrait` and `draw_branches` are the pictures.
+Every step works for any cell, whatever its carry, and under `jax.vmap` over networks.  `selection_vectors` shows which
+input a fixed point integrates; `follow` sweeps an input and finds where points appear, vanish or change their
+stability.  `draw_trajectories`, `draw_phase_portrait` and `draw_branches` draw the figures.
 
 References: Sussillo & Barak 2013; Golub & Sussillo 2018; Mante et al. 2013; chapter 3.1.
 """

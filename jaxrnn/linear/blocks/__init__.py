@@ -1,12 +1,13 @@
-"""Residual blocks around a cell, of which a deep sequence model is stacked.
+"""Residual blocks around a cell, from which a deep sequence model is stacked.
 
     x ← x + W_o (RMSNorm(cell(RMSNorm(x))) ⊙ SiLU(W_g RMSNorm(x)))           `ResidualBlock`
     x ← x + W_d (SiLU(W_u RMSNorm(x)) ⊙ W_v RMSNorm(x))                       its gated MLP
 
 A linear recurrence does not mix its states through a nonlinearity; the gates and the MLP around it do.  A block is a
-cell: it runs step by step, and `jaxrnn.unroll_layers` runs it part by part, the cell in it by the fastest member of the
-family that the cell permits (`jaxrnn.unrolling.parallel.unroll_by_structure`).  A convolution in front of the cell is
-`Stack((ShortConv(size), cell))`.  `Normalize` behind the last block gives the read-out inputs of unit scale.
+cell: it runs step by step, and `jaxrnn.unroll_layers` runs it part by part.
+`jaxrnn.unrolling.parallel.unroll_by_structure` runs each part by the fastest member of the family that it permits.  For
+a convolution in front of the cell, use `Stack((ShortConv(size), cell))`.  `Normalize` after the last block gives the
+read-out inputs of unit scale.
 
     Stack((ResidualBlock(cell, size, mlp=2 * size), ..., Normalize(size)))
 

@@ -18,8 +18,8 @@ Per head S ∈ R^{K×V}, a memory of associations between keys and values:
 | `RWKV7` | d ∈ R^K | κ̂ | a ⊙ κ̂ | k̃, v |
 | `DeltaProduct`: n updates for each step | α, then 1 | kⱼ | βⱼ kⱼ | kⱼ, βⱼ vⱼ |
 
-A cell states d, u, w, k, v and q as functions of the input (`jaxrnn.linear.matrix_state`).  It then runs step by step
-(`jaxrnn.unroll`), and in chunks of matrix products (`jaxrnn.unrolling.parallel.unroll_chunkwise`), with equal results
+A cell defines d, u, w, k, v and q as functions of the input (`jaxrnn.linear.matrix_state`).  It then runs step by step
+(`jaxrnn.unroll`) or in chunks of matrix products (`jaxrnn.unrolling.parallel.unroll_chunkwise`), with equal results
 and gradients.
 """
 

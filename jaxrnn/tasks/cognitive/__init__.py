@@ -2,16 +2,16 @@
 
     flip_flop             remember the sign of the last pulse of each channel
     perceptual_decision   report the sign of noisy evidence
-    context_decision      report that of the one of two modalities that a context names
-    delayed_match         is this what was shown before?
-    working_memory        which of two frequencies, a delay apart, was higher?
-    ready_set_go          measure an interval and produce it
-    sine_wave             an oscillation of a frequency that a constant input names
-    multi_task            eight tasks, named by a rule input
+    context_decision      report the sign of the evidence in the modality that a context selects
+    delayed_match         say whether two stimuli, a delay apart, match
+    working_memory        say which of two frequencies, a delay apart, was higher
+    ready_set_go          measure an interval and reproduce it
+    sine_wave             oscillate at a frequency that a constant input sets
+    multi_task            perform one of eight tasks, selected by a rule input
 
 Each is `draw(key, trials, …) -> Trials(inputs, targets, mask, conditions)`.  `decisions` and `produced_intervals` read
 the answers of a network; `trials_from` draws trials from NeuroGym's environments.  `jaxrnn train --task flip-flop` and
-the others train a network on them, rate networks with Dale's principle among them, and draw what it does.
+the others train a network, for example a rate network with Dale's principle, and plot its answers.
 
 Chapter 2.1.1 and 3.1; Sussillo & Barak 2013; Mante et al. 2013; Yang et al. 2019; Molano-Mazón et al. 2022.
 """

@@ -1,4 +1,4 @@
-"""Tasks that need an explicit memory: copying and its kin, and questions about stories.
+"""Tasks that need an explicit memory: copying and related algorithms, and questions about stories.
 
 Start with `Copy`.  Chapter 八; Goodfellow et al. 2016, §10.12.
 """

@@ -1,8 +1,8 @@
-"""Tests of what a recurrent state can keep: words over groups and other finite states, and recall of what was shown.
+"""Tests of what a recurrent state can keep: words over groups and other finite states, and recall of key-value pairs.
 
 Start with `StateTracking`, the word problem of a group, or with `Recall`.  The problems are pure functions of a key:
 `words`, `even_pairs`, `cycle_navigation`, `modular_arithmetic`, `associative_recall` and `selective_copying`.  `Tagger`
-is the model in which the kinds of cells are compared; `python -m benchmarks.reproduce.state_tracking` does so.
+is the model with which `python -m benchmarks.reproduce.state_tracking` compares the kinds of cells.
 
 Goodfellow et al. 2016, §10.7 and §10.12; chapter 3.1 and 八.
 """

@@ -1,10 +1,9 @@
 """Checkpoints and weights on disk, written whole or not at all.
 
-`save` and `restore` keep a whole training state, so that a resumed run continues bit for bit; `latest_step` finds
-the newest.  `save_weights` and `load_weights` keep parameters alone, as safetensors.  `save_model`
-and `load_model` keep a model with its parameters and a model card, in a folder that anybody can load;
-`push_to_hub` and `from_hub` share it.  Every file carries a digest, and
-a file that does not match its digest is refused with `CheckpointError`.
+`save` and `restore` write and read a whole training state, so that a resumed run continues bit for bit; `latest_step`
+finds the newest checkpoint.  `save_weights` and `load_weights` handle parameters alone, as safetensors.  `save_model`
+and `load_model` handle a model with its parameters and a model card, in a folder that anybody can load; `push_to_hub`
+and `from_hub` share it.  Every file has a digest; a file that does not match its digest raises `CheckpointError`.
 """
 
 from jaxrnn.machines.plain_trees import register_records

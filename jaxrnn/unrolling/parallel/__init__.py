@@ -1,14 +1,14 @@
 """Parallel in time: all steps of a run at once, and runs whose time axis is cut over devices.
 
-    unroll_associative   a cell that is linear in its carry: one associative scan, log₂ τ rounds
+    unroll_associative   a cell that is linear in its carry: one associative scan, O(log τ) rounds
     unroll_chunkwise     a matrix state: matrix products within chunks, a loop over chunks
     unroll_by_structure  any cell or stack: each part by the fastest exact member that its kind permits
     unroll_newton        any cell: Newton's method on h⁽ᵗ⁾ − f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾) = 0 for all t together
     unroll_sharded, unroll_newton_sharded   the same with each device holding τ/D of the steps
 
-The result is that of `jaxrnn.unroll` to rounding, whatever the number of Newton updates: what has not converged is run
-by the scan.  The gradient is exact, by one linear recurrence backwards.  Start with `jaxrnn.choose_method`, which says
-from a few steps of your network which of them pays.  `linear_recurrence` is the scan underneath.
+The result is that of `jaxrnn.unroll` to rounding, whatever the number of Newton updates, because the scan runs what has
+not converged.  One backward linear recurrence computes the exact gradient.  Start with `jaxrnn.choose_method`, which
+tells from a few steps of your network whether one of them pays off.  `linear_recurrence` is the underlying scan.
 
 Blelloch 1990; Danieli et al. 2023; Lim et al. 2024 (DEER); Gonzalez et al. 2024 (ELK).
 """
