@@ -8,6 +8,7 @@ from benchmarks.reproduce import (
     context_decision,
     fitzhugh_nagumo,
     flip_flop,
+    flossing,
     force,
     gradient_distance,
     lorenz,
@@ -30,6 +31,7 @@ PROGRAMS: tuple[ModuleType, ...] = (
     fitzhugh_nagumo,
     force,
     lorenz,
+    flossing,
     flip_flop,
     context_decision,
 )

@@ -14,7 +14,7 @@ from statistics import mean, median
 import numpy as np
 import tyro
 
-from benchmarks.reproduce import context_decision, force, gradient_distance, lorenz, reservoirs, results
+from benchmarks.reproduce import context_decision, flossing, force, gradient_distance, lorenz, reservoirs, results
 from benchmarks.reproduce import temporal_order as temporal_order_program
 from benchmarks.reproduce.results import Record, in_words
 from benchmarks.reproduce.state_tracking import FAST, PAPERS, TRIALS
@@ -290,6 +290,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "tracking-others": other_problems,
     "fitzhugh-nagumo": fitzhugh_nagumo,
     "force": lambda: as_printed("force", lambda f: force.show_pattern(f) if "before" in f else force.show_chaos(f)),
+    "flossing": lambda: as_printed("flossing", flossing.show),
     "lorenz": lambda: as_printed("lorenz", lorenz.show),
     "flip-flop": flip_flop,
     "context-decision": lambda: as_printed("context_decision", context_decision.show),
