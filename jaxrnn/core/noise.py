@@ -36,7 +36,7 @@ from jaxtyping import Array, Bool, Float, PyTree, Shaped, UInt32
 
 from jaxrnn.core.checks import check_steps, leading_axes
 from jaxrnn.core.precision import in_rank
-from jaxrnn.core.types import Cell, DrawsNoise, Inputs, Key, Noisy, ReadsTime, Timed, map_parts, parts
+from jaxrnn.core.types import DrawsNoise, Inputs, Key, Noisy, ReadsTime, Timed, map_parts, parts
 
 Network = TypeVar("Network")
 
@@ -143,16 +143,16 @@ def drawing(network: Any, key: Key | None, xs: Inputs) -> Inputs:
     return with_noise(key, xs)
 
 
-def part_input(cell: Cell, xs: Inputs, index: int) -> Inputs:
+def part_input(part: Any, xs: Inputs, index: int) -> Inputs:
     """Return the input of part number `index`: x, with its own key if the part draws noise, with Δt if it reads time.
 
     Raises:
       TypeError: the part draws noise, and `xs` has none.
     """
-    if not reads_time(cell):
+    if not reads_time(part):
         xs = without_dt(xs)
-    if takes_noise(cell):
-        noisy = check_noisy(cell, xs)
+    if takes_noise(part):
+        noisy = check_noisy(part, xs)
         # one to one for every index, and apart for every path of indices; threefry does the mixing, in `keep`
         factor, term = (in_rank(jnp.uint32(pair), noisy.key) for pair in ([0x9E3779B1, 1], [index + 1, 0]))
         return noisy._replace(key=noisy.key * factor + term)
@@ -166,7 +166,7 @@ def without_dt(xs: Inputs) -> Inputs:
     return xs.x if isinstance(xs, Timed) else xs
 
 
-def check_noisy(cell: Cell, xs: Inputs) -> Noisy:
+def check_noisy(part: Any, xs: Inputs) -> Noisy:
     """Return `xs` if it is `Noisy`.
 
     Raises:
@@ -174,7 +174,7 @@ def check_noisy(cell: Cell, xs: Inputs) -> Noisy:
     """
     if not isinstance(xs, Noisy):
         raise TypeError(
-            f"`xs` must be with_noise(key, xs), as {cell} draws noise, got {type(xs).__name__}. "
+            f"`xs` must be with_noise(key, xs), as {part} draws noise, got {type(xs).__name__}. "
             "For evaluation use quiet(cell), with the same parameters."
         )
     return xs

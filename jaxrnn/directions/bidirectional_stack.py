@@ -3,7 +3,8 @@
     (h_l⁽ᵗ⁾, g_l⁽ᵗ⁾) = layer l over y_{l−1}⁽¹⁾, …, y_{l−1}⁽τ⁾,          y_l⁽ᵗ⁾ = (h_l⁽ᵗ⁾, g_l⁽ᵗ⁾)
 
 Each layer reads both directions of the whole sequence of the layer below, so the layers run one after the other.  This
-is the network of PyTorch's `nn.LSTM(num_layers=n, bidirectional=True)`.
+is the network of PyTorch's `nn.LSTM(num_layers=n, bidirectional=True)`.  Each layer draws its own noise, so dropout
+between layers is `Dropout` around the cells of the layers above the first.
 
 References: Schuster & Paliwal 1997; Graves, Mohamed & Hinton 2013, §3; Goodfellow et al. 2016, §10.3 and §10.5; chapter
 2.7 and 2.8.
@@ -19,6 +20,7 @@ from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import inside
+from jaxrnn.core.noise import part_input, plain_input, with_x
 from jaxrnn.core.types import Key
 from jaxrnn.directions.bidirectional import Bidirectional, Directions, output_of_both
 from jaxrnn.unrolling.scan import unroll
@@ -97,11 +99,12 @@ class BidirectionalStack:
         for name, value in (("params", params), ("carry", starts)):
             if not isinstance(value, tuple) or len(value) != len(self.layers):
                 raise ValueError(f"`{name}` must be a tuple of one entry a layer, {len(self.layers)} in all.")
-        ends, ys = [], xs
+        ends, ys = [], plain_input(xs)
         for number, (layer, p, start) in enumerate(zip(self.layers, params, starts, strict=True)):
             with (
                 inside(f"layers[{number}]", reads=f"the output of `layers[{number - 1}]`") if number else nullcontext()
             ):
-                end, ys = layer.apply(p, ys, start, mask=mask, reset=reset, reverse=reverse, run=run)
+                x = part_input(layer, with_x(xs, ys), number)
+                end, ys = layer.apply(p, x, start, mask=mask, reset=reset, reverse=reverse, run=run)
             ends.append(end)
         return tuple(ends), jnp.asarray(ys)

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn import GRU, LSTM, Bidirectional, unroll, unroll_bptt
+from jaxrnn import GRU, LSTM, Bidirectional, Dropout, quiet, unroll, unroll_bptt, with_noise
+from jaxrnn.cells.continuous import LEM, with_dt
+from jaxrnn.core.noise import part_input, with_x
 from jaxrnn.directions import BidirectionalStack
 from tests.random_params import random_params
 
@@ -39,6 +41,27 @@ def test_padding_reaches_neither_values_nor_gradients():
     clean, dirty = (jax.grad(loss, (0, 1))(PARAMS, jnp.where(MASK[..., None], XS, pad)) for pad in (0.0, jnp.nan))
     for a, b in zip(jax.tree.leaves(clean), jax.tree.leaves(dirty), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("dt", [None, 0.5])
+def test_every_layer_draws_its_own_noise_and_reads_the_time_where_its_cells_do(dt):
+    dropped = Bidirectional(Dropout(LEM(8, 4), 0.5), Dropout(GRU(8, 4), 0.5))
+    network = BidirectionalStack((Bidirectional(GRU(3, 4), GRU(3, 4)), dropped, dropped))
+    params = random_params(network)
+    xs = XS if dt is None else with_dt(XS, jnp.full(XS.shape[:2], dt))
+    noisy = with_noise(jax.random.key(0), xs)
+    _, ys = network.apply(params, noisy, mask=MASK)
+    below = network.layers[0].apply(params[0], XS, mask=MASK)[1]
+    for number in (1, 2):
+        xs_above = with_x(noisy, below)
+        drawn = [dropped.apply(params[number], part_input(dropped, xs_above, n), mask=MASK)[1] for n in (1, 2)]
+        assert float(jnp.abs(drawn[0] - drawn[1]).max()) > 0.01  # not the same noise in two layers
+        below = drawn[number - 1]
+    np.testing.assert_allclose(ys, below, atol=1e-12)
+    silent = quiet(network).apply(params, xs, mask=MASK)[1]
+    assert float(jnp.abs(silent - ys).max()) > 0.01
+    with pytest.raises(TypeError, match=r"`layers\[1\]`.*with_noise"):
+        network.apply(params, xs)
 
 
 def test_what_is_no_stack_of_two_directions_is_refused(without_beartype):
