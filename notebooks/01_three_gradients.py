@@ -182,10 +182,10 @@ plt.show()
 # %% [markdown]
 # ## The same pass for any cell
 # `bptt_python` is the loop above for every cell, with masks, resets and both directions. `step_bwd` is the recursion of
-# 2.2.2, `project_vjp` and `weight_bwd` are the sums of 2.2.3; `bptt` is held to it by the tests.
+# 2.2.2, `to_inputs` and `weight_bwd` are the sums of 2.2.3; `bptt` is held to it by the tests.
 
 # %%
-source = inspect.getsource(jaxrnn.unrolling.bptt_python)
+source = inspect.getsource(inspect.getmodule(jaxrnn.unrolling.bptt_python))
 print(source[source.index("    h, record") : source.index("    dinitial = add(dinitial, dh)")])
 
 lstm, mask = jaxrnn.LSTM(INPUT, HIDDEN), jaxrnn.mask_from_lengths(jnp.array([12, 7, 0]), TIME)

@@ -58,11 +58,16 @@ def bptt_python(
     References: chapter 2.2.2 and 2.2.3; Werbos 1990.
     """
     xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
-    dh, dys = checked_cotangents(cell, params, xs, carry, dcarry, dys)
-    rules, (time, *rows) = rules_of(cell), leading_axes(xs)
-    check_time_is_known("bptt_python", time)
-    mask = jnp.ones((time, *rows), bool) if mask is None else mask
-    crossed = jnp.zeros((time, *rows), bool) if reset is None else boundaries(reset, reverse=reverse)
+    dcarry, dys = checked_cotangents(cell, params, xs, carry, dcarry, dys)
+    steps = leading_axes(xs)
+    check_time_is_known("bptt_python", steps[0])
+    mask = jnp.ones(steps, bool) if mask is None else mask
+    crossed = jnp.zeros(steps, bool) if reset is None else boundaries(reset, reverse=reverse)
+    return _bptt_python(cell, params, xs, carry, dcarry, dys, mask, crossed, reverse)
+
+
+def _bptt_python(cell, params, xs, carry, dh, dys, mask, crossed, reverse) -> Gradients:
+    rules, (time, *rows) = rules_of(cell), mask.shape
     initial, to_params = pullback(lambda p: cell.initial_carry(p, tuple(rows)), params)
     order = list(reversed(range(time)) if reverse else range(time))
 
