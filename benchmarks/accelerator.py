@@ -61,8 +61,6 @@ LONGEST_LOOP = 10_000
 CHECKED = (jaxrnn.LSTM(8, 50), jaxrnn.LSTM(8, 64, "current"), jaxrnn.GRU(8, 64), jaxrnn.GRU(8, 30, "after"))
 TOLERANCES = {("float32", "highest"): 1e-5, ("float32", "default"): 5e-3, ("bfloat16", "default"): 5e-2}
 """Of the largest difference, relative to the largest number of an array where that is above 1."""
-
-
 Piece = Literal["agreement", "layers", "long", "matrix"]
 
 

@@ -20,8 +20,6 @@ from benchmarks.reproduce import results
 from benchmarks.reproduce.networks import networks
 
 ROWS, HIDDEN, INPUT = 20, 60, 4
-
-
 SHOWN = (1, 5, 25, 50, 100, 199)
 FILE = Path(__file__).parents[2] / "docs/gradient_distance.png"
 

@@ -32,8 +32,6 @@ PROBLEMS = {
     "copy": (copy, SYMBOLS + 2, SYMBOLS + 1, copy_baseline),
 }
 OPTIMIZER = optax.apply_if_finite(optax.chain(jaxrnn.training.clip_by_norm(1.0), optax.adam(1e-3)), 2**31 - 1)
-
-
 PAPERS = {
     ("adding", "relu, identity"): "learned at T = 150 to 300 (Le et al. 2015)",
     ("adding", "LSTM"): "learned, after more sequences (Hochreiter & Schmidhuber 1997)",

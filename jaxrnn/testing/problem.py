@@ -21,8 +21,6 @@ from jaxrnn.unrolling.scan import unroll
 
 TIME, BATCH = 6, (4,)
 """The one shape that the laws are tried at."""
-
-
 _OPTIONS = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,

@@ -28,8 +28,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 HALVINGS = 8
 """The number of step lengths that are tried; they cost one evaluation each, the Jacobian as many as there are units."""
-
-
 PATIENCE, PROGRESS = 10, 0.95
 """The descent ends after so many updates in a row, each of which left more than this part of q."""
 

@@ -133,16 +133,10 @@ def translate(
       source: a sequence of source symbols.
       source_symbols, target_symbols: all symbols, in the order of their numbers.
       bound: the largest length of the translation.
+      beam: hypotheses that are kept; with 1 the likeliest symbol is taken at every step.
 
     Returns:
       A `Translation`.
-
-    Args:
-      model, params: the model.
-      source: the symbols to translate.
-      source_symbols, target_symbols: all that there are, in the order of their numbers.
-      bound: the greatest length of the answer.
-      beam: hypotheses that are kept; with 1 the likeliest symbol is taken at every step.
 
     Raises:
       InputError: an empty source, or an unknown symbol.
