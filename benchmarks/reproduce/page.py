@@ -7,23 +7,23 @@ words around it are written by hand.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, median
 
-import numpy as np
 import tyro
 
 from benchmarks.reproduce import context_decision, flossing, force, gradient_distance, lorenz, reservoirs, results
 from benchmarks.reproduce import temporal_order as temporal_order_program
-from benchmarks.reproduce.results import Record, in_words
-from benchmarks.reproduce.state_tracking import FAST, PAPERS, TRIALS
+from benchmarks.reproduce.result_tables import NOT_MEASURED, table
+from benchmarks.reproduce.results import Record
+from benchmarks.reproduce.state_tracking import TRIALS
+from benchmarks.reproduce.tracking_tables import other_problems, scaled_accuracies, state_tracking, tracking_map
 from jaxrnn.tasks.tracking import KINDS, draw_heat_map
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "reproduce.md"
 BLOCK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
-NOT_MEASURED = ["Not measured yet."]
 NETWORKS = {
     "tanh": "tanh, W orthogonal",
     "relu, identity": "relu, W = I",
@@ -52,24 +52,6 @@ def main() -> None:
 def rendered(page: str) -> str:
     """Return the page with every table made anew."""
     return BLOCK.sub(lambda found: found[1] + "\n".join(TABLES[found[2]]()) + "\n" + found[3], page)
-
-
-def table(header: Iterable[str], rows: Iterable[Iterable[str]], records: list[Record]) -> list[str]:
-    """Return a table in Markdown, and under it when its records were measured."""
-    header = list(header)
-    lines = [header, ["---"] * len(header), *map(list, rows)]
-    return [f"| {' | '.join(cells)} |" for cells in lines] + ["", stamp(records)]
-
-
-def stamp(records: list[Record]) -> str:
-    """Say when records were measured, at which commits, with which JAX, and how long it took."""
-    if not records:
-        return NOT_MEASURED[0]
-    at = sorted({(r.when["date"], r.when.get("commit", ""), r.when.get("jax", "")) for r in records})
-    said = [f"{date} at {commit}" + (f" with JAX {jax}" if jax else "") for date, commit, jax in at]
-    seconds = [r.cpu_seconds for r in records if r.cpu_seconds is not None]
-    took = f" {in_words(sum(seconds))} of CPU time." if len(seconds) == len(records) else ""
-    return f"Measured {'; '.join(said)}.{took}"
 
 
 def temporal_order(fast: bool) -> list[str]:
@@ -208,64 +190,6 @@ def flip_flop() -> list[str]:
         counts = [(f"{f['correct']:.2%}", f["stable"], *map(f["saddles"].get, "123"), f["edges"]) for f in each]
         rows.append([cell, *(" ".join(str(n or 0) for n in numbers) for numbers in zip(*counts, strict=True))])
     return table(("each seed", "bits right", "stable", *(f"{k} unstable" for k in "123"), "edges"), rows, records)
-
-
-def best_known(problem: str) -> dict[str, Record]:
-    """Return, for each cell, the record of most updates and seeds."""
-    records = [r for r in results.read("state_tracking") if r.settings["problem"] == problem]
-    ranked = sorted(records, key=lambda r: (r.settings["updates"], r.settings["seeds"]))
-    return {kind: r for kind in KINDS for r in ranked if r.settings["cell"] == kind}
-
-
-def state_tracking(problem: str) -> list[str]:
-    """Accuracies of a problem at three lengths, the best and the median of the seeds."""
-    known, lengths = best_known(problem), [str(n) for n in TRIALS[problem].tested]
-
-    def row(kind: str) -> list[str]:
-        paper = PAPERS.get((problem, kind), "-")
-        if kind not in known:
-            return [kind, *["not measured"] * len(lengths), paper, "-", "-"]
-        record = known[kind]
-        accuracy = [record.figures["accuracy"][n] for n in lengths]
-        shown = [f"{max(a):.2f} / {median(a):.2f}" if len(a) > 1 else f"{a[0]:.2f}" for a in accuracy]
-        return [kind, *shown, paper, f"{record.settings['updates']:,}", str(record.seeds)]
-
-    header = ["cell", *(f"{int(n):,} steps" for n in lengths), "published", "updates", "seeds"]
-    return table(header, map(row, KINDS), list(known.values()))
-
-
-def other_problems() -> list[str]:
-    """The best accuracies, at all three lengths, of the problems that have no table of their own."""
-    known = {problem: best_known(problem) for problem in TRIALS if problem not in (*FAST, "s3")}
-    known = {problem: records for problem, records in known.items() if records}
-    if not known:
-        return NOT_MEASURED
-
-    def cell(kind: str, problem: str) -> str:
-        if kind not in known[problem]:
-            return "-"
-        return " ".join(f"{max(scores):.2f}" for scores in known[problem][kind].figures["accuracy"].values())
-
-    rows = [[kind, *(cell(kind, problem) for problem in known)] for kind in KINDS]
-    return table(["cell", *known], rows, [record for records in known.values() for record in records.values()])
-
-
-def tracking_map() -> list[str]:
-    """The picture of cells against problems, where every cell has been measured in some problem."""
-    measured = np.isfinite(scaled_accuracies()).any(axis=1).all()
-    return ["![accuracy of every cell in every problem](state_tracking.png)"] if measured else NOT_MEASURED
-
-
-def scaled_accuracies() -> np.ndarray:
-    """Return the best accuracy at the middle length, 0 a guess and 1 perfect, NaN where there is none."""
-    scores = np.full((len(KINDS), len(TRIALS)), np.nan)
-    for j, (problem, trial) in enumerate(TRIALS.items()):
-        for i, kind in enumerate(KINDS):
-            record = best_known(problem).get(kind)
-            if record:
-                chance, best = record.figures["chance"], max(record.figures["accuracy"][str(trial.tested[1])])
-                scores[i, j] = max(0.0, (best - chance) / (1 - chance))
-    return scores
 
 
 def as_printed(experiment: str, show: Callable[[dict], str]) -> list[str]:

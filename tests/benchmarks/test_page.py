@@ -5,7 +5,8 @@ import re
 import pytest
 
 from benchmarks.reproduce.__main__ import plan
-from benchmarks.reproduce.page import BLOCK, PAGE, TABLES, rendered, stamp
+from benchmarks.reproduce.page import BLOCK, PAGE, TABLES, rendered
+from benchmarks.reproduce.result_tables import stamp
 from benchmarks.reproduce.results import Record, find, read
 
 RECORD = Record({"a": 1}, {"score": 1.0}, "-", 1, 2.0, 70.0, 1.0, {"date": "2026-01-02", "commit": "abc"})

@@ -1,0 +1,69 @@
+"""The tables and the picture of state tracking: every cell in every problem, by the best of its records."""
+
+from statistics import median
+
+import numpy as np
+
+from benchmarks.reproduce import results
+from benchmarks.reproduce.result_tables import NOT_MEASURED, table
+from benchmarks.reproduce.results import Record
+from benchmarks.reproduce.state_tracking import FAST, PAPERS, TRIALS
+from jaxrnn.tasks.tracking import KINDS
+
+
+def best_known(problem: str) -> dict[str, Record]:
+    """Return, for each cell, the record of most updates and seeds."""
+    records = [r for r in results.read("state_tracking") if r.settings["problem"] == problem]
+    ranked = sorted(records, key=lambda r: (r.settings["updates"], r.settings["seeds"]))
+    return {kind: r for kind in KINDS for r in ranked if r.settings["cell"] == kind}
+
+
+def state_tracking(problem: str) -> list[str]:
+    """Accuracies of a problem at three lengths, the best and the median of the seeds."""
+    known, lengths = best_known(problem), [str(n) for n in TRIALS[problem].tested]
+
+    def row(kind: str) -> list[str]:
+        paper = PAPERS.get((problem, kind), "-")
+        if kind not in known:
+            return [kind, *["not measured"] * len(lengths), paper, "-", "-"]
+        record = known[kind]
+        accuracy = [record.figures["accuracy"][n] for n in lengths]
+        shown = [f"{max(a):.2f} / {median(a):.2f}" if len(a) > 1 else f"{a[0]:.2f}" for a in accuracy]
+        return [kind, *shown, paper, f"{record.settings['updates']:,}", str(record.seeds)]
+
+    header = ["cell", *(f"{int(n):,} steps" for n in lengths), "published", "updates", "seeds"]
+    return table(header, map(row, KINDS), list(known.values()))
+
+
+def other_problems() -> list[str]:
+    """The best accuracies, at all three lengths, of the problems that have no table of their own."""
+    known = {problem: best_known(problem) for problem in TRIALS if problem not in (*FAST, "s3")}
+    known = {problem: records for problem, records in known.items() if records}
+    if not known:
+        return NOT_MEASURED
+
+    def cell(kind: str, problem: str) -> str:
+        if kind not in known[problem]:
+            return "-"
+        return " ".join(f"{max(scores):.2f}" for scores in known[problem][kind].figures["accuracy"].values())
+
+    rows = [[kind, *(cell(kind, problem) for problem in known)] for kind in KINDS]
+    return table(["cell", *known], rows, [record for records in known.values() for record in records.values()])
+
+
+def tracking_map() -> list[str]:
+    """The picture of cells against problems, where every cell has been measured in some problem."""
+    measured = np.isfinite(scaled_accuracies()).any(axis=1).all()
+    return ["![accuracy of every cell in every problem](state_tracking.png)"] if measured else NOT_MEASURED
+
+
+def scaled_accuracies() -> np.ndarray:
+    """Return the best accuracy at the middle length, 0 a guess and 1 perfect, NaN where there is none."""
+    scores = np.full((len(KINDS), len(TRIALS)), np.nan)
+    for j, (problem, trial) in enumerate(TRIALS.items()):
+        for i, kind in enumerate(KINDS):
+            record = best_known(problem).get(kind)
+            if record:
+                chance, best = record.figures["chance"], max(record.figures["accuracy"][str(trial.tested[1])])
+                scores[i, j] = max(0.0, (best - chance) / (1 - chance))
+    return scores
