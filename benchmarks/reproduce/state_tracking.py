@@ -30,7 +30,8 @@ import jaxrnn
 from benchmarks.reproduce import on_one_thread_each, results
 from jaxrnn.tasks import tracking
 from jaxrnn.tasks.tracking import KINDS, Tagger
-from jaxrnn.tasks.tracking.state_tracking import last_quarter, tagging_loss
+from jaxrnn.tasks.tracking.state_tracking import last_quarter
+from jaxrnn.tasks.tracking.training import tagging_loss
 
 BATCH, TEST, JOBS, RATE = 32, 32, 2, 5e-3
 

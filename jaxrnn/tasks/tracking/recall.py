@@ -18,12 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxrnn.core.types import Carry, Key
 from jaxrnn.tasks.data import InputError, check_count
+from jaxrnn.tasks.tracking import training as shared
 from jaxrnn.tasks.tracking.figures import draw_accuracy
 from jaxrnn.tasks.tracking.problems import Problem, Questions
 from jaxrnn.tasks.tracking.recall_problems import associative_recall, selective_copying
-from jaxrnn.tasks.tracking.state_tracking import TEST_ROWS, TrackingCell, drawn, tagging_loss
 from jaxrnn.tasks.tracking.tagger import Tagger, TaggerParams
 
 ITEMS, SYMBOLS = 8, 8
@@ -40,7 +39,7 @@ class Recall:
 
     problem: Literal["associative", "selective-copying"] = "associative"
     """The value beside a key, or the symbols among blanks."""
-    cell: TrackingCell = "deltanet"
+    cell: shared.TrackingCell = "deltanet"
     """The recurrent cell."""
     pairs: int = 8
     """Pairs that are shown in training; in selective copying, the number of blanks."""
@@ -55,10 +54,12 @@ class Recall:
     score: ClassVar[str] = "nats"
     training: ClassVar[dict] = {"steps": 2000, "learning_rate": 5e-3, "every": 1000}
 
+    load, model, carry, units = shared.load, shared.model, shared.carry, shared.units
+    loss, metrics = shared.loss, shared.metrics
+
     def __post_init__(self):
         check_count(pairs=self.pairs, hidden=self.hidden, batch=self.batch)
-        if self.hidden % 2:
-            raise InputError(f"--hidden must be even, as two heads share the units, got {self.hidden}.")
+        shared.check_hidden(self.hidden)
         if self.problem == "associative" and self.pairs > self.vocabulary // 2:
             raise InputError(
                 f"--pairs must be at most --vocabulary / 2 = {self.vocabulary // 2}, as no key is shown twice, got "
@@ -80,46 +81,21 @@ class Recall:
         numbers = {max(1, self.pairs // 2), self.pairs, 2 * self.pairs, 4 * self.pairs, 8 * self.pairs}
         return tuple(sorted(n for n in numbers if self.problem != "associative" or n <= self.vocabulary // 2))
 
-    def load(self) -> tuple[None, dict]:
-        """Load no data: every sequence is drawn."""
-        return None, {"version": 1}
-
     def describe(self, facts: dict) -> str:
         """Describe the data in one line."""
         if self.problem == "associative":
             return f"associative recall: {self.pairs} pairs of {self.vocabulary // 2} keys and as many values"
         return f"selective copying: {ITEMS} symbols among {self.pairs} blanks"
 
-    def model(self, facts: dict) -> Tagger:
-        """Build the model: tokens, the cell, a layer, the answers."""
-        problem = self.questions()
-        return Tagger(self.cell, problem.tokens, problem.classes, self.hidden)
-
-    def carry(self, model: Tagger, params: TaggerParams) -> Carry:
-        """Return None, because each sequence is independent of the others."""
-        return None
-
-    def units(self) -> int:
-        """Return the number of sequences in a batch."""
-        return self.batch
-
     def batch_at(self, data: None, seed: int, step: int) -> Questions:
         """Draw sequences of the size of training."""
-        return drawn(self, seed, step, self.time(self.pairs), self.batch)
-
-    def loss(self, model: Tagger, params: TaggerParams, carry: Carry, batch: Questions, key: Key):
-        """Return −log P of the answers, in nats for each question."""
-        return tagging_loss(model, params, Questions(*map(jnp.asarray, batch))), carry
-
-    def metrics(self, loss: float) -> dict[str, float]:
-        """Return the loss under the name of its metric."""
-        return {"nats": loss}
+        return shared.drawn(self, seed, step, self.time(self.pairs), self.batch)
 
     def evaluate(self, model: Tagger, params: TaggerParams, data: None) -> dict[str, float]:
         """Return the loss and the accuracy at the size of training, and the accuracy at other sizes."""
         metrics = {}
         for n in self.tested():
-            questions = drawn(self, None, n, self.time(n), TEST_ROWS)
+            questions = shared.drawn(self, None, n, self.time(n), shared.TEST_ROWS)
             nats, accuracy = map(float, _score(model, params, questions))
             metrics |= {"nats": nats, "accuracy": accuracy} if n == self.pairs else {f"accuracy_at_{n}": accuracy}
         return metrics
@@ -137,4 +113,4 @@ class Recall:
 @partial(jax.jit, static_argnums=0)
 def _score(model: Tagger, params: TaggerParams, questions: Questions) -> tuple[Array, Array]:
     right = model.answers(params, questions.tokens) == questions.targets
-    return tagging_loss(model, params, questions), jnp.mean(right, where=questions.asked)
+    return shared.tagging_loss(model, params, questions), jnp.mean(right, where=questions.asked)

@@ -16,13 +16,11 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from jaxrnn.core.types import Carry, Key
-from jaxrnn.objectives.losses import cross_entropy
-from jaxrnn.tasks.data import InputError, check_count
+from jaxrnn.tasks.data import check_count
+from jaxrnn.tasks.tracking import training as shared
 from jaxrnn.tasks.tracking.figures import draw_accuracy
 from jaxrnn.tasks.tracking.problems import (
     Problem,
@@ -34,29 +32,12 @@ from jaxrnn.tasks.tracking.problems import (
 )
 from jaxrnn.tasks.tracking.tagger import Tagger, TaggerParams
 
-TEST_ROWS, TEST_LENGTHS = 32, (256, 2048)
+TEST_LENGTHS = (256, 2048)
 REGULAR = {
     "even-pairs": even_pairs,
     "cycle-navigation": cycle_navigation,
     "modular-arithmetic": modular_arithmetic,
 }
-TrackingCell = Literal[
-    "elman",
-    "lstm",
-    "gru",
-    "slstm",
-    "min-gru",
-    "lru",
-    "s5",
-    "mamba2",
-    "mlstm",
-    "deltanet",
-    "deltanet-negative",
-    "deltaproduct-1",
-    "deltaproduct-2",
-    "deltaproduct-3",
-]
-"""The names of `KINDS`."""
 
 
 @jax.tree_util.register_static
@@ -72,7 +53,7 @@ class StateTracking:
     """What to keep track of: the product of a word over --group, or the state of another problem."""
     group: Literal["parity", "s3", "s4", "a5", "s5"] = "parity"
     """The group of the words: permutations of two (parity), three, four or five things; a5 the even ones of five."""
-    cell: TrackingCell = "gru"
+    cell: shared.TrackingCell = "gru"
     """The recurrent cell; deltanet-negative is DeltaNet with eigenvalues down to −1."""
     hidden: int = 32
     """Units of the cell."""
@@ -85,51 +66,28 @@ class StateTracking:
     score: ClassVar[str] = "nats"
     training: ClassVar[dict] = {"steps": 1500, "learning_rate": 5e-3, "every": 500}
 
+    load, model, carry, units = shared.load, shared.model, shared.carry, shared.units
+    loss, metrics = shared.loss, shared.metrics
+
     def __post_init__(self):
         check_count(hidden=self.hidden, length=self.length, batch=self.batch)
-        if self.hidden % 2:
-            raise InputError(f"--hidden must be even, as two heads share the units, got {self.hidden}.")
+        shared.check_hidden(self.hidden)
 
     def questions(self) -> Problem:
         """Return the problem."""
         return words(self.group) if self.problem == "words" else REGULAR[self.problem]()
 
-    def load(self) -> tuple[None, dict]:
-        """Load no data: every sequence is drawn."""
-        return None, {"version": 1}
-
     def describe(self, facts: dict) -> str:
         """Describe the data in one line."""
         return f"{self._title()}: sequences of {self.length} steps, one of {self.questions().classes} states after each"
 
-    def model(self, facts: dict) -> Tagger:
-        """Build the model: tokens, the cell, a layer, the states."""
-        problem = self.questions()
-        return Tagger(self.cell, problem.tokens, problem.classes, self.hidden)
-
-    def carry(self, model: Tagger, params: TaggerParams) -> Carry:
-        """Return None, because each sequence is independent of the others."""
-        return None
-
-    def units(self) -> int:
-        """Return the number of sequences in a batch."""
-        return self.batch
-
     def batch_at(self, data: None, seed: int, step: int) -> Questions:
         """Draw sequences of the length of training."""
-        return drawn(self, seed, step, self.length, self.batch)
-
-    def loss(self, model: Tagger, params: TaggerParams, carry: Carry, batch: Questions, key: Key):
-        """Return −log P of the states, in nats for each that is asked."""
-        return tagging_loss(model, params, Questions(*map(jnp.asarray, batch))), carry
-
-    def metrics(self, loss: float) -> dict[str, float]:
-        """Return the loss under the name of its metric."""
-        return {"nats": loss}
+        return shared.drawn(self, seed, step, self.length, self.batch)
 
     def evaluate(self, model: Tagger, params: TaggerParams, data: None) -> dict[str, float]:
         """Return the loss at the length of training, and the accuracy there and at 256 and 2,048 steps."""
-        held_out = drawn(self, None, 0, self.length, TEST_ROWS)
+        held_out = shared.drawn(self, None, 0, self.length, shared.TEST_ROWS)
         nats = float(_loss(model, params, held_out))
         right, asked = self._right(model, params)
         lengths = {"accuracy": self.length} | {f"accuracy_at_{n}": n for n in TEST_LENGTHS if n > self.length}
@@ -152,25 +110,9 @@ class StateTracking:
 
     def _right(self, model: Tagger, params: TaggerParams) -> tuple[np.ndarray, np.ndarray]:
         """Return which answers of the longest test are right, and where one is asked for."""
-        questions = drawn(self, None, 1, max(self.length, *TEST_LENGTHS), TEST_ROWS)
+        questions = shared.drawn(self, None, 1, max(self.length, *TEST_LENGTHS), shared.TEST_ROWS)
         answers = np.asarray(_answers(model, params, questions.tokens))
         return answers == np.asarray(questions.targets), np.asarray(questions.asked)
-
-
-def drawn(task, seed: int | None, step: int, time: int, rows: int) -> Questions:
-    """Return a batch of a task as NumPy arrays; a seed of None is that of the tests."""
-    key = jax.random.fold_in(jax.random.key(0 if seed is None else seed), int(seed is None))
-    return jax.tree.map(np.asarray, _draw(task, jax.random.fold_in(key, step), time, rows))
-
-
-@partial(jax.jit, static_argnums=(0, 2, 3))
-def _draw(task, key: Key, time: int, rows: int) -> Questions:
-    return task.questions().draw(key, time, rows)
-
-
-def tagging_loss(model: Tagger, params: TaggerParams, questions: Questions) -> Float[Array, ""]:
-    """Return the mean of −log P(answer) over all that is asked."""
-    return cross_entropy(model.logits(params, questions.tokens), questions.targets, mask=questions.asked)
 
 
 def last_quarter(right: np.ndarray, asked: np.ndarray, length: int) -> float:
@@ -179,7 +121,7 @@ def last_quarter(right: np.ndarray, asked: np.ndarray, length: int) -> float:
     return float(np.mean(right[steps], where=asked[steps]))
 
 
-_loss = jax.jit(tagging_loss, static_argnums=0)
+_loss = jax.jit(shared.tagging_loss, static_argnums=0)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -22,7 +22,8 @@ from jaxrnn.tasks.tracking import (
     selective_copying,
     words,
 )
-from jaxrnn.tasks.tracking.state_tracking import StateTracking, TrackingCell, drawn, last_quarter
+from jaxrnn.tasks.tracking.state_tracking import StateTracking, last_quarter
+from jaxrnn.tasks.tracking.training import TrackingCell, drawn
 
 KEY = jax.random.key(0)
 ALL = {
