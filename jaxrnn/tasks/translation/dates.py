@@ -18,21 +18,11 @@ from typing import ClassVar, NamedTuple
 import jax
 import numpy as np
 
-from jaxrnn.core.types import Carry, Key
 from jaxrnn.seq2seq.attending import Attending
 from jaxrnn.seq2seq.encoder_decoder import Seq2Seq, Seq2SeqParams
-from jaxrnn.tasks.data import optional
+from jaxrnn.tasks.data import check_count, optional
+from jaxrnn.tasks.translation import translation as shared
 from jaxrnn.tasks.translation.sequence_pairs import Pairs, pairs
-from jaxrnn.tasks.translation.translation import (
-    Score,
-    Translation,
-    check_sizes,
-    draw_alignments,
-    measure,
-    nats,
-    translate,
-    translator,
-)
 
 LANGUAGES = ("en", "fr", "de", "es", "ru")
 FORMS = ("full", "long", "medium")
@@ -62,7 +52,7 @@ class Dates:
     8
     """
 
-    attention: Score = "additive"
+    attention: shared.Score = "additive"
     """The attention to the text; "none" leaves one vector."""
     hidden: int = 128
     """Units of encoder and decoder."""
@@ -75,8 +65,10 @@ class Dates:
     score: ClassVar[str] = "nats"
     training: ClassVar[dict] = {"steps": 500, "learning_rate": 4e-3, "every": 100}
 
+    carry, units, loss, metrics = shared.carry, shared.units, shared.loss, shared.metrics
+
     def __post_init__(self):
-        check_sizes(hidden=self.hidden, embedding=self.embedding, batch=self.batch)
+        check_count(hidden=self.hidden, embedding=self.embedding, batch=self.batch)
 
     def load(self) -> tuple[Data, dict]:
         """Load 20,000 dates for training and 2,000 held out.
@@ -95,48 +87,32 @@ class Dates:
     def model(self, facts: dict) -> Seq2Seq:
         """Build the model: characters to characters."""
         sizes = {"hidden": self.hidden, "embedding": self.embedding}
-        return translator(len(facts["alphabet"]), len(TARGETS), attention=self.attention, **sizes)
-
-    def carry(self, model: Seq2Seq, params: Seq2SeqParams) -> Carry:
-        """Return None, because each date is independent of the others."""
-        return None
-
-    def units(self) -> int:
-        """Return the number of dates in a batch."""
-        return self.batch
+        return shared.translator(len(facts["alphabet"]), len(TARGETS), attention=self.attention, **sizes)
 
     def batch_at(self, data: Data, seed: int, step: int) -> Pairs:
         """Draw dates from the training set."""
         rng = np.random.default_rng([seed, step])
         return data.train.take(rng.integers(EXAMPLES, size=self.batch))
 
-    def loss(self, model: Seq2Seq, params: Seq2SeqParams, carry: Carry, batch: Pairs, key: Key):
-        """Return −log P(ISO | text), the mean over its characters."""
-        return nats(model, params, batch), carry
-
-    def metrics(self, loss: float) -> dict[str, float]:
-        """Return the loss under the name of its metric."""
-        return {"nats": float(loss)}
-
     def evaluate(self, model: Seq2Seq, params: Seq2SeqParams, data: Data) -> dict[str, float]:
         """Return the loss, and the fraction of days that are exactly right."""
-        return measure(model, params, data.held_out)
+        return shared.measure(model, params, data.held_out)
 
-    def translate(self, facts: dict, params: Seq2SeqParams, text: str, *, beam: int = 1) -> Translation:
+    def translate(self, facts: dict, params: Seq2SeqParams, text: str, *, beam: int = 1) -> shared.Translation:
         """Translate a date of any of the languages.
 
         Raises:
           InputError: an empty text, or characters that occur in no date.
         """
         symbols = {"source_symbols": facts["alphabet"], "target_symbols": TARGETS}
-        return translate(self.model(facts), params, plain(text), bound=BOUND, beam=beam, **symbols)
+        return shared.translate(self.model(facts), params, plain(text), bound=BOUND, beam=beam, **symbols)
 
     def illustrate(self, model: Seq2Seq, params: Seq2SeqParams, data: Data, folder: Path) -> dict[str, Path]:
         """Draw the alignment of a held-out date of each language, in alignment.png."""
         if not isinstance(model.decoder.cell, Attending):
             return {}
         shown = [self.translate({"alphabet": data.alphabet}, params, text) for text in data.shown]
-        draw_alignments(folder / "alignment.png", shown)
+        shared.draw_alignments(folder / "alignment.png", shown)
         return {"alignment": folder / "alignment.png"}
 
 

@@ -16,21 +16,11 @@ from typing import ClassVar, NamedTuple
 import jax
 import numpy as np
 
-from jaxrnn.core.types import Carry, Key
 from jaxrnn.seq2seq.attending import Attending
 from jaxrnn.seq2seq.encoder_decoder import Seq2Seq, Seq2SeqParams
+from jaxrnn.tasks.data import check_count
+from jaxrnn.tasks.translation import translation as shared
 from jaxrnn.tasks.translation.sequence_pairs import Pairs, pairs
-from jaxrnn.tasks.translation.translation import (
-    Score,
-    Translation,
-    check_sizes,
-    draw_alignments,
-    exact,
-    measure,
-    nats,
-    translate,
-    translator,
-)
 
 TEENS = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
 ONES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", *TEENS)
@@ -62,7 +52,7 @@ class Numbers:
     8
     """
 
-    attention: Score = "location"
+    attention: shared.Score = "location"
     """The attention to the words; "none" leaves one vector."""
     hidden: int = 128
     """Units of encoder and decoder."""
@@ -75,8 +65,10 @@ class Numbers:
     score: ClassVar[str] = "nats"
     training: ClassVar[dict] = {"steps": 1000, "learning_rate": 4e-3, "every": 200}
 
+    carry, units, loss, metrics = shared.carry, shared.units, shared.loss, shared.metrics
+
     def __post_init__(self):
-        check_sizes(hidden=self.hidden, embedding=self.embedding, batch=self.batch)
+        check_count(hidden=self.hidden, embedding=self.embedding, batch=self.batch)
 
     def load(self) -> tuple[Data, dict]:
         """Load numbers in words."""
@@ -93,35 +85,18 @@ class Numbers:
     def model(self, facts: dict) -> Seq2Seq:
         """Build the model: words to digits."""
         sizes = {"hidden": self.hidden, "embedding": self.embedding}
-        return translator(len(WORDS), len(DIGITS), attention=self.attention, **sizes)
-
-    def carry(self, model: Seq2Seq, params: Seq2SeqParams) -> Carry:
-        """Return None, because each number is independent of the others."""
-        return None
-
-    def units(self) -> int:
-        """Return the number of numbers in a batch."""
-        return self.batch
+        return shared.translator(len(WORDS), len(DIGITS), attention=self.attention, **sizes)
 
     def batch_at(self, data: Data, seed: int, step: int) -> Pairs:
         """Draw numbers from the training set."""
         return data.train.take(np.random.default_rng([seed, step]).integers(EXAMPLES, size=self.batch))
 
-    def loss(self, model: Seq2Seq, params: Seq2SeqParams, carry: Carry, batch: Pairs, key: Key):
-        """Return −log P(digits | words), the mean over digits."""
-        return nats(model, params, batch), carry
-
-    def metrics(self, loss: float) -> dict[str, float]:
-        """Return the loss under the name of its metric."""
-        return {"nats": float(loss)}
-
     def evaluate(self, model: Seq2Seq, params: Seq2SeqParams, data: Data) -> dict[str, float]:
-        """Return the loss, and the fraction that is exactly right, at the lengths of training and at longer
-        ones."""
-        longer = float(exact(model, params, data.longer).mean())
-        return {**measure(model, params, data.held_out), "exact_match_longer": longer}
+        """Return the loss, and the fraction that is exactly right, at the lengths of training and at longer ones."""
+        longer = float(shared.exact(model, params, data.longer).mean())
+        return {**shared.measure(model, params, data.held_out), "exact_match_longer": longer}
 
-    def translate(self, facts: dict, params: Seq2SeqParams, text: str, *, beam: int = 1) -> Translation:
+    def translate(self, facts: dict, params: Seq2SeqParams, text: str, *, beam: int = 1) -> shared.Translation:
         """Translate a number in words, with or without hyphens, commas and "and".
 
         Raises:
@@ -129,13 +104,13 @@ class Numbers:
         """
         words = [word for word in text.lower().replace("-", " ").replace(",", " ").split() if word != "and"]
         symbols = {"source_symbols": WORDS, "target_symbols": DIGITS}
-        return translate(self.model(facts), params, words, bound=BOUND, beam=beam, **symbols)
+        return shared.translate(self.model(facts), params, words, bound=BOUND, beam=beam, **symbols)
 
     def illustrate(self, model: Seq2Seq, params: Seq2SeqParams, data: Data, folder: Path) -> dict[str, Path]:
         """Draw the alignments of some held-out numbers, in alignment.png."""
         if not isinstance(model.decoder.cell, Attending):
             return {}
-        draw_alignments(folder / "alignment.png", [self.translate({}, params, text) for text in data.shown])
+        shared.draw_alignments(folder / "alignment.png", [self.translate({}, params, text) for text in data.shown])
         return {"alignment": folder / "alignment.png"}
 
 

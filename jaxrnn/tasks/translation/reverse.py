@@ -16,19 +16,10 @@ from typing import ClassVar
 import jax
 import numpy as np
 
-from jaxrnn.core.types import Carry, Key
 from jaxrnn.seq2seq.encoder_decoder import Seq2Seq, Seq2SeqParams
+from jaxrnn.tasks.data import check_count
+from jaxrnn.tasks.translation import translation as shared
 from jaxrnn.tasks.translation.sequence_pairs import END, Pairs
-from jaxrnn.tasks.translation.translation import (
-    Score,
-    Translation,
-    check_sizes,
-    exact,
-    measure,
-    nats,
-    translate,
-    translator,
-)
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 HELD_OUT, EACH = 500, 200
@@ -44,7 +35,7 @@ class Reverse:
     8
     """
 
-    attention: Score = "location"
+    attention: shared.Score = "location"
     """The attention to the letters; "none" leaves one vector."""
     longest: int = 20
     """The largest length in training; lengths up to twice that are measured too."""
@@ -59,8 +50,10 @@ class Reverse:
     score: ClassVar[str] = "nats"
     training: ClassVar[dict] = {"steps": 600, "learning_rate": 4e-3, "every": 200}
 
+    carry, units, loss, metrics = shared.carry, shared.units, shared.loss, shared.metrics
+
     def __post_init__(self):
-        check_sizes(longest=self.longest, hidden=self.hidden, embedding=self.embedding, batch=self.batch)
+        check_count(longest=self.longest, hidden=self.hidden, embedding=self.embedding, batch=self.batch)
 
     def load(self) -> tuple[None, dict]:
         """Load nothing: the texts are drawn."""
@@ -73,52 +66,37 @@ class Reverse:
     def model(self, facts: dict) -> Seq2Seq:
         """Build the model: letters to letters."""
         sizes = {"hidden": self.hidden, "embedding": self.embedding}
-        return translator(len(LETTERS), len(LETTERS), attention=self.attention, **sizes)
-
-    def carry(self, model: Seq2Seq, params: Seq2SeqParams) -> Carry:
-        """Return None, because each text is independent of the others."""
-        return None
-
-    def units(self) -> int:
-        """Return the number of texts in a batch."""
-        return self.batch
+        return shared.translator(len(LETTERS), len(LETTERS), attention=self.attention, **sizes)
 
     def batch_at(self, data: None, seed: int, step: int) -> Pairs:
         """Draw random letters, every length equally often."""
         rng = np.random.default_rng([seed, step])
         return backwards(rng, rng.integers(1, self.longest + 1, self.batch), self.longest)
 
-    def loss(self, model: Seq2Seq, params: Seq2SeqParams, carry: Carry, batch: Pairs, key: Key):
-        """Return −log P(backwards | text), the mean over letters."""
-        return nats(model, params, batch), carry
-
-    def metrics(self, loss: float) -> dict[str, float]:
-        """Return the loss under the name of its metric."""
-        return {"nats": float(loss)}
-
     def evaluate(self, model: Seq2Seq, params: Seq2SeqParams, data: None) -> dict[str, float]:
         """Return the loss, and the fraction that is exactly right, at the lengths of training and at longer ones."""
         rng = np.random.default_rng(2**32)  # a seed that no run may have
         learned = backwards(rng, rng.integers(1, self.longest + 1, HELD_OUT), self.longest)
         longer = backwards(rng, rng.integers(self.longest + 1, 2 * self.longest + 1, HELD_OUT), 2 * self.longest)
-        return {**measure(model, params, learned), "exact_match_longer": float(exact(model, params, longer).mean())}
+        exact_longer = float(shared.exact(model, params, longer).mean())
+        return {**shared.measure(model, params, learned), "exact_match_longer": exact_longer}
 
     def by_length(self, model: Seq2Seq, params: Seq2SeqParams) -> dict[int, float]:
         """Return the fraction of exact answers for lengths up to twice the longest in training."""
         rng, step = np.random.default_rng(2**32 + 1), max(self.longest // 5, 1)
         lengths = range(step, 2 * self.longest + 1, step)
         made = backwards(rng, np.repeat(lengths, EACH), 2 * self.longest)
-        right = exact(model, params, made).reshape(-1, EACH).mean(axis=1)
+        right = shared.exact(model, params, made).reshape(-1, EACH).mean(axis=1)
         return dict(zip(lengths, right.tolist(), strict=True))
 
-    def translate(self, facts: dict, params: Seq2SeqParams, text: str, *, beam: int = 1) -> Translation:
+    def translate(self, facts: dict, params: Seq2SeqParams, text: str, *, beam: int = 1) -> shared.Translation:
         """Translate a text of lowercase letters, of any length.
 
         Raises:
           InputError: an empty text, or anything but lowercase letters.
         """
         symbols = {"source_symbols": LETTERS, "target_symbols": LETTERS}
-        return translate(self.model(facts), params, text, bound=2 * self.longest + 1, beam=beam, **symbols)
+        return shared.translate(self.model(facts), params, text, bound=2 * self.longest + 1, beam=beam, **symbols)
 
     def illustrate(self, model: Seq2Seq, params: Seq2SeqParams, data: None, folder: Path) -> dict[str, Path]:
         """Draw the fraction of exact answers at each length, in lengths.png."""

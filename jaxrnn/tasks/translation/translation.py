@@ -9,7 +9,7 @@ attends to the states.  Without attention, C also enters at every step.
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.cells.gru import GRU
 from jaxrnn.core.masks import mask_from_lengths
+from jaxrnn.core.types import Carry, Key
 from jaxrnn.directions.bidirectional import Bidirectional
 from jaxrnn.generation.beams import beam_search
 from jaxrnn.generation.decoding import Sequences, greedy
@@ -27,7 +28,6 @@ from jaxrnn.objectives.losses import cross_entropy
 from jaxrnn.seq2seq.attending import Attending
 from jaxrnn.seq2seq.attention import Attention
 from jaxrnn.seq2seq.encoder_decoder import Seq2Seq, Seq2SeqParams
-from jaxrnn.tasks.data import InputError
 from jaxrnn.tasks.translation.sequence_pairs import END, Pairs, padded
 
 Score = Literal["none", "additive", "location", "dot", "general", "scaled"]
@@ -57,6 +57,26 @@ def translator(source_symbols: int, target_symbols: int, *, hidden: int, embeddi
     cell = Attending(GRU(embedding + hidden, hidden), reads, source=1)
     decoder = SymbolModel(cell, target_symbols + 1, embedding, cell.output_size)
     return Seq2Seq(encoder, decoder, source_symbols, embedding, "initial state")
+
+
+def carry(task: Any, model: Seq2Seq, params: Seq2SeqParams) -> Carry:
+    """Return None, because each pair is independent of the others."""
+    return None
+
+
+def units(task: Any) -> int:
+    """Return the number of pairs in a batch."""
+    return task.batch
+
+
+def loss(task: Any, model: Seq2Seq, params: Seq2SeqParams, carry: Carry, batch: Pairs, key: Key):
+    """Return −log P(y | x), averaged over target symbols."""
+    return nats(model, params, batch), carry
+
+
+def metrics(task: Any, loss: float) -> dict[str, float]:
+    """Return the loss under the name of its metric."""
+    return {"nats": float(loss)}
 
 
 def nats(model: Seq2Seq, params: Seq2SeqParams, batch: Pairs) -> Array:
@@ -177,10 +197,3 @@ def draw_alignments(file: Path, translations: Sequence[Translation]) -> None:
         axes.set_yticks(range(len(t.source)), ["␣" if symbol == " " else symbol for symbol in t.source], fontsize=7)
         axes.set_title("".join(t.answer), fontsize=9)
     figure.savefig(file, format="png")
-
-
-def check_sizes(**options: int) -> None:
-    """Raise InputError unless each is an integer of at least 1."""
-    for name, value in options.items():
-        if value < 1:
-            raise InputError(f"--{name} must be an integer of at least 1, got {value}.")
