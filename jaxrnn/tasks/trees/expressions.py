@@ -27,7 +27,6 @@ from typing import ClassVar, NamedTuple
 import jax
 import numpy as np
 
-from jaxrnn.core.types import Carry, Key
 from jaxrnn.tasks.data import InputError
 from jaxrnn.tasks.trees import structured
 from jaxrnn.tasks.trees.structured import Example, Model, Network, Room
@@ -95,6 +94,8 @@ class Expressions:
     score: ClassVar[str] = "nats"
     training: ClassVar[dict] = {"steps": 2000, "learning_rate": 4e-3, "every": 500}
 
+    carry, units, loss, metrics = structured.carry, structured.units, structured.loss, structured.metrics
+
     def __post_init__(self):
         structured.check_options(self.network, hidden=self.hidden, embedding=self.embedding, batch=self.batch)
 
@@ -137,28 +138,12 @@ class Expressions:
         cell = NaryTreeLSTM(self.embedding, hidden, arity=2)
         return structured.classifier(self.network, cell, len(SYMBOLS), self.embedding, hidden, classes=10)
 
-    def carry(self, model: Model, params) -> Carry:
-        """Return None, because each expression is independent of the others."""
-        return None
-
-    def units(self) -> int:
-        """Return the number of expressions in a batch."""
-        return self.batch
-
     def batch_at(self, data: tuple[list[Shape], list[Example]], seed: int, step: int):
         """Draw random shapes with random digits."""
         rng = np.random.default_rng([seed, step])
         shapes, _ = data
         examples = [fill(shapes[i], rng) for i in rng.integers(len(shapes), size=self.batch)]
         return structured.batch_of(self.network, examples, self.room)
-
-    def loss(self, model: Model, params, carry: Carry, batch, key: Key):
-        """Return −log P(value | expression)."""
-        return structured.nats(model, params, batch), carry
-
-    def metrics(self, loss: float) -> dict[str, float]:
-        """Return the loss under the name of its metric."""
-        return {"nats": float(loss)}
 
     def evaluate(self, model: Model, params, data: tuple[list[Shape], list[Example]]) -> dict[str, float]:
         """Return loss and accuracy on unseen shapes, overall and by the number of operators."""

@@ -19,8 +19,7 @@ from typing import ClassVar
 
 import jax
 
-from jaxrnn.core.types import Carry, Key
-from jaxrnn.tasks.data import InputError
+from jaxrnn.tasks.data import check_count
 from jaxrnn.tasks.trees import structured
 from jaxrnn.tasks.trees.structured import Example, Model, Network, Room
 from jaxrnn.trees.lstm import ChildSumTreeLSTM
@@ -67,13 +66,14 @@ class ListOps:
     score: ClassVar[str] = "nats"
     training: ClassVar[dict] = {"steps": 3000, "learning_rate": 2e-3, "every": 500}
 
+    carry, units, loss, metrics = structured.carry, structured.units, structured.loss, structured.metrics
+
     def __post_init__(self):
         structured.check_options(
             self.network, depth=self.depth, hidden=self.hidden, embedding=self.embedding, batch=self.batch
         )
-        for name, least in (("arity", 2), ("leaves", 2 * self.depth)):  # so that not nearly all are drawn again
-            if getattr(self, name) < least:
-                raise InputError(f"--{name} must be an integer of at least {least}, got {getattr(self, name)}.")
+        check_count(2, arity=self.arity)
+        check_count(2 * self.depth, leaves=self.leaves)  # so that not nearly all are drawn again
 
     @property
     def room(self) -> Room:
@@ -95,14 +95,6 @@ class ListOps:
         cell = ChildSumTreeLSTM(self.embedding, self.hidden)
         return structured.classifier(self.network, cell, len(SYMBOLS), self.embedding, self.hidden, classes=10)
 
-    def carry(self, model: Model, params) -> Carry:
-        """Return None, because each expression is independent of the others."""
-        return None
-
-    def units(self) -> int:
-        """Return the number of expressions in a batch."""
-        return self.batch
-
     def batch_at(self, data: list[Example], seed: int, step: int):
         """Draw random expressions that are not held out."""
         rng = random.Random(f"{seed}, {step}")
@@ -113,14 +105,6 @@ class ListOps:
             if tuple(example.text) not in seen:
                 examples.append(example)
         return structured.batch_of(self.network, examples, self.room)
-
-    def loss(self, model: Model, params, carry: Carry, batch, key: Key):
-        """Return −log P(value | expression)."""
-        return structured.nats(model, params, batch), carry
-
-    def metrics(self, loss: float) -> dict[str, float]:
-        """Return the loss under the name of its metric."""
-        return {"nats": float(loss)}
 
     def evaluate(self, model: Model, params, data: list[Example]) -> dict[str, float]:
         """Return loss and accuracy on the held-out expressions, overall and by depth."""

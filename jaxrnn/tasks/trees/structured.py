@@ -1,4 +1,4 @@
-"""Batches and scores that the tasks over trees share.
+"""The batches, the loss and the scores that the tasks over trees share.
 
 An example is one expression, as a tree and as a sequence of symbols, with its value.  The tree network receives the
 structure; the sequence network must infer it from brackets and precedence.
@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.cells.lstm import LSTM
+from jaxrnn.core.types import Carry, Key
 from jaxrnn.objectives.losses import cross_entropy
-from jaxrnn.tasks.data import InputError
+from jaxrnn.tasks.data import InputError, check_count
 from jaxrnn.trees.classifiers import SequenceClassifier, TreeClassifier
 from jaxrnn.trees.forest import node_values, pack
 from jaxrnn.trees.tree import Tree
@@ -80,6 +81,26 @@ def batch_of(network: Network, examples: list[Example], room: Room) -> tuple[Any
     return symbols, np.array([len(example.text) for example in examples], np.int32), values
 
 
+def carry(task: Any, model: Model, params) -> Carry:
+    """Return None, because each expression is independent of the others."""
+    return None
+
+
+def units(task: Any) -> int:
+    """Return the number of expressions in a batch."""
+    return task.batch
+
+
+def loss(task: Any, model: Model, params, carry: Carry, batch, key: Key):
+    """Return −log P(value | expression)."""
+    return nats(model, params, batch), carry
+
+
+def metrics(task: Any, loss: float) -> dict[str, float]:
+    """Return the loss under the name of its metric."""
+    return {"nats": float(loss)}
+
+
 def nats(model: Model, params, batch):
     """Return −log P(value | expression), averaged over the batch."""
     first, second, values = batch
@@ -135,9 +156,7 @@ def illustrate(scores: dict, baseline: float, network: Network, what: str, folde
 
 def check_options(network: str, **sizes: int) -> None:
     """Raise InputError unless every size is at least 1 and the network is one of the two."""
-    for name, size in sizes.items():
-        if size < 1:
-            raise InputError(f"--{name} must be an integer of at least 1, got {size}.")
+    check_count(**sizes)
     if network not in ("tree", "sequence"):
         raise InputError(f"--network must be tree or sequence, got {network}.")
 
