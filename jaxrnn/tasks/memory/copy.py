@@ -30,7 +30,7 @@ from jaxrnn.memory.ntm import NTM
 from jaxrnn.objectives.losses import bernoulli
 from jaxrnn.objectives.readout import Readout
 from jaxrnn.patterns.hidden_to_hidden import ManyToMany, PatternParams
-from jaxrnn.tasks.data import InputError
+from jaxrnn.tasks.data import InputError, check_count
 from jaxrnn.tasks.memory.algorithms import PROBLEMS, Episode, Problem, batch, best_bits
 from jaxrnn.tasks.memory.figures import draw_heads
 
@@ -74,10 +74,9 @@ class Copy:
     training: ClassVar[dict] = {"steps": 1500, "learning_rate": 1e-3, "clip": 10.0, "every": 250}
 
     def __post_init__(self):
-        for name in ("hidden", "slots", "width", "heads", "bits", "longest", "batch"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"--{name} must be an integer of at least 1, got {value}.")
+        check_count(hidden=self.hidden, slots=self.slots, width=self.width, heads=self.heads, batch=self.batch)
+        given = {"bits": self.bits, "longest": self.longest}
+        check_count(**{name: count for name, count in given.items() if count is not None})
         if self.cell == "ntm" and self.slots < 3:
             raise InputError(f"--slots must be at least 3, as a head moves by −1, 0 or 1 slots, got {self.slots}.")
         if self.problem_and_sizes()[1] < self.problem_and_sizes()[0].shortest:

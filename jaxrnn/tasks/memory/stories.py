@@ -28,7 +28,7 @@ import numpy as np
 from jaxrnn.core.types import Carry, Key
 from jaxrnn.memory.memory_network import Answer, MemoryNetwork, MemoryNetworkParams, support_loss
 from jaxrnn.objectives.losses import cross_entropy
-from jaxrnn.tasks.data import InputError
+from jaxrnn.tasks.data import check_count
 from jaxrnn.tasks.memory.figures import draw_attention
 from jaxrnn.tasks.memory.story_world import KINDS, PLACES, WORDS, Story, story
 
@@ -83,9 +83,8 @@ class Stories:
     training: ClassVar[dict] = {"steps": 4000, "learning_rate": 1e-2, "clip": 10.0, "every": 500, "dispatch": 20}
 
     def __post_init__(self):
-        for name, least in (("sentences", 6), ("hops", 1), ("width", 1), ("batch", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"--{name} must be an integer of at least {least}, got {getattr(self, name)}.")
+        check_count(6, sentences=self.sentences)
+        check_count(hops=self.hops, width=self.width, batch=self.batch)
 
     @property
     def kinds(self) -> tuple[str, ...]:

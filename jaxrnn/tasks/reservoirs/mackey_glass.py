@@ -26,7 +26,7 @@ import numpy as np
 
 from jaxrnn.core.types import Key
 from jaxrnn.reservoirs.reservoir import Reservoir, ReservoirParams
-from jaxrnn.tasks.data import InputError
+from jaxrnn.tasks.data import InputError, check_count
 from jaxrnn.tasks.reservoirs.solved import TRAINING, Solved, check_reservoir, draw_series, nrmse
 
 HORIZON = 84
@@ -104,8 +104,7 @@ class MackeyGlass:
             raise InputError(f"--tau must lie in 1 … 1000, got {self.tau}.")
         if self.length > FITTED:
             raise InputError(f"--length must be at most {FITTED}, got {self.length}.")
-        if self.batch < 1:
-            raise InputError(f"--batch must be at least 1, got {self.batch}.")
+        check_count(batch=self.batch)
 
     def load(self) -> tuple[Data, dict]:
         """Load two sets of series from different beginnings."""

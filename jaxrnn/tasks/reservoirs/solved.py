@@ -23,7 +23,7 @@ from jaxrnn.objectives.readout import Readout, ReadoutParams
 from jaxrnn.patterns.feedback import FeedbackParams
 from jaxrnn.reservoirs.esn import ESN
 from jaxrnn.reservoirs.reservoir import Reservoir, ReservoirParams
-from jaxrnn.tasks.data import InputError
+from jaxrnn.tasks.data import InputError, check_count
 
 TRAINING = {"steps": 60, "learning_rate": 3e-3, "warmup": 5, "every": 20, "dispatch": 5}
 """How these tasks are trained unless the command line says otherwise."""
@@ -120,9 +120,7 @@ class ReservoirOptions(Protocol):
 
 def check_reservoir(task: ReservoirOptions) -> None:
     """Raise InputError unless a reservoir of these options can be fitted."""
-    for name in ("hidden", "connections", "length"):
-        if getattr(task, name) < 1:
-            raise InputError(f"--{name} must be an integer of at least 1, got {getattr(task, name)}.")
+    check_count(hidden=task.hidden, connections=task.connections, length=task.length)
     if task.connections > task.hidden:
         raise InputError(f"--connections must be at most --hidden {task.hidden}, got {task.connections}.")
     if not 0 <= task.washout < task.length:
