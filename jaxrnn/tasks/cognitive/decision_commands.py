@@ -15,7 +15,6 @@ import numpy as np
 from jaxrnn.core.types import Key
 from jaxrnn.tasks.cognitive import training as shared
 from jaxrnn.tasks.cognitive.decisions import RULES, context_decision, multi_task, perceptual_decision
-from jaxrnn.tasks.cognitive.pictures import draw_psychometric
 from jaxrnn.tasks.cognitive.trials import Trials
 
 
@@ -56,9 +55,7 @@ class PerceptualDecision:
 
     def curves(self, outputs: np.ndarray, trials: Trials, file: Path) -> None:
         """Draw the answers."""
-        c = trials.conditions
-        curves = {"": (c["coherence"], shared.chosen(outputs, trials))}
-        draw_psychometric(file, curves, title="answers", x="coherence", y="share of +1")
+        shared.draw_choices(file, outputs, trials, {"": ("coherence", True)}, x="coherence")
 
 
 @jax.tree_util.register_static
@@ -98,13 +95,13 @@ class ContextDecision:
 
     def curves(self, outputs: np.ndarray, trials: Trials, file: Path) -> None:
         """Draw the answers."""
-        c, chosen = trials.conditions, shared.chosen(outputs, trials)
-        curves = {
-            f"by {modality}, context {named}": (c[modality], np.where(np.asarray(c["context"]) == k, chosen, np.nan))
+        context = np.asarray(trials.conditions["context"])
+        groups = {
+            f"by {modality}, context {named}": (modality, context == k)
             for k, named in enumerate(("motion", "color"))
             for modality in ("motion", "color")
         }
-        draw_psychometric(file, curves, title="answers", x="coherence", y="share of +1")
+        shared.draw_choices(file, outputs, trials, groups, x="coherence")
 
 
 @jax.tree_util.register_static
@@ -144,8 +141,6 @@ class MultiTask:
 
     def curves(self, outputs: np.ndarray, trials: Trials, file: Path) -> None:
         """Draw the answers."""
-        c, chosen = trials.conditions, shared.chosen(outputs, trials)
-        curves = {
-            name: (c["coherence"], np.where(np.asarray(c["rule"]) == k, chosen, np.nan)) for k, name in enumerate(RULES)
-        }
-        draw_psychometric(file, curves, title="answers", x="coherence", y="share of +1")
+        rule = np.asarray(trials.conditions["rule"])
+        groups = {name: ("coherence", rule == k) for k, name in enumerate(RULES)}
+        shared.draw_choices(file, outputs, trials, groups, x="coherence")

@@ -108,12 +108,9 @@ class DelayedMatch:
 
     def curves(self, outputs: np.ndarray, trials: Trials, file: Path) -> None:
         """Draw the answers."""
-        c, chosen = trials.conditions, shared.chosen(outputs, trials)
-        match = np.asarray(c["choice"]) > 0
-        curves = {
-            name: (c["delay"], np.where(kind, chosen, np.nan)) for name, kind in (("match", match), ("other", ~match))
-        }
-        draw_psychometric(file, curves, title="answers", x="delay, ms", y="share of +1")
+        match = np.asarray(trials.conditions["choice"]) > 0
+        groups = {"match": ("delay", match), "other": ("delay", ~match)}
+        shared.draw_choices(file, outputs, trials, groups, x="delay, ms")
 
 
 @jax.tree_util.register_static
@@ -153,13 +150,9 @@ class WorkingMemory:
 
     def curves(self, outputs: np.ndarray, trials: Trials, file: Path) -> None:
         """Draw the answers."""
-        c, chosen = trials.conditions, shared.chosen(outputs, trials)
-        higher = np.asarray(c["choice"]) > 0
-        curves = {
-            name: (c["first"], np.where(kind, chosen, np.nan))
-            for name, kind in (("first higher", higher), ("second higher", ~higher))
-        }
-        draw_psychometric(file, curves, title="answers", x="first frequency, Hz", y="share of +1")
+        higher = np.asarray(trials.conditions["choice"]) > 0
+        groups = {"first higher": ("first", higher), "second higher": ("first", ~higher)}
+        shared.draw_choices(file, outputs, trials, groups, x="first frequency, Hz")
 
 
 @jax.tree_util.register_static

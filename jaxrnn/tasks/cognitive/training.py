@@ -9,6 +9,7 @@ rate network's time constant is fixed.  With `--excitatory F` the first F of its
 References: Song, Yang & Wang 2016; Yang, Joglekar, Song, Newsome & Wang 2019; chapter 2.1.1.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -33,7 +34,7 @@ from jaxrnn.objectives.losses import squared_error
 from jaxrnn.objectives.penalties import activity_penalty
 from jaxrnn.objectives.readout import Readout
 from jaxrnn.patterns.hidden_to_hidden import ManyToMany
-from jaxrnn.tasks.cognitive.pictures import draw_trajectories, draw_trials
+from jaxrnn.tasks.cognitive.pictures import draw_psychometric, draw_trajectories, draw_trials
 from jaxrnn.tasks.cognitive.trials import Trials, decisions
 from jaxrnn.tasks.data import InputError, check_count
 from jaxrnn.unrolling.backpropagation import unroll_bptt
@@ -203,6 +204,17 @@ def _title(task: Any, model: ConstrainedNetwork) -> str:
     return "\n".join([network, ", ".join(dict.fromkeys(named))]).strip()
 
 
-def chosen(outputs: np.ndarray, trials: Trials) -> np.ndarray:
-    """Return 1 where a trial was answered by +1, 0 where by −1."""
-    return np.asarray(decisions(jnp.asarray(outputs), trials))[:, 0] > 0
+def draw_choices(
+    file: Path, outputs: np.ndarray, trials: Trials, groups: Mapping[str, tuple[str, np.ndarray | bool]], *, x: str
+) -> None:
+    """Draw the share of the answer +1 against a condition, a curve for each group of trials.
+
+    Args:
+      file: the PNG to write.
+      outputs, trials: what the network answered, and what it was asked.
+      groups: label → (the name of the condition, True for the trials of the group).
+      x: the label of the axis.
+    """
+    answers, conditions = np.asarray(decisions(jnp.asarray(outputs), trials))[:, 0] > 0, trials.conditions
+    curves = {label: (conditions[name], np.where(group, answers, np.nan)) for label, (name, group) in groups.items()}
+    draw_psychometric(file, curves, title="answers", x=x, y="share of +1")
