@@ -35,6 +35,10 @@ def lyapunov_spectrum(
 ) -> Float[Array, "*batch count"]:
     """Return the Lyapunov exponents of a run, largest first.
 
+    A network that runs on its own output is a cell too: `Feedback(cell, readout, "logits")`, over inputs without
+    features, has the exponents of the closed loop.  With the parameters that `ESN.fit` returns they estimate those of the
+    system that the reservoir continues.
+
     Args:
       cell, params, xs, carry, mask: as for `unroll`; a masked step does not count.
       count: the number of exponents; all by default.
@@ -54,7 +58,7 @@ def lyapunov_spectrum(
     >>> [round(rate, 3) for rate in jnp.exp(exponents).tolist()]
     [2.0, 0.5]
 
-    References: Benettin et al. 1980; Engelken et al. 2023.
+    References: Benettin et al. 1980; Engelken et al. 2023; Pathak et al. 2017 (the closed loop of a reservoir).
     """
     xs, carry, mask, _ = check_unroll(cell, params, xs, carry, mask, None)
     check_differentiable(cell, params, xs)
