@@ -36,8 +36,8 @@ def lyapunov_spectrum(
     """Return the Lyapunov exponents of a run, largest first.
 
     A network that runs on its own output is a cell too: `Feedback(cell, readout, "logits")`, over inputs without
-    features, has the exponents of the closed loop.  With the parameters that `ESN.fit` returns they estimate those of the
-    system that the reservoir continues.
+    features, has the exponents of the closed loop.  With the parameters that `ESN.fit` returns they estimate those of
+    the system that the reservoir continues.
 
     Args:
       cell, params, xs, carry, mask: as for `unroll`; a masked step does not count.
