@@ -2,9 +2,9 @@
 
     w_ij = m_ij raw_ij,          m_ij ∈ {0, 1}
 
-m is drawn from a seed that is a field, as the wiring of a `Reservoir` is: equal constraints have equal connections, in
-every process, and the mask is no parameter that an optimizer could move.  A mask `[a, b]` fits a weight
-`[a, gates·b]`, one copy for each gate.
+m is drawn from a seed, which is a field, as with the wiring of a `Reservoir`.  Equal constraints therefore have equal
+connections in every process, and an optimizer cannot change the mask.  A mask `[a, b]` applies to a weight
+`[a, gates·b]`, with one copy for each gate.
 
 References: Song, Yang & Wang 2016, equation 12; Kim, Li & Sejnowski 2019; Kleinman, Chandrasekaran & Kao 2021 (areas);
 chapter 6.2 (sparse connections).
@@ -140,7 +140,7 @@ class Areas:
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Mask:
-    """A mask of one's own: `Mask.of(array)`.
+    """A given mask: `Mask.of(array)`.
 
     Args:
       shape: the shape of the mask.

@@ -2,20 +2,21 @@
 
     θ = f_k ∘ … ∘ f₁ (raw),         raw ← raw + optimizer(∇_raw L(θ(raw)))
 
-The optimizer moves `raw`, which may be anything; the network sees θ, which obeys the constraints by construction, after
-any update of any optimizer.  A constraint is a value with two functions and the name of a parameter:
+The optimizer updates `raw`, which may take any value; the network uses θ, which obeys the constraints by construction,
+after any update of any optimizer.  A constraint is a value with two functions and the name of a parameter:
 
-    init(key, weight) -> raw            what to begin with, from the weight that the cell drew
+    init(key, weight) -> raw            the initial raw value, from the weight that the cell drew
     apply(raw) -> weight                the map
     at                                  "w"; or "cell.w", "readout.v", "0.w", the end of a path to a field
 
-`Constraints` applies several to a whole tree of parameters, in their order.
+`Constraints` applies several constraints to a whole tree of parameters, in their order.
 
 **Gates.**  The recurrent weight of a gated cell holds its gates side by side, `[hidden, gates·hidden]`.  A constraint
-acts on every gate alike: a sign is that of the sending unit, and a mask of units is repeated for each gate.
+acts on every gate in the same way: a sign belongs to the sending unit, and a mask of units is repeated for each gate.
 
-**The spectral radius.**  Signs and masks change the spectrum that was drawn.  `init(…, radius=ρ)` balances what Dale's
-principle unbalanced and then scales each recurrent matrix (each gate's) so that the radius is ρ again.
+**The spectral radius.**  Signs and masks change the spectrum of the drawn weights.  `init(…, radius=ρ)` restores the
+balance of excitation and inhibition under Dale's principle, and then scales each recurrent matrix (each gate's) to the
+radius ρ.
 
 References: Song, Yang & Wang 2016 (signs and masks as maps of a free matrix); Rajan & Abbott 2006 (balance and the
 spectrum); chapter 6.2 (the spectral radius).
@@ -43,7 +44,7 @@ class Constraint(Protocol):
         ...
 
     def init(self, key: Key, weight: Array) -> PyTree:
-        """Return the raw value to begin with."""
+        """Return the initial raw value."""
         ...
 
     def apply(self, raw: Any) -> Array:
@@ -53,10 +54,10 @@ class Constraint(Protocol):
 
 @runtime_checkable
 class Balances(Protocol):
-    """A constraint that changes the mean of the weights, and can take that back."""
+    """A constraint that changes the mean of the weights, and can restore it."""
 
     def balanced(self, raw: Array, weight: Array) -> Array:
-        """Return the raw value with which `weight`, what all constraints make of it, is balanced."""
+        """Return the raw value for which `weight`, the result of all constraints, is balanced."""
         ...
 
 
@@ -78,7 +79,7 @@ class Constraints:
       maps: the constraints; several may act on one parameter.
 
     Raises:
-      TypeError: one of them is no constraint.
+      TypeError: one of them is not a constraint.
 
     >>> from jaxrnn import unroll
     >>> from jaxrnn.cells.continuous import RateNetwork
@@ -102,18 +103,18 @@ class Constraints:
                 raise TypeError(f"`maps` must hold constraints, with at, init and apply, got {constraint!r}.")
 
     def init(self, key: Key, params: Params, *, radius: float | Array | None = None) -> PyTree:
-        """Return the raw parameters to begin with.
+        """Return the initial raw parameters.
 
         Args:
           key: for the constraints that draw something.
           params: what `cell.init` drew, or the parameters of a whole model.
-          radius: the spectral radius of every constrained recurrent matrix `w`; None leaves what the maps make of it.
+          radius: the spectral radius of every constrained recurrent matrix `w`; None keeps the one that the maps give.
 
         Returns:
-          A tree like `params`, with the raw values in the place of the constrained parameters.
+          A tree like `params`, with raw values in place of the constrained parameters.
 
         Raises:
-          ValueError: no parameter has the name that a constraint names; a weight that a constraint does not fit.
+          ValueError: a constraint names a parameter that does not exist, or does not fit its shape.
         """
         check_key(key=key)
         keys = jax.random.split(key, max(1, len(self.maps)))
@@ -132,7 +133,7 @@ class Constraints:
         return raw
 
     def apply(self, raw: PyTree) -> Params:
-        """Map the raw parameters to those that the network sees; differentiable, under `jit` and `vmap`.
+        """Map the raw parameters to those of the network; differentiable, and works under `jit` and `vmap`.
 
         Args:
           raw: as `init` returns it, after any number of updates.
@@ -152,8 +153,8 @@ class ConstrainedNetwork:
 
     Args:
       network: a cell, or a model with cells.
-      constraints: what holds for its parameters.
-      radius: the spectral radius of the constrained recurrent weights at first; None leaves what the maps make of it.
+      constraints: the constraints on its parameters.
+      radius: the initial spectral radius of the constrained recurrent weights; None keeps the one that the maps give.
 
     >>> from jaxrnn import Elman
     >>> from jaxrnn.constraints import Dale
@@ -181,7 +182,7 @@ class ConstrainedNetwork:
 
 
 def _columns(w: Array, radius) -> Array:
-    """The factor of each column that gives each square block `[n, n]` of `[…, n, gates·n]` the radius."""
+    """Return a factor for each column that gives each square block `[n, n]` of `[…, n, gates·n]` the radius."""
     n = w.shape[-2]
     if w.shape[-1] % n:
         raise ValueError(f"`radius` needs square recurrent weights, [hidden, gates·hidden], got shape {w.shape}.")
@@ -195,7 +196,7 @@ def _columns(w: Array, radius) -> Array:
 
 
 def _replaced(tree: PyTree, constraint: Constraint, function: Callable) -> PyTree:
-    """The tree with a function applied at every place that the constraint names."""
+    """Return the tree with a function applied at every place that the constraint names."""
     found: list[str] = []
 
     def visit(path: str, leaf):
@@ -209,7 +210,7 @@ def _replaced(tree: PyTree, constraint: Constraint, function: Callable) -> PyTre
 
 
 def _paired(tree: PyTree, other: PyTree, at: str, function: Callable) -> PyTree:
-    """`function(leaf of tree, leaf of other)` at every place that ends in `at`."""
+    """Apply `function(leaf of tree, leaf of other)` at every place that ends in `at`."""
     leaves: dict[str, Any] = {}
 
     def note(path: str, leaf):

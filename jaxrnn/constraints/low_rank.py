@@ -2,12 +2,12 @@
 
     W x = Σ_k m⁽ᵏ⁾ (n⁽ᵏ⁾ · x) / N,            k = 1 … R
 
-The output vectors m⁽ᵏ⁾ span the space in which the recurrent input lives, the input-selection vectors n⁽ᵏ⁾ say what of
-the rates drives it.  The R × R table of overlaps
+The output vectors m⁽ᵏ⁾ span the space of the recurrent input, and the input-selection vectors n⁽ᵏ⁾ say which patterns of
+rates drive it.  The R × R matrix of overlaps
 
     J = nᵀ m / N
 
-has the nonzero eigenvalues of W, and decides the dynamics of a linear network.
+has the nonzero eigenvalues of W, and determines the dynamics of a linear network.
 
 m, n → `Factors.m`, `.n`; w = Wᵀ = n mᵀ / N, because inputs are row vectors.
 
@@ -42,14 +42,14 @@ class Factors(NamedTuple):
 
     @property
     def overlaps(self) -> Float[Array, "rank rank"]:
-        """nᵀ m / N, whose eigenvalues are those of W that are not 0."""
+        """nᵀ m / N, whose eigenvalues are the nonzero eigenvalues of W."""
         return self.n.T @ self.m / self.n.shape[-2]
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class LowRank:
-    """The weight is n mᵀ / N, and m and n are learned.  It is the first of the constraints on its parameter.
+    """The weight n mᵀ / N with learned m and n.  It must be the first constraint on its parameter.
 
     Args:
       rank: R.
@@ -75,7 +75,7 @@ class LowRank:
         check_positive(rank=self.rank)
 
     def init(self, key: Key, weight: Array) -> Factors:
-        """Draw m and n from N(0, 1), independent of each other: overlaps of the order 1/√N."""
+        """Draw m and n independently from N(0, 1); the overlaps are of the order 1/√N."""
         if self.rank > min(weight.shape[-2:]):
             raise ValueError(
                 f"`rank` must be at most {min(weight.shape[-2:])}, the size of `{self.at}`, got {self.rank}."
@@ -100,7 +100,7 @@ class LowRank:
 
 
 def gaussian_factors(key: Key, units: int, overlaps: Float[Array, "rank rank"] | float) -> Factors:
-    """Draw m and n whose overlaps nᵀ m / N are exactly those asked for.
+    """Draw m and n with the given overlaps nᵀ m / N, exactly.
 
     m has independent standard normal entries; n = m Jᵀ plus a standard normal part orthogonal to m.
 
@@ -110,7 +110,7 @@ def gaussian_factors(key: Key, units: int, overlaps: Float[Array, "rank rank"] |
       overlaps: J, `[rank, rank]`, or a number for rank 1.
 
     Returns:
-      The factors, to be put in the place of a raw weight.
+      The factors, to use as a raw weight.
 
     Raises:
       ValueError: overlaps that are not square; more of them than half the units.

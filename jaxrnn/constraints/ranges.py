@@ -1,10 +1,10 @@
-"""Parameters that stay what they are, or within bounds: time constants above all.
+"""Parameters that stay fixed, or within bounds, such as time constants.
 
     θ = c                                        `Fixed`
     θ = low + (high − low) σ(raw)                `Bounded`
 
-A time constant that falls below Δt makes Euler's rule oscillate; within bounds it cannot.  The raw value of a fixed
-parameter is None: there is nothing for an optimizer to move, or for weight decay to shrink.
+A time constant below Δt makes Euler's rule oscillate; bounds prevent this.  The raw value of a fixed parameter is None,
+so neither an optimizer nor weight decay can change it.
 
 References: Song, Yang & Wang 2016 (fixed time constants); Perez-Nieves, Leung, Dragotti & Goodman 2021 (learned ones);
 chapter 3.2.3.
@@ -29,7 +29,7 @@ class Fixed:
       at: the parameter, which has one axis.
 
     Raises:
-      ValueError: when it is used, as many numbers as there are not entries.
+      ValueError: when it is used, a wrong number of entries.
 
     >>> Fixed((100.0,), at="tau").apply(None).tolist()
     [100.0]
@@ -41,7 +41,7 @@ class Fixed:
     at: str
 
     def init(self, key: Key, weight: Array) -> None:
-        """Return None, once the number of entries is checked."""
+        """Check the number of entries, and return None."""
         if weight.shape != (len(self.value),):
             raise ValueError(
                 f"`value` must have the shape of `{self.at}`, {weight.shape}, got {len(self.value)} entries."
@@ -82,7 +82,7 @@ class Bounded:
             raise ValueError(f"`low` must be below `high`, got {self.low!r} and {self.high!r}.")
 
     def init(self, key: Key, weight: Array) -> Array:
-        """Return the raw value of the weight, which is brought within a thousandth of the bounds."""
+        """Return the raw value of the weight, after clipping it to a thousandth of the range inside the bounds."""
         part = jnp.clip((weight - self.low) / (self.high - self.low), 1e-3, 1 - 1e-3)
         return jnp.log(part / (1 - part))
 

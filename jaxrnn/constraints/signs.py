@@ -1,12 +1,12 @@
-"""Dale's principle: every unit excites all that it reaches, or inhibits it.
+"""Dale's principle: every unit either excites all of its targets or inhibits all of them.
 
     w_ij = s_i |raw_ij|,          s_i = +1 for excitatory, −1 for inhibitory units i
 
 `w[i, j]` goes from unit i to unit j, so a sign belongs to a row.  The first units are the excitatory ones.
 
 **Balance.**  With a fraction f of excitatory units and equal magnitudes, W has an outlying eigenvalue of the order of
-(2f − 1) √N and most units receive much excitation.  `Constraints.init` multiplies the inhibition that a unit receives
-by one number, so that its input weights add up to 0, over the connections that the other constraints leave it:
+(2f − 1) √N, and most units receive too much excitation.  `Constraints.init` scales the inhibition that each unit receives
+so that its incoming weights add up to 0, over the connections that the other constraints leave:
 
     Σ_{i excitatory} w_ij + Σ_{i inhibitory} w_ij = 0        for every j
 
@@ -31,13 +31,13 @@ class Dale:
     """Signs of the sending units: w_ij = s_i |raw_ij|.
 
     Args:
-      signs: the fraction of excitatory units, which come first; 1.0 makes a weight that is nowhere negative, as one
-        wants it of inputs (`at="u"`).  Or a tuple with +1 or −1 for each unit.
+      signs: the fraction of excitatory units, which come first, or a tuple with +1 or −1 for each unit.  1.0 makes a
+        weight without negative entries, which suits inputs (`at="u"`).
       at: the parameter.
 
     Raises:
-      ValueError: a fraction outside [0, 1], other signs than 1 and −1; when it is used, as many signs as there are not
-        rows in the weight.
+      ValueError: a fraction outside [0, 1], or signs other than 1 and −1; when it is used, a number of signs that is
+        not the number of rows of the weight.
 
     >>> dale = Dale(0.8)
     >>> dale.of(10).tolist()
@@ -73,7 +73,7 @@ class Dale:
         return np.where(np.arange(units) < round(self.signs * units), 1.0, -1.0)
 
     def init(self, key: Key, weight: Array) -> Array:
-        """Return the weight as it was drawn; its magnitudes are used."""
+        """Return the weight unchanged; `apply` uses its magnitudes."""
         self.of(weight.shape[-2])
         return weight
 
@@ -82,7 +82,7 @@ class Dale:
         return jnp.asarray(self.of(raw.shape[-2])[:, None], raw.dtype) * jnp.abs(raw)
 
     def balanced(self, raw: Array, weight: Array) -> Array:
-        """Return the raw value with which each unit receives as much inhibition as excitation."""
+        """Return the raw value for which each unit receives as much inhibition as excitation."""
         if not hasattr(raw, "shape"):
             return raw  # factors of a low rank, whose product has to stay one
         inhibitory = self.of(weight.shape[-2])[:, None] < 0

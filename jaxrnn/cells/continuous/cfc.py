@@ -5,9 +5,9 @@
     s⁽ᵗ⁾ = σ(f Δt + c)
     h⁽ᵗ⁾ = (1 − s⁽ᵗ⁾) ⊙ g + s⁽ᵗ⁾ ⊙ k,                       y⁽ᵗ⁾ = h⁽ᵗ⁾
 
-The paper's equation is σ(−f t) ⊙ g + (1 − σ(−f t)) ⊙ k, the same with c = 0; c, which gives the gate a value at Δt = 0,
-is in the authors' program.  The backbone a has one layer.  h depends on Δt through the gate alone: as Δt grows it goes
-to g or to k, by the sign of f, and so any Δt is stable.
+The paper's equation is σ(−f t) ⊙ g + (1 − σ(−f t)) ⊙ k, which is the same with c = 0.  The bias c, which sets the gate at
+Δt = 0, comes from the authors' program.  The backbone a has one layer.  h depends on Δt through the gate alone: as Δt
+grows, h approaches g or k, depending on the sign of f, so any Δt is stable.
 
 U, W, b → `params.u`, `.w`, `.b`; the heads g, k, f, c side by side → `params.v`, `params.c`.
 
@@ -84,7 +84,7 @@ class CfC:
         check_step_length(self.dt)
 
     def init(self, key: Key) -> CfCParams:
-        """All matrices by Glorot's uniform rule, U and W as one and the heads one by one; biases 0."""
+        """Draw all matrices by Glorot's uniform rule, U and W as one and each head separately; set biases to 0."""
         check_key(key=key)
         size, n = self.backbone_size, self.hidden_size
         backbone_key, heads_key = jax.random.split(key)
@@ -98,7 +98,7 @@ class CfC:
         )
 
     def initial_carry(self, params: CfCParams, batch_shape: tuple[int, ...] = ()) -> Array:
-        """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        """Return h⁽⁰⁾ = 0, `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
 
     def carry_parts(self, carry: Carry) -> CarryParts:
@@ -110,12 +110,12 @@ class CfC:
         return as_timed(xs, self.dt, input_size=self.input_size)
 
     def project(self, params: CfCParams, xs: Inputs) -> tuple[Array, Array]:
-        """b + U x⁽ᵗ⁾, `[..., backbone]`, and Δt, `[..., 1]`."""
+        """Return b + U x⁽ᵗ⁾, `[..., backbone]`, and Δt, `[..., 1]`."""
         timed = self.timed(xs)
         return add_bias(matmul(timed.x, params.u), params.b), timed.dt.astype(accumulator(params.w.dtype))
 
     def step(self, params: CfCParams, carry: Array, z: tuple[Array, Array]) -> tuple[Array, Array]:
-        """One step: the new h, twice: it is the carry and the output."""
+        """Run one step; h⁽ᵗ⁾ is both the carry and the output."""
         (a, dt), n = z, self.hidden_size
         backbone = 1.7159 * jnp.tanh(2 / 3 * (a + matmul(carry, params.w)))
         heads = add_bias(matmul(backbone, params.v), params.c)

@@ -5,9 +5,9 @@
     z⁽ᵗ⁾ = z⁽ᵗ⁻¹⁾ + Δt [tanh(b + U x⁽ᵗ⁾ + W y⁽ᵗ⁻¹⁾ + V z⁽ᵗ⁻¹⁾) − γ ⊙ y⁽ᵗ⁻¹⁾ − ε ⊙ z⁽ᵗ⁻¹⁾]
     y⁽ᵗ⁾ = y⁽ᵗ⁻¹⁾ + Δt z⁽ᵗ⁾
 
-z = y′.  The damping is explicit, z⁽ᵗ⁻¹⁾, one of the paper's two choices and that of its program.  γ and ε are
-parameters here, one of each per unit; freeze them with an optax mask for the paper's network.  The gradient neither
-vanishes nor explodes as long as Δt is small, a few hundredths for γ and ε of a few units.
+z = y′.  The damping is explicit (it uses z⁽ᵗ⁻¹⁾), which is one of the paper's two choices and that of its program.  γ and
+ε are parameters here, one of each per unit; to get the paper's network, freeze them with an optax mask.  The gradient
+neither vanishes nor explodes as long as Δt is small: a few hundredths, if γ and ε are of the order of 1.
 
 U, W, V, b, γ, ε → `params.u`, `.w`, `.v`, `.b`, `.gamma`, `.epsilon`.
 
@@ -101,7 +101,7 @@ class CoRNN:
                 raise ValueError(f"`{name}` must be above 0, got {getattr(self, name)!r}.")
 
     def init(self, key: Key) -> CoRNNParams:
-        """U by Glorot's uniform rule, W and V orthogonal; b = 0, γ and ε as in the fields."""
+        """Draw U by Glorot's uniform rule, and W and V orthogonal; set b = 0, and γ and ε from the fields."""
         check_key(key=key)
         n, (u_key, w_key, v_key) = self.hidden_size, jax.random.split(key, 3)
         return CoRNNParams(
@@ -114,7 +114,7 @@ class CoRNN:
         )
 
     def initial_carry(self, params: CoRNNParams, batch_shape: tuple[int, ...] = ()) -> CoRNNCarry:
-        """At rest: y⁽⁰⁾ = z⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        """Return the state of rest, y⁽⁰⁾ = z⁽⁰⁾ = 0, `[*batch, hidden]`."""
         shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.w.dtype)
         return CoRNNCarry(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
@@ -127,12 +127,12 @@ class CoRNN:
         return as_timed(xs, self.dt, input_size=self.input_size)
 
     def project(self, params: CoRNNParams, xs: Inputs) -> tuple[Array, Array]:
-        """b + U x⁽ᵗ⁾, `[..., hidden]`, and Δt, `[..., 1]`."""
+        """Return b + U x⁽ᵗ⁾, `[..., hidden]`, and Δt, `[..., 1]`."""
         timed = self.timed(xs)
         return add_bias(matmul(timed.x, params.u), params.b), timed.dt.astype(accumulator(params.w.dtype))
 
     def step(self, params: CoRNNParams, carry: CoRNNCarry, z: tuple[Array, Array]) -> tuple[CoRNNCarry, Array]:
-        """One step of the velocity, then of the position, which is the output."""
+        """Update the velocity, then the position, which is the output."""
         (a, dt), (y, velocity) = z, carry
         force = jnp.tanh(a + matmul(y, params.w) + matmul(velocity, params.v))
         pull = in_rank(params.gamma, y) * y + in_rank(params.epsilon, y) * velocity

@@ -1,4 +1,4 @@
-"""A GRU for series with missing values: inputs decay to their mean, and the state fades, while nothing is observed.
+"""A GRU for series with missing values: while nothing is observed, inputs decay to their mean and the state fades.
 
     m⁽ᵗ⁾ = 1 where x⁽ᵗ⁾ is observed, 0 where it is NaN
     δ⁽ᵗ⁾ = Δt + (1 − m⁽ᵗ⁻¹⁾) ⊙ δ⁽ᵗ⁻¹⁾                           time since each feature was last observed
@@ -8,9 +8,9 @@
     r, z = σ(b + U x̂⁽ᵗ⁾ + W ĥ + V m⁽ᵗ⁾),     n = tanh(b + U x̂⁽ᵗ⁾ + W (r ⊙ ĥ) + V m⁽ᵗ⁾)
     h⁽ᵗ⁾ = (1 − z) ⊙ ĥ + z ⊙ n,              y⁽ᵗ⁾ = h⁽ᵗ⁾
 
-NaN marks what is missing, feature by feature, as in the raw series: no gradient reaches it, and no gradient becomes
-NaN.  z lets the *new* value in, as the paper has it; in `jaxrnn.cells.GRU` it keeps the old one.  At the first step the
-paper's δ is 0 and here it is Δt, which changes nothing from the initial carry, where h = 0 and x′ = x̄.
+NaN marks missing values, feature by feature, as in the raw series: no gradient reaches them, and no gradient becomes
+NaN.  As in the paper, z is the share of the *new* value; in `jaxrnn.cells.GRU` it is the share of the old one.  At the
+first step, δ is 0 in the paper and Δt here.  From the initial carry, where h = 0 and x′ = x̄, both give the same result.
 
 r, z, n side by side → `params.u`, `.w`, `.v`, `.b`; wˣ, bˣ → `.w_x`, `.b_x`; Wʰ, bʰ → `.w_h`, `.b_h`; x̄ → `.mean`.
 
@@ -35,7 +35,7 @@ from jaxrnn.core.types import Inputs, Key, Timed
 
 
 class GRUDParams(NamedTuple):
-    """The gates r, z and n side by side, and the decay rates.
+    """The parameters of the gates r, z and n side by side, and the decay rates.
 
     >>> GRUD(input_size=3, hidden_size=5).init(jax.random.key(0)).w_h.shape
     (3, 5)
@@ -108,7 +108,7 @@ class GRUD:
         check_step_length(self.dt)
 
     def init(self, key: Key) -> GRUDParams:
-        """U and V by Glorot's uniform rule, W orthogonal; rates uniform above 0, where max(0, ·) has a gradient."""
+        """Draw U and V by Glorot's uniform rule, W orthogonal, and positive rates, where max(0, ·) has a gradient."""
         check_key(key=key)
         size, n = self.input_size, self.hidden_size
         u_key, w_key, v_key, x_key, h_key = jax.random.split(key, 5)
@@ -125,7 +125,7 @@ class GRUD:
         )
 
     def initial_carry(self, params: GRUDParams, batch_shape: tuple[int, ...] = ()) -> GRUDCarry:
-        """h⁽⁰⁾ = 0, x′ = x̄, and no time elapsed."""
+        """Return h⁽⁰⁾ = 0 and x′ = x̄, with no time elapsed."""
         dtype = accumulator(params.w.dtype)
         last = jnp.broadcast_to(params.mean.astype(dtype), (*batch_shape, self.input_size))
         return GRUDCarry(jnp.zeros((*batch_shape, self.hidden_size), dtype), last, jnp.zeros_like(last))
@@ -139,14 +139,14 @@ class GRUD:
         return as_timed(xs, self.dt, input_size=self.input_size)
 
     def project(self, params: GRUDParams, xs: Inputs) -> tuple[Array, Array, Array, Array]:
-        """b + V m⁽ᵗ⁾, `[..., 3·hidden]`; x⁽ᵗ⁾ with 0 for what is missing, and m⁽ᵗ⁾; Δt, `[..., 1]`."""
+        """Return b + V m⁽ᵗ⁾, `[..., 3·hidden]`; x⁽ᵗ⁾ with 0 for missing values, and m⁽ᵗ⁾; Δt, `[..., 1]`."""
         timed, dtype = self.timed(xs), accumulator(params.w.dtype)
         observed = ~jnp.isnan(timed.x)
         x, m = jnp.where(observed, timed.x, 0).astype(dtype), observed.astype(dtype)
         return add_bias(matmul(m, params.v), params.b), x, m, timed.dt.astype(dtype)
 
     def step(self, params: GRUDParams, carry: GRUDCarry, z: tuple) -> tuple[GRUDCarry, Array]:
-        """Decay the input and the state over δ⁽ᵗ⁾, then one step of the GRU."""
+        """Decay the input and the state over δ⁽ᵗ⁾, then run one step of the GRU."""
         (a, x, m, dt), n = z, self.hidden_size
         delta = carry.elapsed + dt
         of_x = jnp.exp(-jax.nn.relu(in_rank(params.w_x, delta) * delta + in_rank(params.b_x, delta)))

@@ -5,8 +5,9 @@
     z⁽ᵗ⁾ = (1 − Δ₁⁽ᵗ⁾) ⊙ z⁽ᵗ⁻¹⁾ + Δ₁⁽ᵗ⁾ ⊙ tanh(bᶻ + Uᶻ x⁽ᵗ⁾ + Wᶻ y⁽ᵗ⁻¹⁾)
     y⁽ᵗ⁾ = (1 − Δ₂⁽ᵗ⁾) ⊙ y⁽ᵗ⁻¹⁾ + Δ₂⁽ᵗ⁾ ⊙ tanh(bʸ + Uʸ x⁽ᵗ⁾ + Wʸ z⁽ᵗ⁾)
 
-An implicit-explicit Euler step of y′ = σ(·) ⊙ (tanh(Wʸ z + …) − y) and of the same for z.  It is stable for Δt < 2, and
-an average of the old and the new for Δt ≤ 1, so measure time in units in which the longest gap is about 1.
+This is an implicit-explicit Euler step of y′ = σ(·) ⊙ (tanh(Wʸ z + …) − y) and of the same equation for z.  It is stable
+for Δt < 2.  For Δt ≤ 1 it is a weighted mean of the old and the new value, so choose the unit of time such that the
+longest gap is about 1.
 
 1, 2, z, y side by side → `params.u`, `params.b`; W¹, W², Wᶻ → `params.w`; Wʸ → `params.w_y`.
 
@@ -30,7 +31,7 @@ from jaxrnn.core.types import Inputs, Key, Timed
 
 
 class LEMParams(NamedTuple):
-    """The two time steps, z and y side by side.
+    """The parameters of both time steps, z and y side by side.
 
     >>> LEM(input_size=3, hidden_size=5).init(jax.random.key(0)).w.shape
     (5, 15)
@@ -105,7 +106,7 @@ class LEM:
         )
 
     def initial_carry(self, params: LEMParams, batch_shape: tuple[int, ...] = ()) -> LEMCarry:
-        """y⁽⁰⁾ = z⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        """Return y⁽⁰⁾ = z⁽⁰⁾ = 0, `[*batch, hidden]`."""
         shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.w.dtype)
         return LEMCarry(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
@@ -118,12 +119,12 @@ class LEM:
         return as_timed(xs, self.dt, input_size=self.input_size)
 
     def project(self, params: LEMParams, xs: Inputs) -> tuple[Array, Array]:
-        """b + U x⁽ᵗ⁾ of all four, `[..., 4·hidden]`, and Δt, `[..., 1]`."""
+        """Return b + U x⁽ᵗ⁾ of all four, `[..., 4·hidden]`, and Δt, `[..., 1]`."""
         timed = self.timed(xs)
         return add_bias(matmul(timed.x, params.u), params.b), timed.dt.astype(accumulator(params.w.dtype))
 
     def step(self, params: LEMParams, carry: LEMCarry, z: tuple[Array, Array]) -> tuple[LEMCarry, Array]:
-        """One step of z, then of y, which is the output."""
+        """Update z, then y, which is the output."""
         a, dt = z
         n, (y, z_before) = self.hidden_size, carry
         gates = a[..., : 3 * n] + matmul(y, params.w)

@@ -6,17 +6,17 @@ in steps of Δt by Euler's rule, with α = Δt/τ:
 
     x⁽ᵗ⁾ = (1 − α) ⊙ x⁽ᵗ⁻¹⁾ + α ⊙ (W r⁽ᵗ⁻¹⁾ + U u⁽ᵗ⁾ + b),            y⁽ᵗ⁾ = r⁽ᵗ⁾ = φ(x⁽ᵗ⁾)
 
-x is the carry ("current", "membrane potential"), r the firing rates, which the other units and the read-out see.  The
-same network is a leaky unit whose leak acts before φ and not after it (`Leaky(Elman(…), alpha)` has it after).
+x is the carry ("current", "membrane potential"), and r are the firing rates, which the other units and the read-out see.
+In other words, it is a leaky unit whose leak acts before φ (in `Leaky(Elman(…), alpha)` it acts after φ).
 
-Backwards, with g⁽ᵗ⁾ = ∇_{x⁽ᵗ⁾}L + φ′(x⁽ᵗ⁾) ⊙ ∇_{r⁽ᵗ⁾}L and δ⁽ᵗ⁾ = α ⊙ g⁽ᵗ⁾:
+In the backward pass, with g⁽ᵗ⁾ = ∇_{x⁽ᵗ⁾}L + φ′(x⁽ᵗ⁾) ⊙ ∇_{r⁽ᵗ⁾}L and δ⁽ᵗ⁾ = α ⊙ g⁽ᵗ⁾:
 
     ∇_{x⁽ᵗ⁻¹⁾}L = (1 − α) ⊙ g⁽ᵗ⁾ + φ′(x⁽ᵗ⁻¹⁾) ⊙ Wᵀ δ⁽ᵗ⁾
     ∇_W L = Σₜ δ⁽ᵗ⁾ r⁽ᵗ⁻¹⁾ᵀ,       ∇_τ L = −Σₜ g⁽ᵗ⁾ ⊙ (x⁽ᵗ⁾ − x⁽ᵗ⁻¹⁾) / τ
     ∇_{Δt} L = Σ over units of g⁽ᵗ⁾ ⊙ (x⁽ᵗ⁾ − x⁽ᵗ⁻¹⁾) / Δt
 
-A `Timed` input has a Δt for each step, which Euler's rule wants below the shortest τ as well; where it is longer, split
-the step into several.
+A `Timed` input has a Δt for each step.  For Euler's rule, it too must be below the shortest τ; split longer steps into
+several.
 
 U, W, b, τ → `params.u`, `.w`, `.b`, `.tau`; Δt → `dt`.  φ′ is computed from r: 1 − r² for tanh, 1 − e⁻ʳ for softplus,
 r (1 − r) for the sigmoid.
@@ -77,7 +77,7 @@ class RateParams(NamedTuple):
     u: Float[Array, "input hidden"]
     """Uᵀ: input to hidden."""
     w: Float[Array, "hidden hidden"]
-    """Wᵀ: `w[i, j]` is the weight from unit i to unit j, so that the row of a unit is what it sends."""
+    """Wᵀ: `w[i, j]` is the weight from unit i to unit j, so a row holds the outgoing weights of a unit."""
     b: Float[Array, " hidden"]
     """b."""
     tau: Float[Array, " groups"]
@@ -85,23 +85,23 @@ class RateParams(NamedTuple):
 
 
 class RateResidual(NamedTuple):
-    """The record of a step for its backward."""
+    """The record of a step for the backward pass."""
 
     before: Float[Array, "*batch hidden"]
     """x⁽ᵗ⁻¹⁾."""
     x: Float[Array, "*batch hidden"]
     """x⁽ᵗ⁾."""
     dt: Float[Array, "*batch 1"] | None
-    """Δt; None where it is the cell's own."""
+    """Δt; None if it is the cell's own."""
 
 
 class RateLocals(NamedTuple):
-    """The share of a step in the sums over t."""
+    """The contribution of a step to the sums over t."""
 
     g: Float[Array, "*batch hidden"]
     """g⁽ᵗ⁾, ∇ of x⁽ᵗ⁾."""
     dz: Float[Array, "*batch hidden"]
-    """δ⁽ᵗ⁾, ∇ of the current that enters."""
+    """δ⁽ᵗ⁾, ∇ of the incoming current."""
 
 
 @jax.tree_util.register_static
@@ -179,7 +179,7 @@ class RateNetwork:
         return as_timed(xs, self.dt, input_size=self.input_size)
 
     def project(self, params: RateParams, xs: Inputs) -> Array | tuple[Array, Array]:
-        """Return z⁽ᵗ⁾ = b + U u⁽ᵗ⁾ for every t, `[..., hidden]`; of `Timed` inputs with Δt beside it."""
+        """Return z⁽ᵗ⁾ = b + U u⁽ᵗ⁾ for every t, `[..., hidden]`; for `Timed` inputs, together with Δt."""
         if isinstance(xs, Timed):
             xs = self.timed(xs)
             return self._current(params, xs.x), xs.dt.astype(accumulator(params.w.dtype))

@@ -1,13 +1,13 @@
-"""Private and shared noise of a rate network: white noise in the current, as an Ornstein-Uhlenbeck process filters it.
+"""Private and shared noise of a rate network: white noise in the current, which the network low-pass filters.
 
     τ dx = (−x + W φ(x) + U u + b) dt + √(2τ) (σ_private dB + σ_shared dB₀)
 
-In steps of Δt, with α = Δt/τ, the current of step t has in addition
+In steps of Δt, with α = Δt/τ, this term is added to the current of step t:
 
     √(2/α) (σ_private ξ⁽ᵗ⁾ + σ_shared ξ₀⁽ᵗ⁾),            ξ, ξ₀ ~ N(0, 1)
 
-where every unit has a ξ of its own, and all units of a row have the same ξ₀.  A unit without other input then has a
-variance of σ²/(1 − α/2) from the noise, close to σ² for small steps, whatever τ is: σ is in the units of x.
+where every unit has a ξ of its own, and all units of a row share one ξ₀.  A unit without other input is then an
+Ornstein-Uhlenbeck process with variance σ²/(1 − α/2), close to σ² for small steps, whatever τ is: σ is in the units of x.
 
 σ_private, σ_shared → `private`, `shared`; the noise comes with the input, for the reasons in `jaxrnn.core.noise`.
 
@@ -39,7 +39,7 @@ class RateNoise:
 
     Args:
       cell: a `RateNetwork`.
-      private: σ of the noise that each unit has for itself.
+      private: σ of the noise that is independent for each unit.
       shared: σ of the noise that all units have in common.
 
     Raises:
@@ -76,7 +76,7 @@ class RateNoise:
     initial_carry = forwarded(Cell.initial_carry)
 
     def project(self, params: RateParams, xs: Noisy) -> Array | tuple[Array, Array]:
-        """b + U u⁽ᵗ⁾ + √(2/α) (σ_private ξ⁽ᵗ⁾ + σ_shared ξ₀⁽ᵗ⁾) for every t.
+        """Return b + U u⁽ᵗ⁾ + √(2/α) (σ_private ξ⁽ᵗ⁾ + σ_shared ξ₀⁽ᵗ⁾) for every t.
 
         Raises:
           TypeError: `xs` without noise.

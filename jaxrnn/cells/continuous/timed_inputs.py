@@ -3,11 +3,12 @@
     xs = with_dt(x, dt)                x: [time, *batch, features],   dt: [time], [time, *batch] or one number
     carry, ys = unroll(cell, params, xs)
 
-An array alone has equal steps, of the cell's own `dt`.  The first Δt is the time since the start of the carry; where a
-series begins, any typical step will do.  Run in reverse, step t follows step t + 1, so its Δt is the time to that one.
+A plain array has equal steps, of the cell's own `dt`.  The first Δt is the time since the start of the carry; at the
+beginning of a series, use any typical step.  In a reverse run, step t follows step t + 1, so its Δt is the time between
+these two.
 
-`mask` and Δt say different things.  A masked step does not happen: the carry is held, as padding asks for.  In a gap
-time passes: leave the missing steps out and let the next Δt be longer, or keep them and mark what is missing (`GRUD`).
+`mask` and Δt mean different things.  A masked step does not happen and holds the carry, which is right for padding.  In a
+gap, time passes: omit the missing steps and let the next Δt be longer, or keep them and mark the missing values (`GRUD`).
 
 Δt ≤ 0, NaN and infinity are errors on valid steps wherever the values are known; under `jit` nothing is checked.
 
@@ -33,7 +34,7 @@ def with_dt(
 
     Args:
       xs: inputs `[time, *batch, features]`.
-      dt: Δt, the time since the step before: a number, `[time]`, or `[time, *batch]`.
+      dt: Δt, the time since the previous step: a number, `[time]`, or `[time, *batch]`.
       mask: `[time, *batch]`; Δt may be anything where it is False.
 
     Returns:

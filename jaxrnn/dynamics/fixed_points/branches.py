@@ -2,13 +2,14 @@
 
     x(s) = x₀ + s (x₁ − x₀),  0 ≤ s ≤ 1,        G(h, s) = f(h, x(s)) − h = 0
 
-A branch is a curve of solutions u = (h, s).  It is followed by its length and not by s, so it can turn back at a fold:
+A branch is a curve of solutions u = (h, s).  It is parametrized by its length and not by s, so it can turn back at a
+fold:
 
     predict     u ← u + ℓ t           t the tangent: [G_h, G_s] t = 0, ⟨t, t⟩ = 1
     correct     Newton's method on G = 0 and ⟨t, u − u_predicted⟩ = 0
     ℓ           halved where the correction fails, and increased by half up to its largest value elsewhere
 
-with ⟨u, u′⟩ = h·h′/n + s s′, so that one length means the same in networks of any size.  Between two points of a branch
+with ⟨u, u′⟩ = h·h′/n + s s′, so that a length means the same in networks of any size.  Between two points of a branch:
 
     fold        ds along the branch changes sign: two fixed points meet
     crossing    a real eigenvalue passes +1 elsewhere: branches cross (pitchfork, transcritical)
@@ -68,7 +69,7 @@ class Branches(NamedTuple):
     h: Float[Array, "branches steps n"]
     s: Float[Array, "branches steps"]
     valid: Bool[Array, "branches steps"]
-    """False behind the end: where s has left 0 … 1, or no correction converged."""
+    """False after the end of the branch: s has left 0 … 1, or the correction did not converge."""
     eigenvalues: Complex[Array, "branches steps n"]
     """Of ∂f/∂h, the largest |λ| first."""
     unstable: Int[Array, "branches steps"]
@@ -78,7 +79,7 @@ class Branches(NamedTuple):
 
 
 class _On(NamedTuple):
-    """A point of a branch, and how to go on from it."""
+    """A point of a branch, and the state needed to continue from it."""
 
     u: Float[Array, " m"]
     tangent: Float[Array, " m"]
@@ -97,15 +98,15 @@ def follow(
     length: float = 0.02,
     tolerance: float | None = None,
 ) -> Branches:
-    """Follow fixed points while the input goes from one value to another.
+    """Follow fixed points while the input changes from one value to another.
 
     Args:
-      cell: any cell with a floating carry alone.
+      cell: any cell whose carry is all floating.
       params: its parameters.
       start: x₀, `[features]`.
       end: x₁, `[features]`.
       points: fixed points at x₀ as vectors, such as `distinct(find(cell, params, start, …)).h`.
-      steps: the number of points on each branch; a branch that has not ended then is cut off.
+      steps: the largest number of points on each branch; a longer branch is cut off.
       length: the largest distance between two points, in units of ⟨u, u⟩^½.
       tolerance: the largest |f(h, x) − h| of any unit; None for 1000 units of rounding.
 

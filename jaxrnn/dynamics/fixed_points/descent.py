@@ -1,18 +1,18 @@
 """Descent of the speed q(h) = ½‖F(h)‖², F(h) = f(h, x) − h, from one start.
 
-With the Jacobian A = ∂F/∂h, one step of Newton's method is damped as Levenberg and Marquardt do it:
+With the Jacobian A = ∂F/∂h, each update is a Newton step with Levenberg-Marquardt damping:
 
     δ = −A⁻¹ F                        where λ is 0
     δ = −(AᵀA + λ I)⁻¹ Aᵀ F           elsewhere
     h ← h + 2⁻ᵏ δ                     for the k that gives the least q, if that is less than q(h)
 
-δ is shortened to the spread of the starts: a step far beyond them ends where no trajectory comes, such as where gates
-are saturated and everything stays.  λ falls tenfold after a whole step and rises tenfold where no step helps, so λ is 0
-near a fixed point, where convergence is quadratic.  Where there is no fixed point the descent ends in a local minimum
-of q, a slow point, after PATIENCE updates that hardly lower q.
-A⁻¹ is applied to F itself near the solution: with AᵀA the condition of A counts twice, and slow directions are lost.
+δ is shortened to at most the spread of the starts: a longer step ends where no trajectory goes, for example where gates
+saturate and every state is nearly fixed.  λ falls tenfold after a full step and rises tenfold if no step lowers q, so λ
+is 0 near a fixed point, where convergence is quadratic.  If there is no fixed point nearby, the descent ends in a local
+minimum of q, a slow point, after PATIENCE updates that hardly lower q.
 
-Without Jacobians q is minimized by L-BFGS, whose memory is linear in the size of the state.
+Near the solution, A⁻¹ is applied to F itself, because AᵀA squares the condition number of A and loses slow directions.
+Without Jacobians, L-BFGS minimizes q, with memory linear in the size of the state.
 
 References: Sussillo & Barak 2013 (q); Marquardt 1963; Nocedal & Wright 2006, §10.3 and §7.2.
 """
@@ -27,9 +27,9 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 HALVINGS = 8
-"""The number of step lengths that are tried; they cost one evaluation each, the Jacobian as many as there are units."""
+"""The number of step lengths to try; each costs one evaluation, while the Jacobian costs one per unit."""
 PATIENCE, PROGRESS = 10, 0.95
-"""The descent ends after so many updates in a row, each of which left more than this part of q."""
+"""The descent ends after PATIENCE updates in a row that each leave at least the share PROGRESS of q."""
 
 
 class Descended(NamedTuple):
@@ -41,7 +41,7 @@ class Descended(NamedTuple):
     damping: Float[Array, ""]
     """λ, relative to the mean square of a column of A."""
     idle: Int[Array, ""]
-    """How many updates in a row have hardly lowered q."""
+    """The number of updates in a row that have hardly lowered q."""
 
 
 Step = Callable[[Float[Array, " n"]], Float[Array, " n"]]
@@ -49,7 +49,7 @@ Step = Callable[[Float[Array, " n"]], Float[Array, " n"]]
 
 
 def speed(step: Step, h: Float[Array, " n"]) -> Float[Array, ""]:
-    """q(h) = ½‖f(h, x) − h‖²."""
+    """Return q(h) = ½‖f(h, x) − h‖²."""
     return 0.5 * jnp.sum((step(h) - h) ** 2)
 
 
@@ -93,7 +93,7 @@ def _running(tolerance, iterations: int) -> Callable[[Descended], Bool[Array, ""
 
 
 def _direction(jacobian: Float[Array, "n n"], f: Float[Array, " n"], damping) -> Float[Array, " n"]:
-    """δ, by one factorization: of A, or of AᵀA + λ I."""
+    """Return δ, by one factorization: of A, or of AᵀA + λ I."""
     eye = jnp.eye(f.size, dtype=f.dtype)
     a = jacobian - eye
     square = a.T @ a

@@ -1,16 +1,16 @@
-"""The network near its fixed points: modes, their time scales, and what an input does to them.
+"""The network near its fixed points: modes, their time scales, and how an input drives them.
 
     f(h* + δ, x* + ε) ≈ h* + A δ + B ε,        A = ∂f/∂h,  B = ∂f/∂x at h*
     A R = R Λ,   L A = Λ L,   L R = I          right eigenvectors are columns of R, left ones rows of L
 
-Along mode i a state moves as λᵢᵗ, in the direction Rᵢ; an input moves mode i by Lᵢ B ε, so Lᵢ *selects* what of the
-input the mode integrates.
+Along mode i a deviation evolves as λᵢᵗ in the direction Rᵢ.  An input moves mode i by Lᵢ B ε, so Lᵢ *selects* the part
+of the input that the mode integrates.
 
     time constant    −1 / log |λᵢ| steps     negative where the mode grows, infinite on the unit circle
     frequency        |arg λᵢ| / 2π           cycles a step
 
-A fixed point is *stable* if all |λ| < 1, *unstable* if all are larger, a *saddle* if some are, and *marginal* if one is
-on the unit circle up to a margin and none beyond it, as along a line of fixed points.
+A fixed point is *stable* if all |λ| < 1, *unstable* if all |λ| > 1, and a *saddle* if only some are.  It is *marginal*
+if some |λ| is 1 within a margin and none is larger, as along a line of fixed points.
 
 References: Sussillo & Barak 2013; Mante, Sussillo, Shenoy & Newsome 2013 (selection vectors); Strogatz 2015, §5.
 """
@@ -70,7 +70,7 @@ class Modes(NamedTuple):
     time_constants: Float[Array, "points n"]
     """In steps."""
     frequencies: Float[Array, "points n"]
-    """In cycles a step, from 0 to ½."""
+    """In cycles per step, from 0 to ½."""
     unstable: Int[Array, " points"]
     """The number of modes outside the unit circle."""
     stability: Int[Array, " points"]
@@ -88,7 +88,7 @@ def linearize(
     """Linearize a network at fixed points.
 
     Args:
-      cell: any cell with a floating carry alone.
+      cell: any cell whose carry is all floating.
       params: its parameters.
       x: the constant input, `[features]`, or one for each point, such as `distinct(...).x`.
       points: states as vectors, such as `distinct(...).h`.
@@ -171,14 +171,14 @@ def _linearize(cell, params, x, carries, margin) -> Modes:
 
 
 def selection_vectors(modes: Modes) -> Float[Array, "points n"]:
-    """Return the left eigenvector of the slowest mode at each point, the real unit vector that selects an input.
+    """Return the selection vector of each point: the real part of the slowest mode's left eigenvector, of length 1.
 
     Args:
       modes: from `linearize`.
 
     Returns:
-      The real part of the left eigenvector whose eigenvalue is nearest to 1, of length 1, `[points, n]`; with its sign
-      such that the right eigenvector's largest entry is positive.
+      The real part of the left eigenvector whose eigenvalue is nearest to 1, of length 1, `[points, n]`.  Its sign makes
+      the largest entry of the right eigenvector positive.
 
     >>> from jaxrnn import Elman
     >>> from jaxrnn.cells import ElmanParams

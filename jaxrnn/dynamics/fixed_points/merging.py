@@ -1,9 +1,9 @@
-"""From the ends of all descents to distinct points: outliers dropped, duplicates merged, with the reason of each.
+"""From the ends of all descents to distinct points: drop outliers, merge duplicates, and record the reasons.
 
     outlier      ‖h − m‖ > reach · √⟨‖h₀ − m‖²⟩         m the mean of the starts h₀
     duplicate    maxᵢ |hᵢ − h′ᵢ| < merge                h′ a kept point of the same input with a smaller q
 
-Points are kept greedily, from the least q on: along a line of fixed points the kept ones are `merge` apart.
+Points are kept greedily in the order of q; along a line of fixed points, the kept ones are at least `merge` apart.
 
 References: Golub & Sussillo 2018 (FixedPointFinder).
 """
@@ -63,7 +63,7 @@ class Points(NamedTuple):
     x: PyTree
     """The constant input, `[points, features]`."""
     slow: Array
-    """True of slow points."""
+    """True for slow points."""
     starts: Int[Array, " points"]
     """How many starts have reached the point."""
     indices: Int[Array, " points"]

@@ -2,11 +2,11 @@
 
     q(h) = ½‖f(h, x) − h‖²
 
-A fixed point has q = 0; where q has a local minimum above 0 the state moves slowly, as near the ghost of a fixed point
-or along a continuous attractor.  `find` descends q from every start in one compiled program
-(`jaxrnn.dynamics.fixed_points.descent`), marks what is no fixed point, what lies far from all starts, and what another
-start has found already (`jaxrnn.dynamics.fixed_points.merging`).  No array depends on how many points there are, so
-all of it runs under `jax.vmap`, over networks for instance.
+A fixed point has q = 0.  At a local minimum of q above 0 the state moves slowly, as near the ghost of a fixed point or
+along a continuous attractor.  `find` descends q from every start in one compiled program
+(`jaxrnn.dynamics.fixed_points.descent`).  It then marks the results that are not fixed points, that lie far from all
+starts, or that another start has found already (`jaxrnn.dynamics.fixed_points.merging`).  No shape depends on the number
+of points, so all of this runs under `jax.vmap`, for example over networks.
 
 References: Sussillo & Barak 2013; Golub & Sussillo 2018 (FixedPointFinder).
 """
@@ -31,7 +31,7 @@ from jaxrnn.dynamics.states import as_vectors
 METHODS = {"newton": (by_newton, 100), "gradient": (by_gradient, 2000)}
 """name → the descent, and its largest number of updates."""
 TOGETHER = 64
-"""Starts that descend together; each group ends with its own last start."""
+"""The number of starts that descend together; a group runs until its last start has converged."""
 
 
 class Found(NamedTuple):
@@ -48,7 +48,7 @@ class Found(NamedTuple):
     outcome: Int[Array, " starts"]
     """An `Outcome`."""
     merged_into: Int[Array, " starts"]
-    """The start that keeps this point: the own number, unless the outcome is DUPLICATE; −1 of what was dropped."""
+    """The start that keeps this point: its own index, unless the outcome is DUPLICATE; −1 if it was dropped."""
     updates: Int[Array, " starts"]
     """The number of updates."""
     x: PyTree
@@ -79,18 +79,19 @@ def find(
         thousand units.
       tolerance: the largest q of a fixed point; None for ½ n (10 ε)², ε the dtype's rounding and n the size of h: each
         unit moves by 10 units of rounding.
-      slow: the largest q of a slow point; None to drop whatever is no fixed point.
-      merge: points of the same input are one if no unit differs by this much; the one with the least q is kept.
+      slow: the largest q of a slow point; None to drop everything that is not a fixed point.
+      merge: points of the same input are merged if every unit differs by less than this; the one with the least q is
+        kept.
       reach: a point is an outlier if its distance from the mean of the starts is more than `reach` times the root mean
-        square of the starts' own; `math.inf` keeps all.
+        square distance of the starts; `math.inf` keeps all points.
       iterations: the largest number of updates; None for 100 Newton steps, or 2000 of L-BFGS.
 
     Returns:
-      `Found(points, q, outcome, merged_into, updates, x)`; `distinct` picks the points that are kept, and `reasons`
-      counts why the others are not.
+      `Found(points, q, outcome, merged_into, updates, x)`.  `distinct` returns the points that are kept, and `reasons`
+      counts the reasons why others are not.
 
     Raises:
-      TypeError: `cell` is no cell, or has no derivative.
+      TypeError: `cell` is not a cell, or has no derivative.
       ValueError: starts or parameters of another cell; a tolerance below the resolution of the dtype, ½ n (ε/2)²; other
         options outside their ranges.
 
@@ -148,7 +149,7 @@ def _one_each(x: Array, count: int) -> Array:
 
 
 def _checked_tolerance(tolerance: float | None, like) -> float:
-    """Return the largest q of a fixed point, or raise if rounding alone is more."""
+    """Return the largest q of a fixed point, or raise if rounding errors alone can exceed it."""
     count, rounding = like.shape[-1], float(jnp.finfo(like.dtype).eps)
     least = 0.5 * count * (rounding / 2) ** 2
     tolerance = 0.5 * count * (10 * rounding) ** 2 if tolerance is None else tolerance

@@ -18,7 +18,7 @@ STYLES: dict[Stability, dict[str, Any]] = {
 
 
 def mark(ax: "Axes", places: np.ndarray, stability: np.ndarray, *, size: float = 60) -> None:
-    """Draw points by their class: places `[points, 2 or 3]`; saddles say how many there are."""
+    """Draw points, `[points, 2 or 3]`, with a mark for each stability class."""
     for kind, style in STYLES.items():
         chosen = places[np.asarray(stability) == kind]
         if len(chosen):

@@ -1,9 +1,9 @@
-"""Starts of a search for fixed points: states that the network itself visits, with noise.
+"""Starts of a search for fixed points: states that the network itself visits, plus noise.
 
     h = h⁽ᵗ⁾ of row i + ε,        (t, i) drawn from all valid steps,  ε ~ N(0, noise²)
 
-A trained network does its task in a small part of its state space; starts from its own trajectories lie there, and the
-noise reaches the points between them, such as saddles, which no trajectory comes to.
+A trained network performs its task in a small part of its state space.  Starts from its own trajectories lie there, and
+the noise helps to find points that no trajectory visits, such as saddles between them.
 
 References: Sussillo & Barak 2013; Golub & Sussillo 2018 (FixedPointFinder).
 """
@@ -56,8 +56,8 @@ def sample_starts(
       key: from `jax.random.key`.
       cell, params, xs, carry: as for `unroll`.
       count: the number of starts.
-      mask: as for `unroll`; states come from valid steps alone.
-      noise: the standard deviation of what is added to each floating number of a state.
+      mask: as for `unroll`; states come only from valid steps.
+      noise: the standard deviation of the noise that is added to each floating number of a state.
 
     Returns:
       `Starts(carry, xs, steps, rows)`.

@@ -1,9 +1,9 @@
-"""Trajectories in their principal components, with the fixed points and the directions in which they are left.
+"""Trajectories in their principal components, with the fixed points and their unstable directions.
 
-    H − m = S Σ Vᵀ,      the picture of h is (h − m) V[:, :2 or :3]
+    H − m = S Σ Vᵀ,      the coordinates of h are (h − m) V[:, :2 or :3]
 
-H are all states of all trajectories as rows and m is their mean.  From each fixed point a line goes both ways along the
-real part of every right eigenvector whose eigenvalue lies outside the unit circle.
+The rows of H are all states of all trajectories, and m is their mean.  From each fixed point, a line runs in both
+directions along the real part of every right eigenvector whose eigenvalue lies outside the unit circle.
 
 References: Sussillo & Barak 2013, figures 3 and 4; Mante et al. 2013, figure 5.
 """
@@ -39,7 +39,7 @@ def draw_trajectories(
       points: from `distinct`.
       modes: from `linearize` at these points.
       dimensions: 2 or 3 principal components.
-      rows: at most so many of the trajectories are drawn; the components are those of all.
+      rows: the largest number of trajectories to draw; the components are computed from all.
       ax: the axes to draw on, three-dimensional for 3 components; None for a figure of its own.
 
     Returns:
@@ -85,7 +85,7 @@ def draw_trajectories(
 
 
 def _principal_components(states: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The mean, the components as columns, and the share of the variance of each."""
+    """Return the mean, the components as columns, and the share of the variance of each."""
     mean = states.mean(axis=0)
     variances, vectors = np.linalg.eigh((states - mean).T @ (states - mean))
     order = np.argsort(-variances)[:count]
@@ -108,7 +108,7 @@ def _axes(ax, dimensions: int):
 
 
 def _draw_unstable(ax, places: np.ndarray, modes: Modes, components: np.ndarray, scale: float) -> None:
-    """Draw a line along every direction in which a point is left."""
+    """Draw a line along every unstable direction of a point."""
     label = "unstable direction"
     for place, values, right, unstable in zip(
         places, np.asarray(modes.eigenvalues), np.asarray(modes.right), np.asarray(modes.unstable), strict=True

@@ -28,7 +28,7 @@ LEAST_SQUARE = 1e-6
 
 
 def rms_norm(gain: Float[Array, " size"], x: Float[Array, "*batch size"], groups: int = 1) -> Array:
-    """γ ⊙ x/√(mean(x²) + ε) in at least float32, the mean over each of `groups` equal parts of x.
+    """Return γ ⊙ x/√(mean(x²) + ε) in at least float32, with one mean for each of `groups` equal parts of x.
 
     >>> rms_norm(jnp.ones(2), jnp.array([-3.0, 3.0])).round(3).tolist()
     [-1.0, 1.0]
@@ -75,27 +75,27 @@ class Normalize:
         check_positive(size=self.size)
 
     def init(self, key: Key) -> NormalizeParams:
-        """γ = 1."""
+        """Return γ = 1."""
         check_key(key=key)
         return NormalizeParams(jnp.ones(self.size))
 
     def initial_carry(self, params: NormalizeParams, batch_shape: tuple[int, ...] = ()) -> tuple[()]:
-        """Nothing."""
+        """Return an empty carry."""
         return ()
 
     def project(self, params: NormalizeParams, xs: Array) -> Array:
-        """RMSNorm(x⁽ᵗ⁾)."""
+        """Return RMSNorm(x⁽ᵗ⁾)."""
         check_features("xs", xs, size=self.size)
         return rms_norm(params.gain, xs).astype(accumulator(params.gain.dtype))
 
     def coefficients(self, params: NormalizeParams, z: Array) -> tuple[tuple, tuple]:
-        """None: there is no state."""
+        """Return None, because there is no state."""
         return (), ()
 
     def read(self, params: NormalizeParams, carry: tuple, z: Array) -> Array:
-        """z⁽ᵗ⁾ as it is."""
+        """Return z⁽ᵗ⁾ unchanged."""
         return z
 
     def step(self, params: NormalizeParams, carry: tuple, z: Array) -> tuple[tuple, Array]:
-        """z⁽ᵗ⁾ as it is."""
+        """Return z⁽ᵗ⁾ unchanged."""
         return linear_step(self, params, carry, z)

@@ -5,8 +5,8 @@
     m⁽ᵗ⁾ = RMSNorm(x̃⁽ᵗ⁾)
     y⁽ᵗ⁾ = x̃⁽ᵗ⁾ + W_d (SiLU(W_u m⁽ᵗ⁾) ⊙ W_v m⁽ᵗ⁾)
 
-The gradient of the last layer reaches every x through the sums, unchanged.  The second norm is taken over each of
-`groups` equal parts of r, which are the heads of a cell with heads.  Without `mlp` y is x̃.
+Through the sums, the gradient of the last layer reaches every x unchanged.  The second norm is taken over each of
+`groups` equal parts of r; for a cell with heads, these are the heads.  Without `mlp`, y is x̃.
 
 γ of the three norms → `params.norm`, `.output_norm`, `.mlp.norm`; W_gᵀ → `params.gate`, W_oᵀ → `params.output`, W_uᵀ
 and W_vᵀ side by side → `params.mlp.up`, W_dᵀ → `params.mlp.down`; the cell's own → `params.cell`.  The carry is the
@@ -61,13 +61,13 @@ class ResidualBlockParams(NamedTuple):
     """
 
     norm: Float[Array, " size"]
-    """γ of the norm in front of the cell."""
+    """γ of the norm before the cell."""
     cell: Params
     """The cell's own."""
     gate: Float[Array, "size value"]
     """W_gᵀ."""
     output_norm: Float[Array, " value"]
-    """γ of the norm behind the cell."""
+    """γ of the norm after the cell."""
     output: Float[Array, "value size"]
     """W_oᵀ."""
     mlp: MLPParams | None
@@ -91,10 +91,10 @@ class ResidualBlock:
     """x̃ = x + W_o (RMSNorm(cell(RMSNorm(x))) ⊙ SiLU(W_g RMSNorm(x))), y = x̃ + MLP(x̃).
 
     Args:
-      cell: any cell that takes inputs of `size` and gives an array.
+      cell: any cell that takes inputs of `size` and outputs an array.
       size: the size of x and of y.
-      mlp: how many hidden units the gated MLP has; None for no MLP.
-      groups: in how many parts the output of the cell is normalized; its heads.
+      mlp: the number of hidden units of the gated MLP; None for no MLP.
+      groups: the number of parts of the cell's output that are normalized separately, such as its heads.
 
     Raises:
       TypeError: `cell` is not a cell.
@@ -148,12 +148,12 @@ class ResidualBlock:
         return CarryParts(constants=carry_parts(self.cell, carry).constants)
 
     def project(self, params: ResidualBlockParams, xs: Inputs) -> ResidualBlockInput:
-        """x⁽ᵗ⁾, the gate, and the projection of n⁽ᵗ⁾ by the cell."""
+        """Return x⁽ᵗ⁾, the gate, and the projection of n⁽ᵗ⁾ by the cell."""
         x, n, gate = self._enter(params, xs)
         return ResidualBlockInput(x, gate, self.cell.project(params.cell, part_input(self.cell, with_x(xs, n), 0)))
 
     def step(self, params: ResidualBlockParams, carry: Carry, z: ResidualBlockInput) -> tuple[Carry, Array]:
-        """One step of the cell, and y⁽ᵗ⁾."""
+        """Run one step of the cell, and return y⁽ᵗ⁾."""
         carry, r = self.cell.step(params.cell, carry, z.z)
         return carry, self._leave(params, z.x, z.gate, r)
 
