@@ -2,8 +2,8 @@
 
     W x = Σ_k m⁽ᵏ⁾ (n⁽ᵏ⁾ · x) / N,            k = 1 … R
 
-The output vectors m⁽ᵏ⁾ span the space of the recurrent input, and the input-selection vectors n⁽ᵏ⁾ say which patterns of
-rates drive it.  The R × R matrix of overlaps
+The output vectors m⁽ᵏ⁾ span the space of the recurrent input, and the input-selection vectors n⁽ᵏ⁾ say which patterns
+of rates drive it.  The R × R matrix of overlaps
 
     J = nᵀ m / N
 

@@ -5,8 +5,8 @@
 `w[i, j]` goes from unit i to unit j, so a sign belongs to a row.  The first units are the excitatory ones.
 
 **Balance.**  With a fraction f of excitatory units and equal magnitudes, W has an outlying eigenvalue of the order of
-(2f − 1) √N, and most units receive too much excitation.  `Constraints.init` scales the inhibition that each unit receives
-so that its incoming weights add up to 0, over the connections that the other constraints leave:
+(2f − 1) √N, and most units receive too much excitation.  `Constraints.init` scales the inhibition that each unit
+receives so that its incoming weights add up to 0, over the connections that the other constraints leave:
 
     Σ_{i excitatory} w_ij + Σ_{i inhibitory} w_ij = 0        for every j
 

@@ -2,20 +2,20 @@
 
     x⁽ᵗ⁾, r⁽ᵗ⁾ = cell(x⁽ᵗ⁻¹⁾, [u⁽ᵗ⁾; z⁽ᵗ⁻¹⁾]),          z⁽ᵗ⁾ = Vᵀ r⁽ᵗ⁾,          V ← V + k⁽ᵗ⁾ (f⁽ᵗ⁾ − z⁽ᵗ⁾)
 
-A network that reads its own output learns while it runs on that output, not on the target: the first updates already
-make z close to f, and what is learned afterwards is to keep it there, errors of its own included.  k⁽ᵗ⁾ is that of
+A network that reads its own output learns while it runs on that output, not on the target.  The first updates already
+bring z close to f; the later ones learn to keep it there in spite of the network's own errors.  k⁽ᵗ⁾ is the gain of
 recursive least squares (`jaxrnn.reservoirs.track`) with P⁽⁰⁾ = I/β: the smaller β, the faster the first updates.  A
 rate network that is spontaneously chaotic (g = 1.5) learns best, as long as the output can suppress the chaos.
 
-`force` works for any cell in `Feedback(cell, readout, "logits")`; what it leaves is an ordinary network, which `unroll`
+`force` works for any cell in `Feedback(cell, readout, "logits")`; the result is an ordinary network, which `unroll`
 runs on its own outputs.
 
 **full-FORCE** learns the recurrent weights.  A second network with random weights J₀, which is driven by the target,
 
     τ ẋ_D = −x_D + J₀ r_D + U u + Q f,
 
-says what the recurrent current of each unit should be, J₀ r_D + Q f, and J is fitted to it by the same recursion, one
-P for all units, in the network that runs on J alone:
+gives the target of each unit's recurrent current, J₀ r_D + Q f.  The same recursion, with one P for all units, fits J
+to it in the network that runs on J alone:
 
     τ ẋ = −x + J r + U u,        J r ≈ J₀ r_D + Q f,        V r ≈ f
 
@@ -53,11 +53,11 @@ class FullForceCarry(NamedTuple):
     x: Float[Array, " hidden"]
     """The state of the network that learns."""
     driven: Float[Array, " hidden"]
-    """The state of the network that is driven by the target."""
+    """The state of the network that the target drives."""
 
 
 def force_params(key: Key, cell: Feedback, *, scale: float = 1.0) -> FeedbackParams:
-    """Draw parameters as FORCE wants them: strong feedback, and a read-out of 0.
+    """Draw parameters for FORCE: strong feedback, and a read-out of 0.
 
     Args:
       key: a key.
@@ -103,12 +103,13 @@ def force(
 
     Args:
       cell: the network, `Feedback(cell, readout, "logits")`.
-      params: its parameters; the read-out that counts is that of `state`.
+      params: its parameters; the read-out comes from `state`, not from here.
       state: the state of the recursion, from `tracker(hidden, output, penalty, bias=False)` or the previous block.
       xs: u, `[time, inputs]`; `[time, 0]` for a network without an input.
       targets: f, `[time, output]`.
-      carry: the state of the network; None is its own start.  From 0 a network without an input never moves: draw one.
-      every: learn at every so many steps; the network runs on in between.
+      carry: the state of the network; None for its initial carry.  A network without an input never leaves the state 0,
+        so draw a random one for it.
+      every: the number of steps from one update to the next; the network runs on in between.
 
     Returns:
       The carry, the parameters with the learned read-out, the state of the recursion, and z⁽ᵗ⁾ before each update.
@@ -178,20 +179,20 @@ def full_force(
     """Learn the recurrent weights of a rate network, and its read-out, from a network that the target drives.
 
     Args:
-      cell: the rate network; it reads `xs` alone.
+      cell: the rate network; it reads only `xs`.
       params: its parameters; `w` is J₀, the weights of the driven network.
       state: the state of the recursion, from `tracker(hidden, hidden + output, penalty, bias=False)`, or the previous
         block's.
       xs: u, `[time, inputs]`.
       targets: f, `[time, output]`.
       driver: Q, `[output + hints, hidden]`.
-      carry: the states of both networks; None is 0, from where a network without an input never moves.
-      hints: further signals that drive the second network alone, `[time, hints]`.
-      every: learn at every so many steps.
+      carry: the states of both networks; None is 0, which a network without an input never leaves.
+      hints: further signals that drive only the second network, `[time, hints]`.
+      every: the number of steps from one update to the next.
 
     Returns:
-      The states, the parameters with J in the place of J₀, the read-out, the state of the recursion, and z⁽ᵗ⁾ before
-      each update.  To go on with another block, pass the first parameters again.
+      The states, the parameters with J in place of J₀, the read-out, the state of the recursion, and z⁽ᵗ⁾ before each
+      update.  To continue with another block, pass the original parameters again.
 
     Raises:
       TypeError, ValueError: arrays or a state that do not fit.
@@ -251,14 +252,14 @@ def _full_force(cell: RateNetwork, every: int, *arrays):
 
 
 def _learn(now: Array, learned: tuple, r: Array, f: Array) -> tuple[tuple, Array]:
-    """Learn from a step where `now`; (V, P), and the output before."""
+    """Learn from a step if `now`; return (V, P), and the output before the update."""
     v, p = learned
     kept = lambda: ((v, p), product(jnp.concatenate([jnp.ones(1), r]), v))  # noqa: E731
     return lax.cond(now, lambda: learn_step(v, p, r, f, True, 1.0), kept)
 
 
 def _checked(xs, targets, outputs: int) -> tuple[Array, Array]:
-    """Both as arrays `[time, …]` of the same time."""
+    """Return both as arrays `[time, …]` with equal numbers of steps."""
     xs, targets = as_array("xs", xs, "numbers"), as_array("targets", targets, "numbers")
     if xs.ndim != 2:
         raise ValueError(f"`xs` must have shape [time, inputs], one sequence, got {xs.shape}. Use jax.vmap for more.")

@@ -9,7 +9,7 @@ network over a part of the rows, and the gradients are summed at the end (`sprea
 A product that is large enough for XLA's own threads gains nothing from this, and each device reads all the weights.
 `devices_for` therefore decides from the sizes.  The results are those of one device, up to the order of sums.
 
-References: `jax_num_cpu_devices` among JAX's configuration options; docs/performance.md for what was measured.
+References: `jax_num_cpu_devices` among JAX's configuration options; docs/performance.md for the measurements.
 """
 
 import math
@@ -21,16 +21,16 @@ from jaxtyping import PyTree
 from jaxrnn.training.data_parallel import usable_devices
 
 LARGEST_PRODUCT = 2**22
-"""Multiplications of the largest product in a step up to which rows go to cores (`python -m benchmarks.cores`)."""
+"""The largest product of a step, in multiplications, up to which rows go to cores (`python -m benchmarks.cores`)."""
 MOST_DEVICES = 8
-"""More were never measured."""
+"""A larger number has never been measured."""
 
 
 def split_cpu(devices: int | None = None) -> int:
     """Let JAX see the CPU as several devices.
 
     Call it before the first computation: JAX cannot change the number of devices later.  `JAX_NUM_CPU_DEVICES` in the
-    environment does the same.  A program that uses one of the devices still has all threads.
+    environment does the same.  A program on one of the devices still uses all threads.
 
     Args:
       devices: the number of devices; None for one per usable core, at most 8, unless `JAX_NUM_CPU_DEVICES` or

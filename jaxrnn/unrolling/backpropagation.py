@@ -1,15 +1,15 @@
 """Back-propagation through time, written out: chapter 2.2.1 to 2.2.3.
 
-One reverse scan for the hidden gradients, which is all that has to wait for t + 1 (2.2.2):
+A reverse scan computes the hidden gradients, the only part that has to wait for t + 1 (2.2.2):
 
     ∇_{h⁽ᵗ⁻¹⁾}L, ∇_{z⁽ᵗ⁾}L = step_bwd(∇_{h⁽ᵗ⁾}L, ∇_{y⁽ᵗ⁾}L)
 
-and then the sums over t, as one contraction each (2.2.3):
+One contraction each then computes the sums over t (2.2.3):
 
     ∇_θ L = Σₜ (of what `step` reads) + Σₜ (of what `project` reads),      ∇_{x⁽ᵗ⁾}L = Uᵀ ∇_{z⁽ᵗ⁾}L
 
 `jax.grad` of the scan computes the same numbers, but carries a cotangent of the shape of the weights through the loop
-and adds to it at every step.  `jaxrnn.unrolling.backpropagation_loop` is the same pass as a Python loop, to be read.
+and adds to it at every step.  `jaxrnn.unrolling.backpropagation_loop` is the same pass as a readable Python loop.
 
 The chapter's 2.2.3.8 says that ∇_{x⁽ᵗ⁾}L is not needed.  A layer below needs it; XLA removes it if it is unused.
 
@@ -39,10 +39,10 @@ from jaxrnn.unrolling.time_blocks import block_length, scan_blocks, shared
 
 @partial(jax.jit, static_argnums=(0, 4, 5, 6))
 def backward(cell, saved: Saved, dcarry, dys, reverse, every_t=False, from_initial=False) -> "Gradients":
-    """Run the recursion 2.2.2 over the steps of a run, the last one first, and take the sums over t of 2.2.3.
+    """Run the recursion of 2.2.2 over the steps of a run in reverse, and compute the sums over t of 2.2.3.
 
     Args:
-      cell, saved: as `forward` took the cell, and what it saved.
+      cell, saved: the cell that was passed to `forward`, and the record that it returned.
       dcarry, dys: ∇L with respect to the results of the run.
       reverse: as for the run.
       every_t: True to return `carries`; otherwise they are None.
@@ -184,7 +184,7 @@ def unroll_bptt(
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
     """Run a cell over a sequence with the explicit reverse scan as the gradient: the fast way to train.
 
-    The cell's own local rules are used where it has them, and `AutodiffRules` where it does not.  Reverse mode works
+    It uses the cell's own local rules if there are any, and `AutodiffRules` otherwise.  Reverse mode works
     to any order, and so do `jax.jvp` of the gradient and `jax.hessian`.  The run itself has no forward mode: for
     `jax.jvp` use `unroll`.
 

@@ -33,7 +33,7 @@ def unroll_layers(
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
     """Run a stack over a sequence, one layer over all steps after the other.
 
-    Layers that are made of parts themselves, such as residual blocks, run part by part.
+    Layers that consist of parts themselves, such as residual blocks, run part by part.
 
     Args:
       cell: a `Stack`, or another cell with `run_parts`.

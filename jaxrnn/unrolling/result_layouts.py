@@ -1,16 +1,17 @@
 """The layout of the results of a run on a mesh with Explicit axes.
 
-Time and rows lie as in `xs`.  Features lie over the axes of the mesh over which parameters alone are cut, where their
-number is a multiple of the devices along these: hidden units whose weights are cut stay cut in ys and in the carry.
+Time and rows are sharded as in `xs`.  Features are sharded over the axes of the mesh that shard only parameters, if the
+number of features is a multiple of the devices along these axes: if the weights of hidden units are sharded, so are ys
+and the carry.
 
-| | rows cut | weights cut |
+| | rows sharded | weights sharded |
 |---|---|---|
 | `xs` `[time, *batch, input]` | P(None, "rows", None) | P() |
 | `params.w` `[hidden, gates]` | P() | P(None, "units") |
 | `ys` `[time, *batch, hidden]` | P(None, "rows", None) | P(None, None, "units") |
 | the carry `[*batch, hidden]` | P("rows", None) | P(None, "units") |
 
-Gradients lie as what they are gradients of.
+A gradient is sharded like the array that it belongs to.
 """
 
 import math

@@ -160,7 +160,7 @@ def _unroll_python(cell, reverse, params, xs, carry, mask, reset):
 
 
 def initial_carry(cell: Cell, params: Params, xs: Inputs) -> Carry:
-    """h⁽⁰⁾ as the cell has it, for the rows of `xs`, on whatever devices they are."""
+    """Return the cell's own h⁽⁰⁾ for the rows of `xs`, on the devices of these rows."""
     return alike(cell.initial_carry(params, leading_axes(xs)[1:]), params, xs)[0]
 
 
@@ -207,7 +207,7 @@ def readable(mask: Array | None, xs: PyTree) -> PyTree:
     """Return the inputs with ½ (0 for integers) where `mask` is False.
 
     Unlike 0, ½ is in the domain of nearly every function, such as the norms and logarithms of a user's cell.  A step
-    that is defined there has finite derivatives on padding, so that these times 0 are 0.
+    that is defined at ½ has finite derivatives on padding, so their product with 0 is 0.
     """
 
     def leaf(x):
@@ -217,5 +217,5 @@ def readable(mask: Array | None, xs: PyTree) -> PyTree:
 
 
 def zeros(tree: PyTree) -> PyTree:
-    """Return zeros like every leaf."""
+    """Return a tree of zeros like every leaf."""
     return jax.tree.map(jnp.zeros_like, tree)

@@ -1,4 +1,4 @@
-"""Truncated back-propagation through time, BPTT(k₁, k₂), for streams without an end.
+"""Truncated back-propagation through time, BPTT(k₁, k₂), for endless streams.
 
 After every k₁ steps, the losses of those steps are propagated back through the last k₂ ≥ k₁ steps and no further:
 
@@ -107,7 +107,7 @@ def _unroll_truncated(cell, k1, k2, reverse, run, params, xs, carry, mask, reset
 
 
 def _window_starts(cell: Cell, params: Params, read: tuple, carry: Carry, k1: int, k2: int) -> Carry:
-    """h at the beginning of each window, `[windows, *batch, ...]`: constants, but where that is h⁽⁰⁾ itself."""
+    """Return h at the start of each window, `[windows, *batch, ...]`: constants, except where it is h⁽⁰⁾ itself."""
     count = (read[1].shape[0] - k2) // k1
     chunks = jax.tree.map(lambda a: a[: count * k1].reshape(count, k1, *a.shape[1:]), read)
 
@@ -216,12 +216,12 @@ class TruncatedBPTT:
         return after, jax.tree.map(lambda a: a[self.k2 - self.k1 :], ys)
 
     def _start(self, params: Params, state: TruncatedState) -> Carry:
-        """h at the beginning of the next window: k₁ steps after that of the last one."""
+        """Return h at the start of the next window, k₁ steps after the start of the previous one."""
         xs, mask, reset = jax.tree.map(lambda a: a[: self.k1], (state.xs, state.mask, state.reset))
         return unroll(self.cell, params, xs, state.carry, mask=mask, reset=reset)[0]
 
     def _append(self, old: Array, new: Array) -> Array:
-        """The last k₂ steps of those of the last window and the new ones."""
+        """Return the last k₂ of the steps of the previous window followed by the new ones."""
         return jnp.concatenate([lax.stop_gradient(old), new])[self.k1 :]
 
 

@@ -5,9 +5,9 @@
     s⁽ᵗ⁾ = σ(f Δt + c)
     h⁽ᵗ⁾ = (1 − s⁽ᵗ⁾) ⊙ g + s⁽ᵗ⁾ ⊙ k,                       y⁽ᵗ⁾ = h⁽ᵗ⁾
 
-The paper's equation is σ(−f t) ⊙ g + (1 − σ(−f t)) ⊙ k, which is the same with c = 0.  The bias c, which sets the gate at
-Δt = 0, comes from the authors' program.  The backbone a has one layer.  h depends on Δt through the gate alone: as Δt
-grows, h approaches g or k, depending on the sign of f, so any Δt is stable.
+The paper's equation is σ(−f t) ⊙ g + (1 − σ(−f t)) ⊙ k, which is the same with c = 0.  The bias c, which sets the gate
+at Δt = 0, comes from the authors' program.  The backbone a has one layer.  h depends on Δt through the gate alone: as
+Δt grows, h approaches g or k, depending on the sign of f, so any Δt is stable.
 
 U, W, b → `params.u`, `.w`, `.b`; the heads g, k, f, c side by side → `params.v`, `params.c`.
 

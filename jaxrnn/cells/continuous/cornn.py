@@ -5,9 +5,9 @@
     z⁽ᵗ⁾ = z⁽ᵗ⁻¹⁾ + Δt [tanh(b + U x⁽ᵗ⁾ + W y⁽ᵗ⁻¹⁾ + V z⁽ᵗ⁻¹⁾) − γ ⊙ y⁽ᵗ⁻¹⁾ − ε ⊙ z⁽ᵗ⁻¹⁾]
     y⁽ᵗ⁾ = y⁽ᵗ⁻¹⁾ + Δt z⁽ᵗ⁾
 
-z = y′.  The damping is explicit (it uses z⁽ᵗ⁻¹⁾), which is one of the paper's two choices and that of its program.  γ and
-ε are parameters here, one of each per unit; to get the paper's network, freeze them with an optax mask.  The gradient
-neither vanishes nor explodes as long as Δt is small: a few hundredths, if γ and ε are of the order of 1.
+z = y′.  The damping is explicit (it uses z⁽ᵗ⁻¹⁾), which is one of the paper's two choices and that of its program.  γ
+and ε are parameters here, one of each per unit; to get the paper's network, freeze them with an optax mask.  The
+gradient neither vanishes nor explodes as long as Δt is small: a few hundredths, if γ and ε are of the order of 1.
 
 U, W, V, b, γ, ε → `params.u`, `.w`, `.v`, `.b`, `.gamma`, `.epsilon`.
 

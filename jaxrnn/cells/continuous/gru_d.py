@@ -10,7 +10,8 @@
 
 NaN marks missing values, feature by feature, as in the raw series: no gradient reaches them, and no gradient becomes
 NaN.  As in the paper, z is the share of the *new* value; in `jaxrnn.cells.GRU` it is the share of the old one.  At the
-first step, δ is 0 in the paper and Δt here.  From the initial carry, where h = 0 and x′ = x̄, both give the same result.
+first step, δ is 0 in the paper and Δt here.  From the initial carry, where h = 0 and x′ = x̄, both give the same
+result.
 
 r, z, n side by side → `params.u`, `.w`, `.v`, `.b`; wˣ, bˣ → `.w_x`, `.b_x`; Wʰ, bʰ → `.w_h`, `.b_h`; x̄ → `.mean`.
 

@@ -5,9 +5,9 @@
     z⁽ᵗ⁾ = (1 − Δ₁⁽ᵗ⁾) ⊙ z⁽ᵗ⁻¹⁾ + Δ₁⁽ᵗ⁾ ⊙ tanh(bᶻ + Uᶻ x⁽ᵗ⁾ + Wᶻ y⁽ᵗ⁻¹⁾)
     y⁽ᵗ⁾ = (1 − Δ₂⁽ᵗ⁾) ⊙ y⁽ᵗ⁻¹⁾ + Δ₂⁽ᵗ⁾ ⊙ tanh(bʸ + Uʸ x⁽ᵗ⁾ + Wʸ z⁽ᵗ⁾)
 
-This is an implicit-explicit Euler step of y′ = σ(·) ⊙ (tanh(Wʸ z + …) − y) and of the same equation for z.  It is stable
-for Δt < 2.  For Δt ≤ 1 it is a weighted mean of the old and the new value, so choose the unit of time such that the
-longest gap is about 1.
+This is an implicit-explicit Euler step of y′ = σ(·) ⊙ (tanh(Wʸ z + …) − y) and of the same equation for z.  It is
+stable for Δt < 2.  For Δt ≤ 1 it is a weighted mean of the old and the new value, so choose the unit of time such that
+the longest gap is about 1.
 
 1, 2, z, y side by side → `params.u`, `params.b`; W¹, W², Wᶻ → `params.w`; Wʸ → `params.w_y`.
 

@@ -6,8 +6,8 @@ in steps of Δt by Euler's rule, with α = Δt/τ:
 
     x⁽ᵗ⁾ = (1 − α) ⊙ x⁽ᵗ⁻¹⁾ + α ⊙ (W r⁽ᵗ⁻¹⁾ + U u⁽ᵗ⁾ + b),            y⁽ᵗ⁾ = r⁽ᵗ⁾ = φ(x⁽ᵗ⁾)
 
-x is the carry ("current", "membrane potential"), and r are the firing rates, which the other units and the read-out see.
-In other words, it is a leaky unit whose leak acts before φ (in `Leaky(Elman(…), alpha)` it acts after φ).
+x is the carry ("current", "membrane potential"), and r are the firing rates, which the other units and the read-out
+see. In other words, it is a leaky unit whose leak acts before φ (in `Leaky(Elman(…), alpha)` it acts after φ).
 
 In the backward pass, with g⁽ᵗ⁾ = ∇_{x⁽ᵗ⁾}L + φ′(x⁽ᵗ⁾) ⊙ ∇_{r⁽ᵗ⁾}L and δ⁽ᵗ⁾ = α ⊙ g⁽ᵗ⁾:
 

@@ -7,7 +7,8 @@ In steps of Δt, with α = Δt/τ, this term is added to the current of step t:
     √(2/α) (σ_private ξ⁽ᵗ⁾ + σ_shared ξ₀⁽ᵗ⁾),            ξ, ξ₀ ~ N(0, 1)
 
 where every unit has a ξ of its own, and all units of a row share one ξ₀.  A unit without other input is then an
-Ornstein-Uhlenbeck process with variance σ²/(1 − α/2), close to σ² for small steps, whatever τ is: σ is in the units of x.
+Ornstein-Uhlenbeck process with variance σ²/(1 − α/2), close to σ² for small steps, whatever τ is: σ is in the units of
+x.
 
 σ_private, σ_shared → `private`, `shared`; the noise comes with the input, for the reasons in `jaxrnn.core.noise`.
 

@@ -7,8 +7,9 @@ A plain array has equal steps, of the cell's own `dt`.  The first Δt is the tim
 beginning of a series, use any typical step.  In a reverse run, step t follows step t + 1, so its Δt is the time between
 these two.
 
-`mask` and Δt mean different things.  A masked step does not happen and holds the carry, which is right for padding.  In a
-gap, time passes: omit the missing steps and let the next Δt be longer, or keep them and mark the missing values (`GRUD`).
+`mask` and Δt mean different things.  A masked step does not happen and holds the carry, which is right for padding.  In
+a gap, time passes: omit the missing steps and let the next Δt be longer, or keep them and mark the missing values
+(`GRUD`).
 
 Δt ≤ 0, NaN and infinity are errors on valid steps wherever the values are known; under `jit` nothing is checked.
 

@@ -1,7 +1,7 @@
 """JAX's arithmetic in the operators of ONNX: element by element, sums over axes, and products of matrices.
 
-Most primitives have an operator of the same meaning.  What has none is composed so that small numbers keep their
-digits, as the cells rely on it:
+Most primitives have an operator of the same meaning.  The others are composed so that small numbers keep their digits,
+which the cells rely on:
 
     log1p(x) = x log(u) / (u − 1),  u = 1 + x,  and x where u = 1                (Kahan)
     expm1(x) = 2 tanh(x/2) / (1 − tanh(x/2))  for |x| < ½,  and  eˣ − 1 elsewhere
@@ -19,7 +19,7 @@ from jaxrnn.convert.layout import ConversionError
 from jaxrnn.convert.onnx.graph import Graph
 
 Value = str | np.ndarray
-"""The name of a value that the graph computes, or numbers that are known when it is written."""
+"""The name of a value that the graph computes, or numbers that are known when the graph is written."""
 
 
 class Equation(NamedTuple):
@@ -30,14 +30,14 @@ class Equation(NamedTuple):
     params: dict[str, Any]
     """Its options."""
     given: list[Value]
-    """What it reads."""
+    """The arguments."""
     ins: list[Any]
-    """The shapes and dtypes of those."""
+    """The shapes and dtypes of the arguments."""
     outs: list[Any]
-    """The shapes and dtypes of its results."""
+    """The shapes and dtypes of the results."""
 
     def names(self, graph: Graph) -> list[str]:
-        """Return what it reads as values of the graph."""
+        """Return the arguments as values of the graph."""
         return [value if isinstance(value, str) else graph.number(value) for value in self.given]
 
 
@@ -151,7 +151,7 @@ def _cumulative_sum(graph: Graph, equation: Equation) -> list[str]:
 
 
 def _product(graph: Graph, equation: Equation) -> list[str]:
-    """One `MatMul` where a matrix is multiplied from the right, and an `Einsum` for the rest."""
+    """Convert a product: to `MatMul` if a matrix is multiplied from the right, else to `Einsum`."""
     (left, right), (left_batch, right_batch) = equation.params["dimension_numbers"]
     sizes = [len(each.shape) for each in equation.ins]
     if not left_batch and tuple(left) == (sizes[0] - 1,) and sizes[1] == 2 and len(right) == 1:
@@ -178,7 +178,7 @@ def _product_of(graph: Graph, x: Value, w: Value) -> list[str]:
 
 
 def _number(graph: Graph, equation: Equation, number: float) -> str:
-    """A number in the dtype of the equation's argument."""
+    """Return a number in the dtype of the equation's argument."""
     return graph.number(np.asarray(number, equation.ins[0].dtype))
 
 

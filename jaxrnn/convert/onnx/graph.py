@@ -1,7 +1,7 @@
-"""An ONNX graph under construction, with the sizes that are known only when it runs.
+"""An ONNX graph under construction, including sizes that are known only when the graph runs.
 
-ONNX files are lists that grow, so these are the only mutable objects of the converters.  A `Scan` has a graph of its
-own as its body, which may read every value of the graph around it.
+ONNX files are built by appending to lists, so these are the only mutable objects of the converters.  The body of a
+`Scan` is a graph of its own, which may read every value of the surrounding graph.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ import numpy as np
 from jaxrnn.convert.layout import ConversionError, exported
 
 OPSET, IR_VERSION = 17, 8
-"""What is written; every onnxruntime since 1.12 reads it."""
+"""The version of the operator set; every onnxruntime since 1.12 reads it."""
 
 
 class Graph:
     """Nodes, initializers, inputs and outputs by name.
 
     Args:
-      around: the graph that this one is the body of a loop in; None for the graph of the file.
+      around: the surrounding graph, if this one is the body of a loop; None for the graph of the file.
       lengths: whether the file takes lengths.
       carry: whether it takes and returns the carry.
     """
@@ -31,7 +31,7 @@ class Graph:
         self.count, self.known, self.sizes = 0, {}, {}
 
     def constant(self, name: str, array: Any) -> str:
-        """Add an initializer of this name."""
+        """Add an initializer with this name."""
         from onnx import numpy_helper
 
         self.root.initializers.append(numpy_helper.from_array(exported(array), name))
@@ -51,14 +51,14 @@ class Graph:
         return f"{name}_{self.root.count}"
 
     def node(self, operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> str:
-        """Add a node; the name of its first output."""
+        """Add a node, and return the name of its first output."""
         from onnx import helper
 
         self.nodes.append(helper.make_node(operator, inputs, outputs, **attributes))
         return outputs[0]
 
     def apply(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node of one output, whose name is new."""
+        """Add a node with one output, and return the output's new name."""
         return self.node(operator, inputs, [self.fresh(operator.lower())], **attributes)
 
     def value(self, kind: str, name: str, dtype: Any, shape: Sequence[Any]) -> str:
@@ -94,13 +94,13 @@ class Graph:
         return self.root.sizes[name]
 
     def body(self, name: str) -> Any:
-        """Return this graph as ONNX has it."""
+        """Return this graph as an ONNX graph."""
         from onnx import helper
 
         return helper.make_graph(self.nodes, name, self.inputs, self.outputs, self.initializers)
 
     def model(self) -> Any:
-        """Return a model of this graph."""
+        """Return this graph as an ONNX model."""
         from onnx import helper
 
         opsets = [helper.make_opsetid("", OPSET)]

@@ -1,7 +1,8 @@
 """JAX's changes of shape in the operators of ONNX, where some sizes are known only when the graph runs.
 
-A size that is unknown is −1 in a `Reshape` and part of a computed shape in an `Expand`.  A `gather` is what indexing
-becomes: a slice whose start is known, or rows of a table; a `scatter` is what `.at[…].set` becomes.
+An unknown size is −1 in a `Reshape` and part of a computed shape in an `Expand`.  JAX traces indexing to `gather`,
+which is converted if it is a slice with a known start, or selects rows of a table.  JAX traces `.at[…].set` to
+`scatter`.
 
 References: the ONNX operator specification; the documentation of `jax.lax`.
 """
@@ -108,7 +109,7 @@ def _gather(graph: Graph, equation: Equation) -> list[str]:
 
 
 def _scatter(graph: Graph, equation: Equation) -> list[str]:
-    """Setting the entries at one index of some axes, for all of the others: a choice by a constant mask."""
+    """Set the entries at one index of some axes, for all indices of the others, by a constant mask."""
     numbers, index = equation.params["dimension_numbers"], equation.given[1]
     axes, shape = numbers.scatter_dims_to_operand_dims, equation.ins[0].shape
     inserted = numbers.inserted_window_dims == axes and len(equation.ins[2].shape) == len(shape) - len(axes)
@@ -130,7 +131,7 @@ def _pad(graph: Graph, equation: Equation) -> list[str]:
 
 
 def _iota(graph: Graph, equation: Equation) -> list[str]:
-    """0, 1, … along one axis, whose length is known only when the graph runs."""
+    """Return 0, 1, … along one axis, whose length is known only when the graph runs."""
     from onnx import helper
 
     shape, axis = equation.params["shape"], equation.params["dimension"]
@@ -144,7 +145,7 @@ def _iota(graph: Graph, equation: Equation) -> list[str]:
 
 
 def _sliced(graph: Graph, x: str, starts: Sequence[int], ends: Sequence[int], strides: Sequence[int]) -> str:
-    """The part of x between `starts` and `ends`; an axis that is taken whole is not named."""
+    """Return the part of x between `starts` and `ends`, leaving out the axes that are taken whole."""
     cut = [n for n, (a, b, s) in enumerate(zip(starts, ends, strides, strict=True)) if (a, b, s) != (0, _END, 1)]
     if not cut:
         return graph.apply("Identity", x)

@@ -2,8 +2,8 @@
 
     xs, lengths ─ U x + b for every t ─ Scan( carry, z⁽ᵗ⁾, mask⁽ᵗ⁾ → carry, y⁽ᵗ⁾ ) ─ read-out ─ logits
 
-The model is run here on values that stand for any time and batch, once, and what it did is written down
-(`jaxrnn.convert.onnx.programs`).  Inputs, outputs, lengths and carries are those of the native nodes.
+The model is traced once with symbolic time and batch, and the traced program is written as ONNX
+(`jaxrnn.convert.onnx.programs`).  Inputs, outputs, lengths and carries are the same as with native nodes.
 
 References: the ONNX operator specification, Scan; the documentation of `jax.export` (shape polymorphism).
 """
@@ -31,11 +31,11 @@ def write_loops(graph: Graph, model: Any, params: Params, input_size: int | None
     Args:
       graph: an empty graph, which says whether the file takes lengths and the carry.
       model: as for `to_onnx`, without noise.
-      params: its own, in float32.
-      input_size: the number of features; None is that of the (first) cell.
+      params: its parameters, in float32.
+      input_size: the number of features; None for that of the (first) cell.
 
     Raises:
-      ConversionError: an operation that ONNX does not have, or that is not written here; it is named.
+      ConversionError: an operation that ONNX does not have, or that is not converted; the message names it.
     """
     parts = parts_of(model)
     time, batch = jax.export.symbolic_shape("time, batch")
@@ -64,7 +64,7 @@ def write_loops(graph: Graph, model: Any, params: Params, input_size: int | None
 
 
 def _outputs(parts: Parts, params: Params, xs: Any, lengths: Any, carry: Any) -> dict[str, Any]:
-    """The outputs of the file by name, from its inputs."""
+    """Compute the outputs of the file by name, from its inputs."""
     time = xs.shape[0]
     mask = None if lengths is None else jnp.arange(time)[:, None] < lengths
     own, inputs = parts.of_network(params), parts.inputs(params, xs)
@@ -82,7 +82,7 @@ def _outputs(parts: Parts, params: Params, xs: Any, lengths: Any, carry: Any) ->
 
 
 def _run(cell: Any, params: Params, xs: Any, carry: Any = None, *, mask: Any = None, reset: Any = None, reverse=False):
-    """`unroll` in its plainest form: one scan, with everything that needs no carry before it."""
+    """Run `unroll` in its plainest form: one scan, after everything that needs no carry."""
     carry = cell.initial_carry(params, leading_axes(xs)[1:]) if carry is None else carry
 
     def step(carry, z):

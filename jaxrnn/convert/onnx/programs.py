@@ -1,13 +1,13 @@
-"""A traced program, `jax.make_jaxpr`'s, as nodes of ONNX.
+"""Conversion of a traced program, a jaxpr, to ONNX nodes.
 
     { lambda ; w:f32[5,5]  h:f32[batch,5] z:f32[batch,5]. let         MatMul(h, w) ┐
         a:f32[batch,5] = dot_general h w                        →     Add(z, ·) ───┤
         b:f32[batch,5] = add z a                                      Tanh(·)
         c:f32[batch,5] = tanh b in (c,) }
 
-One equation is one node or a few.  What depends on parameters alone is computed now and written as numbers.  Functions
-inside the program are written in their place, and `lax.scan` is a `Scan`: its carry is the state, and what it closes
-over is read from the graph around it.
+One equation becomes one node or a few.  Values that depend only on parameters are computed during the conversion and
+written as numbers.  Functions inside the program are inlined.  `lax.scan` becomes a `Scan`: its carry is the state, and
+it reads the values that it closes over from the surrounding graph.
 
 References: the documentation of jaxprs, https://docs.jax.dev/en/latest/jaxpr.html; the ONNX operator specification,
 Scan.
@@ -24,7 +24,7 @@ from jaxrnn.convert.onnx.layouts import LAYOUTS
 
 _OPERATORS = ARITHMETIC | LAYOUTS
 _INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr")
-"""The options in which a primitive that only calls a function keeps it."""
+"""The parameters under which a primitive that only calls a function stores that function."""
 _LOOPS = ("scan", "while", "cond")
 
 
@@ -32,15 +32,15 @@ def write_program(graph: Graph, program: Any, arguments: list[Value]) -> list[Va
     """Write a program into a graph.
 
     Args:
-      graph: gets the nodes.
+      graph: the graph to which nodes are added.
       program: a closed jaxpr.
-      arguments: the names of what it is called with, or numbers.
+      arguments: the names of its arguments, or numbers.
 
     Returns:
       The names of its results, or numbers.
 
     Raises:
-      ConversionError: a primitive that has no place here; it is named.
+      ConversionError: a primitive that cannot be converted; the message names it.
 
     >>> import jax
     >>> graph = Graph()
@@ -90,13 +90,13 @@ def _is_static(line: Any) -> bool:
 
 
 def _computed(line: Any, given: list[Value]) -> list[Value]:
-    """The results of an equation of numbers."""
+    """Compute the results of an equation whose arguments are numbers."""
     results = line.primitive.bind(*given, **line.params)
     return [np.asarray(result) for result in (results if line.primitive.multiple_results else [results])]
 
 
 def _write_scan(graph: Graph, line: Any, given: list[Value]) -> list[Value]:
-    """A loop over the first axis, with the carry as its state."""
+    """Write a loop over the first axis, with the carry as its state."""
     count, carried = line.params["num_consts"], line.params["num_carry"]
     constants, moving = given[:count], given[count:]
     read = line.invars[count + carried :]

@@ -1,13 +1,12 @@
-"""Models from ONNX files: those of `to_onnx`, and those that PyTorch's exporter writes of nn.RNN, nn.LSTM and nn.GRU.
+"""Models from ONNX files: those of `to_onnx`, and those of PyTorch's exporter for nn.RNN, nn.LSTM and nn.GRU.
 
-A file is a list of nodes, each after those whose results it reads.  One pass follows what flows from the inputs to
-the outputs:
+A file is a list of nodes in topological order.  One pass follows the tensors from the inputs to the outputs:
 
     input ─ Gather of a table → embedded ─ RNN | GRU | LSTM → sequence of 1 layer, of 2, … ─ MatMul, Add | Gemm → read
                                                             ↘ ends of 1 layer, of 2, … ────────┘ where it is the last
 
-What only moves numbers (Transpose, Reshape, Squeeze, …) hands on what it gets, and what is computed from shapes and
-constants alone, such as initial states of 0, is left aside.  Any other operator on the way is an error that names it.
+Operators that only move numbers (Transpose, Reshape, Squeeze, …) pass their input on.  Values that are computed only
+from shapes and constants, such as initial states of 0, are ignored.  Any other operator raises an error that names it.
 
 References: the ONNX operator specification.
 """
@@ -44,13 +43,13 @@ class _Flow(NamedTuple):
     layers: tuple[tuple[Any, Params], ...] = ()
     """(cell, params) of every layer so far."""
     ends: tuple[int, ...] = ()
-    """Of "ends": whose they are, the number of the layer, along the first axis."""
+    """For "ends": the indices of their layers, along the first axis."""
     per_sequence: bool = False
-    """Of "read": one output for a whole sequence."""
+    """For "read": True if there is one output for a whole sequence."""
     v: Any = None
-    """Of "read": the read-out's matrix, `[hidden, output]`."""
+    """For "read": the read-out's matrix, `[hidden, output]`."""
     c: Any = None
-    """Of "read": its bias."""
+    """For "read": the read-out's bias."""
 
 
 def from_onnx(path: str | os.PathLike) -> tuple[Any, Params]:
@@ -65,7 +64,7 @@ def from_onnx(path: str | os.PathLike) -> tuple[Any, Params]:
       `ManyToOne` where it reads the end alone; with an embedding too a `SymbolModel` or a `SequenceClassifier`.
 
     Raises:
-      ConversionError: no ONNX file, a damaged one, another operator, a node that has no counterpart here.
+      ConversionError: not an ONNX file, a damaged one, another operator, or a node that jaxrnn cannot express.
       OSError: the file cannot be read.
 
     >>> from_onnx("model.onnx")                                                  # doctest: +SKIP
@@ -119,7 +118,7 @@ def _constant(node: Any) -> np.ndarray:
 
 
 def _follow(node: Any, constants: dict[str, np.ndarray], flows: dict[str, _Flow]) -> None:
-    """Note what a node puts out, which is no recurrent one."""
+    """Record the outputs of a node that is not recurrent."""
     attributes, read = _attributes(node), [flows[name] for name in node.input if name in flows]
     if not read:
         return
@@ -158,7 +157,7 @@ def _said(node: Any) -> str:
 
 
 def _follow_layer(node: Any, constants: dict[str, np.ndarray], flows: dict[str, _Flow]) -> None:
-    """A recurrent node: one more layer."""
+    """Add the layer of a recurrent node."""
     attributes, below = _attributes(node), flows.get(node.input[0])
     if below is None or below.kind not in ("input", "embedded", "sequence"):
         raise ConversionError(f"{_said(node)} must read an input, an embedding or another layer.")
@@ -184,7 +183,7 @@ def _follow_layer(node: Any, constants: dict[str, np.ndarray], flows: dict[str, 
 
 
 def _gathered(node: Any, attributes: dict[str, Any], tensors: list, flow: _Flow) -> _Flow:
-    """Rows of an embedding; one of the final states; or the last step."""
+    """Follow a Gather: rows of an embedding, one of the final states, or the last step."""
     table, index = tensors[:2]
     if flow.kind == "input" and table is not None and table.ndim == 2 and attributes.get("axis", 0) == 0:
         return _Flow("embedded", embedding=table)
@@ -198,7 +197,7 @@ def _gathered(node: Any, attributes: dict[str, Any], tensors: list, flow: _Flow)
 
 
 def _read_out(node: Any, attributes: dict[str, Any], tensors: list, flow: _Flow) -> _Flow:
-    """The product with V, and the sum with c where it is one node."""
+    """Follow the product with V, and the sum with c if both are one node."""
     last = flow.kind == "ends" and flow.ends == (len(flow.layers) - 1,)
     if (flow.kind != "sequence" and not last) or len(tensors) < 2 or tensors[1] is None:
         raise ConversionError(f"{_said(node)} must read every step or the last step of the highest layer, by a matrix.")
@@ -211,7 +210,7 @@ def _read_out(node: Any, attributes: dict[str, Any], tensors: list, flow: _Flow)
 
 
 def _model(path: Any, outputs: list[_Flow]) -> tuple[Any, Params]:
-    """The model that the outputs are of."""
+    """Return the model that computes the outputs."""
     flow = max(outputs, key=lambda flow: (flow.kind == "read", flow.kind == "sequence"), default=_Flow("input"))
     if not flow.layers:
         raise ConversionError(f"{path} must put out what an RNN, a GRU or an LSTM computes; no output of it is that.")
@@ -237,7 +236,7 @@ def _model(path: Any, outputs: list[_Flow]) -> tuple[Any, Params]:
 
 
 def _network(flow: _Flow) -> tuple[Any, Params]:
-    """The layers as one network."""
+    """Return the layers as one network."""
     cells, params = zip(*flow.layers, strict=True)
     two = [isinstance(cell, Bidirectional) for cell in cells]
     if len(cells) == 1:

@@ -5,8 +5,8 @@
     B   [directions, 2·gates·hidden]           the biases of x and of h; absent where they are 0
     P   [directions, 3·hidden]                 peepholes, of i, o, f; the output gate reads C⁽ᵗ⁾: `peephole="current"`
 
-ONNX orders the gates i o f c, which is i o f g, and z r h.  `linear_before_reset=0` is `GRU(reset="before")`, 1 is
-`GRU(reset="after")`, of which the candidate's bias of h is `b_n`; all other pairs of biases add up.
+ONNX orders the gates i o f c, which is i o f g, and z r h.  `linear_before_reset=0` is `GRU(reset="before")`, and 1 is
+`GRU(reset="after")`, where the candidate's bias of h is `b_n`; all other pairs of biases are summed.
 
 References: the ONNX operator specification, RNN, GRU and LSTM.
 """
@@ -37,11 +37,11 @@ from jaxrnn.directions.bidirectional import Bidirectional, Directions
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 _ORDERS = {"RNN": ("h", "h"), "GRU": ("zrn", GRU_GATES), "LSTM": ("iofg", LSTM_GATES)}
-"""ONNX' order and ours."""
+"""The order of the gates in ONNX and in jaxrnn."""
 _ACTIVATIONS = {"Tanh": "tanh", "Relu": "relu", "Affine": "identity"}
 _FIXED = {"GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"]}
 _PLAIN = {"clip": None, "input_forget": 0, "layout": 0}
-"""Attributes that have no counterpart here, and the values that mean nothing."""
+"""Attributes that jaxrnn cannot express, and the values under which they have no effect."""
 
 
 class Node(NamedTuple):
@@ -56,18 +56,18 @@ class Node(NamedTuple):
 
 
 def to_onnx_tensors(cell: Any, params: Params) -> Node:
-    """Write the node of ONNX that computes the same.
+    """Convert a cell to the ONNX node that computes the same.
 
     Args:
       cell: an `Elman`, an `LSTM` without peepholes or with `peephole="current"`, a `GRU`; or a `Bidirectional` of two
         alike.
-      params: its own.
+      params: its parameters.
 
     Returns:
-      The operator, its attributes, and its tensors by ONNX' names.
+      The operator, its attributes, and its tensors by their names in ONNX.
 
     Raises:
-      ConversionError: a cell that is no node of ONNX.
+      ConversionError: a cell for which ONNX has no node.
 
     >>> import jax
     >>> cell = LSTM(3, 5, peephole="current")
@@ -101,11 +101,11 @@ def from_onnx_tensors(operator: str, tensors: Mapping[str, Any], **attributes: A
       attributes: the node's: direction, linear_before_reset, activations, ….
 
     Returns:
-      `(cell, params)`; a `Bidirectional` for `direction="bidirectional"`.  For `direction="reverse"` the cell is to be
-      run with `reverse=True`.
+      `(cell, params)`; a `Bidirectional` for `direction="bidirectional"`.  For `direction="reverse"`, run the cell with
+      `reverse=True`.
 
     Raises:
-      ConversionError: a name that is missing or surplus, a wrong shape, an attribute that has no counterpart here.
+      ConversionError: a missing or unknown name, a wrong shape, or an attribute that jaxrnn cannot express.
 
     >>> cell, params = from_onnx_tensors("GRU", {"W": np.ones((1, 15, 3)), "R": np.ones((1, 15, 5))})
     >>> cell
@@ -181,7 +181,7 @@ def _one_direction(cell: Any, params: Any) -> Node:
 
 
 def _activations(operator: str, attributes: Mapping[str, Any], sides: int) -> list[str]:
-    """Ours, one a direction, of an RNN; of a GRU and an LSTM they are fixed."""
+    """Return jaxrnn's names of the activations of an RNN, one per direction; those of GRU and LSTM are fixed."""
     default = _FIXED.get(operator, ["Tanh"]) * sides
     given = [name.decode() if isinstance(name, bytes) else name for name in attributes.get("activations", default)]
     if operator in _FIXED:
@@ -198,7 +198,7 @@ def _activations(operator: str, attributes: Mapping[str, Any], sides: int) -> li
 
 
 def _read_side(operator: str, arrays: dict[str, Array], activation: str, after: bool) -> tuple[Any, Params]:
-    """One direction: W `[gates·hidden, input]`, R, B `[2·gates·hidden]`, P `[3·hidden]`."""
+    """Read one direction: W `[gates·hidden, input]`, R, B `[2·gates·hidden]`, P `[3·hidden]`."""
     theirs, ours = _ORDERS[operator]
     u, w = (reorder(arrays[name].T, theirs, ours) for name in ("W", "R"))
     (inputs, rows), hidden = u.shape, w.shape[0]

@@ -1,14 +1,14 @@
-"""Models as ONNX files, of native nodes where there are some, for machines where JAX is not.
+"""Models as ONNX files, of native nodes where they exist, for machines without JAX.
 
     tokens ─ Gather(E) ┐
     xs ────────────────┴─ RNN | GRU | LSTM ─ … ─ MatMul(V) ─ Add(c) ─ logits
                             │        │
     lengths ────────────────┘   next_carry
 
-The layout is that of this library: time first, `[time, batch, features]`, each of time and batch of any size.  A
-layer is one node, in both directions where it has two.  `lengths` are the nodes' own `sequence_lens`.  Two things that
-ONNX leaves open are written as they are here: a row of length 0 hands its carry on (onnxruntime sets it to 0), and
-what a read-out says of padding is 0 where the model says so.
+The layout is that of this library: time first, `[time, batch, features]`, where time and batch may have any size.  A
+layer is one node, also if it is bidirectional.  `lengths` are the nodes' own `sequence_lens`.  Where ONNX leaves the
+behavior open, the file follows this library: a row of length 0 keeps its carry (onnxruntime sets it to 0), and a
+read-out gives 0 on padding if the model does.
 
 References: the ONNX operator specification, RNN, GRU and LSTM.
 """
@@ -56,22 +56,22 @@ def to_onnx(
     | `SequenceClassifier` | `tokens` | `logits` `[batch, classes]` |
 
     With `lengths` there is an input `lengths`, `[batch]`, int32.  With `carry` there is an input for each array of the
-    carry, named by its path, `carry.0.h`, and an output `next_carry.0.h`: fed back, a stream is run in pieces, and
-    the first piece is given the initial carry, zeros for most cells.  Noise (`Dropout`) is left out.
+    carry, named by its path, `carry.0.h`, and an output `next_carry.0.h`.  To run a stream in pieces, feed the outputs
+    back; give the first piece the initial carry, which is zeros for most cells.  Noise (`Dropout`) is left out.
 
-    Elman, GRU, and LSTM without peepholes or with "current" ones are nodes of ONNX.  A model with any other cell is
-    one `Scan` over its step for each run over the sequence; onnxruntime wants at least one step for it.
+    Elman, GRU, and LSTM without peepholes or with "current" ones are native nodes of ONNX.  A model with any other cell
+    becomes one `Scan` over its step for each run over the sequence, for which onnxruntime needs at least one step.
 
     Args:
       model: one of the above.
-      params: its own, in float32.
-      path: where to write; by custom it ends in ".onnx".
-      lengths: whether the file takes lengths; without, every row is as long as the batch.
-      carry: whether it takes and returns the carry; None is yes, but for what has one output for a whole sequence.
-      input_size: the number of features; None is `input_size` of the (first) cell.
+      params: its parameters, in float32.
+      path: the file to write, by convention with the suffix ".onnx".
+      lengths: whether the file takes lengths; otherwise every row has the full length.
+      carry: whether it takes and returns the carry; None for yes, except if there is one output for a whole sequence.
+      input_size: the number of features; None for `input_size` of the (first) cell.
 
     Raises:
-      ConversionError: a cell whose step has an operation that ONNX does not have, which is named; a cell without
+      ConversionError: a step with an operation that ONNX does not have, which the message names; a cell without
         `input_size`; params of another dtype.
       OSError: the file cannot be written.
 
@@ -105,7 +105,7 @@ def to_onnx(
 
 
 def _write_model(graph: Graph, model: Any, params: Any) -> None:
-    """The whole graph of a model, inputs and outputs too."""
+    """Write the whole graph of a model, including inputs and outputs."""
     embedded = isinstance(model, (SymbolModel, SequenceClassifier))
     network, of_network = (model.cell, params.cell) if embedded or _has_readout(model) else (model, params)
     if isinstance(model, SymbolModel) and model.longest is not None:
@@ -135,7 +135,7 @@ def _write_model(graph: Graph, model: Any, params: Any) -> None:
 
 
 def _has_nodes(network: Any) -> bool:
-    """Return whether every layer is a node of ONNX."""
+    """Return whether every layer has a native node in ONNX."""
     match network:
         case ManyToMany() | ManyToOne() | SymbolModel() | SequenceClassifier():
             return _has_nodes(network.cell)
@@ -171,7 +171,7 @@ def _input_size(network: Any) -> int:
 
 
 def _write_network(graph: Graph, network: Any, params: Any, xs: str) -> tuple[str, str, int]:
-    """The nodes of all layers; the names of ys and of the last layer's final h, and the size of y."""
+    """Write the nodes of all layers; return the names of ys and of the last layer's final h, and the size of y."""
     match network:
         case Stack(cells=layers) | BidirectionalStack(layers=layers):
             end, size = "", 0
@@ -182,7 +182,7 @@ def _write_network(graph: Graph, network: Any, params: Any, xs: str) -> tuple[st
 
 
 def _write_layer(graph: Graph, layer: Any, params: Any, xs: str, path: str) -> tuple[str, str, int]:
-    """One node, with its carry in and out."""
+    """Write one node, with its carry in and out."""
     node = to_onnx_tensors(layer, params)
     two = isinstance(layer, Bidirectional)
     states = ("h", "c") if node.operator == "LSTM" else ("h",)
@@ -215,13 +215,13 @@ def _axis(graph: Graph, path: str, axis: int) -> str:
 
 
 def _names(path: str, two: bool, state: str, named: bool) -> list[str]:
-    """The names of one state's arrays after "carry": of the one direction or of both."""
+    """Return the names of one state's arrays after "carry", for one direction or both."""
     end = f".{state}" if named else ""
     return [f"{path}.{side}{end}" for side in ("forward", "backward")] if two else [f"{path}{end}"]
 
 
 def _carry_in(graph: Graph, path: str, two: bool, state: str, named: bool, hidden: int) -> str:
-    """The initial state of a node, `[directions, batch, hidden]`, from inputs `[batch, hidden]`; "" is 0."""
+    """Write the initial state of a node, `[directions, batch, hidden]`, from inputs `[batch, hidden]`; "" is 0."""
     if not graph.carry:
         return ""
     sides = []
@@ -233,7 +233,7 @@ def _carry_in(graph: Graph, path: str, two: bool, state: str, named: bool, hidde
 
 
 def _carry_out(graph: Graph, path: str, two: bool, state: tuple[str, bool, int], start: str, end: str) -> None:
-    """The final state of a node as outputs `[batch, hidden]`; a row of length 0 keeps the state it was given."""
+    """Write the final state of a node as outputs `[batch, hidden]`; a row of length 0 keeps its given state."""
     name, named, hidden = state
     if graph.lengths:
         end = graph.node("Where", ["empty", start, end], [f"held_{name}{path}"])
@@ -245,14 +245,14 @@ def _carry_out(graph: Graph, path: str, two: bool, state: tuple[str, bool, int],
 
 
 def _last(graph: Graph, end: str) -> str:
-    """Each row's last y, `[batch, hidden]`, which is 0 for a row without a step."""
+    """Write each row's last y, `[batch, hidden]`, which is 0 for a row without a step."""
     if graph.lengths:
         end = graph.node("Where", ["empty", graph.constant("nothing", np.float32(0)), end], ["last_side"])
     return graph.node("Squeeze", [end, graph.constant("axis_0", np.array([0]))], ["last"])
 
 
 def _zero_padding(graph: Graph, xs: str, values: str, out: str) -> None:
-    """`values` `[time, batch, …]`, 0 where the step is behind the row's length."""
+    """Set `values` `[time, batch, …]` to 0 where the step is beyond the row's length."""
     graph.node("Shape", [xs], ["time"], start=0, end=1)
     scalar = graph.node("Squeeze", ["time"], ["time_scalar"])
     zero, one = graph.constant("first", np.int64(0)), graph.constant("stride", np.int64(1))

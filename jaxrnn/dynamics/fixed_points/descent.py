@@ -28,6 +28,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 HALVINGS = 8
 """The number of step lengths to try; each costs one evaluation, while the Jacobian costs one per unit."""
+
 PATIENCE, PROGRESS = 10, 0.95
 """The descent ends after PATIENCE updates in a row that each leave at least the share PROGRESS of q."""
 

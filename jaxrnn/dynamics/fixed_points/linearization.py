@@ -177,8 +177,8 @@ def selection_vectors(modes: Modes) -> Float[Array, "points n"]:
       modes: from `linearize`.
 
     Returns:
-      The real part of the left eigenvector whose eigenvalue is nearest to 1, of length 1, `[points, n]`.  Its sign makes
-      the largest entry of the right eigenvector positive.
+      The real part of the left eigenvector whose eigenvalue is nearest to 1, of length 1, `[points, n]`.  Its sign
+      makes the largest entry of the right eigenvector positive.
 
     >>> from jaxrnn import Elman
     >>> from jaxrnn.cells import ElmanParams

@@ -5,8 +5,8 @@
 A fixed point has q = 0.  At a local minimum of q above 0 the state moves slowly, as near the ghost of a fixed point or
 along a continuous attractor.  `find` descends q from every start in one compiled program
 (`jaxrnn.dynamics.fixed_points.descent`).  It then marks the results that are not fixed points, that lie far from all
-starts, or that another start has found already (`jaxrnn.dynamics.fixed_points.merging`).  No shape depends on the number
-of points, so all of this runs under `jax.vmap`, for example over networks.
+starts, or that another start has found already (`jaxrnn.dynamics.fixed_points.merging`).  No shape depends on the
+number of points, so all of this runs under `jax.vmap`, for example over networks.
 
 References: Sussillo & Barak 2013; Golub & Sussillo 2018 (FixedPointFinder).
 """

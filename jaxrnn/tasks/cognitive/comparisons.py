@@ -1,9 +1,9 @@
-"""Comparisons of what is there with what was there: delayed match to sample, parametric working memory.
+"""Comparisons of a stimulus with an earlier one: delayed match to sample, parametric working memory.
 
-    delayed_match      sample, a delay, test      → +1 if they are the same, −1 if not
+    delayed_match      sample, a delay, test      → +1 if they match, −1 if not
     working_memory     f₁, a delay, f₂            → the sign of f₁ − f₂
 
-The delay is drawn for every trial, so that it cannot be timed.
+The delay is drawn anew for every trial, so a network cannot predict when it ends.
 
 References: Miyashita & Chang 1988; Romo, Brody, Hernández & Lemus 1999; Barak, Sussillo, Romo, Tsodyks & Abbott 2013;
 chapter 3.1 (holding a value over time).
@@ -30,19 +30,19 @@ def delayed_match(
     delays: tuple[float, float] = (200.0, 800.0),
     decision: float = 300.0,
 ) -> Trials:
-    """Draw trials of delayed match to sample: is the second stimulus the first one?  Half of them are matches.
+    """Draw trials of delayed match to sample: do two stimuli match?  In half of the trials they do.
 
     Args:
       key: a key.
       trials: the number of trials.
       dt: the length of a step in milliseconds.
-      stimuli: the number of stimuli, at least 2, with an input each.
+      stimuli: the number of stimuli, at least 2; each has an input.
       noise: σ of these inputs in each step.
       fixation, stimulus, decision: the lengths of the periods in milliseconds.
       delays: the shortest and the longest delay in milliseconds.
 
     Returns:
-      The trials.  Inputs: a cue to be silent, and one for each stimulus.  `conditions` has "sample", "test", "delay" in
+      The trials.  Inputs: a fixation cue, and one for each stimulus.  `conditions` has "sample", "test", "delay" in
       milliseconds, "choice" (1 for a match).
 
     Raises:
@@ -89,16 +89,16 @@ def working_memory(
       key: a key.
       trials: the number of trials.
       dt: the length of a step in milliseconds.
-      frequencies: f₁ is one of them, in hertz.
-      difference: f₂ is so much higher or lower.
+      frequencies: the possible values of f₁, in hertz.
+      difference: the absolute difference of f₁ and f₂.
       noise: σ of the inputs in each step.
       fixation, stimulus, decision: the lengths of the periods in milliseconds.
       delays: the shortest and the longest delay in milliseconds.
 
     Returns:
-      The trials.  Inputs: a cue to be silent, and the frequency twice, rising in one channel and falling in the other,
-      as two kinds of neurons code it.  `conditions` has "first", "second", "delay", "choice" (1 where the first is
-      higher).
+      The trials.  Inputs: a fixation cue, and the frequency in two channels, one of which increases and one of which
+      decreases with it, as in two kinds of neurons.  `conditions` has "first", "second", "delay", "choice" (1 where the
+      first is higher).
 
     >>> c = working_memory(jax.random.key(0), 200).conditions
     >>> bool((jnp.sign(c["first"] - c["second"]) == c["choice"]).all())
@@ -124,7 +124,7 @@ def working_memory(
 def _timeline(
     key: Key, trials: int, dt, fixation, stimulus, delays, decision
 ) -> tuple[int, Array, Array, Array, Array]:
-    """The length of all trials, when each stimulus is on, the first step of the decision, and the delay."""
+    """Return the length of all trials, when each stimulus is on, the first step of the decision, and the delay."""
     low, high = (steps(delay, dt) for delay in delays)
     gap = jax.random.randint(key, (trials,), low, high + 1)
     on, width = steps(fixation, dt), steps(stimulus, dt)

@@ -1,6 +1,6 @@
 """Decisions on the command line: `--task perceptual-decision`, `context-decision` and `multi-task`.
 
-The options of a task are fields; everything else is `jaxrnn.tasks.cognitive.training`, whose functions are the methods.
+The options of a task are fields; its methods are the functions of `jaxrnn.tasks.cognitive.training`.
 
 References: Gold & Shadlen 2007; Mante et al. 2013; Yang et al. 2019; chapter 2.1.1.
 """

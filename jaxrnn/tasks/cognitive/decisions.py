@@ -4,7 +4,7 @@
 
     perceptual_decision    one modality
     context_decision       two modalities at once; a context says which one counts
-    multi_task             a rule says which modality counts, whether the answer is turned round, and whether it waits
+    multi_task             a rule says which modality counts, whether the answer is inverted, and whether it is delayed
 
 References: Mante, Sussillo, Shenoy & Newsome 2013 (context); Yang, Joglekar, Song, Newsome & Wang 2019 (one network,
 many rules); Gold & Shadlen 2007; chapter 2.1.1.
@@ -33,7 +33,7 @@ def perceptual_decision(
     stimulus: float = 800.0,
     decision: float = 300.0,
 ) -> Trials:
-    """Draw trials in which the sign of noisy evidence is reported after it has ended.
+    """Draw trials in which the network reports the sign of noisy evidence after the evidence has ended.
 
     Args:
       key: a key.
@@ -44,7 +44,7 @@ def perceptual_decision(
       fixation, stimulus, decision: the lengths of the periods in milliseconds.
 
     Returns:
-      The trials.  Inputs: a cue to be silent, which ends with the evidence; the evidence.  `conditions` has
+      The trials.  Inputs: a fixation cue, which ends with the evidence, and the evidence.  `conditions` has
       "coherence", signed, and "choice", the right answer ±1.
 
     >>> trials = perceptual_decision(jax.random.key(0), 200)
@@ -74,10 +74,10 @@ def context_decision(
     stimulus: float = 800.0,
     decision: float = 300.0,
 ) -> Trials:
-    """Draw trials with evidence in two modalities, motion and color, of which a context says which one counts.
+    """Draw trials with evidence in two modalities, motion and color; a context says which one counts.
 
-    Nothing is asked during the stimulus, so that the network may integrate along any direction; the inputs that name
-    the context are there all the time.
+    The loss ignores the output during the stimulus, so the network may integrate along any direction.  The context
+    inputs are on during the whole trial.
 
     Args:
       key: a key.
@@ -123,10 +123,10 @@ def multi_task(
     delay: float = 300.0,
     decision: float = 300.0,
 ) -> Trials:
-    """Draw trials of eight tasks, of which an input per rule says which one it is.
+    """Draw trials of eight tasks, with one input for each rule.
 
     A rule has three parts: the modality that counts; whether the answer is the sign of the evidence or the opposite
-    ("anti"); and whether it is given from the middle of the evidence on, or after a delay without it.
+    ("anti"); and whether to answer from the middle of the evidence on, or after a delay.
 
     Args:
       key: a key.
@@ -137,8 +137,8 @@ def multi_task(
       fixation, stimulus, delay, decision: the lengths of the periods in milliseconds.
 
     Returns:
-      The trials.  Inputs: a cue to be silent, two modalities, and eight rules.  `conditions` has "rule", the number of
-      it in `RULES`, "coherence" of what counts, and "choice".
+      The trials.  Inputs: a fixation cue, two modalities, and eight rules.  `conditions` has "rule", an index into
+      `RULES`, "coherence" of the modality that counts, and "choice".
 
     >>> trials = multi_task(jax.random.key(0), 16)
     >>> trials.inputs.shape, RULES[3]
@@ -169,6 +169,6 @@ def _signed(key: Key, coherences: tuple[float, ...], trials: int):
 
 
 def _evidence(key: Key, on, coherence, noise: float):
-    """Coherence and noise while it is on, 0 otherwise: `[time, trials]`."""
+    """Return the coherence plus noise while the stimulus is on and 0 otherwise, `[time, trials]`."""
     drawn = jax.random.normal(key, (on.shape[0], coherence.shape[0]))
     return jnp.where(on, coherence + noise * drawn, 0.0)

@@ -1,10 +1,10 @@
-"""Trials of a Gymnasium-style environment, NeuroGym's above all: from its own drawing of trials, or by acting in it.
+"""Trials of Gymnasium-style environments, such as NeuroGym's: collect whole trials, or let a network act.
 
-NeuroGym's environments draw a whole trial at once, `env.new_trial()`, after which `env.ob` holds the observations,
+NeuroGym's environments draw a whole trial at once with `env.new_trial()`.  `env.ob` then holds the observations,
 `[time, features]`, and `env.gt` the right action of every step.  `trials_from` collects such trials, padded to the
 longest, as `Trials`.  In any environment with Gymnasium's `reset` and `step`, `run_episode` lets a network act.
 
-Nothing of Gymnasium or NeuroGym is imported: what has these methods is an environment.
+This module imports neither Gymnasium nor NeuroGym; any object with these methods is an environment.
 
 References: Molano-Mazón et al. 2022, "NeuroGym: An open resource for developing and sharing neuroscience tasks"; Towers
 et al. 2024, "Gymnasium"; chapter 2.5 (sequences of different lengths).
@@ -30,11 +30,11 @@ class RecordedEpisode(NamedTuple):
     """
 
     observations: Float[np.ndarray, "time features"]
-    """What the network saw at each step."""
+    """The observation at each step."""
     actions: Int[np.ndarray, " time"]
-    """What it did then."""
+    """The action at each step."""
     rewards: Float[np.ndarray, " time"]
-    """What it was given for it."""
+    """The reward of each action."""
 
 
 def trials_from(env: Any, trials: int, *, seed: int | None = None) -> Trials:
@@ -43,12 +43,12 @@ def trials_from(env: Any, trials: int, *, seed: int | None = None) -> Trials:
     Args:
       env: the environment, or a wrapper of one.
       trials: the number of trials.
-      seed: given to `env.reset`; None goes on with the environment's own random numbers.
+      seed: passed to `env.reset`; None continues with the environment's own random numbers.
 
     Returns:
-      The trials, padded to the longest with `mask` False.  Targets that are integers become one output per action,
-      `[time, trials, actions]`, 1 for the right one, so that `cross_entropy` takes them.  `conditions` has the numbers
-      of the dictionary that `new_trial` returns, and "length".
+      The trials, padded to the longest with `mask` False.  Integer targets become one-hot, `[time, trials, actions]`,
+      so that `cross_entropy` accepts them.  `conditions` has the numbers of the dictionary that `new_trial` returns,
+      and "length".
 
     Raises:
       TypeError: the environment has no `new_trial`, `ob` and `gt`.
@@ -95,7 +95,7 @@ def run_episode(
       env: the environment.
       act: `(state, observation) -> (state, action)`: a jitted step of a cell, its read-out, and a choice.
       state: the state before the first observation, such as `cell.initial_carry(params)`.
-      seed: given to `env.reset`.
+      seed: passed to `env.reset`.
       limit: the largest number of steps.
 
     Returns:
@@ -136,7 +136,7 @@ def _one(env: Any) -> tuple[np.ndarray, np.ndarray, dict]:
 
 
 def _actions(env: Any, gts: tuple[np.ndarray, ...]) -> int:
-    """The number of actions; 0 where the targets are real numbers."""
+    """Return the number of actions; 0 if the targets are real numbers."""
     if not all(np.issubdtype(gt.dtype, np.integer) for gt in gts):
         return 0
     seen = 1 + max(int(gt.max()) for gt in gts)
@@ -144,5 +144,5 @@ def _actions(env: Any, gts: tuple[np.ndarray, ...]) -> int:
 
 
 def _padded(parts: Sequence[np.ndarray], time: int) -> Array:
-    """`[time, trials, features]` of arrays `[length, features]`."""
+    """Pad arrays `[length, features]` to `[time, trials, features]`."""
     return jnp.stack([jnp.asarray(np.pad(part, [(0, time - len(part)), (0, 0)])) for part in parts], axis=1)

@@ -1,6 +1,6 @@
 """Memory and time on the command line: flip-flop, delayed-match, working-memory, ready-set-go, sine-wave.
 
-The options of a task are fields; everything else is `jaxrnn.tasks.cognitive.training`, whose functions are the methods.
+The options of a task are fields; its methods are the functions of `jaxrnn.tasks.cognitive.training`.
 
 References: Sussillo & Barak 2013; Romo et al. 1999; Jazayeri & Shadlen 2010; chapter 3.1.
 """

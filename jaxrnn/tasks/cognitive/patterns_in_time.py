@@ -2,7 +2,7 @@
 
     flip_flop        pulses of ±1 in n channels           → the sign of the last pulse of each
     ready_set_go     two pulses, an interval apart        → a ramp that reaches 1 after the same interval again
-    sine_wave        a constant input                     → a sine wave of the frequency that it stands for
+    sine_wave        a constant input                     → a sine wave of the frequency that it encodes
 
 References: Sussillo & Barak 2013, "Opening the black box", §§3 and 4 (flip-flop, sine waves); Jazayeri & Shadlen 2010;
 Sohn, Narain, Meirhaeghe & Jazayeri 2019 (ready, set, go); chapter 3.1.
@@ -59,14 +59,14 @@ def ready_set_go(
     intervals: tuple[float, ...] = (400.0, 500.0, 600.0, 700.0, 800.0),
     wait: float = 300.0,
 ) -> Trials:
-    """Draw trials of ready-set-go: measure the interval between two pulses, and produce it once more.
+    """Draw trials of ready-set-go: measure the interval between two pulses, and reproduce it.
 
     Args:
       key: a key.
       trials: the number of trials.
       dt: the length of a step in milliseconds.
       intervals: the intervals between ready and set, in milliseconds.
-      wait: ready comes at a random time in the first so many milliseconds.
+      wait: the latest time of ready in milliseconds; the time is random.
 
     Returns:
       The trials: one input with both pulses, a target that rises from 0 at set to 1 when it is time to go.
@@ -96,12 +96,12 @@ def produced_intervals(outputs, trials: Trials, dt: float = 20.0):
     """Return the intervals that a network produced in ready-set-go, in milliseconds.
 
     Args:
-      outputs: what it said, `[time, trials, 1]`.
-      trials: what it was asked.
+      outputs: the outputs of the network, `[time, trials, 1]`.
+      trials: the trials of these outputs.
       dt: the length of a step in milliseconds.
 
     Returns:
-      The time from set to the first step at which the output is 0.9, divided by 0.9; NaN where it never is.
+      The time from set to the first step at which the output reaches 0.9, divided by 0.9; NaN if it never does.
 
     >>> trials = ready_set_go(jax.random.key(0), 50)
     >>> bool((abs(produced_intervals(trials.targets, trials) - trials.conditions["interval"]) < 25).all())
@@ -123,7 +123,7 @@ def sine_wave(
     frequencies: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0),
     duration: float = 3000.0,
 ) -> Trials:
-    """Draw trials of the sine-wave generator: a constant input stands for a frequency.
+    """Draw trials of the sine-wave generator: a constant input encodes a frequency.
 
     Args:
       key: a key.

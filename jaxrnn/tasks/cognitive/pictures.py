@@ -1,6 +1,6 @@
-"""Pictures of a network that does a cognitive task: its answers, its psychometric curves, its trajectories.
+"""Figures of a network that performs a cognitive task: its answers, its psychometric curves, its trajectories.
 
-    psychometric curve    the share of choices +1 against the strength of the evidence, a line for each group
+    psychometric curve    the share of choices +1 against the strength of the evidence, with a line for each group
     trials                inputs, targets and outputs of a few trials
     trajectories          the states of every kind of trial, in the plane of their first two principal components
 

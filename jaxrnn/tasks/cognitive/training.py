@@ -1,10 +1,10 @@
-"""The model, the loss, the measurements and the pictures that the cognitive tasks of the command line share.
+"""The model, the loss, the measurements and the figures that the cognitive tasks of the command line share.
 
-    L = mean over what is asked of (o − y)² + λ mean r²
+    L = mean of (o − y)² where the target counts + λ mean r²
 
-The network is a rate network with a time constant of 100 ms in steps of 20 ms and private noise, or a gated cell.  A
-rate network's time constant is fixed.  With `--excitatory F` the first F of its units excite and the others inhibit
-(Dale's principle, rates by a rectifier): inputs are positive, and only excitatory units reach the read-out.
+The network is a gated cell, or a rate network with private noise and a fixed time constant of 100 ms in steps of 20 ms.
+With `--excitatory F` the first F of its units excite and the others inhibit (Dale's principle, with rectified rates);
+input weights are positive, and only excitatory units reach the read-out.
 
 References: Song, Yang & Wang 2016; Yang, Joglekar, Song, Newsome & Wang 2019; chapter 2.1.1.
 """
@@ -45,7 +45,7 @@ GATED = {"elman": Elman, "gru": GRU, "lstm": LSTM}
 HELD_OUT, HELD_OUT_SEED = 512, np.uint32(2**31)
 """The number of trials of a measurement, from a seed that no run can have."""
 TRAINING = {"steps": 1000, "learning_rate": 1e-2, "every": 250}
-"""How these tasks are trained unless the command line says otherwise."""
+"""The defaults of training, which the command line can change."""
 
 
 @runtime_checkable

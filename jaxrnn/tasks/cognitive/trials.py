@@ -1,12 +1,12 @@
-"""A trial: what is shown, what is asked, when it counts, and what kind of trial it is.
+"""Trials: the inputs, the targets, a mask that says when a target counts, and the conditions.
 
     Trials(inputs, targets, mask, conditions),            `[time, trials, …]`
 
 Every task of this folder is a pure function `draw(key, trials, …) -> Trials`: the same key gives the same trials, and
 it runs under `jit` and `vmap`.  Times are in milliseconds, steps last `dt`; all trials of a call have the same length,
-and `mask` is False where nothing is asked.  `conditions` holds one entry per trial, to sort them by.
+and `mask` is False where the target does not count.  `conditions` holds one entry per trial, to sort the trials by.
 
-A decision is reported by the sign of an output: ±1 in the decision period, 0 before it.
+The sign of an output reports a decision: its target is ±1 in the decision period, and 0 before it.
 
 References: Molano-Mazón et al. 2022, "NeuroGym"; Yang, Joglekar, Song, Newsome & Wang 2019; chapter 2.1.1 (an output at
 every step).
@@ -32,13 +32,13 @@ class Trials(NamedTuple):
     """
 
     inputs: Float[Array, "time trials inputs"]
-    """What the network is shown."""
+    """The inputs of the network."""
     targets: Float[Array, "time trials outputs"]
-    """What it shall say."""
+    """The outputs that the network should produce."""
     mask: Bool[Array, "time trials"]
     """True where the target counts."""
     conditions: dict[str, Shaped[Array, " trials"]]
-    """What to sort trials by."""
+    """One array for each property of the trials, `[trials]`."""
 
 
 def steps(milliseconds: float, dt: float) -> int:
@@ -72,8 +72,8 @@ def decisions(outputs: Float[Array, "time trials outputs"], trials: Trials) -> F
     """Return the reported decision of each trial: the mean output where it counts and the target is not 0.
 
     Args:
-      outputs: what a network said.
-      trials: what it was asked.
+      outputs: the outputs of a network.
+      trials: the trials of these outputs.
 
     Returns:
       One number for each trial and output; its sign is the choice.

@@ -1,4 +1,4 @@
-"""Pictures of what is kept track of: accuracy against length, and cells against problems.
+"""Figures of tracking tasks: accuracy against length, and scores of cells against problems.
 
 References: Delétang et al. 2023, figures 1 and 3.
 """
@@ -18,10 +18,10 @@ def draw_accuracy(
     Args:
       file: the PNG to write.
       curves: name → lengths and accuracies.
-      trained: the largest length of training.
+      trained: the largest length in training.
       chance: the accuracy of a guess.
       title: the title of the figure.
-      unit: what the length counts.
+      unit: the unit of the length.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

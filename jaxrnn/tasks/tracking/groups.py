@@ -21,7 +21,7 @@ from jaxtyping import Array, Int
 from jaxrnn.core.checks import check_choice
 
 GROUPS = {"parity": (2, False), "s3": (3, False), "s4": (4, False), "a5": (5, True), "s5": (5, False)}
-"""name → how many things are permuted, and whether by even permutations alone."""
+"""name → the number of permuted items, and whether only even permutations count."""
 
 
 @lru_cache

@@ -1,12 +1,12 @@
-"""Problems that ask what state a sequence has led to, as pure functions of a key.
+"""Problems that ask for the state that a sequence has led to, as pure functions of a key.
 
     words               the product of all elements of a group so far
-    even pairs          is the number of ab and ba so far even: is the last letter the first one
-    cycle navigation    where a walker on a ring of five places is, after steps of −1, 0 and +1
+    even pairs          whether the number of ab and ba so far is even, that is, whether the last letter is the first
+    cycle navigation    the place of a walker on a ring of five places, after steps of −1, 0 and +1
     modular arithmetic  the value of an expression of +, − and × so far, modulo 5, × before + and −
 
-The last three are the regular ones of the Chomsky hierarchy's benchmark, whose fourth is parity.  They ask at the end;
-here every step is a question, of its own prefix, so one sequence tests all lengths up to its own.
+The last three, and parity, are the regular problems of the Chomsky-hierarchy benchmark.  The benchmark asks only at the
+end; here the model answers at every step for the prefix so far, so one sequence tests all lengths up to its own.
 
 References: Delétang et al. 2023, "Neural networks and the Chomsky hierarchy", §4 and appendix A; Merrill, Petty &
 Sabharwal 2024, §5; Goodfellow et al. 2016, §10.7.
@@ -48,7 +48,7 @@ class Problem(NamedTuple):
     tokens: int
     classes: int
     draw: Callable[[Key, int, int], Questions]
-    """(key, time, rows) → a batch."""
+    """Draws a batch: (key, time, rows) → `Questions`."""
 
 
 def words(group: str) -> Problem:
@@ -99,7 +99,7 @@ def even_pairs() -> Problem:
 
 
 def cycle_navigation() -> Problem:
-    """Build cycle navigation: the place on a ring of five after steps of 0, +1 and −1, which are the tokens 0, 1, 2.
+    """Build cycle navigation: the place on a ring of five after steps of 0, +1 and −1 (tokens 0, 1 and 2).
 
     Returns:
       The problem.
@@ -121,10 +121,10 @@ def cycle_navigation() -> Problem:
 
 
 def modular_arithmetic() -> Problem:
-    """Build modular arithmetic without brackets: numbers (tokens 0 to 4) and +, −, × (tokens 5, 6, 7) in turn.
+    """Build modular arithmetic without brackets: alternating numbers (tokens 0 to 4) and +, −, × (tokens 5, 6, 7).
 
     Returns:
-      The problem; the value of the expression so far is asked at every number.
+      The problem; it asks for the value of the expression so far at every number.
 
     >>> questions = modular_arithmetic().draw(jax.random.key(0), 5, 1)
     >>> questions.asked[:, 0].tolist()
@@ -146,7 +146,7 @@ def modular_arithmetic() -> Problem:
 
 
 def _values(tokens: Int[Array, "time rows"]) -> Int[Array, "time rows"]:
-    """The value of the expression so far: the sum of the terms that are complete, and the term that is not."""
+    """Return the value of the expression so far: the sum of the complete terms plus the current term."""
 
     def step(state, token):
         total, term, sign = state

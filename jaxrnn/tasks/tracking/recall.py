@@ -1,9 +1,9 @@
-"""Recall: which value stood beside a key, which symbols stood among blanks.
+"""Recall: the value that was paired with a key, or the symbols that appeared among blanks.
 
     L = −(1/n) Σ over the questions, log P(answer | everything shown)
 
-In associative recall `pairs` pairs of a key and a value are shown, then every key is asked for once.  What a state can
-hold shows where more pairs are shown than in training.  In selective copying eight symbols stand among blanks.
+Associative recall shows `pairs` pairs of a key and a value, and then asks for every key once.  Tests with more pairs
+than in training measure how much a state can hold.  Selective copying shows eight symbols among blanks.
 
 References: Arora et al. 2024; Gu & Dao 2023, §4.1; Beck et al. 2024, §4.1; Goodfellow et al. 2016, §10.12.
 """
@@ -31,14 +31,14 @@ ITEMS, SYMBOLS = 8, 8
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Recall:
-    """Learn to say what was shown.
+    """Learn to recall what was shown.
 
     >>> Recall(batch=8).units()
     8
     """
 
     problem: Literal["associative", "selective-copying"] = "associative"
-    """The value beside a key, or the symbols among blanks."""
+    """The value paired with a key, or the symbols among blanks."""
     cell: shared.TrackingCell = "deltanet"
     """The recurrent cell."""
     pairs: int = 8
@@ -73,7 +73,7 @@ class Recall:
         )
 
     def time(self, pairs: int) -> int:
-        """Return the number of steps for so many pairs, or blanks."""
+        """Return the number of steps for a number of pairs, or of blanks."""
         return 3 * pairs if self.problem == "associative" else pairs + 2 * ITEMS
 
     def tested(self) -> tuple[int, ...]:

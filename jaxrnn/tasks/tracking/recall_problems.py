@@ -1,9 +1,9 @@
-"""Problems that ask for what a sequence held, as pure functions of a key.
+"""Problems that ask for parts of a sequence, as pure functions of a key.
 
-    associative recall  pairs of a key and a value, then every key once, in another order: what was its value
-    selective copying   symbols at random places among blanks, then marks: which symbols were there, in order
+    associative recall  pairs of a key and a value, then every key once, in another order; the answer is its value
+    selective copying   symbols at random places among blanks, then marks; the answers are the symbols in order
 
-The first needs a memory that is addressed by content, the second one that chooses what it takes in.
+The first needs a memory with addressing by content, the second a memory that selects its inputs.
 
 References: Arora et al. 2024, "Zoology", §3 (multi-query associative recall); Gu & Dao 2023, "Mamba", §4.1 (selective
 copying); Goodfellow et al. 2016, §10.12 (explicit memory).
@@ -20,10 +20,10 @@ from jaxrnn.tasks.tracking.problems import Problem, Questions
 
 
 def associative_recall(vocabulary: int = 256) -> Problem:
-    """Build associative recall with many questions: `time` // 3 pairs are shown, and each is asked for once.
+    """Build associative recall with many questions: it shows `time` // 3 pairs, and asks for each key once.
 
     Args:
-      vocabulary: half of it are keys, the other half values; no key comes twice.
+      vocabulary: the number of keys and values, half of each; no key occurs twice.
 
     Returns:
       The problem; its draw raises ValueError where there are more pairs than keys.
@@ -61,14 +61,14 @@ def associative_recall(vocabulary: int = 256) -> Problem:
 
 
 def selective_copying(items: int = 8, symbols: int = 8) -> Problem:
-    """Build selective copying: `items` symbols among blanks, then as many marks, at which they are asked for in order.
+    """Build selective copying: `items` symbols among blanks, then as many marks that ask for them in order.
 
     Args:
-      items: how many symbols are to be kept.
-      symbols: how many there are to choose from.
+      items: the number of symbols to remember.
+      symbols: the number of different symbols.
 
     Returns:
-      The problem; its draw raises ValueError where `time` has no room for the items twice.
+      The problem; its draw raises ValueError if `time` is less than twice `items`.
 
     Raises:
       ValueError: a size below 1.
@@ -98,5 +98,5 @@ def selective_copying(items: int = 8, symbols: int = 8) -> Problem:
 
 
 def _some_of(key: Key, count: int, some: int, rows: int) -> Int[Array, "some rows"]:
-    """In every row `some` of the numbers below `count`, none of them twice, in random order."""
+    """Draw `some` distinct numbers below `count` for every row, in random order."""
     return jnp.argsort(jax.random.uniform(key, (count, rows)), axis=0)[:some].astype(jnp.int32)

@@ -1,10 +1,10 @@
-"""Keeping track of a state: words over groups, and the regular problems of the Chomsky hierarchy's benchmark.
+"""Tracking a state: words over groups, and the regular problems of the Chomsky-hierarchy benchmark.
 
     L = −(1/n) Σₜ log P(the state after t steps | x⁽¹⁾, …, x⁽ᵗ⁾)
 
-Trained on sequences of `length` steps, tested on longer ones.  A cell that is linear in its state tracks parity only
-if its transitions have eigenvalues below 0; n reflections a step track what permutations of n + 1 things ask for; a
-cell with a nonlinear recurrence tracks any finite state.
+The task trains on sequences of `length` steps and tests on longer ones.  A cell that is linear in its state tracks
+parity only if its transitions have negative eigenvalues.  n reflections per step can track permutations of n + 1 items.
+A cell with a nonlinear recurrence can track any finite state.
 
 References: Merrill, Petty & Sabharwal 2024; Grazzi et al. 2025; Siems et al. 2025; Delétang et al. 2023; Goodfellow et
 al. 2016, §10.7.
@@ -109,7 +109,7 @@ class StateTracking:
         return self.problem.replace("-", " ")
 
     def _right(self, model: Tagger, params: TaggerParams) -> tuple[np.ndarray, np.ndarray]:
-        """Return which answers of the longest test are right, and where one is asked for."""
+        """Return which answers of the longest test are right, and which steps ask for one."""
         questions = shared.drawn(self, None, 1, max(self.length, *TEST_LENGTHS), shared.TEST_ROWS)
         answers = np.asarray(_answers(model, params, questions.tokens))
         return answers == np.asarray(questions.targets), np.asarray(questions.asked)

@@ -1,9 +1,9 @@
-"""A cell that answers at every step, in the one model in which all kinds of cells are compared.
+"""A model that answers at every step, the same for all kinds of cells, so that they can be compared.
 
     h⁽ᵗ⁾ = cell(one-hot x⁽ᵗ⁾),     o⁽ᵗ⁾ = c + V SiLU(b + U h⁽ᵗ⁾/rms(h⁽ᵗ⁾)),     P(answer) = softmax(o⁽ᵗ⁾)
 
 The norm and the layer of SiLU units have the same sizes for every cell.  Plain cells have `hidden` units; cells with a
-matrix state have two heads with keys and values of half that size, which is a larger state, as in the papers.
+matrix state have two heads with keys and values of half that size.  This is a larger state, as in the papers.
 
 References: Merrill, Petty & Sabharwal 2024, §5; Grazzi et al. 2025, §5; Goodfellow et al. 2016, §10.2.
 """
@@ -38,7 +38,7 @@ from jaxrnn.unrolling.parallel.chunkwise import unroll_chunkwise
 from jaxrnn.unrolling.scan import unroll
 
 HEADS, CHUNK = 2, 16
-"""Heads of a matrix state; steps of a chunk, few as the sequences of training are short."""
+"""Heads of a matrix state; steps of a chunk, which is short because the training sequences are short."""
 
 KINDS: dict[str, Callable[[int, int], Any]] = {
     "elman": Elman,
@@ -56,7 +56,7 @@ KINDS: dict[str, Callable[[int, int], Any]] = {
     "deltaproduct-2": lambda n, hidden: _delta_product(n, hidden, 2),
     "deltaproduct-3": lambda n, hidden: _delta_product(n, hidden, 3),
 }
-"""name → the cell for so many tokens and units.  In "deltanet" β is in (0, 1), in "deltanet-negative" in (0, 2)."""
+"""name → the cell for given tokens and units.  In "deltanet" β is in (0, 1), in "deltanet-negative" in (0, 2)."""
 
 
 class TaggerParams(NamedTuple):
@@ -79,10 +79,10 @@ class Tagger:
     """Tokens → a cell → a norm → a layer → one answer of `classes` at every step.
 
     Args:
-      kind: the name of the cell, of `KINDS`.
-      tokens: how many tokens there are.
-      classes: how many answers there are.
-      hidden: units of the cell; even, as heads share them.
+      kind: the name of a cell in `KINDS`.
+      tokens: the number of tokens.
+      classes: the number of answers.
+      hidden: the number of units of the cell; even, because two heads share them.
 
     Raises:
       ValueError: an unknown kind, a size below 1, or an odd number of units.
@@ -118,12 +118,12 @@ class Tagger:
         return TaggerParams(self.cell.init(keys[0]), self._layer.init(keys[1]), self._readout.init(keys[2]))
 
     def logits(self, params: TaggerParams, tokens: Int[Array, "time *batch"]) -> Float[Array, "time *batch classes"]:
-        """Return the logits of the answers, by the unrolling whose gradient is fastest on a CPU."""
+        """Return the logits of the answers, with the member of the unroll family that trains fastest on a CPU."""
         run = partial(unroll_chunkwise, chunk=CHUNK) if isinstance(self.cell, MatrixCell) else unroll_bptt
         return self._answer(params, run, tokens)
 
     def answers(self, params: TaggerParams, tokens: Int[Array, "time *batch"]) -> Int[Array, "time *batch"]:
-        """Return the likeliest answers, step by step, for as many steps as there are."""
+        """Return the likeliest answers, computed step by step for any number of steps."""
         return jnp.argmax(self._answer(params, unroll, tokens), axis=-1)
 
     def _answer(self, params: TaggerParams, run: Callable, tokens: Array) -> Array:
