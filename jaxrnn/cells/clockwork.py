@@ -77,7 +77,7 @@ class Clockwork:
     def __post_init__(self):
         Elman(self.input_size, self.hidden_size, self.activation)
         if not isinstance(self.periods, tuple) or not self.periods:
-            raise ValueError(f"`periods` must be a tuple of integers, as (1, 2, 4, 8), got {self.periods!r}.")
+            raise ValueError(f"`periods` must be a tuple of integers, such as (1, 2, 4, 8), got {self.periods!r}.")
         for i, period in enumerate(self.periods):
             check_positive(**{f"periods[{i}]": period})
         check_groups("periods", len(self.periods), self.hidden_size)

@@ -96,7 +96,7 @@ class Delays:
         check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
         if not isinstance(self.delays, tuple) or not self.delays or len(set(self.delays)) < len(self.delays):
-            raise ValueError(f"`delays` must be a tuple of different integers, as (1, 10), got {self.delays!r}.")
+            raise ValueError(f"`delays` must be a tuple of different integers, such as (1, 10), got {self.delays!r}.")
         for i, d in enumerate(self.delays):
             check_positive(**{f"delays[{i}]": d})
 

@@ -201,7 +201,7 @@ def split_noise(feedback: str, xs: PyTree, output_size: int) -> tuple[Array, Arr
     """
     if feedback != "sample":
         if isinstance(xs, tuple):
-            raise TypeError(f'`xs` must be one array with feedback="{feedback}"; noise goes with "sample" alone.')
+            raise TypeError(f'`xs` must be one array with feedback="{feedback}"; only "sample" takes noise.')
         return xs, None
     if not isinstance(xs, tuple) or len(xs) != 2:
         raise TypeError(

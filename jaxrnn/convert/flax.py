@@ -225,7 +225,7 @@ def to_nnx_optimized(cell: LSTM, params: LSTMParams) -> dict[str, Any]:
     check_written(cell, params)
     _check_known("Flax nnx", cell)
     if not isinstance(cell, LSTM):
-        raise refuse("Flax nnx", cell, "its OptimizedLSTMCell is an LSTM: take to_nnx.")
+        raise refuse("Flax nnx", cell, "its OptimizedLSTMCell is an LSTM: use to_nnx.")
     return exported({"dense_i": {"kernel": params.u}, "dense_h": {"kernel": params.w, "bias": params.b}})
 
 

@@ -82,7 +82,7 @@ def checked_arrays(source: str, weights: Mapping[str, Any], shapes: Mapping[str,
 def check_mapping(name: str, value: Any, remedy: str) -> None:
     """Raise ConversionError unless it is a dict; of a module say what to take of it."""
     if not isinstance(value, Mapping):
-        raise ConversionError(f"`{name}` must be a dict of arrays, got {type(value).__name__}: take {remedy}.")
+        raise ConversionError(f"`{name}` must be a dict of arrays, got {type(value).__name__}: use {remedy}.")
 
 
 def check_written(cell: Any, params: Any) -> None:

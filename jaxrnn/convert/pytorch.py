@@ -153,7 +153,7 @@ def to_torch_cell(cell: Any, params: Params, *, bias: bool = True) -> dict[str, 
     """
     if isinstance(cell, (Stack, Bidirectional, BidirectionalStack, ProjectedLSTM)):
         raise refuse(
-            "PyTorch", cell, "its cells are of one layer and one direction, without a projection: take to_torch."
+            "PyTorch", cell, "its cells are of one layer and one direction, without a projection: use to_torch."
         )
     return {name.removesuffix("_l0"): array for name, array in to_torch(cell, params, bias=bias).items()}
 

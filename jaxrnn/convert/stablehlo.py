@@ -161,10 +161,10 @@ def parts_of(model: Any) -> Parts:
                 per_sequence=True,
             )
         case SymbolModel():
-            raise refuse("a program", model, "a predicted length is no argument of it: longest=None.")
+            raise refuse("a program", model, "it takes no predicted length: use longest=None.")
     if isinstance(model, (Bidirectional, BidirectionalStack, Cell)):
         return Parts(xs_themselves, False, model, lambda params: params, lambda params, ys: ys, network_alone=True)
-    raise refuse("a program", model, "export takes cells, and the models that read out what they put out.")
+    raise refuse("a program", model, "export takes cells, and models of a cell with a read-out.")
 
 
 def _exported(parts: Parts, params: Params, input_size: int | None, platforms: tuple[str, ...]) -> Programs:
@@ -243,7 +243,7 @@ def input_size_of(network: Any) -> int:
     for inner in (network, getattr(network, "cell", None), *getattr(network, "cells", ())[:1]):
         if hasattr(inner, "input_size"):
             return inner.input_size
-    raise ConversionError(f"`input_size` must be given, as {network} does not say it.")
+    raise ConversionError(f"`input_size` must be given, because {network} does not have it.")
 
 
 def _how_to_load(model: Any, programs: Programs) -> str:

@@ -25,7 +25,7 @@ def check_one_array(name: str, value: Any) -> None:
     TypeError: `ys` must be one array, got LSTMCarry(h, c). Probably `ys.h` is meant.
     """
     if isinstance(value, Noisy):
-        raise TypeError(f"`{name}` must be one array, got with_noise(key, {name}), but what reads it draws no noise.")
+        raise TypeError(f"`{name}` must be one array, got with_noise(key, {name}), but its reader draws no noise.")
     fields = getattr(value, "_fields", None)
     if isinstance(value, tuple) and fields:
         raise TypeError(

@@ -89,7 +89,7 @@ def check_registered(**values: Any) -> None:
     for name, value in values.items():
         if jax.tree_util.all_leaves([value]):
             raise TypeError(
-                f"`{name}` must be registered with JAX, or it is no argument of a compiled function: write "
+                f"`{name}` must be registered with JAX to be an argument of a compiled function: write "
                 f"@jax.tree_util.register_static above the frozen dataclass {type(value).__name__}, got {value!r}."
             )
 
@@ -175,8 +175,8 @@ def check_dt(name: str, dt, mask=None) -> None:
         where = tuple(int(i) for i in np.argwhere(wrong)[0])
         at = f" at {name}[{', '.join(map(str, where))}]" if where else ""
         raise ValueError(
-            f"`{name}` must be finite and above 0, the time since the step before, got {values[where]}{at}. Sort the "
-            "rows by time, merge what was seen at one moment, and leave padding out by `mask`."
+            f"`{name}` must be finite and above 0, the time since the previous step, got {values[where]}{at}. Sort the "
+            "rows by time, merge simultaneous observations, and mask padding with `mask`."
         )
 
 

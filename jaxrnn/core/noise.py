@@ -139,7 +139,7 @@ def drawing(network: Any, key: Key | None, xs: Inputs) -> Inputs:
     if not takes_noise(network):
         return xs
     if key is None:
-        raise TypeError(f"`key` must be given, as {network} draws noise; quiet(model) is the same without it.")
+        raise TypeError(f"`key` must be given, because {network} draws noise; quiet(model) draws none.")
     return with_noise(key, xs)
 
 
@@ -174,7 +174,7 @@ def check_noisy(part: Any, xs: Inputs) -> Noisy:
     """
     if not isinstance(xs, Noisy):
         raise TypeError(
-            f"`xs` must be with_noise(key, xs), as {part} draws noise, got {type(xs).__name__}. "
+            f"`xs` must be with_noise(key, xs), because {part} draws noise, got {type(xs).__name__}. "
             "For evaluation use quiet(cell), with the same parameters."
         )
     return xs

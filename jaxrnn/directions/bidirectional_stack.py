@@ -98,7 +98,7 @@ class BidirectionalStack:
         starts = (None,) * len(self.layers) if carry is None else carry
         for name, value in (("params", params), ("carry", starts)):
             if not isinstance(value, tuple) or len(value) != len(self.layers):
-                raise ValueError(f"`{name}` must be a tuple of one entry a layer, {len(self.layers)} in all.")
+                raise ValueError(f"`{name}` must be a tuple with one entry per layer, {len(self.layers)} in all.")
         ends, ys = [], plain_input(xs)
         for number, (layer, p, start) in enumerate(zip(self.layers, params, starts, strict=True)):
             with (

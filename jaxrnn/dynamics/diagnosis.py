@@ -141,7 +141,7 @@ def diagnose(
     """
     xs, carry, mask, _ = check_unroll(cell, params, xs, carry, mask, None)
     if leading_axes(xs)[0] < 2:
-        raise ValueError(f"`xs` must have at least 2 steps to tell how a gradient flows, got {leading_axes(xs)[0]}.")
+        raise ValueError(f"`xs` must have at least 2 steps to show how a gradient flows, got {leading_axes(xs)[0]}.")
     if not clip > 0:
         raise ValueError(f"`clip` must be above 0, the largest size that a gradient may have, got {clip!r}.")
     check_differentiable(cell, params, xs)
@@ -175,7 +175,7 @@ def _rows_that_tell(flow: np.ndarray) -> np.ndarray:
     flow = flow[:, ~np.isnan(flow[0])]
     if not flow.shape[1]:
         raise ValueError(
-            "`loss` must depend on the last valid step of a row, by `ys` or `carry`: nothing flows from there."
+            "`loss` must depend on the last valid step of a row, through `ys` or `carry`: no gradient flows from there."
         )
     return flow[~np.isnan(flow).all(axis=1)]
 

@@ -187,7 +187,7 @@ def check_differentiable(cell: Cell, params: Params, xs: PyTree) -> None:
     h = jax.eval_shape(lambda c: as_vectors(c, 0), carry)
     if arguments_read(step, h, params, carry, z)[0] and not arguments_read(back, h, h, params, carry, z)[0]:
         raise TypeError(
-            f"`cell` must have a derivative from h⁽ᵗ⁻¹⁾ to h⁽ᵗ⁾; in {cell} it is 0 everywhere, as the state is "
-            "read through a sign, a rounding, a comparison or an argmax. Take a smooth activation, or probabilities "
-            "in place of symbols."
+            f"`cell` must have a derivative from h⁽ᵗ⁻¹⁾ to h⁽ᵗ⁾; in {cell} it is 0 everywhere, because the state "
+            "passes through a sign, a rounding, a comparison or an argmax. Use a smooth activation, or probabilities "
+            "instead of symbols."
         )

@@ -139,7 +139,7 @@ def checked_start(start, vocabulary: int, batch: tuple[int, ...]) -> Int[Array, 
     if not jnp.issubdtype(jnp.result_type(start), jnp.integer):
         raise TypeError(f"`start` must be integer symbols, got {jnp.result_type(start)}.")
     if jnp.shape(start) not in ((), batch):
-        raise ValueError(f"`start` must be one symbol, or one a row, shape {batch}, got shape {jnp.shape(start)}.")
+        raise ValueError(f"`start` must be one symbol, or one per row, shape {batch}, got shape {jnp.shape(start)}.")
     check_range("start", start, 0, vocabulary - 1)
     return jnp.broadcast_to(jnp.asarray(start, jnp.int32), batch)
 

@@ -184,7 +184,7 @@ def _known(name: str, value) -> float | None:
 def _check_temperature(temperature) -> None:
     known = _known("temperature", temperature)
     if known is not None and not known > 0:
-        raise ValueError(f"`temperature` must be above 0, got {known}. For the likeliest symbol at every step: greedy.")
+        raise ValueError(f"`temperature` must be above 0, got {known}. For the likeliest symbols use greedy.")
 
 
 def _check_top_p(top_p) -> None:

@@ -93,7 +93,7 @@ class SymbolModel:
         if self.longest is not None:
             check_positive(longest=self.longest)
         if self.stop_unit and self.longest is not None:
-            raise ValueError(f"`stop_unit` and `longest` must not come together, got True and {self.longest}.")
+            raise ValueError(f"`stop_unit` and `longest` must not be combined, got True and {self.longest}.")
         with reading_embedding("cell", features=self.features):
             y = output_of(self.cell, self.features)
         check_output_size("cell", y, hidden_size=self.hidden_size)

@@ -90,7 +90,7 @@ class Forced:
         params = self.cell.init(key)
         leaves = jax.tree.leaves(jax.eval_shape(self.cell.initial_carry, params))
         if len(leaves) != 1:
-            raise TypeError(f"`cell` must carry one array h, to be drawn towards data, got {self.cell}.")
+            raise TypeError(f"`cell` must carry one array h, which forcing pulls toward data, got {self.cell}.")
         if leaves[0].shape[-1] < self.observed:
             raise ValueError(f"`observed` must be at most the {leaves[0].shape[-1]} units, got {self.observed}.")
         return ForcedParams(params, jnp.asarray(self.alpha, float))

@@ -134,7 +134,7 @@ def force(
     References: Sussillo & Abbott 2009.
     """
     if cell.feedback != "logits":
-        raise TypeError(f'`cell` must read its own output as it is, feedback="logits", got {cell.feedback!r}.')
+        raise TypeError(f'`cell` must read its own output unchanged, feedback="logits", got {cell.feedback!r}.')
     check_params(params, cell)
     xs, targets = _checked(xs, targets, cell.output_size)
     hidden = cell.readout.input_size

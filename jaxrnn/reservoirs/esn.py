@@ -111,7 +111,7 @@ class ESN:
         if not takes_noise(self.cell):
             return xs
         if key is None:
-            raise TypeError(f"`key` must be given, as {self.cell} draws noise; quiet(esn) is the same without it.")
+            raise TypeError(f"`key` must be given, because {self.cell} draws noise; quiet(esn) draws none.")
         return with_noise(key, xs, reset=reset)
 
     def _driven(self) -> "Cell | _Driven":

@@ -74,7 +74,7 @@ def tracker(hidden_size: int, output_size: int, penalty: float, *, bias: bool = 
     """
     check_positive(hidden_size=hidden_size, output_size=output_size)
     if not 0 < penalty < np.inf:
-        raise ValueError(f"`penalty` must be above 0, as P begins with its inverse, got {penalty!r}.")
+        raise ValueError(f"`penalty` must be above 0, because P starts as its inverse, got {penalty!r}.")
     p = jnp.diag(jnp.full(1 + hidden_size, 1 / penalty).at[0].multiply(1 / BIAS_PENALTY if bias else 0))
     v = jnp.zeros((1 + hidden_size, output_size))
     return Tracker(Double(v, jnp.zeros_like(v)), Double(p, jnp.zeros_like(p)))

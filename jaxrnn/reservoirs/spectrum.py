@@ -53,8 +53,8 @@ def with_spectral_radius(w: Float[Array, "n n"], radius: float | Float[Array, ""
     known = known_values(now)
     if known is not None and not (np.isfinite(known) and known > 0):
         raise ValueError(
-            f"`w` must have an eigenvalue other than 0 to be given a spectral radius, its own is {known}. "
-            "A nilpotent matrix (a network without a cycle) keeps 0 whatever it is multiplied by."
+            f"`w` must have a nonzero eigenvalue to be scaled to a spectral radius; its own radius is {known}. "
+            "A nilpotent matrix (a network without a cycle) has radius 0 after any scaling."
         )
     return w * (radius / now)
 

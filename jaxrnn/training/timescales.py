@@ -67,7 +67,7 @@ def bound_alphas() -> optax.GradientTransformation:
 
     def update(updates, state, params=None):
         if params is None:
-            raise ValueError("`params` must be given to `update`: what is allowed depends on where α is.")
+            raise ValueError("`params` must be given to `update`: the allowed step depends on the current α.")
 
         def leaf(is_alpha, u, p):
             return jnp.clip(p + u, 0, 1) - p if is_alpha else u

@@ -58,8 +58,7 @@ def unroll_layers(
     """
     if not isinstance(cell, CellOfParts):
         raise TypeError(
-            f"`cell` must be a Stack or another cell of parts, got {cell!r}; a single cell needs no order of layers: "
-            "take `unroll`."
+            f"`cell` must be a Stack or another cell of parts, got {cell!r}. For a single cell use `unroll`."
         )
     arguments = params, *check_unroll(cell, params, xs, carry, mask, reset, reverse=reverse)
     params, xs, carry, mask, reset = alike(*arguments)

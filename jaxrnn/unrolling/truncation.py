@@ -205,7 +205,7 @@ class TruncatedBPTT:
         xs, _, mask, reset = check_unroll(self.cell, params, xs, None, mask, reset)
         leading = leading_axes(xs)
         if leading[0] != self.k1:
-            raise ValueError(f"`xs` must hold k1={self.k1} steps, got {leading[0]}; mask what a last chunk lacks.")
+            raise ValueError(f"`xs` must hold k1={self.k1} steps, got {leading[0]}. Pad and mask a shorter last chunk.")
         mask = jnp.ones(leading, bool) if mask is None else mask
         reset = jnp.zeros(leading, bool) if reset is None else reset
         reset = reset.at[0].set(reset[0] | state.fresh)  # h⁽⁰⁾ is the initial carry, gradient and all
@@ -229,6 +229,6 @@ def _check_cuts(k1: int, k2: int) -> None:
     check_positive(k1=k1, k2=k2)
     if k2 < k1:
         raise ValueError(
-            f"`k2` must be at least k1={k1}, got {k2}: of the {k1} losses that are sent back together, "
-            f"{k1 - k2} would be sent back through no step at all."
+            f"`k2` must be at least k1={k1}, got {k2}: of the {k1} losses of a chunk, {k1 - k2} would not be "
+            "propagated back through any step."
         )

@@ -187,5 +187,5 @@ def test_what_a_file_cannot_hold_is_named(tmp_path):
     with pytest.raises(ConversionError, match=r"must be float32 for ONNX, got float64"):
         to_onnx(cell, random_params(cell), tmp_path / "model.onnx")
     model = ManyToOne(cell, Readout(5, 2))
-    with pytest.raises(ConversionError, match="one output a sequence"):
+    with pytest.raises(ConversionError, match="one output per sequence"):
         to_onnx(model, float32_params(model), tmp_path / "model.onnx", carry=True)

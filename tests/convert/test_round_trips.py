@@ -186,7 +186,7 @@ def test_a_tree_that_is_none_says_why(reader, tree, why):
 
 @pytest.mark.parametrize("reader", [convert.from_torch, convert.from_flax, convert.from_nnx, convert.from_haiku])
 def test_a_module_in_place_of_its_arrays_is_told_what_to_take(reader, without_beartype):
-    with pytest.raises(convert.ConversionError, match="must be a dict of arrays, got object: take "):
+    with pytest.raises(convert.ConversionError, match="must be a dict of arrays, got object: use "):
         reader(object())
 
 

@@ -259,5 +259,5 @@ def test_a_cell_whose_output_is_not_its_state_cannot_be_zoned_out():
     from jaxrnn.cells.wrappers import DeepOutput
 
     cell = Zoneout(DeepOutput(COPY, (SIZE, 2)), 0.5)
-    with pytest.raises(TypeError, match="`cell` must put out one array of its carry"):
+    with pytest.raises(TypeError, match="`cell` must output one array of its carry"):
         unroll(cell, random_params(cell), with_noise(KEY, ones(TIME, BATCH, SIZE)))

@@ -69,7 +69,7 @@ def test_what_is_no_stack_of_two_directions_is_refused(without_beartype):
         BidirectionalStack((GRU(3, 5),))
     with pytest.raises(ValueError, match="at least one layer"):
         BidirectionalStack(())
-    with pytest.raises(ValueError, match="`params` must be a tuple of one entry a layer, 3 in all"):
+    with pytest.raises(ValueError, match="`params` must be a tuple with one entry per layer, 3 in all"):
         NETWORK.apply(PARAMS[:2], XS)
     with pytest.raises(ValueError, match="`carry` must be a tuple"):
         NETWORK.apply(PARAMS, XS, NETWORK.initial_carry(PARAMS, (3,))[:1])

@@ -250,7 +250,7 @@ BAD = {
             KEYS, CASE.model, CASE.params, CASE.carry((20,)), start=np.zeros(3, int), stop=EndSymbol(0), bound=3
         ),
         ValueError,
-        "`start` must be one symbol, or one a row",
+        "`start` must be one symbol, or one per row",
     ),
     "carry": (
         lambda: sample(KEYS, CASE.model, CASE.params, CASE.carry((4,)), start=0, stop=EndSymbol(0), bound=3),

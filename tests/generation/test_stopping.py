@@ -200,7 +200,7 @@ BAD = {
     ),
     "two rules in a model": (
         lambda: SymbolModel(make("stop unit").model.cell, 3, 4, 5, stop_unit=True, longest=3),
-        "`stop_unit` and `longest` must not come together",
+        "`stop_unit` and `longest` must not be combined",
     ),
     "no predicted length": (
         lambda: make("stop unit").model.predicted_length(make("stop unit").params),

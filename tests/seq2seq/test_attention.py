@@ -275,7 +275,7 @@ def test_an_attending_cell_stands_anywhere_in_a_network_noise_within_and_around_
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda p: unroll(AROUND["dropout within"], p, XS), r"`xs` must be with_noise\(key, xs\), as Attending"),
+        (lambda p: unroll(AROUND["dropout within"], p, XS), r"`xs` must be with_noise\(key, xs\), because Attending"),
         (
             lambda p: unroll(AROUND["dropout within"], p, with_noise(jax.random.key(0), XS.astype(int))),
             "floating dtype",

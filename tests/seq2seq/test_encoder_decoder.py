@@ -204,7 +204,7 @@ def test_attention_in_a_higher_layer_behind_dropout_reads_writes_and_aligns():
     np.testing.assert_allclose(alignment.sum(-1)[..., 0], THERE, atol=1e-12)
     assert (alignment[..., 2:] == 0)[:, 2].all()  # two positions are there in the last row
     for call in (lambda: run(noisy, p, None), lambda: noisy.apply(p, encoded, SYMBOLS, LENGTHS, start=START)):
-        with pytest.raises(TypeError, match=r"`key` must be given, as .* draws noise; quiet\(model\)"):
+        with pytest.raises(TypeError, match=r"`key` must be given, because .* draws noise; quiet\(model\)"):
             call()
 
 

@@ -137,7 +137,7 @@ def test_groups_that_do_not_divide_the_units_are_named():
 
 def test_a_cell_that_does_not_put_out_its_state_cannot_leak():
     cell = Leaky(Jordan(3, 4, 2), 0.5)
-    with pytest.raises(TypeError, match=r"`cell` must put out the first array of its carry"):
+    with pytest.raises(TypeError, match=r"`cell` must output the first array of its carry"):
         unroll(cell, cell.init(jax.random.key(0)), jnp.ones((2, 3)))
 
 

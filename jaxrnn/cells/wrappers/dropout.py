@@ -98,6 +98,6 @@ def drop(noisy: Noisy, rate: float, *, each_step: bool) -> jax.Array:
     """
     x = plain_input(noisy)
     if not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"`xs.x` must be one floating array to be dropped from, got {jax.tree.map(jnp.shape, x)}.")
+        raise TypeError(f"`xs.x` must be one floating array for dropout, got {jax.tree.map(jnp.shape, x)}.")
     # `where`, not a product: what is dropped is gone, NaN included
     return jnp.where(keep(noisy, rate, x.shape[-1], each_step=each_step), x / (1 - rate), 0)

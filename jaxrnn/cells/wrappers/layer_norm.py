@@ -91,7 +91,7 @@ class LayerNorm:
             case GRU():
                 raise ValueError(f'`cell` must be a GRU with reset="after", the form of the paper, got {self.cell}.')
         raise TypeError(
-            f"`cell` must be an Elman, an LSTM or a GRU, got {self.cell!r}. Where there is one in it, wrap that one."
+            f"`cell` must be an Elman, an LSTM or a GRU, got {self.cell!r}. If there is one inside it, wrap that one."
         )
 
     def init(self, key: Key) -> LayerNormParams:

@@ -95,7 +95,7 @@ class Leaky:
         alphas = self.alpha if isinstance(self.alpha, tuple) else (self.alpha,)
         if not alphas or any(not isinstance(a, Real) or not 0 <= a <= 1 for a in alphas):
             raise ValueError(
-                "`alpha` must be a number in [0, 1], 0 the cell itself and 1 a unit that never moves, or a tuple of "
+                "`alpha` must be a number in [0, 1] (0 is the cell itself, 1 a unit that never moves), or a tuple of "
                 f"them, got {self.alpha!r}."
             )
 
@@ -150,8 +150,8 @@ class Leaky:
     def _check_output(self, carry: Carry) -> None:
         if output_place(self.cell, carry) != 0:
             raise TypeError(
-                f"`cell` must put out the first array of its carry, y = h, to be leaky; {self.cell} does not. "
-                "Where there is a cell in it that does, wrap that one; if it does, say so with a method `carry_parts`."
+                f"`cell` must output the first array of its carry, y = h, to be leaky; {self.cell} does not. "
+                "If a cell inside it does, wrap that one; if the cell itself does, define its `carry_parts`."
             )
 
     def _mixed(self, params: LeakyParams, carry: Carry, after: Carry):

@@ -80,7 +80,7 @@ class StateNoise:
         z = self.cell.project(params, part_input(self.cell, xs, 1))
         leaves, structure = jax.tree.flatten(z)
         if isinstance(z, Noisy) or not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves):
-            raise TypeError(f"`cell` must project to floating arrays, {self.cell} gives {jax.typeof(leaves[-1])}.")
+            raise TypeError(f"`cell` must project to floating arrays; {self.cell} gives {jax.typeof(leaves[-1])}.")
         ends = np.cumsum([leaf.shape[-1] for leaf in leaves])
         drawn = jnp.split(uniform(noisy, int(ends[-1])), ends[:-1], axis=-1)
         scaled = [jnp.asarray(self.scale, v.dtype) * v for v in map(jnp.astype, drawn, [leaf.dtype for leaf in leaves])]

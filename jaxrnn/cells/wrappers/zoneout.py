@@ -142,8 +142,8 @@ def _mixed(cell: Cell, params: Params, carry: Carry, z: Inputs, mix: Callable) -
     place = output_place(cell, carry)
     if place is None:
         raise TypeError(
-            f"`cell` must put out one array of its carry, y = h, to be zoned out; {cell} does not. "
-            "Where there is a cell in it that does, wrap that one; if it does, say so with a method `carry_parts`."
+            f"`cell` must output one array of its carry, y = h, to be zoned out; {cell} does not. "
+            "If a cell inside it does, wrap that one; if the cell itself does, define its `carry_parts`."
         )
     after, _ = cell.step(params, carry, z)
     (old, structure), new = jax.tree.flatten(carry), jax.tree.leaves(after)

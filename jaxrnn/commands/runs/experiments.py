@@ -136,7 +136,7 @@ def restore(
     folder = run_folder.best(path) if best else run_folder.checkpoints(path)
     step = checkpoint.latest_step(folder)
     if best and step is None:
-        raise InputError(f"{path}: has kept no best state; `jaxrnn train --keep-best` keeps one.")
+        raise InputError(f"{path}: holds no best state; `jaxrnn train --keep-best` keeps one.")
     config = checkpoint.read_config(folder, step)
     saved_task, saved_training = saved_options(config)
     restored = experiment(task or saved_task, training or saved_training, config["facts"])

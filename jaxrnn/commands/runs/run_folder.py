@@ -46,7 +46,7 @@ def check_free(run: str) -> None:
     """Raises InputError where a new run cannot have this folder."""
     path = Path(run)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path}: exists already; --resume goes on with it, another --run begins a new one.")
+        raise InputError(f"{path}: exists already; --resume continues it, another --run begins a new one.")
 
 
 @contextlib.contextmanager
@@ -129,7 +129,7 @@ def append_metrics(path: Path, record: dict) -> None:
             file.write(json.dumps(finite) + "\n")
     except OSError as error:
         raise InputError(
-            f"{path / 'metrics.jsonl'}: {error.strerror}; once that is mended: jaxrnn train --resume --run {path}"
+            f"{path / 'metrics.jsonl'}: {error.strerror}; once that is fixed: jaxrnn train --resume --run {path}"
         ) from None
 
 

@@ -59,7 +59,7 @@ def find_trained(folder: str | None, *, best: bool = False) -> Trained:
         )
     begun = _experiment(path, run)
     if to_blueprint(begun.model) != config["model"]:
-        raise InputError(f"{path}: its model is not the one that its task and options make; was it edited?")
+        raise InputError(f"{path}: its model differs from the one that its task and options give; was it edited?")
     return Trained(path, begun, load_params(path, begun.model), run["step"])
 
 
@@ -87,4 +87,4 @@ def _experiment(path: Path, run: dict) -> Experiment:
     try:
         return experiment(*saved_options(run), run["facts"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: what it says of its run fits no task: {error}") from None
+        raise InputError(f"{path}: its description of the run fits no task: {error}") from None

@@ -60,7 +60,7 @@ def _same(graph: Graph, equation: Equation) -> list[str]:
 
 def _logic(graph: Graph, equation: Equation) -> list[str]:
     if equation.ins[0].dtype != np.bool_:
-        raise ConversionError(f"`model` must use {equation.name} of booleans only to be written as ONNX.")
+        raise ConversionError(f"`model` must apply {equation.name} only to booleans to be written as ONNX.")
     return _same(graph, equation)
 
 
@@ -119,7 +119,7 @@ def _is_finite(graph: Graph, equation: Equation) -> list[str]:
 def _select(graph: Graph, equation: Equation) -> list[str]:
     which, *cases = equation.names(graph)
     if equation.ins[0].dtype != np.bool_:
-        raise ConversionError("`model` must select by booleans to be written as ONNX, not by numbers.")
+        raise ConversionError("`model` must select by booleans, not by numbers, to be written as ONNX.")
     return [graph.apply("Where", which, cases[1], cases[0])]
 
 

@@ -89,7 +89,7 @@ class Graph:
         if name not in self.root.sizes:
             raise ConversionError(
                 f"`model` must have sizes that are numbers or {' or '.join(self.root.sizes)} to be written as ONNX, "
-                f"got {name}; convert.export, to StableHLO, takes it."
+                f"got {name}; convert.export writes it as StableHLO."
             )
         return self.root.sizes[name]
 

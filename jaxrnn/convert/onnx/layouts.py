@@ -159,7 +159,7 @@ def _sliced(graph: Graph, x: str, starts: Sequence[int], ends: Sequence[int], st
 
 def _known(equation: Equation, value: Value) -> int:
     if isinstance(value, str):
-        raise _refused(f"a {equation.name} that starts where the data says")
+        raise _refused(f"a {equation.name} with a start that depends on the data")
     return int(value)
 
 
@@ -174,7 +174,7 @@ def same(one: Any, other: Any) -> bool:
 
 def _refused(what: str) -> ConversionError:
     return ConversionError(
-        f"`model` must do without {what} to be written as ONNX; convert.export, to StableHLO, takes any cell."
+        f"`model` must do without {what} to be written as ONNX; convert.export writes any cell as StableHLO."
     )
 
 

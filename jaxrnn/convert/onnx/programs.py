@@ -77,8 +77,8 @@ def _write_equation(graph: Graph, line: Any, given: list[Value]) -> list[Value]:
         return _write_scan(graph, line, given)
     if name not in _OPERATORS:
         raise ConversionError(
-            f"`model` must be made of operations that ONNX has, got {name}; convert.export, to StableHLO, takes any "
-            "cell."
+            f"`model` must consist of operations that ONNX has, got {name}; convert.export writes any cell as "
+            "StableHLO."
         )
     avals = [[atom.aval for atom in side] for side in (line.invars, line.outvars)]
     return list(_OPERATORS[name](graph, Equation(name, line.params, given, *avals)))
@@ -101,7 +101,7 @@ def _write_scan(graph: Graph, line: Any, given: list[Value]) -> list[Value]:
     constants, moving = given[:count], given[count:]
     read = line.invars[count + carried :]
     if not read:
-        raise ConversionError("`model` must loop over an array to be written as ONNX, got a scan of none.")
+        raise ConversionError("`model` must loop over an array to be written as ONNX, got a scan without arrays.")
     names = [value if isinstance(value, str) else graph.number(value) for value in moving]
     body, step = Graph(graph), line.params["jaxpr"]
     inputs: list[Value] = [

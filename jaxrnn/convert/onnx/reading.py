@@ -141,7 +141,7 @@ def _follow(node: Any, constants: dict[str, np.ndarray], flows: dict[str, _Flow]
         case "Transpose" if flow.kind != "input" and attributes.get("perm") not in _PERMUTATIONS:
             raise ConversionError(f"{_said(node)} must swap time and batch or join directions, got {attributes}.")
         case "Slice" if flow.kind == "sequence":
-            raise ConversionError(f"{_said(node)} cuts a sequence, which has no counterpart here.")
+            raise ConversionError(f"{_said(node)} cuts a sequence, which jaxrnn cannot express.")
         case "Equal" | "Less" | "Concat" if flow.kind == "input":
             pass  # of lengths and of carries
         case operator if operator not in _MOVES:
@@ -171,7 +171,7 @@ def _follow_layer(node: Any, constants: dict[str, np.ndarray], flows: dict[str, 
     direction = attributes.pop("direction", b"forward").decode()
     if direction == "reverse":
         raise ConversionError(
-            f"{_said(node)} goes backwards, and a cell has no direction: read its tensors by from_onnx_tensors, and "
+            f"{_said(node)} runs in reverse, and a cell has no direction: read its tensors with from_onnx_tensors, and "
             "run the cell with reverse=True."
         )
     tensors = {name: constants[given[name]] for name in ("W", "R", "B", "P") if given.get(name)}
@@ -193,7 +193,7 @@ def _gathered(node: Any, attributes: dict[str, Any], tensors: list, flow: _Flow)
         return flow._replace(kind="ends", ends=(len(flow.layers) - 1,))
     if flow.kind in ("input", "cells"):
         return flow
-    raise ConversionError(f"{_said(node)} picks parts of {flow.kind}, which has no counterpart here.")
+    raise ConversionError(f"{_said(node)} picks parts of {flow.kind}, which jaxrnn cannot express.")
 
 
 def _read_out(node: Any, attributes: dict[str, Any], tensors: list, flow: _Flow) -> _Flow:
@@ -213,14 +213,14 @@ def _model(path: Any, outputs: list[_Flow]) -> tuple[Any, Params]:
     """Return the model that computes the outputs."""
     flow = max(outputs, key=lambda flow: (flow.kind == "read", flow.kind == "sequence"), default=_Flow("input"))
     if not flow.layers:
-        raise ConversionError(f"{path} must put out what an RNN, a GRU or an LSTM computes; no output of it is that.")
+        raise ConversionError(f"{path} must output what an RNN, a GRU or an LSTM computes; none of its outputs does.")
     network, params = _network(flow)
     if flow.kind != "read":
         if flow.embedding is not None:
-            raise ConversionError(f"{path} has an embedding and no read-out: from_onnx_tensors reads the parts.")
+            raise ConversionError(f"{path} has an embedding but no read-out: read the parts with from_onnx_tensors.")
         return network, params
     if isinstance(network, (Bidirectional, BidirectionalStack)):
-        raise ConversionError(f"{path} reads out both directions, which no model here does: from_onnx_tensors.")
+        raise ConversionError(f"{path} reads out both directions, which no model here does: use from_onnx_tensors.")
     readout, read = Readout(*flow.v.shape), ReadoutParams(jnp.asarray(flow.v), jnp.asarray(flow.c))
     if flow.embedding is None:
         return (ManyToOne if flow.per_sequence else ManyToMany)(network, readout), PatternParams(params, read)
@@ -229,7 +229,7 @@ def _model(path: Any, outputs: list[_Flow]) -> tuple[Any, Params]:
         return SequenceClassifier(network, *table.shape, *flow.v.shape), StructureParams(table, params, read)
     more = flow.v.shape[1] - len(table)
     if more not in (0, 1):
-        raise ConversionError(f"{path} must put out a logit for each of {len(table)} tokens, got {flow.v.shape[1]}.")
+        raise ConversionError(f"{path} must output a logit for each of {len(table)} tokens, got {flow.v.shape[1]}.")
     (vocabulary, features), hidden = table.shape, flow.v.shape[0]
     model = SymbolModel(network, vocabulary, features, hidden, stop_unit=bool(more))
     return model, SymbolModelParams(table, params, read)
@@ -242,5 +242,5 @@ def _network(flow: _Flow) -> tuple[Any, Params]:
     if len(cells) == 1:
         return cells[0], params[0]
     if any(two) and not all(two):
-        raise ConversionError("All layers must have one direction or all two: from_onnx_tensors reads them apart.")
+        raise ConversionError("Layers must be all bidirectional or none: read them one by one with from_onnx_tensors.")
     return (BidirectionalStack if all(two) else Stack)(cells), params

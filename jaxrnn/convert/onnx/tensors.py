@@ -83,7 +83,7 @@ def to_onnx_tensors(cell: Any, params: Params) -> Node:
     forward = _one_direction(cell.forward_cell, params.forward)
     backward = _one_direction(cell.backward_cell, params.backward)
     if _kind(forward) != _kind(backward):
-        raise refuse("ONNX", cell, "both directions of a node are cells of one kind and size.")
+        raise refuse("ONNX", cell, "both directions of a node must be cells of one kind and size.")
     attributes = {**forward.attributes, "direction": "bidirectional"}
     for name in ("activations", "activation_alpha", "activation_beta"):
         said = [value for side in (forward, backward) for value in side.attributes.get(name, [])]
@@ -120,7 +120,7 @@ def from_onnx_tensors(operator: str, tensors: Mapping[str, Any], **attributes: A
         raise ConversionError(f"`direction` must be forward, reverse or bidirectional, got {direction!r}.")
     for name, plain in _PLAIN.items():
         if attributes.get(name, plain) != plain:
-            raise ConversionError(f"`{name}` must be left out: it has no counterpart here, got {attributes[name]!r}.")
+            raise ConversionError(f"`{name}` must be left out (jaxrnn has no counterpart), got {attributes[name]!r}.")
     sides = 2 if direction == "bidirectional" else 1
     activations = _activations(operator, attributes, sides)
     _, _, inputs = shape_of("tensors", tensors, "W", 3)
@@ -166,7 +166,7 @@ def _one_direction(cell: Any, params: Any) -> Node:
             raise refuse(
                 "ONNX",
                 cell,
-                "its nodes are RNN, GRU and LSTM; convert.to_onnx writes others as a Scan.",
+                "its nodes are RNN, GRU and LSTM; convert.to_onnx writes other cells as a Scan.",
             )
     attributes["hidden_size"] = cell.hidden_size
     theirs, ours = _ORDERS[operator]

@@ -88,11 +88,12 @@ def to_onnx(
     for leaf in jax.tree.leaves(params):
         if leaf.dtype != np.float32:
             raise ConversionError(
-                f"`params` must be float32 for ONNX, got {leaf.dtype}: jax.tree.map(lambda a: a.astype('float32'), …)."
+                f"`params` must be float32 for ONNX, got {leaf.dtype}. "
+                "Cast them: jax.tree.map(lambda a: a.astype('float32'), …)."
             )
     per_sequence = isinstance(model, (ManyToOne, SequenceClassifier))
     if carry and per_sequence:
-        raise ConversionError(f"`carry` must be False for a model of one output a sequence, got {model}.")
+        raise ConversionError(f"`carry` must be False for a model with one output per sequence, got {model}.")
     graph = Graph(lengths=lengths, carry=not per_sequence if carry is None else carry)
     if _has_nodes(model):
         _write_model(graph, model, params)
@@ -109,7 +110,7 @@ def _write_model(graph: Graph, model: Any, params: Any) -> None:
     embedded = isinstance(model, (SymbolModel, SequenceClassifier))
     network, of_network = (model.cell, params.cell) if embedded or _has_readout(model) else (model, params)
     if isinstance(model, SymbolModel) and model.longest is not None:
-        raise refuse("ONNX", model, "a predicted length is no input of its nodes: longest=None.")
+        raise refuse("ONNX", model, "its nodes take no predicted length: use longest=None.")
     if embedded:
         tokens = graph.value("inputs", "tokens", np.int64, ["time", "batch"])
         xs = graph.node("Gather", [graph.constant("embedding", params.embedding), tokens], ["embedded"])
@@ -167,7 +168,7 @@ def _input_size(network: Any) -> int:
             return _input_size(network.forward_cell)
         case Elman() | GRU() | LSTM():
             return network.input_size
-    raise refuse("ONNX", network, "its nodes are RNN, GRU and LSTM; convert.export, to StableHLO, takes any cell.")
+    raise refuse("ONNX", network, "its nodes are RNN, GRU and LSTM; convert.export writes any cell as StableHLO.")
 
 
 def _write_network(graph: Graph, network: Any, params: Any, xs: str) -> tuple[str, str, int]:

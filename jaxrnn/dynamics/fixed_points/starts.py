@@ -82,7 +82,7 @@ def sample_starts(
     xs, carry, mask, _ = check_unroll(cell, params, xs, carry, mask, None)
     nothing = mask is not None and not isinstance(mask, jax.core.Tracer) and not bool(mask.any())
     if nothing or 0 in leading_axes(xs):
-        raise ValueError(f"`xs` must have at least one valid step, got none of the axes {leading_axes(xs)}.")
+        raise ValueError(f"`xs` must have at least one valid step, got none in the axes {leading_axes(xs)}.")
     return _sample(key, cell, params, xs, carry, mask, noise, count)
 
 

@@ -75,7 +75,7 @@ class Retention:
         check_positive(input_size=self.input_size, heads=self.heads)
         check_positive(key_size=self.key_size, value_size=self.value_size)
         if self.rotate and self.key_size % 2:
-            raise ValueError(f"`key_size` must be even, as pairs are rotated, got {self.key_size}; or `rotate=False`.")
+            raise ValueError(f"`key_size` must be even, to rotate pairs, got {self.key_size}. Or use `rotate=False`.")
 
     def init(self, key: Key) -> RetentionParams:
         """W by Glorot's rule."""

@@ -70,7 +70,7 @@ def trials_from(env: Any, trials: int, *, seed: int | None = None) -> Trials:
     check_positive(trials=trials)
     env = env if hasattr(env, "new_trial") else getattr(env, "unwrapped", env)
     if not hasattr(env, "new_trial"):
-        raise TypeError(f"`env` must have NeuroGym's new_trial, ob and gt, got {env!r}. run_episode takes any.")
+        raise TypeError(f"`env` must have NeuroGym's new_trial, ob and gt, got {env!r}. Others work with run_episode.")
     if seed is not None:
         env.reset(seed=seed)
     drawn = [_one(env) for _ in range(trials)]

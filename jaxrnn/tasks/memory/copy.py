@@ -78,7 +78,7 @@ class Copy:
         given = {"bits": self.bits, "longest": self.longest}
         check_count(**{name: count for name, count in given.items() if count is not None})
         if self.cell == "ntm" and self.slots < 3:
-            raise InputError(f"--slots must be at least 3, as a head moves by −1, 0 or 1 slots, got {self.slots}.")
+            raise InputError(f"--slots must be at least 3, because a head moves by −1, 0 or 1 slots, got {self.slots}.")
         if self.problem_and_sizes()[1] < self.problem_and_sizes()[0].shortest:
             raise InputError(f"--longest must be at least 2 for {self.problem}, got {self.longest}.")
 

@@ -62,8 +62,8 @@ class Recall:
         shared.check_hidden(self.hidden)
         if self.problem == "associative" and self.pairs > self.vocabulary // 2:
             raise InputError(
-                f"--pairs must be at most --vocabulary / 2 = {self.vocabulary // 2}, as no key is shown twice, got "
-                f"{self.pairs}."
+                f"--pairs must be at most --vocabulary / 2 = {self.vocabulary // 2}, because no key is shown twice, "
+                f"got {self.pairs}."
             )
 
     def questions(self) -> Problem:

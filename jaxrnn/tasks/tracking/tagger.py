@@ -104,7 +104,7 @@ class Tagger:
         check_choice("kind", self.kind, tuple(KINDS))
         check_positive(tokens=self.tokens, classes=self.classes, hidden=self.hidden)
         if self.hidden % HEADS:
-            raise ValueError(f"`hidden` must be even, as {HEADS} heads share the units, got {self.hidden}.")
+            raise ValueError(f"`hidden` must be even, because {HEADS} heads share the units, got {self.hidden}.")
 
     @property
     def cell(self) -> Cell:

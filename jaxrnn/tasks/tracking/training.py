@@ -45,7 +45,7 @@ TrackingCell = Literal[
 def check_hidden(hidden: int) -> None:
     """Raise InputError unless the heads can share the units."""
     if hidden % HEADS:
-        raise InputError(f"--hidden must be even, as two heads share the units, got {hidden}.")
+        raise InputError(f"--hidden must be even, because two heads share the units, got {hidden}.")
 
 
 def load(task: Any) -> tuple[None, dict]:
@@ -70,7 +70,7 @@ def units(task: Any) -> int:
 
 
 def loss(task: Any, model: Tagger, params: TaggerParams, carry: Carry, batch: Questions, key: Key):
-    """Return −log P of the answers, in nats for each question."""
+    """Return −log P of the answers, in nats per question."""
     return tagging_loss(model, params, Questions(*map(jnp.asarray, batch))), carry
 
 
@@ -80,7 +80,7 @@ def metrics(task: Any, loss: float) -> dict[str, float]:
 
 
 def drawn(task: Any, seed: int | None, step: int, time: int, rows: int) -> Questions:
-    """Return a batch of a task as NumPy arrays; a seed of None is that of the tests."""
+    """Return a batch of a task as NumPy arrays; seed None is the seed of the tests."""
     key = jax.random.fold_in(jax.random.key(0 if seed is None else seed), int(seed is None))
     return jax.tree.map(np.asarray, _draw(task, jax.random.fold_in(key, step), time, rows))
 
@@ -91,5 +91,5 @@ def _draw(task: Any, key: Key, time: int, rows: int) -> Questions:
 
 
 def tagging_loss(model: Tagger, params: TaggerParams, questions: Questions) -> Float[Array, ""]:
-    """Return the mean of −log P(answer) over all that is asked."""
+    """Return the mean of −log P(answer) over all questions."""
     return cross_entropy(model.logits(params, questions.tokens), questions.targets, mask=questions.asked)

@@ -83,7 +83,7 @@ def pairs(
     ([[0, 1], [1, 0]], [[1, 0], [2, 0], [0, 0], [0, 0]], [3, 1])
     """
     if len(sources) != len(targets) or not len(sources):
-        raise InputError(f"there must be as many targets as sources, and one at least, got {len(targets)}.")
+        raise InputError(f"there must be as many targets as sources, and at least one, got {len(targets)}.")
     source, source_lengths = padded(sources, source_symbols, name="source", bound=source_time)
     target, target_lengths = padded(targets, target_symbols, name="target", bound=bound, end=True)
     return Pairs(source, source_lengths, target, target_lengths)

@@ -100,7 +100,7 @@ def save(directory: str | os.PathLike, tree: PyTree, *, step: SupportsIndex, con
     except Exception as error:  # orbax and tensorstore raise what they like
         raise CheckpointError(
             f"The checkpoint of step {step} could not be written to {directory}: {brief(error)} "
-            "What was saved before is untouched."
+            "Earlier checkpoints are untouched."
         ) from error
 
 

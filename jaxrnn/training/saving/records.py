@@ -121,7 +121,7 @@ def as_json(config: Any) -> Any:
     def plain(value):
         if hasattr(value, "dtype") and not _is_key(value):
             return np.asarray(value).tolist()
-        raise TypeError(f"{type(value).__name__} is no JSON")
+        raise TypeError(f"{type(value).__name__} is not JSON")
 
     try:
         return json.loads(json.dumps(config, default=plain))
@@ -162,7 +162,7 @@ def check_records(like: PyTree, records: Mapping[str, Record], source: str) -> N
             )
     for name in records:
         if name not in named:
-            raise CheckpointError(f"`{name}` is too many: {source} has it, the tree asked for does not. {_OTHER}")
+            raise CheckpointError(f"`{name}` is unexpected: {source} has it, but `like` does not. {_OTHER}")
 
 
 _OTHER = "Was it written by another cell, another optimizer or other sizes?"
@@ -195,7 +195,7 @@ def _as(like: Any, array: np.ndarray, name: str) -> Any:
     leaf = jnp.asarray(array)
     if leaf.dtype != array.dtype:
         raise CheckpointError(
-            f"`{name}` is {array.dtype}, which this process cannot hold: set jax_enable_x64, as the writer had."
+            f"`{name}` is {array.dtype}, which this process cannot hold: set jax_enable_x64, as the writer did."
         )
     if _is_key(like):
         leaf = jax.random.wrap_key_data(leaf, impl=_key_implementations()[dtype_name(like)])

@@ -182,7 +182,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Record]]:
     except (OSError, SafetensorError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} cannot be read as safetensors: {error}.") from error
     if records and set(records) != set(arrays):
-        raise CheckpointError(f"{path} is damaged: its list of leaves is not that of its arrays.")
+        raise CheckpointError(f"{path} is damaged: its list of leaves does not match its arrays.")
     return arrays, records
 
 

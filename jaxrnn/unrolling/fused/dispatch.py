@@ -130,7 +130,7 @@ def _differentiated_once(tree):
 
 @_differentiated_once.defjvp
 def _differentiated_once_jvp(primals, tangents):
-    raise TypeError("`unroll_fused` has first derivatives alone. For second ones use `unroll_bptt` or `unroll`.")
+    raise TypeError("`unroll_fused` has only first derivatives. For second derivatives use `unroll_bptt` or `unroll`.")
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 6, 7))

@@ -204,7 +204,7 @@ def check_recurrence(a: PyTree, b: PyTree, start: PyTree, algebra: Algebra) -> N
     """Raise ValueError unless `a` and `b` have one axis of time, and `start` and a b are as b is."""
     shapes, wanted = ([jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (a, b))
     if not wanted or () in shapes + wanted or len({time for time, *_ in shapes + wanted}) > 1:
-        raise ValueError(f"`a` and `b` must be arrays [time, ...] of one time, got shapes {shapes} and {wanted}.")
+        raise ValueError(f"`a` and `b` must be arrays [time, ...] with equal times, got shapes {shapes} and {wanted}.")
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf)[1:], jnp.result_type(leaf)), b)
     check_tree("start", start, one, "one step of `b`")
     try:

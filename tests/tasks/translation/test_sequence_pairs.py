@@ -36,7 +36,7 @@ def test_words_are_symbols_too():
         (["a", "bb☃"], ["x", "x"], "source 1 has symbols that are not known: '☃'"),
         (["a", "b"], ["x", "z"], "target 1 has symbols that are not known: 'z'"),
         (["a", "b"], ["x"], "as many targets as sources"),
-        ([], [], "one at least"),
+        ([], [], "at least one"),
     ],
 )
 def test_bad_input_says_which_example(sources, targets, message):

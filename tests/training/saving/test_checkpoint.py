@@ -181,7 +181,7 @@ def test_files_of_others_in_the_directory_are_left_alone(tmp_path):
         (LSTM_PARAMS._replace(b=0.0), r"`b` must be float\[\], but .* float64\[16\]"),
         (LSTM_PARAMS._replace(b=jax.random.key(0)), r"`b` must be key<fry>\[\], but"),
         (LSTM_PARAMS._replace(peephole=jnp.ones((3, 4))), r"`peephole` is missing"),
-        (LSTM_PARAMS._replace(b=None), r"`b` is too many"),
+        (LSTM_PARAMS._replace(b=None), r"`b` is unexpected"),
         (LSTM_PARAMS._replace(b="b"), r"`b` of `like` must be an array, got str"),
         (Elman(3, 4).init(jax.random.key(0)), r"`u` must be float64\[3, 4\], but .* another cell"),
         (GRU(3, 4, reset="after").init(jax.random.key(0)), r"`u` must be float64\[3, 12\]"),

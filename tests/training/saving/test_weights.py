@@ -95,7 +95,7 @@ def test_saving_again_replaces_both_files_and_leaves_nothing_else(path):
         (PARAMS._replace(b=jnp.ones((16, 1))), r"`b` must be float64\[16, 1\], but .* has float64\[16\]"),
         (PARAMS._replace(peephole=jnp.ones((3, 4))), r"`peephole` is missing"),
         ((PARAMS.u, PARAMS.w), r"`0` is missing"),
-        ({"u": PARAMS.u, "w": PARAMS.w}, r"`b` is too many"),
+        ({"u": PARAMS.u, "w": PARAMS.w}, r"`b` is unexpected"),
         (GRU(3, 4).init(jax.random.key(0)), r"`u` must be float64\[3, 12\].*another cell"),
     ],
 )

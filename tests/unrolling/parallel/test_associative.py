@@ -148,7 +148,7 @@ def test_in_float32_a_thousand_steps_round_no_worse_than_the_loop_does():
 @pytest.mark.parametrize(
     ("a", "b", "start", "message"),
     [
-        ((3, 2), (4, 2), (2,), "`a` and `b` must be arrays .*of one time"),
+        ((3, 2), (4, 2), (2,), "`a` and `b` must be arrays .*with equal times"),
         ((), (), (), "`a` and `b` must be arrays"),
         ((4, 3), (4, 2), (2,), r"`a` must multiply `b`, of shapes \[\(4, 2\)\], .*got shapes \[\(4, 3\)\]"),
         ((4, 2, 2), (4, 2), (2,), "`a` must multiply `b`"),
