@@ -48,6 +48,18 @@ class StructureParams(NamedTuple):
     """V and c."""
 
 
+def _init(model: "TreeClassifier | SequenceClassifier", key: Key) -> StructureParams:
+    """Draw E from a normal distribution, and the cell and the read-out by their own `init`."""
+    check_key(key=key)
+    e_key, cell_key, readout_key = jax.random.split(key, 3)
+    readout = Readout(model.hidden_size, model.classes)
+    return StructureParams(
+        embedding=jax.random.normal(e_key, (model.symbols, model.features)),
+        cell=model.cell.init(cell_key),
+        readout=readout.init(readout_key),
+    )
+
+
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class TreeClassifier:
@@ -88,10 +100,7 @@ class TreeClassifier:
             y = output_of_leaf(self.cell, self.features)
         check_output_size("cell", y, hidden_size=self.hidden_size)
 
-    def init(self, key: Key) -> StructureParams:
-        """Draw E from a normal distribution, and the cell and the read-out by their own `init`."""
-        check_key(key=key)
-        return _init(self, key)
+    init = _init
 
     def logits(self, params: StructureParams, forest: Forest, labels: Nodes) -> Float[Array, "batch classes"]:
         """Return o of every tree, from the symbol at every node.
@@ -139,10 +148,7 @@ class SequenceClassifier:
             y = output_of(self.cell, self.features)
         check_output_size("cell", y, hidden_size=self.hidden_size)
 
-    def init(self, key: Key) -> StructureParams:
-        """Draw E from a normal distribution, and the cell and the read-out by their own `init`."""
-        check_key(key=key)
-        return _init(self, key)
+    init = _init
 
     def logits(
         self, params: StructureParams, symbols: Int[Array, "time batch"], lengths: Int[Array, " batch"]
@@ -160,11 +166,3 @@ class SequenceClassifier:
 def _check_sizes(model: TreeClassifier | SequenceClassifier) -> None:
     sizes = {name: getattr(model, name) for name in ("symbols", "features", "hidden_size", "classes")}
     check_positive(**sizes)
-
-
-def _init(model: TreeClassifier | SequenceClassifier, key: Key) -> StructureParams:
-    e_key, cell_key, readout_key = jax.random.split(key, 3)
-    embedding = jax.random.normal(e_key, (model.symbols, model.features))
-    return StructureParams(
-        embedding, model.cell.init(cell_key), Readout(model.hidden_size, model.classes).init(readout_key)
-    )
