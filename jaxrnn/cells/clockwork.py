@@ -26,10 +26,10 @@ from jaxtyping import Array, Float, Int
 from jaxrnn.cells.elman import ACTIVATIONS, Elman, ElmanParams
 from jaxrnn.cells.unit_groups import check_groups, spread
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.carry_facts import CarryParts
+from jaxrnn.core.carry_facts import h_is_output
 from jaxrnn.core.checks import check_positive
 from jaxrnn.core.precision import in_rank, matmul, matmul_in_loop, matmul_transposed, outer_sum
-from jaxrnn.core.types import Carry, Key
+from jaxrnn.core.types import Key
 
 
 class ClockworkCarry(NamedTuple):
@@ -93,9 +93,7 @@ class Clockwork:
         h = Elman(self.input_size, self.hidden_size).initial_carry(params, batch_shape)
         return ClockworkCarry(h, jnp.zeros(batch_shape, jnp.int32))
 
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """State that y⁽ᵗ⁾ is h⁽ᵗ⁾."""
-        return CarryParts(output=carry.h)
+    carry_parts = h_is_output
 
     def project(self, params: ElmanParams, xs: Array) -> Array:
         """Return z⁽ᵗ⁾ = b + U x⁽ᵗ⁾ for every t and every group: `[..., input]` → `[..., hidden]`."""

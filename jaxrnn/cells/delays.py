@@ -28,11 +28,11 @@ from jaxtyping import Array, Float
 
 from jaxrnn.cells.elman import ACTIVATIONS
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.carry_facts import CarryParts
+from jaxrnn.core.carry_facts import h_is_output
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, recurrent_weights
 from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_in_loop, matmul_transposed, outer_sum
-from jaxrnn.core.types import Carry, Key
+from jaxrnn.core.types import Key
 
 
 class DelaysParams(NamedTuple):
@@ -116,9 +116,7 @@ class Delays:
             jnp.zeros((*batch_shape, n), dtype), jnp.zeros((*batch_shape, max(self.delays) - 1, n), dtype)
         )
 
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """State that y⁽ᵗ⁾ is h⁽ᵗ⁾."""
-        return CarryParts(output=carry.h)
+    carry_parts = h_is_output
 
     def project(self, params: DelaysParams, xs: Array) -> Array:
         """Return z⁽ᵗ⁾ = b + U x⁽ᵗ⁾ for every t: `[..., input]` → `[..., hidden]`."""

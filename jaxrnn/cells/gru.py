@@ -41,7 +41,7 @@ Gates = tuple[Float[Array, "*leading hidden"], Float[Array, "*leading hidden"], 
 
 
 class GRUParams(NamedTuple):
-    """The chapter\'s matrices, transposed, with the gates packed as r, z, n.
+    """The chapter's matrices, transposed, with the gates packed as r, z, n.
 
     >>> GRU(2, 3).init(jax.random.key(0)).u.shape
     (2, 9)

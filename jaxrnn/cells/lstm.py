@@ -30,15 +30,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.carry_facts import CarryParts
+from jaxrnn.core.carry_facts import h_is_output
 from jaxrnn.core.checks import check_choice, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
 from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_in_loop, matmul_transposed, outer_sum, row_sum
-from jaxrnn.core.types import Carry, Key
+from jaxrnn.core.types import Key
 
 
 class LSTMParams(NamedTuple):
-    """The chapter\'s matrices, transposed, with the gates packed as i, f, g, o.
+    """The chapter's matrices, transposed, with the gates packed as i, f, g, o.
 
     >>> LSTM(2, 3).init(jax.random.key(0)).u.shape
     (2, 12)
@@ -132,9 +132,7 @@ class LSTM:
         shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.w.dtype)
         return LSTMCarry(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """State that y⁽ᵗ⁾ is h⁽ᵗ⁾."""
-        return CarryParts(output=carry.h)
+    carry_parts = h_is_output
 
     def project(self, params: LSTMParams, xs: Array) -> Array:
         """Return b + U x⁽ᵗ⁾ of the four gates: `[..., input]` → `[..., 4·hidden]`."""

@@ -23,11 +23,11 @@ from jaxtyping import Array, Float
 
 from jaxrnn.cells.lstm import LSTMCarry
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.carry_facts import CarryParts
+from jaxrnn.core.carry_facts import h_is_output
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
 from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_in_loop, matmul_transposed, outer_sum
-from jaxrnn.core.types import Carry, Key
+from jaxrnn.core.types import Key
 
 
 class ProjectedLSTMParams(NamedTuple):
@@ -112,9 +112,7 @@ class ProjectedLSTM:
         h = jnp.zeros((*batch_shape, self.projection_size), dtype)
         return LSTMCarry(h, jnp.zeros((*batch_shape, self.hidden_size), dtype))
 
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """State that y⁽ᵗ⁾ is h⁽ᵗ⁾."""
-        return CarryParts(output=carry.h)
+    carry_parts = h_is_output
 
     def project(self, params: ProjectedLSTMParams, xs: Array) -> Array:
         """Return b + U x⁽ᵗ⁾ of the four gates: `[..., input]` → `[..., 4·hidden]`."""

@@ -23,11 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxrnn.core.carry_facts import CarryParts
+from jaxrnn.core.carry_facts import h_is_output
 from jaxrnn.core.checks import check_divides, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate
 from jaxrnn.core.precision import accumulator, add_bias, matmul
-from jaxrnn.core.types import Carry, Key
+from jaxrnn.core.types import Key
 
 
 class SLSTMParams(NamedTuple):
@@ -113,9 +113,7 @@ class SLSTM:
         shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.u.dtype)
         return SLSTMCarry(*(jnp.zeros(shape, dtype) for _ in SLSTMCarry._fields))
 
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """State that y⁽ᵗ⁾ is h⁽ᵗ⁾."""
-        return CarryParts(output=carry.h)
+    carry_parts = h_is_output
 
     def project(self, params: SLSTMParams, xs: Array) -> Array:
         """U x⁽ᵗ⁾ + b of the four gates: `[..., input]` → `[..., 4·hidden]`."""

@@ -54,6 +54,16 @@ def carry_is_output(cell: Any, carry: Carry) -> CarryParts:
     return CarryParts(output=carry)
 
 
+def h_is_output(cell: Any, carry: Carry) -> CarryParts:
+    """State that y⁽ᵗ⁾ is h⁽ᵗ⁾, a field of the carry: `carry_parts = h_is_output` in the class of a cell.
+
+    >>> from jaxrnn.cells import LSTMCarry
+    >>> h_is_output(None, LSTMCarry("h", "c"))
+    CarryParts(output='h', constants=())
+    """
+    return CarryParts(output=carry.h)
+
+
 def carry_parts(cell: Cell, carry: Carry) -> CarryParts:
     """Return what the cell states about its carry, or empty parts if it has no such method.
 
@@ -63,6 +73,16 @@ def carry_parts(cell: Cell, carry: Carry) -> CarryParts:
     CarryParts(output='h', constants=())
     """
     return cell.carry_parts(carry) if isinstance(cell, StatesCarryParts) else CarryParts()
+
+
+def parts_of_cell(wrapper: Any, carry: Carry) -> CarryParts:
+    """Return the parts that the wrapped cell states: `carry_parts = parts_of_cell` in the class of a wrapper.
+
+    >>> from jaxrnn import GRU, Dropout
+    >>> parts_of_cell(Dropout(GRU(3, 5), rate=0.5), "h")
+    CarryParts(output='h', constants=())
+    """
+    return carry_parts(wrapper.cell, carry)
 
 
 def output_place(cell: Cell, carry: Carry) -> int | None:

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from jaxrnn.core.carry_facts import CarryParts, carry_parts
+from jaxrnn.core.carry_facts import parts_of_cell
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.pytrees import combine, is_floating, partition
@@ -54,10 +54,7 @@ class AutodiffRules:
     initial_carry = forwarded(Cell.initial_carry)
     project = forwarded(Cell.project)
     step = forwarded(Cell.step)
-
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """Return the parts of the cell's carry."""
-        return carry_parts(self.cell, carry)
+    carry_parts = parts_of_cell
 
     def step_fwd(self, params: Params, carry: Carry, z: Inputs):
         """Run `step`; the residual is its input."""

@@ -24,11 +24,11 @@ from jaxtyping import Array, Float
 
 from jaxrnn.cells.continuous.timed_inputs import as_timed, check_step_length
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.carry_facts import CarryParts
+from jaxrnn.core.carry_facts import carry_is_output
 from jaxrnn.core.checks import check_positive
 from jaxrnn.core.initializers import input_weights, per_gate
 from jaxrnn.core.precision import accumulator, add_bias, matmul
-from jaxrnn.core.types import Carry, Inputs, Key, Timed
+from jaxrnn.core.types import Inputs, Key, Timed
 
 
 class CfCParams(NamedTuple):
@@ -101,9 +101,7 @@ class CfC:
         """Return h⁽⁰⁾ = 0, `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
 
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """State that y⁽ᵗ⁾ is h⁽ᵗ⁾."""
-        return CarryParts(output=carry)
+    carry_parts = carry_is_output
 
     def timed(self, xs: Inputs) -> Timed:
         """Return the inputs with Δt: `Timed` as it is, an array with equal steps `dt`."""

@@ -28,7 +28,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.cells.continuous.timed_inputs import as_timed, check_step_length
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.carry_facts import CarryParts
+from jaxrnn.core.carry_facts import h_is_output
 from jaxrnn.core.checks import check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
 from jaxrnn.core.precision import accumulator, add_bias, in_rank, matmul
@@ -131,9 +131,7 @@ class GRUD:
         last = jnp.broadcast_to(params.mean.astype(dtype), (*batch_shape, self.input_size))
         return GRUDCarry(jnp.zeros((*batch_shape, self.hidden_size), dtype), last, jnp.zeros_like(last))
 
-    def carry_parts(self, carry: GRUDCarry) -> CarryParts:
-        """State that the output is h⁽ᵗ⁾."""
-        return CarryParts(output=carry.h)
+    carry_parts = h_is_output
 
     def timed(self, xs: Inputs) -> Timed:
         """Return the inputs with Δt: `Timed` as it is, an array with equal steps `dt`."""

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.carry_facts import CarryParts, carry_parts, check_output_size, output_of
+from jaxrnn.core.carry_facts import CarryParts, carry_parts, check_output_size, output_of, parts_of_cell
 from jaxrnn.core.checks import check_features, check_is_cell, check_positive, inside
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.initializers import input_weights
@@ -97,10 +97,7 @@ class DeepInput:
         return DeepParams(self.cell.init(cell_key), _layers(key, self.sizes))
 
     initial_carry = forwarded(Cell.initial_carry, params="cell")
-
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """Return the parts of the cell\'s carry."""
-        return carry_parts(self.cell, carry)
+    carry_parts = parts_of_cell
 
     def project(self, params: DeepParams, xs: Inputs) -> Inputs:
         """Project MLP(x⁽ᵗ⁾) for every t at once, with the noise of x if the cell draws any."""
@@ -154,10 +151,7 @@ class DeepTransition:
 
     initial_carry = forwarded(Cell.initial_carry, params="cell")
     project = forwarded(Cell.project, params="cell")
-
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """Return the parts of the cell\'s carry."""
-        return carry_parts(self.cell, carry)
+    carry_parts = parts_of_cell
 
     def step(self, params: DeepParams, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
         """Run the step of the cell from the transformed h⁽ᵗ⁻¹⁾."""

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.core.carry_facts import CarryParts, carry_parts
+from jaxrnn.core.carry_facts import parts_of_cell
 from jaxrnn.core.checks import check_choice, check_is_cell
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.local_rules import rules_of
@@ -66,10 +66,7 @@ class Dropout:
 
     init = forwarded(Cell.init)
     initial_carry = forwarded(Cell.initial_carry)
-
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """Return the parts of the cell\'s carry."""
-        return carry_parts(self.cell, carry)
+    carry_parts = parts_of_cell
 
     def project(self, params: Params, xs: Noisy) -> Inputs:
         """Project x̃⁽ᵗ⁾ for every t at once."""

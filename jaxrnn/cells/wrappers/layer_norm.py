@@ -32,7 +32,7 @@ from jaxrnn.cells.elman import ACTIVATIONS, Elman
 from jaxrnn.cells.gru import GRU
 from jaxrnn.cells.lstm import LSTM, LSTMCarry
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.carry_facts import CarryParts, carry_parts
+from jaxrnn.core.carry_facts import parts_of_cell
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.precision import accumulator, add_bias, in_rank, matmul
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
@@ -107,10 +107,7 @@ class LayerNorm:
         return LayerNormParams(params, gain, jnp.ones_like(gain))
 
     initial_carry = forwarded(Cell.initial_carry, params="cell")
-
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """Return the parts of the cell\'s carry."""
-        return carry_parts(self.cell, carry)
+    carry_parts = parts_of_cell
 
     def project(self, params: LayerNormParams, xs: Array) -> Inputs:
         """LN(U x⁽ᵗ⁾; γ_x) + b for every t; U x⁽ᵗ⁾ in the plain network, whose sum is normalized in the step."""

@@ -31,7 +31,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.cells.unit_groups import check_groups, spread
 from jaxrnn.core.arguments import check_key
-from jaxrnn.core.carry_facts import CarryParts, carry_parts, output_place
+from jaxrnn.core.carry_facts import output_place, parts_of_cell
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.local_rules import rules_of
@@ -110,10 +110,7 @@ class Leaky:
 
     initial_carry = forwarded(Cell.initial_carry, params="cell")
     project = forwarded(Cell.project, params="cell")
-
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """Return the parts of the cell\'s carry."""
-        return carry_parts(self.cell, carry)
+    carry_parts = parts_of_cell
 
     def step(self, params: LeakyParams, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
         """h⁽ᵗ⁾ = α h⁽ᵗ⁻¹⁾ + (1 − α) h̃⁽ᵗ⁾, the carry's first array and the output."""

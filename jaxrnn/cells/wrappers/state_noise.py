@@ -17,12 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn.core.carry_facts import CarryParts, carry_parts
+from jaxrnn.core.carry_facts import parts_of_cell
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.forwarding import forwarded
 from jaxrnn.core.local_rules import rules_of
 from jaxrnn.core.noise import part_input, quiet, uniform
-from jaxrnn.core.types import Carry, Cell, Inputs, LocalRules, Noisy, Params
+from jaxrnn.core.types import Cell, Inputs, LocalRules, Noisy, Params
 
 
 @jax.tree_util.register_static
@@ -65,10 +65,7 @@ class StateNoise:
 
     init = forwarded(Cell.init)
     initial_carry = forwarded(Cell.initial_carry)
-
-    def carry_parts(self, carry: Carry) -> CarryParts:
-        """Return the parts of the cell\'s carry."""
-        return carry_parts(self.cell, carry)
+    carry_parts = parts_of_cell
 
     def project(self, params: Params, xs: Noisy) -> Inputs:
         """z⁽ᵗ⁾ + v⁽ᵗ⁾ for every t.
