@@ -1,7 +1,6 @@
 """The folder in which a run leaves its model: what the commands make of it, moved elsewhere, and of a damaged one."""
 
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -19,34 +18,15 @@ from jaxrnn.generation import SymbolModel
 from jaxrnn.training.saving.blueprints import from_blueprint, to_blueprint
 from jaxrnn.training.saving.manifest import seal
 from jaxrnn.training.saving.model_folder import read_model_config
-from tests.tasks.test_tasks import TINY
-
-SIZES = ["--hidden", "4", "--embedding", "3", "--batch", "2", "--length", "5"]
-OPTIONS = [*SIZES, "--steps", "4", "--every", "2", "--dispatch", "2", "--warmup", "0"]
-TEXT = "".join(f"{n} bottles of beer on the wall, {n} bottles of beer.\n" for n in range(99, 0, -1))
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A finished run, trained once."""
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "beer.txt").write_text(TEXT)
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        assert main(["train", "--file", "beer.txt", *OPTIONS]) == 0
-    finally:
-        os.chdir(before)
-    return folder
+from tests.commands.small_runs import TINY
+from tests.tasks import test_tasks
 
 
 @pytest.fixture
-def moved(trained, tmp_path, monkeypatch):
+def moved(trained, here):
     """The model alone, and the text, in another folder."""
-    shutil.copytree(trained / "runs" / "text" / "model", tmp_path / "model")
-    (tmp_path / "beer.txt").write_text(TEXT)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "model"
+    shutil.copytree(trained / "runs" / "text" / "model", here / "model")
+    return here / "model"
 
 
 def said(capsys, argv, code=0):
@@ -65,7 +45,7 @@ def test_a_run_ends_with_a_model_that_is_the_one_of_its_checkpoint(trained):
     card = (run / "model" / "README.md").read_text()
     last = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()][-1]
     assert last["split"] == "held_out"
-    assert f"| bits per character | {last['bits_per_character']:.4g} |" in card and "4 updates" in card
+    assert f"| bits per character | {last['bits_per_character']:.4g} |" in card and "6 updates" in card
 
 
 def test_the_commands_take_the_moved_model_and_say_what_they_say_of_the_run(moved, trained, capsys):
@@ -111,7 +91,7 @@ def test_a_model_of_something_else_is_one_line(change, why, moved, capsys):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_the_model_of_every_task_can_be_saved(name):
-    task = TINY[name]
+    task = test_tasks.TINY[name]
     model = task.model(task.load()[1])
     own = {type(part) for part in (model,) if type(part).__module__.startswith("jaxrnn.tasks")}
     assert from_blueprint(json.loads(json.dumps(to_blueprint(model))), tuple(own)) == model
@@ -134,21 +114,19 @@ def test_export_says_what_it_needs(moved, capsys, monkeypatch):
     assert "pip install 'jaxrnn[onnx]'" in said(capsys, ["export", "model", "--onnx", "model.onnx"], code=2)
 
 
-def test_a_model_of_byte_pairs_brings_its_tokenizer_and_goes_on_with_it(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "beer.txt").write_text(TEXT)
-    assert main(["train", "--tokens", "270", "--file", "beer.txt", *OPTIONS]) == 0
-    run = tmp_path / "runs/text"
+def test_a_model_of_byte_pairs_brings_its_tokenizer_and_goes_on_with_it(here, monkeypatch, capsys):
+    assert main(["train", "--tokens", "270", "--file", "beer.txt", *TINY]) == 0
+    run = here / "runs/text"
     tokenizer = (run / "tokenizer.json").read_text()
     assert json.loads(tokenizer)["model"]["type"] == "BPE"
     assert (run / "model/tokenizer.json").read_text() == tokenizer
     monkeypatch.setattr("jaxrnn.tasks.sequences.symbols.learn_byte_pairs", None)  # learned once for all
     shown = said(capsys, ["sample", "--run", "runs/text", "--prompt", "Ünseen: 9", "--length", "30"])
-    shutil.copytree(run / "model", tmp_path / "moved")
+    shutil.copytree(run / "model", here / "moved")
     assert said(capsys, ["sample", "--run", "moved", "--prompt", "Ünseen: 9", "--length", "30"]) == shown
     assert shown.startswith("Ünseen: 9") and len(shown) == 9 + 30 + 1
     assert len(said(capsys, ["sample", "--run", "moved", "--length", "12", "--beam", "2"])) == 13
     of_run = said(capsys, ["evaluate", "--run", "runs/text", "--whole"]).splitlines()
     assert said(capsys, ["evaluate", "--run", "moved", "--whole"]).splitlines()[1:] == of_run[1:]
-    assert "going on after update 4" in said(capsys, ["train", "--resume", "--extend-to", "6"])
+    assert "going on after update 6" in said(capsys, ["train", "--resume", "--extend-to", "8"])
     assert "--tokens 300" in said(capsys, ["train", "--resume", "--tokens", "300"], code=2)
