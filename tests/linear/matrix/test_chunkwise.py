@@ -14,6 +14,7 @@ from jaxrnn.linear.matrix import GatedDelta
 from jaxrnn.testing.host_trees import host
 from jaxrnn.testing.problem import quick_jit
 from jaxrnn.unrolling.parallel import unroll_chunkwise
+from tests.unrolling.laws_of_the_family import FAMILY
 
 from .rows import Mixed, Row, loop
 
@@ -65,22 +66,6 @@ def test_every_gradient_is_the_scan_s_at_decays_to_e_to_the_minus_1000(cell):
 @pytest.mark.parametrize("name", ["one_decay", "unit_decays"])
 def test_chunks_of_any_size_are_the_scan(name, chunk):
     laws.law_members_agree(KINDS[name], extreme_problem(KINDS[name], time=70), unroll=CHUNKS[chunk])
-
-
-FAMILY = (
-    laws.law_defaults_are_trivial_arguments,
-    laws.law_split_anywhere,
-    laws.law_reverse_is_forward_on_the_flip,
-    laws.law_padding_is_invisible,
-    laws.law_length_zero_is_the_identity,
-    laws.law_reverse_starts_at_each_row_s_end,
-    laws.law_episodes_are_independent,
-    laws.law_batch_axes_are_rows,
-    laws.law_rows_are_independent,
-    laws.law_equal_cells_compile_once,
-    laws.law_dtypes,
-    laws.law_wrong_arguments_are_named,
-)
 
 
 @pytest.mark.parametrize("law", FAMILY, ids=lambda law: law.__name__)

@@ -14,6 +14,7 @@ from jaxrnn.linear import ComplexPair, LinearCell, LinearUnit, MinLSTM
 from jaxrnn.testing.host_trees import host
 from jaxrnn.unrolling.parallel import Algebra, linear_recurrence, linear_recurrence_sharded
 from tests.random_params import random_params
+from tests.unrolling.laws_of_the_family import FAMILY
 
 CELLS = {
     "min_gru": MinGRU(3, 5, "positive"),
@@ -22,22 +23,7 @@ CELLS = {
     "linear_unit": LinearUnit(3, 5),
 }
 linear_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS.keys())
-LAWS = (
-    laws.law_members_agree,
-    laws.law_defaults_are_trivial_arguments,
-    laws.law_split_anywhere,
-    laws.law_causality,
-    laws.law_reverse_is_forward_on_the_flip,
-    laws.law_padding_is_invisible,
-    laws.law_length_zero_is_the_identity,
-    laws.law_reverse_starts_at_each_row_s_end,
-    laws.law_episodes_are_independent,
-    laws.law_batch_axes_are_rows,
-    laws.law_rows_are_independent,
-    laws.law_equal_cells_compile_once,
-    laws.law_dtypes,
-    laws.law_wrong_arguments_are_named,
-)
+LAWS = (laws.law_members_agree, laws.law_causality, *FAMILY)
 CORE = (laws.law_members_agree, laws.law_padding_is_invisible, laws.law_episodes_are_independent)
 
 

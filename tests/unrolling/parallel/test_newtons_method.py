@@ -13,19 +13,8 @@ from jaxrnn.testing.problem import quick_jit
 from jaxrnn.unrolling.parallel import Newton, newton
 from jaxrnn.unrolling.parallel.levenberg_marquardt import damped_recurrence
 from jaxrnn.unrolling.parallel.packed_jacobians import LAYOUTS, Layout, jacobians
+from tests.unrolling.laws_of_the_family import FAMILY
 
-LAWS = (
-    laws.law_defaults_are_trivial_arguments,
-    laws.law_split_anywhere,
-    laws.law_padding_is_invisible,
-    laws.law_length_zero_is_the_identity,
-    laws.law_reverse_starts_at_each_row_s_end,
-    laws.law_episodes_are_independent,
-    laws.law_rows_are_independent,
-    laws.law_dtypes,
-    laws.law_equal_cells_compile_once,
-    laws.law_wrong_arguments_are_named,
-)
 SOLVERS = (
     Newton("diagonal"),
     Newton("blocks", damping=0.5),
@@ -37,7 +26,7 @@ SOLVERS = (
 LSTM_CELL, GRU_CELL = LSTM(3, 5), GRU(3, 5)
 
 
-@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("law", FAMILY, ids=lambda law: law.__name__)
 def test_a_law_of_the_family_holds(law, without_beartype):
     law(Elman(3, 5), unroll=unroll_newton)
 
@@ -51,10 +40,6 @@ def test_results_and_gradients_do_not_depend_on_how_the_updates_are_made(solver)
 def test_both_modes_and_second_derivatives_are_finite_differences(gradient):
     member = partial(unroll_newton, solver=Newton("diagonal", gradient=gradient))
     laws.law_derivatives_are_finite_differences(Elman(3, 2), unroll=member)
-
-
-def test_vmap_is_a_batch_axis_is_two_is_a_loop_over_rows():
-    laws.law_batch_axes_are_rows(Elman(3, 5), unroll=unroll_newton)
 
 
 def run(cell, xs, solver, **options):
