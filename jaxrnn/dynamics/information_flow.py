@@ -145,7 +145,8 @@ def omega_terms(
     References: chapter 3.4; Pascanu et al. 2013, eq. 9.
     """
     rules = AutodiffRules(cell)
-    xs, carry, mask, reset = _checked(cell, params, xs, carry, mask, reset)
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
+    check_differentiable(cell, params, xs)
     back = one_pass(rules, params, xs, loss, carry, mask, reset)
     return (_ratios(rules, params, xs, back, mask, reset)[0] - 1) ** 2
 
@@ -200,7 +201,8 @@ def loss_and_flow(
 
     References: chapter 3.4; Pascanu et al. 2013, eqs. 9 and 10.
     """
-    xs, carry, mask, reset = _checked(cell, params, xs, carry, mask, reset)
+    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
+    check_differentiable(cell, params, xs)
     rules, held = rules_of(cell), jax.lax.stop_gradient((params, xs, carry))
     back = one_pass(rules, *held[:2], loss, held[2], mask, reset)
     dparams, dxs, dcarry, _ = back.gradients
@@ -222,12 +224,6 @@ def _with_gradient_bwd(saved, d):
 
 
 _with_gradient.defvjp(lambda value, *rest: (value, rest), _with_gradient_bwd)
-
-
-def _checked(cell: Cell, params: Params, xs, carry, mask, reset):
-    xs, carry, mask, reset = check_unroll(cell, params, xs, carry, mask, reset)
-    check_differentiable(cell, params, xs)
-    return xs, carry, mask, reset
 
 
 def _ratios(rules: LocalRules, params: Params, xs, back: Pass, mask, reset):
