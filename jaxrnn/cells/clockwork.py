@@ -49,7 +49,7 @@ class ClockworkCarry(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Clockwork:
-    """The plain network in groups, of which group i moves every `periods[i]` steps.
+    """A plain network in groups of units; group i is updated every `periods[i]` steps.
 
     Args:
       input_size: the size of x.

@@ -4,7 +4,7 @@
     n⁽ᵗ⁾ = tanh(b + U x⁽ᵗ⁾ + W (f⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾))
     h⁽ᵗ⁾ = (1 − f⁽ᵗ⁾) ⊙ h⁽ᵗ⁻¹⁾ + f⁽ᵗ⁾ ⊙ n⁽ᵗ⁾,               y⁽ᵗ⁾ = h⁽ᵗ⁾
 
-f lets the *new* value in, as the paper has it; in the chapter's GRU z keeps the old one.
+As in the paper, f is the share of the *new* value; in the chapter's GRU, z is the share of the old one.
 
 f, n side by side along the last axis → `params.u`, `params.w`, `params.b`.
 

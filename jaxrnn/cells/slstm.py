@@ -71,7 +71,7 @@ class SLSTM:
     Args:
       input_size: the size of x.
       hidden_size: the size of h.
-      heads: R is block-diagonal, with so many blocks; it divides `hidden_size`.
+      heads: the number of diagonal blocks of R, a divisor of `hidden_size`.
 
     Raises:
       ValueError: a size below 1, or heads that do not divide `hidden_size`.

@@ -35,7 +35,7 @@ class Evaluation:
 
 
 def run(argv: list[str]) -> int:
-    """Print the metrics, one a line."""
+    """Print the metrics, one per line."""
     options = parse(Evaluation, argv, prog="jaxrnn evaluate", description=HELP)
     path, begun, params, step = find_trained(options.run, best=options.best)
     task = _moved(begun, options.file, path)

@@ -24,10 +24,10 @@ from jaxrnn.unrolling.summed_loss import unroll_loss
 from jaxrnn.unrolling.truncation import unroll_truncated
 
 OPERATIONS = 10**11
-"""A way that takes more than so many multiplications is left out: minutes where the others take seconds."""
+"""An algorithm with more multiplications is left out: it takes minutes where the others take seconds."""
 
 BYTES = 2**31
-"""And one that needs more than so much memory."""
+"""An algorithm that needs more memory is left out."""
 
 
 class Way(NamedTuple):

@@ -46,7 +46,7 @@ def from_keras(layer: Any) -> tuple[Any, Params]:
 
     Args:
       layer: a built `SimpleRNN`, `LSTM`, `GRU`, one of their cells, `RNN(cell)`, `StackedRNNCells`, `Bidirectional` of
-        one of them; or a list of such layers, of which each reads the sequences that the one before it returns.
+        one of them; or a list of such layers, each of which reads the sequences of the previous one.
 
     Returns:
       `(cell, params)`: an `Elman`, `LSTM` or `GRU`, a `Stack` for several, for two directions a `Bidirectional`, or a

@@ -139,7 +139,7 @@ def gate_count(source: str, name: str, rows: int, hidden: int) -> int:
 
 
 def reorder(array: Array, order: str, to: str) -> Array:
-    """Return the blocks of the last axis, one a gate, in another order.
+    """Return the blocks of the last axis, one per gate, in another order.
 
     >>> reorder(jnp.arange(8.0), "iofg", "ifgo")
     Array([0., 1., 4., 5., 6., 7., 2., 3.], dtype=float32)

@@ -45,7 +45,7 @@ class Programs(NamedTuple):
     start: Any = None
     """The initial carry; None for a model of one output a sequence."""
     step: Any = None
-    """One step; None where there is no such thing."""
+    """One step; None if the model has none."""
 
 
 class Parts(NamedTuple):
@@ -62,11 +62,11 @@ class Parts(NamedTuple):
     read: Callable
     """(params, ys) → out."""
     per_sequence: bool = False
-    """Whether out is of the last step alone."""
+    """Whether out is the output of the last step only."""
     zero_padding: bool = False
     """Whether out is 0 on padding."""
     network_alone: bool = False
-    """Whether out is what the network puts out."""
+    """Whether out is the output of the network itself."""
 
 
 def export(
@@ -87,7 +87,7 @@ def export(
       model: any cell, `Bidirectional`, `BidirectionalStack`, `ManyToMany`, `ManyToOne`, `SymbolModel` or
         `SequenceClassifier`.  Noise (`Dropout`) is left out.
       params: its own; the programs take them as an argument.
-      folder: is made where there is none.
+      folder: the folder to write; created if missing.
       input_size: the number of features; None is `input_size` of the (first) cell.
       platforms: where the programs are to run.
       vjp_order: how often they can be differentiated after they are loaded.
@@ -96,7 +96,7 @@ def export(
       The programs.
 
     Raises:
-      ConversionError: a model that is none of these; a cell without `input_size`; a dtype that npz does not have.
+      ConversionError: another kind of model; a cell without `input_size`; a dtype that npz does not have.
 
     >>> import tempfile, jaxrnn
     >>> cell = jaxrnn.GRU(3, 5)

@@ -1,4 +1,4 @@
-"""Arguments as the values that they stand for: arrays, numbers and keys of every origin.
+"""Arguments as arrays, numbers and keys, whatever library they come from.
 
 NumPy's numbers, JAX's and Python's are taken alike.  What is none, such as text, or a carry in the place of an array,
 is refused with the name of the argument.

@@ -237,7 +237,7 @@ def check_unroll(cell: Cell, params: Params, xs: Inputs, carry: Carry | None, ma
     """Check the arguments of the unroll family and return `(xs, carry, mask, reset)` as arrays.
 
     Raises:
-      TypeError: `cell` is not a cell; `xs` is no array, or not floating where the cell wants that; `mask`, `reset`
+      TypeError: `cell` is not a cell; `xs` is not an array, or not floating although the cell needs it; `mask`, `reset`
         or `reverse` is not boolean; `carry` is complex where the cell's is real, or floating where it is integer.
       ValueError: `params` are another cell's; a shape is not the expected one; Δt ≤ 0, or no number.
     """

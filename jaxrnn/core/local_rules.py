@@ -127,7 +127,7 @@ def whole_weight_bwd(cell: Cell, params: Params, residuals: WholeResidual, local
 
 
 def pullback(function: Callable, *primals: PyTree) -> tuple[PyTree, Callable[[PyTree], tuple]]:
-    """Return `jax.vjp` between the floating arrays alone: `(results, back)`.
+    """Return `jax.vjp` between only the floating arrays: `(results, back)`.
 
     `back` maps a cotangent of the results to one of each primal.  It ignores the leaves of results that are not
     floating, and returns 0 for primals that are not floating.

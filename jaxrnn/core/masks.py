@@ -78,8 +78,8 @@ def pad(series: Sequence[Shaped[Array | np.ndarray, "..."]], time: int | None = 
       `Padded(xs, mask)`: `[time, rows, *features]` and `[time, rows]`.
 
     Raises:
-      TypeError: `series` is one array, or holds something that is none.
-      ValueError: no series, or none with a step; features that differ; a series that is longer than `time`.
+      TypeError: `series` is one array, or contains something other than arrays.
+      ValueError: no series, or no step in any series; different features; a series longer than `time`.
 
     >>> xs, mask = pad([jnp.ones((2, 3)), jnp.ones((4, 3))])
     >>> xs.shape, mask.astype(int).T.tolist()

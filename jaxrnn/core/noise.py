@@ -134,7 +134,7 @@ def drawing(network: Any, key: Key | None, xs: Inputs) -> Inputs:
     """Return the inputs as the network takes them: `with_noise(key, xs)` if it draws noise.
 
     Raises:
-      TypeError: the network draws noise, and there is no key.
+      TypeError: the network draws noise, and no key is given.
     """
     if not takes_noise(network):
         return xs

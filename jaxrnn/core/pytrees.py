@@ -1,4 +1,4 @@
-"""The floating part of a pytree: apart from the rest, and as vectors.
+"""The floating part of a pytree: separated from the rest, and as vectors.
 
 A carry may hold integers, booleans and keys beside its floating arrays.  What has a derivative is the floating part;
 taken as one vector it is the h that Jacobians, influence matrices and context vectors are about.

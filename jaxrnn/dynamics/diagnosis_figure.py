@@ -38,7 +38,7 @@ def _label_few(axis, low: float, high: float):
 
 
 def _flow(ax, diagnosis):
-    """The gradient over t, of the whole loss and of its last step alone."""
+    """Draw the gradient over t, for the whole loss and for the last step only."""
     steps = np.arange(1, len(diagnosis.profile) + 1)
     for values, style, label in (
         (diagnosis.profile, "o-", "‖∇h(t) L‖"),

@@ -1,4 +1,4 @@
-"""A loss and all its gradients by one way forward and one back.
+"""A loss and all of its gradients in one forward and one backward pass.
 
 References: Werbos 1990.
 """
@@ -17,7 +17,7 @@ from jaxrnn.unrolling.forward_record import forward
 
 
 class Pass(NamedTuple):
-    """One way forward and one back."""
+    """One forward and one backward pass."""
 
     loss: Array
     """L."""

@@ -152,7 +152,7 @@ def memory_length(norms: Float[Array, "time *batch"], fraction: float = 0.3679) 
     """Return how many steps back a gradient reaches before it falls below a fraction of its final norm.
 
     Args:
-      norms: ‖∇_{h⁽ᵗ⁾}L‖ for a loss at the last step alone, `[time, *batch]`.
+      norms: ‖∇_{h⁽ᵗ⁾}L‖ for a loss at the last step only, `[time, *batch]`.
       fraction: from 0 to 1; 1/e by default.
 
     Returns:

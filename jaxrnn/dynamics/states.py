@@ -91,7 +91,7 @@ def as_vectors(carry: Carry, batch_axes: int) -> Float[Array, "*leading n"]:
     """Return a carry as vectors: all floating entries after the first `batch_axes` axes, array after array.
 
     Raises:
-      TypeError: there is no floating array, so nothing to differentiate.
+      TypeError: there is no floating array to differentiate.
 
     >>> import jax.numpy as jnp
     >>> from jaxrnn.cells import LSTMCarry

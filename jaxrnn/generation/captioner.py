@@ -59,7 +59,7 @@ class CaptionerCarry(NamedTuple):
     cell: Carry
     """h⁽ᵗ⁾."""
     context: Float[Array, "*batch features"] | None
-    """P x, constant over time; None if x enters through the initial state alone."""
+    """P x, constant over time; None if x enters only through the initial state."""
 
 
 @jax.tree_util.register_static

@@ -1,4 +1,4 @@
-"""A generator of symbols: embedding, cell and read-out, started from a start symbol alone.
+"""A generator of symbols: embedding, cell and read-out, which needs only a start symbol.
 
     x⁽ᵗ⁾ = E[y⁽ᵗ⁻¹⁾] (+ R[τ − t + 1]),      h⁽ᵗ⁾ = f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾),      o⁽ᵗ⁾ = c + V h⁽ᵗ⁾
     P(y⁽ᵗ⁾ | y⁽¹⁾ … y⁽ᵗ⁻¹⁾) = softmax(o⁽ᵗ⁾)

@@ -1,4 +1,4 @@
-"""Gates that read the input alone, as `MinGRU`, `MinLSTM` and `LinearUnit` have them.
+"""Gates that read only the input, as in `MinGRU`, `MinLSTM` and `LinearUnit`.
 
     z⁽ᵗ⁾ = b + U x⁽ᵗ⁾          of every gate, for all t at once
 

@@ -72,7 +72,7 @@ class LRU:
       largest_phase: λ's phase is drawn between 0 and this; small for long, slow sequences.
 
     Raises:
-      ValueError: a size below 1, or a ring that is none.
+      ValueError: a size below 1, or an empty ring.
 
     >>> cell = LRU(input_size=3, hidden_size=5, output_size=2)
     >>> params = cell.init(jax.random.key(0))

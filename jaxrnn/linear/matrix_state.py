@@ -128,6 +128,6 @@ def densify(a: Erase | InTurn, b: Outer | InTurn) -> tuple[Dense, Float[Array, "
 
 
 def in_turn(a: Any, b: Any) -> list[tuple[Erase, Outer]]:
-    """The updates of a step, apart, the first one first."""
+    """Return the single updates of a step, in order."""
     count = b.steps.k.shape[-2]
     return [jax.tree.map(lambda leaf, i=i: leaf[..., i, :], (a.steps, b.steps)) for i in range(count)]

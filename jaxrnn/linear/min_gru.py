@@ -5,7 +5,7 @@
     h⁽ᵗ⁾ = (1 − z⁽ᵗ⁾) ⊙ h⁽ᵗ⁻¹⁾ + z⁽ᵗ⁾ ⊙ n⁽ᵗ⁾,         y⁽ᵗ⁾ = h⁽ᵗ⁾
 
 Without W h the step is linear in h, with a = 1 − z and b = z ⊙ n, so `unroll_associative` runs it in parallel
-over time.  Note that z here lets the *new* value in, as the paper has it; in the chapter's GRU it keeps the old.
+over time.  Note that z is the share of the *new* value, as in the paper; in the chapter's GRU it keeps the old.
 
 z, n side by side along the last axis → `params.u`, `params.b`.
 

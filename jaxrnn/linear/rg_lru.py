@@ -62,11 +62,11 @@ class RGLRU:
 
     Args:
       size: the size of x, h and y.
-      blocks: W_a and W_x are block-diagonal, with so many blocks; it divides `size`.
+      blocks: the number of diagonal blocks of W_a and W_x, a divisor of `size`.
       least_decay, largest_decay: a at r = 1 is uniform between these in a new cell, 0 < least < largest < 1.
 
     Raises:
-      ValueError: a size below 1, blocks that do not divide it, or an interval that is none.
+      ValueError: a size below 1, blocks that do not divide it, or an empty interval.
 
     >>> cell = RGLRU(size=6, blocks=2)
     >>> params = cell.init(jax.random.key(0))

@@ -32,7 +32,7 @@ ACTIVATIONS = {"silu": jax.nn.silu, "identity": lambda a: a}
 
 
 class ShortConvParams(NamedTuple):
-    """The filters, and the biases of a convolution that has them.
+    """The filters, and the biases if there are any.
 
     >>> ShortConv(size=3, width=4).init(jax.random.key(0))._fields
     ('w', 'b')

@@ -115,7 +115,7 @@ def _settled(step: Callable, carry: PyTree, over_t: PyTree) -> PyTree:
 
 
 def _first(over_t: PyTree) -> PyTree:
-    """The first step, for its type; zeros where there is none."""
+    """Return the first step, for its type; zeros if there is no step."""
 
     def leaf(a):
         return a[0] if a.shape[0] != 0 else _as_typed(a, jnp.zeros(a.shape[1:], a.dtype))

@@ -239,7 +239,7 @@ def support_loss(scores: Float[Array, "hops *batch slots"], supports: Int[Array,
       A scalar.
 
     Raises:
-      TypeError, ValueError: a tuple in the place of an array; a wrong shape; a slot that is not an integer.
+      TypeError, ValueError: a tuple instead of an array; a wrong shape; a slot that is not an integer.
 
     >>> float(jnp.exp(-support_loss(jnp.zeros((2, 1, 3)), jnp.array([[2, -1]]))))
     0.25

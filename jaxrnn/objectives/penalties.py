@@ -34,7 +34,7 @@ def activity_penalty(
       A scalar, 0 if no step is valid.
 
     Raises:
-      TypeError, ValueError: rates that are no floating array, a mask that does not fit, another power.
+      TypeError, ValueError: rates that are not a floating array, a mask of a wrong shape, another power.
 
     >>> float(activity_penalty(jnp.array([[1.0, -3.0]]))), float(activity_penalty(jnp.array([[1.0, -3.0]]), power=1))
     (5.0, 2.0)

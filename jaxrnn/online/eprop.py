@@ -70,7 +70,7 @@ class CutProducts:
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class EProp:
-    """Gradients through the memories of the units alone.
+    """Gradients that flow only through the memories of the units.
 
     Args:
       cell: `Elman`, `LSTM` or `GRU(..., reset="after")`.

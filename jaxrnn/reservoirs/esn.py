@@ -177,7 +177,7 @@ class ESN:
         `solve(equations, penalty)` then returns the read-out.
 
         Args:
-          equations: the sums so far; `no_equations(hidden, output)` at first.
+          equations: the sums so far; `no_equations(hidden, output)` to start.
           params, xs, targets, carry, washout, mask, reset, key: as for `fit`; a later stretch of a stream takes the
             carry of the one before and no washout.
 

@@ -134,7 +134,7 @@ def add_equations(
     Equations of several machines are added leaf by leaf (`jax.lax.psum`).
 
     Args:
-      equations: the sums so far; `no_equations(hidden, output)` at first.
+      equations: the sums so far; `no_equations(hidden, output)` to start.
       hs, targets, mask: as for `ridge`.
 
     Returns:

@@ -20,7 +20,7 @@ def check_halves(encoder: Cell | Bidirectional, decoder: SymbolModel, source_fea
     """Raise unless the encoder reads the embedding of the source, and every attention the output of the encoder.
 
     Raises:
-      TypeError: a half that is none.
+      TypeError: an encoder or a decoder of another kind.
       ValueError: a size that does not fit.
 
     >>> from jaxrnn import GRU

@@ -36,7 +36,7 @@ class Task(Protocol):
         ...
 
     def carry(self, model: Any, params: Params) -> Carry:
-        """h⁽⁰⁾ of the stream; None where each batch stands alone."""
+        """h⁽⁰⁾ of the stream; None if the batches are independent."""
         ...
 
     def units(self) -> int:
@@ -98,7 +98,7 @@ class LeavesFiles(Protocol):
 
 @runtime_checkable
 class MeasuresPart(Protocol):
-    """A task whose `evaluate` reads a part of what is held out, as all of it may take long."""
+    """A task whose `evaluate` reads only a part of the held-out data, because all of it may take long."""
 
     def evaluate_whole(self, model: Any, params: Params, data: Any) -> dict[str, float]:
         """Return the metrics of `evaluate` over all held-out data."""

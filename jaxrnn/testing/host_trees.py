@@ -1,4 +1,4 @@
-"""The laws' own bookkeeping, in NumPy: beside the programs that they try, nothing is compiled."""
+"""The laws' own bookkeeping, in NumPy: only the programs that they test are compiled."""
 
 import jax
 import jax.numpy as jnp

@@ -42,7 +42,7 @@ def unroll_tree_bpts(
 ) -> tuple[Carry, Nodes]:
     """Run a recursive network whose gradient is explicit back-propagation through structure: the fast way to train.
 
-    A cell's own local rules are used if it has them, else those of `TreeAutodiffRules`.  Reverse mode works to any
+    It uses the cell's own local rules if there are any, and `TreeAutodiffRules` otherwise.  Reverse mode works to any
     order; for `jvp` use `unroll_tree`.
 
     Args:

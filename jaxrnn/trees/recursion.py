@@ -3,7 +3,7 @@
     h_n = f(h of the children of n, x_n; θ),        from the leaves to the root
 
 `unroll_tree` is one `lax.scan` over the steps of a `Forest`, and each step covers every tree of the batch; the compiled
-program depends on the sizes alone.  `unroll_tree_python` is the recursion as one would write it, the oracle of the
+program depends on the sizes alone.  `unroll_tree_python` is the recursion in its plainest form, the oracle of the
 tests.  The fast way to train is `unroll_tree_bpts`.
 
 Balanced trees take ⌈log₂ τ⌉ steps if the forest was packed without a limit on the width, and more if the limit splits a

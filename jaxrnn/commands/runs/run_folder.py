@@ -87,7 +87,7 @@ def find(run: str | None) -> Path:
     """The folder of a run that has a checkpoint: the one that was asked for, or the newest in runs/.
 
     Raises:
-      InputError: there is none.
+      InputError: there is no such run.
     """
     if run is not None:
         path = Path(run)

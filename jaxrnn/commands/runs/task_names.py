@@ -44,7 +44,7 @@ def task_named(name: str) -> Any:
     """The class of a task.
 
     Raises:
-      InputError: there is no such task, or what is there is none.
+      InputError: there is no such task, or the class is not a task.
     """
     if name in TASKS:
         return TASKS[name]

@@ -40,7 +40,7 @@ def find_trained(folder: str | None, *, best: bool = False) -> Trained:
       best: the state of a run that measured best, which it has kept.
 
     Raises:
-      InputError, CheckpointError: there is none, it is damaged, or no run of `jaxrnn train` left it.
+      InputError, CheckpointError: there is no model, it is damaged, or no run of `jaxrnn train` wrote it.
     """
     if folder is None or not is_model_folder(folder):
         path = run_folder.find(folder)

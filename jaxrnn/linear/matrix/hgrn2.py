@@ -51,7 +51,7 @@ class HGRN2:
       least_gate: ℓ, from 0 to below 1.
 
     Raises:
-      ValueError: a size below 1, or a gate that is none.
+      ValueError: a size below 1, or a gate outside [0, 1).
 
     >>> cell = HGRN2(input_size=3, heads=2, key_size=4, value_size=5)
     >>> params = cell.init(jax.random.key(0))

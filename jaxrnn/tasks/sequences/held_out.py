@@ -25,7 +25,7 @@ HELD_OUT_ROWS, HELD_OUT_STEPS = 32, 256
 
 
 def measured(model: SymbolModel, params: Params, data: Corpus, characters: int | None = None) -> dict[str, float]:
-    """Return the cross-entropy of about so many held-out characters, spread over all of them; None is every one.
+    """Return the cross-entropy of about `characters` held-out characters, spread over all of them; None for all.
 
     Args:
       model: draws no noise.
@@ -50,8 +50,8 @@ def measured(model: SymbolModel, params: Params, data: Corpus, characters: int |
 def held_out_windows(tokens: np.ndarray, budget: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield inputs, targets and mask `[HELD_OUT_STEPS, HELD_OUT_ROWS]` of one window after another.
 
-    Each row is a run of the text, which go on from window to window and are spread over all of it; where so many
-    tokens are asked for, every token but the first is a target once.
+    Each row is a stretch of the text that continues from window to window; the rows are spread over the whole text.  If
+    `budget` covers the text, every token but the first is a target exactly once.
 
     >>> windows = list(held_out_windows(np.arange(10_000), 10_000))
     >>> len(windows), windows[0][0].shape, sum(int(mask.sum()) for _, _, mask in windows)

@@ -29,7 +29,7 @@ from jaxtyping import Int, Integer
 from jaxrnn.tasks.data import Corpus, InputError, decode, encode, optional
 
 CHUNK = 2**20
-"""Characters that are turned into tokens at a time."""
+"""The number of characters to encode as tokens at a time."""
 LARGE = 2**24
 """Characters from which on the tokens of a text are kept."""
 
@@ -95,7 +95,7 @@ class BytePairs(NamedTuple):
 
 
 def symbols_of(alphabet: str, tokenizer: str | None = None) -> Characters | BytePairs:
-    """Return the symbols of a corpus: characters where it has no tokenizer."""
+    """Return the symbols of a corpus: characters if it has no tokenizer."""
     return Characters(alphabet) if tokenizer is None else BytePairs(tokenizer)
 
 

@@ -38,7 +38,7 @@ class Data(NamedTuple):
     train: Pairs
     held_out: Pairs
     shown: tuple[str, ...]
-    """Of the held-out texts one a language."""
+    """One held-out text per language."""
     alphabet: str
     """Of both."""
 

@@ -35,7 +35,7 @@ SYMBOLS = (*"0123456789", *OPERATIONS, "]")
 HELD_OUT = 200
 """The number of held-out expressions of each depth."""
 NESTED = 0.15
-"""The probability that a child is a list, apart from the one that sets the depth."""
+"""The probability that a child is a list, except for the child that sets the depth."""
 
 
 @jax.tree_util.register_static

@@ -66,7 +66,7 @@ def from_blueprint(blueprint: Any, classes: tuple[type, ...] = ()) -> Any:
 
     Args:
       blueprint: JSON.
-      classes: of the reader's own, which a model may be made of beside the library's.
+      classes: classes of the reader, which a model may contain besides the library's.
 
     Raises:
       CheckpointError: an unknown class, which is named; fields that its constructor does not take.

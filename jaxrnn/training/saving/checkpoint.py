@@ -61,7 +61,7 @@ def save(directory: str | os.PathLike, tree: PyTree, *, step: SupportsIndex, con
     beyond the `keep` newest.  The newest is the one saved last, even if the run went back to an earlier step.
 
     Args:
-      directory: the directory of this run alone; created if missing.
+      directory: a directory for this run only; created if missing.
       tree: arrays, typed keys, and NumPy or Python numbers, in any containers.
       step: the number of updates so far.
       config: the configuration needed to rebuild a tree like this one, as JSON (a tuple comes back as a list).

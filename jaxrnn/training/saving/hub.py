@@ -23,7 +23,7 @@ def push_to_hub(
     token: str | None = None,
     endpoint: str | None = None,
 ) -> str:
-    """Upload a folder of `save_model` to a repository of models, which is made where there is none.
+    """Upload a folder of `save_model` to a repository of models, and create the repository if it is missing.
 
     Args:
       folder: as `save_model` wrote it.

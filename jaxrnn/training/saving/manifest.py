@@ -19,10 +19,10 @@ def seal(manifest: dict) -> bytes:
 
 
 def unseal(file: Path) -> dict:
-    """Return what was sealed, if it is what was written.
+    """Return the sealed content, or raise if it has changed since it was written.
 
     Raises:
-      CheckpointError: the file is missing, no JSON, or another than was written.
+      CheckpointError: the file is missing, not JSON, or changed since it was written.
     """
     try:
         manifest = json.loads(file.read_bytes())

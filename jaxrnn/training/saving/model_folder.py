@@ -58,14 +58,14 @@ def save_model(
     """Save a model and its parameters in a folder.
 
     Args:
-      folder: is made where there is none; files of these names in it are replaced, the configuration last.
+      folder: the folder to write, created if missing; files of these names are replaced, the configuration last.
       model: a cell, or a model of cells: a frozen dataclass.
       params: its own.
       card: for README.md; None says what can be read from the model.
       run: JSON that comes with it, say how it was trained.
 
     Raises:
-      CheckpointError: the folder cannot be written; a leaf that is no number.
+      CheckpointError: the folder cannot be written; a leaf that is not a number.
       TypeError: a model whose fields are not numbers, strings, tuples or dataclasses; a `run` that is not JSON.
       ValueError: `params` are another model's.
 
@@ -110,7 +110,7 @@ def load_model(folder: str | os.PathLike, *, classes: tuple[type, ...] = ()) -> 
 
     Args:
       folder: as `save_model` wrote it.
-      classes: of your own, of which the model may be made beside those of jaxrnn.
+      classes: your own classes, which the model may contain besides those of jaxrnn.
 
     Returns:
       `(model, params)`.
@@ -164,7 +164,7 @@ def is_model_folder(folder: str | os.PathLike) -> bool:
 
 
 def load_params(folder: str | os.PathLike, model: Any) -> Params:
-    """Load the parameters alone, for a model that one has.
+    """Load only the parameters, for a model that you have.
 
     Raises:
       CheckpointError: a damaged file, or parameters that are not the model's.

@@ -1,4 +1,4 @@
-"""Weights alone, as a safetensors file that other programs can read.
+"""Weights without a training state, as a safetensors file that other programs can read.
 
     model.safetensors         the leaves by dotted names, `cell.w`
     model.safetensors.json    the hyperparameters
@@ -129,7 +129,7 @@ def read_arrays(path: str | os.PathLike, like: PyTree) -> PyTree:
 
     Args:
       path: that of `save_weights`.
-      like: as for `load_weights`, of which the floating dtypes do not count.
+      like: as for `load_weights`; its floating dtypes are ignored.
 
     Raises:
       CheckpointError: as `load_weights`.
