@@ -23,7 +23,7 @@ import numpy as np
 import tyro
 
 from benchmarks.reproduce import on_one_thread_each, results
-from benchmarks.reproduce.reservoirs import lorenz
+from benchmarks.reproduce.chaotic_flows import lorenz
 from jaxrnn import Readout, unroll
 from jaxrnn.cells.continuous import RateNetwork
 from jaxrnn.patterns import Feedback

@@ -20,15 +20,12 @@ OpenBLAS waits for its threads by spinning: with more of them than free cores a 
 as long.
 
 References: Jaeger 2001 (GMD report 148), §6; Jaeger & Haas 2004; Pathak, Lu, Hunt, Girvan & Ott 2017 and Pathak, Hunt,
-Girvan, Lu & Ott 2018; Cvitanović, Davidchack & Siminos 2010 (the exponent at L = 22); Kassam & Trefethen 2005 (the
-integrator).
+Girvan, Lu & Ott 2018.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,14 +34,16 @@ import tyro
 from jax import lax
 
 from benchmarks.reproduce import results
+from benchmarks.reproduce.chaotic_flows import KS, LORENZ, Flow
+from benchmarks.reproduce.reservoir_rings import WARMED, Ring, Squared, beside_squares, ring_of
 from jaxrnn import ESN, Readout
 from jaxrnn.patterns.feedback import FeedbackParams
-from jaxrnn.reservoirs import Reservoir, no_equations, ridge, solve
+from jaxrnn.reservoirs import Reservoir, ridge, solve
 from jaxrnn.tasks.reservoirs import HORIZON, intensities, mackey_glass_series
 
 WASHOUT, CONTINUED, WARM = 1000, 100, 1000
 FITTED, PENALTIES = (3000, 21_000), (1e-18, 1e-17, 1e-16, 1e-15, 1e-14, 1e-13)
-WARMED, HELD, CONTINUATIONS, LYAPUNOV_TIMES = 200, 20_000, 50, 16
+HELD, CONTINUATIONS, LYAPUNOV_TIMES = 20_000, 50, 16
 FLOW_PENALTIES = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5)
 
 
@@ -189,154 +188,6 @@ def nrmse(os, truth) -> float:
 
 
 # --- chaotic flows
-
-
-@jax.tree_util.register_static
-@dataclass(frozen=True)
-class Squared:
-    """A cell that gives y and y²: twice as many weights, of the same reservoir."""
-
-    cell: Reservoir
-
-    def init(self, key):
-        return self.cell.init(key)
-
-    def initial_carry(self, params, batch_shape=()):
-        return self.cell.initial_carry(params, batch_shape)
-
-    def project(self, params, xs):
-        return self.cell.project(params, xs)
-
-    def step(self, params, carry, z):
-        h, y = self.cell.step(params, carry, z)
-        return h, beside_squares(y)
-
-
-def beside_squares(y):
-    """[y; y²]."""
-    return jnp.concatenate([y, y**2], axis=-1)
-
-
-@jax.tree_util.register_static
-@dataclass(frozen=True)
-class Ring:
-    """Points on a ring in groups: each has a reservoir that sees it and its margins; all have the same weights.
-
-    The groups are one more axis of the batch.  A single group without margins is the reservoir of anything.
-    """
-
-    network: ESN
-    margin: int = 0
-
-    def parts(self, u):
-        """`[..., points]` → `[..., groups, group]`: what each reservoir predicts."""
-        return u.reshape(*u.shape[:-1], -1, self.network.readout.output_size)
-
-    def seen(self, u):
-        """`[..., points]` → `[..., groups, margin + group + margin]`: what each reservoir reads."""
-        points, group = u.shape[-1], self.network.readout.output_size
-        window = np.arange(-self.margin, group + self.margin)
-        return u[..., (np.arange(0, points, group)[:, None] + window) % points]
-
-    @partial(jax.jit, static_argnums=0)
-    def equations(self, params: FeedbackParams, us):
-        """Of the read-out that says uₜ₊₁."""
-        nothing = no_equations(params.readout.v.shape[0], self.network.readout.output_size)
-        return self.network.accumulate(params, nothing, self.seen(us[:-1]), self.parts(us[1:]), washout=WARMED)[1]
-
-    @partial(jax.jit, static_argnums=(0, 3))
-    def go_on(self, params: FeedbackParams, us, steps: int):
-        """u for `steps` more steps, each read from the one before."""
-        h, os = self.network.apply(params, self.seen(us))
-
-        def step(state, _):
-            h, u = state
-            h, os = self.network.apply(params, self.seen(u)[None], h)
-            u = os.reshape(u.shape)
-            return (h, u), u
-
-        first = os[-1].reshape(us[-1].shape)
-        return jnp.concatenate([first[None], lax.scan(step, (h, first), None, length=steps - 1)[1]])
-
-
-def ring_of(group: int, units: int, scaling: float, radius: float, margin: int = 0) -> Ring:
-    """Reservoirs for so many points each."""
-    cell = Reservoir(group + 2 * margin, units, 6, radius=radius, input_scaling=scaling, bias_scaling=0.1)
-    return Ring(ESN(Squared(cell), Readout(2 * units, group)), margin)
-
-
-class Flow(NamedTuple):
-    """A chaotic flow."""
-
-    run: Callable[[int], np.ndarray]
-    """The series of so many steps, `[steps, size]`."""
-    dt: float
-    """A step."""
-    exponent: float
-    """The largest Lyapunov exponent."""
-
-
-def lorenz(steps: int, dt: float = 0.02) -> np.ndarray:
-    """Lorenz' equations by Runge-Kutta, the mean taken off: `[steps, 3]`."""
-
-    def slope(s):
-        x, y, z = s
-        return jnp.stack([10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z])
-
-    def step(s, _):
-        a = slope(s)
-        b = slope(s + dt / 2 * a)
-        c = slope(s + dt / 2 * b)
-        s = s + dt / 6 * (a + 2 * b + 2 * c + slope(s + dt * c))
-        return s, s
-
-    series = lax.scan(step, jnp.array([1.0, 1.0, 20.0]), None, length=steps + 1000)[1][1000:]
-    return np.asarray(series - series.mean(axis=0))
-
-
-def kuramoto_sivashinsky(steps: int, start=None, length: float = 22.0, points: int = 64, finer: int = 4) -> np.ndarray:
-    """u_t = −u u_x − u_xx − u_xxxx on a ring, every 0.25, by so many steps of ETDRK4: `[steps, points]`.
-
-    From `start`, or behind a transient.
-    """
-    dt = 0.25 / finer
-    k = 2 * np.pi / length * np.r_[0 : points // 2, 0]  # of a real series
-    linear, advect = k**2 - k**4, -0.5j * k
-    around = dt * linear[:, None] + np.exp(1j * np.pi * (np.arange(1, 33) - 0.5) / 32)  # Kassam & Trefethen, §3
-    e, half = np.exp(dt * linear), np.exp(dt * linear / 2)
-    q = dt * np.mean((np.exp(around / 2) - 1) / around, axis=1).real
-    grown = np.exp(around)
-    f1 = dt * np.mean((-4 - around + grown * (4 - 3 * around + around**2)) / around**3, axis=1).real
-    f2 = dt * np.mean((2 + around + grown * (-2 + around)) / around**3, axis=1).real
-    f3 = dt * np.mean((-4 - 3 * around - around**2 + grown * (4 - around)) / around**3, axis=1).real
-
-    def nonlinear(v):
-        return advect * jnp.fft.rfft(jnp.fft.irfft(v) ** 2)
-
-    def step(v):
-        n = nonlinear(v)
-        a = half * v + q * n
-        at_a = nonlinear(a)
-        b = half * v + q * at_a
-        at_b = nonlinear(b)
-        c = half * a + q * (2 * at_b - n)
-        return e * v + n * f1 + 2 * (at_a + at_b) * f2 + nonlinear(c) * f3
-
-    def shown(v, _):
-        v = lax.fori_loop(0, finer, lambda _, v: step(v), v)
-        return v, jnp.fft.irfft(v)
-
-    def run(u, steps):
-        return jax.jit(lambda v: lax.scan(shown, v, None, length=steps)[1])(jnp.fft.rfft(u))
-
-    if start is None:
-        x = 2 * np.pi * np.arange(points) / points
-        start = run(np.cos(x) * (1 + np.sin(x)), 3000)[-1]
-    return np.asarray(run(start, steps))
-
-
-LORENZ = Flow(lorenz, 0.02, 0.906)
-KS = Flow(kuramoto_sivashinsky, 0.25, 0.048)
 
 
 def flow_case(name: str, flow: Flow, ring: Ring, fitted: int) -> results.Case:

@@ -11,9 +11,10 @@ import pytest
 import benchmarks.reproduce
 from benchmarks.reproduce import state_tracking
 from benchmarks.reproduce.__main__ import PROGRAMS, plan
+from benchmarks.reproduce.chaotic_flows import kuramoto_sivashinsky
 from benchmarks.reproduce.networks import networks
 from benchmarks.reproduce.problems import adding, copy, copy_baseline, temporal_order
-from benchmarks.reproduce.reservoirs import kuramoto_sivashinsky, ring_of
+from benchmarks.reproduce.reservoir_rings import ring_of
 from benchmarks.reproduce.temporal_order import guard, init, mean_omega
 from jaxrnn.dynamics.information_flow import Flow
 from jaxrnn.reservoirs import spectral_radius
