@@ -63,7 +63,8 @@ def check_sizes_and_candidate(cell: Any) -> None:
     check_choice("candidate", cell.candidate, tuple(CANDIDATES))
 
 
-def project_gates(params: InputGates, xs: Array, gates: int, input_size: int) -> tuple[Array, ...]:
-    """Return b + U x⁽ᵗ⁾ of every gate, apart: `[..., input]` → `[..., hidden]` each."""
-    check_features("xs", xs, input_size=input_size)
+def project_gates(cell: Any, params: InputGates, xs: Array) -> tuple[Array, ...]:
+    """Return b + U x⁽ᵗ⁾ of every gate, apart, `[..., input]` → `[..., hidden]` each: `project = project_gates`."""
+    check_features("xs", xs, input_size=cell.input_size)
+    gates = len(params.b) // cell.hidden_size
     return tuple(jnp.split(add_bias(matmul(xs, params.u), params.b), gates, axis=-1))

@@ -59,10 +59,7 @@ class LinearUnit:
         return init_gates(key, 3, self.input_size, self.hidden_size, forget=0)
 
     initial_carry = zero_state  # C⁽⁰⁾
-
-    def project(self, params: InputGates, xs: Array) -> tuple[Array, ...]:
-        """Return b + U x⁽ᵗ⁾ of the three gates, apart: `[..., input]` → `[..., hidden]` each."""
-        return project_gates(params, xs, 3, self.input_size)
+    project = project_gates
 
     def coefficients(self, params: InputGates, z: tuple[Array, ...]) -> tuple[Array, Array]:
         """Return a = f, b = (1 − f) ⊙ g."""

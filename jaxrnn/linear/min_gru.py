@@ -59,6 +59,7 @@ class MinGRU:
 
     __post_init__ = check_sizes_and_candidate
     initial_carry = zero_state
+    project = project_gates
     carry_parts = carry_is_output
     read = state_is_output
     step = linear_step
@@ -66,10 +67,6 @@ class MinGRU:
     def init(self, key: Key) -> InputGates:
         """Draw U by Glorot's uniform rule, gate by gate; b = 0."""
         return init_gates(key, 2, self.input_size, self.hidden_size)
-
-    def project(self, params: InputGates, xs: Array) -> tuple[Array, ...]:
-        """Return b + U x⁽ᵗ⁾ of gate and candidate, apart: `[..., input]` → `[..., hidden]` each."""
-        return project_gates(params, xs, 2, self.input_size)
 
     def coefficients(self, params: InputGates, z: tuple[Array, ...]) -> tuple[Array, Array]:
         """Return a = 1 − σ(zᶻ) = σ(−zᶻ), b = σ(zᶻ) ⊙ g(zⁿ)."""

@@ -59,6 +59,7 @@ class MinLSTM:
 
     __post_init__ = check_sizes_and_candidate
     initial_carry = zero_state
+    project = project_gates
     carry_parts = carry_is_output
     read = state_is_output
     step = linear_step
@@ -66,10 +67,6 @@ class MinLSTM:
     def init(self, key: Key) -> InputGates:
         """Draw U by Glorot's uniform rule, gate by gate; b = 0, but 1 for the forget gate."""
         return init_gates(key, 3, self.input_size, self.hidden_size, forget=1)
-
-    def project(self, params: InputGates, xs: Array) -> tuple[Array, ...]:
-        """Return b + U x⁽ᵗ⁾ of the gates and the candidate, apart: `[..., input]` → `[..., hidden]` each."""
-        return project_gates(params, xs, 3, self.input_size)
 
     def coefficients(self, params: InputGates, z: tuple[Array, ...]) -> tuple[Array, Array]:
         """Return a = f/(f + i), b = i/(f + i) ⊙ g."""
