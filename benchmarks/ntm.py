@@ -69,13 +69,11 @@ def ours(batch: int, unroll) -> Program:
     return compiled(lambda state, xs: update(loss, optimizer, state, xs, third), state, xs)
 
 
-def pytorch(batch: int, threads: int | None) -> Program:
-    """The same in PyTorch; None is as many threads as it likes."""
+def pytorch_machine():
+    """Build the same machine in PyTorch."""
     import torch
     from torch import nn
     from torch.nn import functional as F
-
-    threads = threads or torch.get_num_threads()
 
     class Head(nn.Module):
         def __init__(self, writes: bool):
@@ -114,7 +112,16 @@ def pytorch(batch: int, threads: int | None) -> Program:
             memory = erased + writing[:, :, None] * torch.tanh(add)[:, None]
             return self.readout(torch.cat([h, read], dim=-1)), (h, c, memory, reading, writing, read)
 
-    machine = Machine()
+    return Machine()
+
+
+def pytorch(batch: int, threads: int | None) -> Program:
+    """The same in PyTorch; None is as many threads as it likes."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    threads, machine = threads or torch.get_num_threads(), pytorch_machine()
     optimizer = torch.optim.Adam(machine.parameters(), lr=1e-3)
     xs = (torch.rand(STEPS, batch, BITS + 1) > 0.5).float()
 
