@@ -23,7 +23,6 @@ from tests.unrolling.fused import triton_program
 
 CELLS = (LSTM(3, 5), LSTM(3, 5, "previous"), LSTM(3, 5, "current"), GRU(3, 5), GRU(3, 5, "after"))
 LSTM_CELL, GRU_CELL = LSTM(3, 5), GRU(3, 5, "after")
-KIB = 1024
 
 
 def agree(cell, problem, reverse, tolerance=None):
