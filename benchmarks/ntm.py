@@ -47,10 +47,7 @@ def main(batches: tuple[int, ...] = (1, 16), seconds: float = 5.0) -> None:
                 f"{name:<22}{batch:>6}{timing.minimum:>9.1f}{timing.median:>9.1f}"
                 f"{'-' if took is None else f'{took:.1f}':>11}"
             )
-        peers = [timing for name, timing in timings.items() if name.startswith("pytorch")]
-        if peers:
-            least, middle = (min(peer[i] for peer in peers) / timings["unroll_bptt"][i] for i in (0, 1))
-            print(f"{least:.1f} times as fast as the faster pytorch (by minima; {middle:.1f} by medians)\n")
+        print(report.against_pytorch(timings, "unroll_bptt"))
 
 
 def ours(batch: int, unroll) -> Program:

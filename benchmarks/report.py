@@ -83,6 +83,15 @@ def _speed_ups(rows: list[Row], ours: str, names: list[str]) -> list[str]:
     return [*out, f"  geometric mean of all {_mean(everything):.2f}, least {min(everything):.2f}"]
 
 
+def against_pytorch(timings: dict[str, Timing], ours: str) -> str:
+    """Say how many times as fast a program is as the faster of PyTorch's; nothing where none was timed."""
+    peers = [timing for name, timing in timings.items() if name.startswith("pytorch")]
+    if not peers:
+        return ""
+    least, middle = (min(peer[i] for peer in peers) / timings[ours][i] for i in (0, 1))
+    return f"{ours} is {least:.1f} times as fast as the faster pytorch (by minima; {middle:.1f} by medians)"
+
+
 def document(rows: list[Row], gemm_gflops: float) -> dict:
     """Everything, for JSON."""
     return {

@@ -47,10 +47,7 @@ def main(symbols: int = 1000, vocabulary: int = 100, hidden: int = 256, seconds:
             f"{name:<19}{timing.minimum:>9.1f}{timing.median:>9.1f}{1e3 * timing.minimum / symbols:>13.1f}"
             f"{'-' if compile_seconds is None else f'{compile_seconds:.2f}':>11}"
         )
-    peers = [timing for name, timing in timings.items() if name.startswith("pytorch")]
-    if peers:
-        least, middle = (min(peer[i] for peer in peers) / timings["sample"][i] for i in (0, 1))
-        print(f"\nsample is {least:.1f} times as fast as the faster pytorch (by minima; {middle:.1f} by medians)")
+    print(report.against_pytorch(timings, "sample"))
 
 
 def ours(loop: Callable, symbols: int, vocabulary: int, hidden: int) -> Program:

@@ -64,10 +64,8 @@ def compare(name: str, trees: list[jaxrnn.trees.Tree], hidden: int, seconds: flo
         nodes = 1e3 * timing.minimum / sum(tree.size for tree in trees)
         compiling = "-" if compile_seconds is None else f"{compile_seconds:.2f}"
         print(f"{program:<19}{timing.minimum:>9.1f}{timing.median:>9.1f}{nodes:>11.2f}{compiling:>11}")
-    peers = [timing for program, timing in timings.items() if program.startswith("pytorch")]
-    for program in ("unroll_tree_bpts", "with packing") if peers else ():
-        least, middle = (min(peer[i] for peer in peers) / timings[program][i] for i in (0, 1))
-        print(f"{program} is {least:.1f} times as fast as the faster pytorch (by minima; {middle:.1f} by medians)")
+    for program in ("unroll_tree_bpts", "with packing"):
+        print(report.against_pytorch(timings, program))
 
 
 def ragged(rng: random.Random, leaves: int) -> jaxrnn.trees.Tree:
