@@ -235,6 +235,7 @@ def from_names(carry: dict[str, Any], like: Any) -> Any:
 
 
 def input_size_of(network: Any) -> int:
+    """Return the size of x, as the network or the first cell inside it states it."""
     match network:
         case Bidirectional():
             return input_size_of(network.forward_cell)

@@ -43,6 +43,7 @@ def in_full_precision(outputs: Array, targets: Array, mask: Array | None) -> tup
 
 
 def clean(array: Array, mask: Array | None) -> Array:
+    """Return the array with 0 where `mask` is False; None masks nothing."""
     return array if mask is None else jnp.where(mask[..., None], array, 0)
 
 
