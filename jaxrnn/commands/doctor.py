@@ -18,7 +18,7 @@ class Examination:
 
 
 def run(argv: list[str]) -> int:
-    """Print what was found, one line each."""
+    """Print each finding on a line of its own."""
     parse(Examination, argv, prog="jaxrnn doctor", description=HELP)
     import jax
     import jaxlib

@@ -29,9 +29,9 @@ class Evaluation:
     best: bool = False
     """Measure the state that --keep-best kept."""
     whole: bool = False
-    """Measure all that is held out, where the run's own measurements read a part of it."""
+    """Measure on all held-out data; the run itself may measure on a part of it."""
     file: str | None = None
-    """Where the data is now, if it was moved."""
+    """The new place of the data, if it was moved."""
 
 
 def run(argv: list[str]) -> int:
@@ -52,7 +52,7 @@ def run(argv: list[str]) -> int:
 
 
 def _moved(begun: Experiment, file: str | None, path: Path) -> Any:
-    """The task, with its data where it is now."""
+    """Return the task with the new place of its data."""
     if file is None:
         return begun.task
     if "file" not in places(begun.task):

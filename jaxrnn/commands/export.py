@@ -1,4 +1,4 @@
-"""jaxrnn export: a trained model for a machine where JAX is not."""
+"""jaxrnn export: write a trained model for machines without JAX or without jaxrnn."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ class Export:
 
 
 def run(argv: list[str]) -> int:
-    """Write the files, and say what they take and give."""
+    """Write the files, and print their inputs and outputs."""
     options = parse(Export, argv, prog="jaxrnn export", description=HELP)
     trained = find_trained(options.run)
     if options.onnx is not None:
@@ -52,7 +52,7 @@ def run(argv: list[str]) -> int:
 
 
 def _interface(path: Path) -> str:
-    """The inputs and outputs of an ONNX file, in one line."""
+    """Return the inputs and outputs of an ONNX file, in one line."""
     import onnx
 
     graph = onnx.load(path).graph

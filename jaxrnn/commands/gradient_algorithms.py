@@ -1,4 +1,4 @@
-"""Every way to the gradient of ⟨weights, ys⟩, for `jaxrnn gradients`: what each computes, and whether it can here."""
+"""Every algorithm for the gradient of ⟨weights, ys⟩, for `jaxrnn gradients`, and whether it runs at the given size."""
 
 from collections.abc import Callable
 from functools import partial
@@ -35,19 +35,19 @@ class Way(NamedTuple):
 
     name: str
     gradient: Callable[[Any, Any, Any], Any]
-    """(params, xs, weights) → (∇ params, ∇ xs); only the first, if it runs forwards."""
+    """(params, xs, weights) → (∇ params, ∇ xs); only the first for an algorithm that runs forward in time."""
     exact: bool = True
 
 
 class LeftOut(NamedTuple):
-    """One that is not run, and why."""
+    """An algorithm that does not run, and the reason."""
 
     name: str
     reason: str
 
 
 def ways(cell: Cell, length: int, batch: int) -> tuple[list[Way], list[LeftOut]]:
-    """All algorithms at this size, the reference first, the approximate ones last; and what is left out."""
+    """Return all algorithms at this size, the reference first and the approximate ones last; and those left out."""
     n, parameters = _sizes(cell)
     k1 = max(1, length // 8)
     found = [

@@ -51,7 +51,7 @@ class Comparison:
     hidden: int = 16
     """Units."""
     seed: int = 0
-    """Decides weights, inputs and loss."""
+    """The seed of weights, inputs and loss."""
 
     def __post_init__(self):
         check_count(length=self.length, batch=self.batch, input=self.input, hidden=self.hidden)
@@ -69,7 +69,7 @@ class Row(NamedTuple):
     """Δ against `jax.grad` of `unroll` in float64."""
     milliseconds: float
     mebibytes: float
-    """What the compiled program needs beside its arguments and results."""
+    """The memory that the compiled program needs besides its arguments and results."""
 
 
 def run(argv: list[str]) -> int:
@@ -87,7 +87,7 @@ def run(argv: list[str]) -> int:
 
 
 def compare(cell: Cell, found: list[Way], options: Comparison) -> list[Row]:
-    """Both dtypes; float64 first, as it is what float32 is measured against, and the reference first in each."""
+    """Compare in both dtypes, with the reference first in each; float64 comes first, as the reference for float32."""
     rows, exact, reference = [], None, None
     plan = [(jnp.float64, way) for way in found if way.exact] + [(jnp.float32, way) for way in found]
     with jax.enable_x64(True):
@@ -108,7 +108,7 @@ def notes(left_out: list[LeftOut], columns: int) -> str:
 
 
 def table(rows: list[Row], columns: int) -> str:
-    """80 columns, or a paragraph a row on a narrower terminal."""
+    """Format the rows in 80 columns, or as one paragraph per row on a narrower terminal."""
     if columns < 77:
         return "\n\n".join(
             f"{row.dtype}, {row.way}\n  Δ jax.grad {row.versus_grad:.1e}\n  Δ float64  {row.versus_float64:.1e}\n"
@@ -125,7 +125,7 @@ def table(rows: list[Row], columns: int) -> str:
 
 
 def _measure(cell: Cell, way: Way, dtype: Any, options: Comparison) -> tuple[Any, float, float]:
-    """(gradients, milliseconds, mebibytes) of ∇ Σ ys ⊙ weights."""
+    """Return (gradients, milliseconds, mebibytes) of ∇ Σ ys ⊙ weights."""
     keys = jax.random.split(jax.random.key(options.seed), 3)
     shape = (options.length, options.batch)
     params = jax.tree.map(lambda leaf: leaf.astype(dtype), cell.init(keys[0]))
@@ -138,7 +138,7 @@ def _measure(cell: Cell, way: Way, dtype: Any, options: Comparison) -> tuple[Any
 
 
 def _fastest(compiled: Callable, *arguments) -> float:
-    """The fastest of up to 20 calls, within a second, in milliseconds."""
+    """Return the fastest of up to 20 calls, within a second, in milliseconds."""
     times, end = [], time.perf_counter() + 1
     while not times or (len(times) < 20 and time.perf_counter() < end):
         start = time.perf_counter()
@@ -148,7 +148,7 @@ def _fastest(compiled: Callable, *arguments) -> float:
 
 
 def _difference(gradients: Any, reference: Any) -> float:
-    """max |Δ| over every entry that both have, relative to the largest entry of the reference."""
+    """Return max |Δ| over every entry that both have, relative to the largest entry of the reference."""
     reference = reference[: len(gradients)]
     pairs = [
         (np.asarray(a, float), np.asarray(b, float))

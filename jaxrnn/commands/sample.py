@@ -18,7 +18,7 @@ examples:
 
 
 def run(argv: list[str]) -> int:
-    """Print the prompt and its continuation, as it is drawn."""
+    """Print the prompt and its continuation while it is drawn."""
     options = parse(Sampling, argv, prog="jaxrnn sample", description=HELP)
     path, begun, params, _ = find_trained(options.run, best=options.best)
     if not isinstance(begun.task, Samples):

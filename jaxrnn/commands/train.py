@@ -1,4 +1,4 @@
-"""jaxrnn train: learn a task, and leave a folder that the other commands read."""
+"""jaxrnn train: learn a task, and write a folder that the other commands read."""
 
 import argparse
 import contextlib
@@ -48,11 +48,11 @@ class Folder:
     run: str | None = None
     """The run's folder; None is the first free one of runs/TASK, runs/TASK-2, …"""
     resume: bool = False
-    """Go on with --run, or with the newest run; its options are kept."""
+    """Continue --run, or the newest run, with its own options."""
     extend_to: int | None = None
-    """With --resume: so many updates in all, more than were asked for; the rate falls to 0 at the new last one."""
+    """With --resume: the new total number of updates, above the old one; the rate falls to 0 at the new last update."""
     keep_best: bool = False
-    """Keep the state with the lowest held-out score as well; --best of the other commands reads it."""
+    """Also keep the state with the lowest held-out score; --best of the other commands reads it."""
 
     def __post_init__(self):
         if self.extend_to is not None and not self.resume:
@@ -60,7 +60,7 @@ class Folder:
 
 
 def run(argv: list[str]) -> int:
-    """Train; 0, or 128 + the signal that ended it early."""
+    """Train, and return 0, or 128 + the signal that ended the run early."""
     first, argv = _first_words(argv)
     path = run_folder.find(first.run) if first.resume else None
     config = None if path is None else checkpoint.read_config(run_folder.checkpoints(path))
@@ -103,7 +103,7 @@ def _first_words(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def _task_name(asked: str | None, config: dict | None) -> str:
-    """The task that was asked for, or the one of the run that is resumed.
+    """Return the requested task, or the task of the resumed run.
 
     Raises:
       InputError: the run is of another task.
@@ -115,7 +115,7 @@ def _task_name(asked: str | None, config: dict | None) -> str:
 
 
 def _refuse_changes(path: Path, saved: Any, given: Any) -> None:
-    """Raise InputError for an option that would make the run another one: all but where its data lies."""
+    """Raise InputError for an option that would change the run; only the place of its data may change."""
     for part in ("task", "training"):
         before, after = getattr(saved, part), getattr(given, part)
         for field in dataclasses.fields(before):
@@ -129,7 +129,7 @@ def _refuse_changes(path: Path, saved: Any, given: Any) -> None:
 
 
 def _begin(given: Any, elsewhere: Path | None) -> int:
-    """A new run, in its own folder, or elsewhere if the first of several processes has that."""
+    """Begin a run in its own folder; all processes but the first write elsewhere."""
     run = given.folder.run if elsewhere is None else str(elsewhere)
     if run is not None:
         run_folder.check_free(run)  # before the data, which may take long
@@ -142,7 +142,7 @@ def _begin(given: Any, elsewhere: Path | None) -> int:
 
 
 def _resume(path: Path, given: Any, elsewhere: Path | None) -> int:
-    """A run from its last checkpoint, on the same data; what it writes goes elsewhere if that is given."""
+    """Resume a run from its last checkpoint, on the same data; it writes elsewhere if that is given."""
     begun, state = restore(path, task=given.task, training=_extended(given))
     keep_best = given.folder.keep_best or run_folder.best(path).exists()
     with contextlib.ExitStack() as stack:
@@ -160,12 +160,12 @@ def _resume(path: Path, given: Any, elsewhere: Path | None) -> int:
 
 
 def _short_name(task: Any) -> str:
-    """The name of the task's runs in runs/: "text", or "rising" for mine:Rising."""
+    """Return the name of the task's runs in runs/: "text", or "rising" for mine:Rising."""
     return name_of(task).rpartition(":")[2].lower()
 
 
 def _extended(given: Any) -> Training:
-    """The training that goes on, with more updates where they are asked for."""
+    """Return the options of the resumed training, with more updates if requested."""
     if given.folder.extend_to is None:
         return given.training
     check_count(given.training.steps + 1, extend_to=given.folder.extend_to)

@@ -1,4 +1,4 @@
-"""jaxrnn translate: what a trained model makes of a text."""
+"""jaxrnn translate: let a trained model answer a text."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ class Translates(Protocol):
     """A task whose model can answer."""
 
     def translate(self, facts: dict, params: Params, text: str, *, beam: int = 1) -> Translation:
-        """The answer; raises InputError where the text cannot be read."""
+        """Return the answer; raise InputError if the text cannot be read."""
         ...
 
 
@@ -41,18 +41,18 @@ class Question:
     best: bool = False
     """Use the state that --keep-best kept."""
     beam: int = 1
-    """Keep so many hypotheses and answer with the best; 1 takes the likeliest symbol at every step."""
+    """The number of hypotheses to keep; 1 takes the likeliest symbol at every step."""
     alignment: bool = False
-    """Show too where each symbol of the answer looked."""
+    """Also show where each symbol of the answer looked."""
     picture: str | None = None
-    """Draw the alignment into this PNG file."""
+    """Draw the alignment to this PNG file."""
 
     def __post_init__(self):
         check_count(beam=self.beam)
 
 
 def run(argv: list[str]) -> int:
-    """Print the answer, and the alignment where it is asked for."""
+    """Print the answer, and the alignment if requested."""
     options = parse(Question, argv, prog="jaxrnn translate", description=HELP, words="TEXT [OPTIONS]")
     path, begun, params, _ = find_trained(options.run, best=options.best)
     if not isinstance(begun.task, Translates):
@@ -69,7 +69,7 @@ def run(argv: list[str]) -> int:
 
 
 def alignment(translation: Translation, least: float = 0.1) -> list[str]:
-    """One line a symbol of the answer: what it looked at most, and what else it looked at by at least `least`.
+    """Return one line per symbol of the answer: where it looked most, and where else with a weight of at least `least`.
 
     >>> alignment(Translation("ab", "x", np.array([[0.25, 0.75]])))
     ['x  ← b 2 (75 %), a 1 (25 %)']

@@ -4,7 +4,7 @@
     host-b$ jaxrnn train --coordinator host-a:7077 --processes 2 --process 1
 
 Every process draws the same batches and holds the same weights; the rows of a batch are spread over all devices
-(`jaxrnn.training.data_parallel`).  Process 0 prints and writes; what the others write goes into a temporary folder.
+(`jaxrnn.training.data_parallel`).  Process 0 prints and writes; the others write to a temporary folder.
 
 If one process is lost, JAX reports it and ends the others in less than a minute.  The last checkpoint
 is complete, and the run can be resumed from it with any number of devices.
@@ -37,9 +37,9 @@ class Cluster:
     coordinator: str | None = None
     """HOST:PORT, a free port of the host where process 0 runs."""
     processes: int = 1
-    """How many there are."""
+    """The number of processes."""
     process: int = 0
-    """Which of them this is, from 0."""
+    """The number of this process, from 0."""
     cores: int | None = None
     """Cores of a CPU that share the rows of a batch where the sizes are small; by default all of them, at most 8."""
 
@@ -58,7 +58,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def joined(cluster: Cluster) -> Iterator[Path | None]:
-    """Make this process part of the cluster; yield None, or for all but the first the folder to write to.
+    """Make this process part of the cluster; yield None, or a folder to write to in all processes but the first.
 
     Raises:
       InputError: the other processes do not connect.
@@ -105,7 +105,7 @@ def shares(task: Any, params: Any) -> tuple[int, list[jax.Device]]:
     """Return the rows of a task's batch, and the devices over which they are spread.
 
     Raises:
-      InputError: several processes, whose devices cannot all have as many rows.
+      InputError: there are several processes, and their devices cannot all have the same number of rows.
     """
     rows = int(dataclasses.asdict(task).get("batch", 1))
     try:

@@ -24,21 +24,21 @@ class Training:
     """The options of training."""
 
     steps: int = 1100
-    """Updates in all."""
+    """The number of updates."""
     learning_rate: float = 4e-3
-    """The highest rate; a cosine takes it down to 0 at the last update."""
+    """The highest learning rate; a cosine lowers it to 0 at the last update."""
     warmup: int = 50
-    """Updates in which the rate goes up."""
+    """The number of updates in which the rate rises."""
     optimizer: Literal["adam", "rmsprop"] = "adam"
-    """Adam, or RMSProp with momentum 0.9, by which Neural Turing machines are trained."""
+    """Adam, or RMSProp with momentum 0.9, which suits Neural Turing machines."""
     clip: float = 1.0
-    """The largest norm of a gradient; a longer one is shortened to it. With rmsprop, the largest size of an entry."""
+    """The norm to which a longer gradient is clipped. With rmsprop, the limit for each entry."""
     seed: int = 0
-    """Decides the first weights and the order of the data."""
+    """The seed of the initial weights and of the order of the data."""
     every: int = 100
-    """Evaluate and save after so many updates."""
+    """The number of updates from one evaluation and save to the next."""
     dispatch: int = 10
-    """Updates that are sent to the device together."""
+    """The number of updates that run in one dispatch."""
 
     def __post_init__(self):
         check_count(steps=self.steps, every=self.every, dispatch=self.dispatch)
@@ -64,7 +64,7 @@ class Experiment(NamedTuple):
     task: Task
     training: Training
     facts: dict
-    """What `task.load` said of the data."""
+    """The facts about the data, from `task.load`."""
     model: Any
     optimizer: optax.GradientTransformation
     loss_fn: LossFn
@@ -127,11 +127,11 @@ def restore(
 
     Args:
       path: the run's folder.
-      task, training: the options with which it goes on; None are those that were saved.
-      best: the state that measured best.
+      task, training: the options with which to continue; None for the saved ones.
+      best: True for the state with the best score.
 
     Raises:
-      InputError, CheckpointError: it is not there, or not whole.
+      InputError, CheckpointError: the checkpoint is missing or damaged.
     """
     folder = run_folder.best(path) if best else run_folder.checkpoints(path)
     step = checkpoint.latest_step(folder)
@@ -144,7 +144,7 @@ def restore(
 
 
 def load(task: Task, path: Path) -> tuple[Any, dict]:
-    """A task's (data, facts); where it keeps its data in a form that opens at once, beside the run at `path`."""
+    """Return a task's (data, facts); a task that caches its data keeps it next to the run at `path`."""
     return task.load_kept(run_folder.kept_data(path)) if isinstance(task, KeepsData) else task.load()
 
 
@@ -152,7 +152,7 @@ def load_again(begun: Experiment, path: Path) -> Any:
     """Load the data of an earlier run again.
 
     Raises:
-      InputError: it is not there, or has changed.
+      InputError: the data is missing, or has changed.
     """
     try:
         if isinstance(begun.task, LoadsAgain):

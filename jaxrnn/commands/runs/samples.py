@@ -1,4 +1,4 @@
-"""Text that a trained model draws: for `jaxrnn sample`, and at the end of a training run."""
+"""Text from a trained model: for `jaxrnn sample`, and at the end of a training run."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Samples(Protocol):
         top_p: float | None,
         beam: int | None,
     ) -> Iterator[str]:
-        """The continuation of the prompt; raises InputError at once where the prompt cannot be read."""
+        """Return the continuation of the prompt; raise InputError at once if the prompt cannot be read."""
         ...
 
 
@@ -48,15 +48,15 @@ class Sampling:
     length: int = 500
     """Characters to draw."""
     temperature: float = 0.8
-    """Below 1 safer, above 1 wilder; 0 is always the likeliest character."""
+    """Below 1 safer, above 1 wilder; 0 always takes the likeliest character."""
     top_k: int | None = None
-    """Draw among the k likeliest only; None is all."""
+    """Draw only among the k likeliest; None for all."""
     top_p: float | None = None
-    """Draw among the fewest likeliest whose probabilities sum to p; None is all."""
+    """Draw only among the fewest likeliest whose probabilities sum to p; None for all."""
     beam: int | None = None
-    """Draw nothing: search with so many beginnings at a time for the likeliest text as a whole."""
+    """Search for the likeliest text with a beam of this width instead of drawing."""
     seed: int = 0
-    """Another seed, another text."""
+    """The seed; another seed gives another text."""
 
     def __post_init__(self):
         check_count(length=self.length)
@@ -73,7 +73,7 @@ class Sampling:
 
 
 def write_sample(begun: Experiment, state: TrainState, path: Path) -> None:
-    """At the end of a run: a text into sample.txt and onto the terminal, where the task draws one."""
+    """At the end of a run, write a text to sample.txt and to the terminal, if the task draws one."""
     if isinstance(begun.task, Samples):
         text = "".join(draw(begun, state.params, Sampling(length=400)))
         (path / "sample.txt").write_text(text + "\n", encoding="utf-8")
@@ -81,7 +81,7 @@ def write_sample(begun: Experiment, state: TrainState, path: Path) -> None:
 
 
 def draw(begun: Experiment, params: Params, options: Sampling) -> Iterator[str]:
-    """The continuation of the prompt, in pieces as they are drawn."""
+    """Yield the continuation of the prompt, in pieces as they are drawn."""
     return cast(Samples, begun.task).sample(
         begun.facts,
         params,

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the program ends at once, or, where there is a run to save, after the update it is in.
+"""Ctrl-C and SIGTERM: the program ends at once, or after the current update if there is a run to save.
 
 A handler written in Python runs between two instructions of the main thread, which may spend ten seconds in one
 compilation; an exception that it raises there can get lost in a callback of XLA; and an interpreter that is torn down
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 _listening = False
 _wishes: list[int] | None = None
-"""The signals that came so far to a run that can be saved; None where there is none."""
+"""The signals received so far by a run that can be saved; None if there is no such run."""
 
 
 def listen() -> None:
@@ -30,9 +30,9 @@ def listen() -> None:
 
 @contextlib.contextmanager
 def stop_wishes() -> Iterator[list[int]]:
-    """The list of the signals that came so far; empty while nobody wants to stop.
+    """Yield the list of the signals received so far, which is empty at first.
 
-    The first one is noted, a second one ends the program where it stands.
+    The first signal is recorded; a second one ends the program at once.
     """
     global _wishes
     wishes: list[int] = []
@@ -51,7 +51,7 @@ def stop_wishes() -> Iterator[list[int]]:
 
 
 def _leave_it_to_the_thread(signum: int, frame: object) -> None:
-    """The handler that makes Python write the signal's number to the pipe."""
+    """Do nothing: with a handler installed, Python itself writes the signal's number to the pipe."""
 
 
 def _read_signals(reader: int) -> None:

@@ -53,7 +53,7 @@ class Text:
     file: str | None = None
     """Your own UTF-8 text file, of any size; None for Python's language reference."""
     tokens: int | None = None
-    """Read byte pairs instead of characters, so many, for example 1024; they are learned from the text."""
+    """The number of byte pairs, for example 1024, to read instead of characters; they are learned from the text."""
     cell: Literal[
         "elman", "gru", "lstm", "slstm", "min-gru", "lru", "rg-lru", "s5", "mamba", "mamba2", "mlstm", "gated-delta"
     ] = "lstm"
@@ -69,9 +69,9 @@ class Text:
     length: int = 64
     """The number of characters, or tokens, per row in one update."""
     dropout: float = 0.0
-    """Part of the units between two layers that is dropped while it learns."""
+    """The share of the units between two layers that is dropped in training."""
     evaluate_characters: int = 300_000
-    """Held-out characters in a measurement, from all over; `jaxrnn evaluate --whole` measures all."""
+    """The number of held-out characters to measure on; `jaxrnn evaluate --whole` measures on all."""
 
     unit: ClassVar[Any] = _UNIT
     score: ClassVar[str] = "bits_per_character"
