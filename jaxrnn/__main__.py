@@ -15,7 +15,7 @@ COMMANDS = {
     "translate": "answer a text with a trained model",
     "evaluate": "the held-out metrics of a trained model",
     "export": "a trained model as an ONNX file or StableHLO programs",
-    "gradients": "every way to the gradient, side by side",
+    "gradients": "the same gradient by every algorithm, side by side",
     "doctor": "whether this machine and this JAX compute correctly",
 }
 EXTRAS = dict.fromkeys(("tyro", "tqdm", "orbax", "safetensors", "matplotlib"), "cli") | {"onnx": "onnx"}

@@ -26,8 +26,8 @@ examples:
   jaxrnn train --tokens 1024              byte pairs instead of characters (pip install 'jaxrnn[tokens]')
   jaxrnn train --task NAME --help         another task, and its options
   jaxrnn train --cell gru --hidden 512    another model
-  jaxrnn train --resume                   go on with the newest run
-  jaxrnn train --resume --extend-to 5000  and make more updates than were asked for
+  jaxrnn train --resume                   continue the newest run
+  jaxrnn train --resume --extend-to 5000  continue it with more updates
   jaxrnn train --task mine:Task           the class Task of your own mine.py
 
 tasks: {tasks}"""
@@ -38,7 +38,7 @@ class Choice:
     """The task to learn; each task has its own options."""
 
     task: str = "text"
-    """One of those above, or MODULE:CLASS for your own; --task NAME --help shows its options."""
+    """One of the tasks above, or MODULE:CLASS for your own; --task NAME --help shows its options."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Networks that scan an image from its four corners.
 
-    (h_ij, y_ij) = f(h_{i−1,j}, h_{i,j−1}, x_ij)                     towards the lower right
+    (h_ij, y_ij) = f(h_{i−1,j}, h_{i,j−1}, x_ij)                     toward the lower right
 
 and likewise from the other corners, so that the four outputs at (i, j) together depend on every pixel.
 

@@ -76,8 +76,8 @@ def choose_method(
     `unroll_chunkwise` where the state is a matrix, from 32 steps on, `unroll_associative` where the cell is linear in
     its carry otherwise, and `unroll_by_structure` where a part of it is; else `unroll_newton` where λ < 0, λ₀ < 0 and
     UPDATES updates, each an evaluation of all steps and 2⌈log₂ τ⌉ rounds, are fewer than τ steps; else `unroll_bptt`.
-    It is advice about what must wait for what, and holds where processors are plenty.  A machine whose processors one
-    step keeps busy is faster with the loop, whatever λ is.
+    The advice counts sequential steps, so it holds for a device with many idle processors.  If one step keeps all
+    processors busy, the loop is faster, whatever λ is.
 
     Args:
       cell, params, xs, carry, mask: as for `unroll`, with values (not under `jit`); time is at least 1.

@@ -6,7 +6,7 @@ with a and b functions of z⁽ᵗ⁾ = project(x⁽ᵗ⁾) and of θ, not of h. 
 
     (a₂, b₂) ∘ (a₁, b₁) = (a₂ a₁, a₂ b₁ + b₂),
 
-and ∘ is associative, so all h⁽ᵗ⁾ can be computed in ⌈log₂ τ⌉ rounds (`jaxrnn.unroll_associative`).
+and ∘ is associative, so all h⁽ᵗ⁾ can be computed in O(log τ) rounds (`jaxrnn.unroll_associative`).
 
 The carry is a tree, and each leaf of it has a coefficient of one of three kinds:
 

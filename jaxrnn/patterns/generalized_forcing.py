@@ -1,15 +1,15 @@
-"""Generalized teacher forcing: a state drawn a little towards the data at every step.
+"""Generalized teacher forcing: a state that is pulled a little toward the data at every step.
 
-    h̃⁽ᵗ⁻¹⁾ = (1 − α) h⁽ᵗ⁻¹⁾ + α d⁽ᵗ⁻¹⁾        for the first units, which stand for what is observed
+    h̃⁽ᵗ⁻¹⁾ = (1 − α) h⁽ᵗ⁻¹⁾ + α d⁽ᵗ⁻¹⁾        for the first units, which represent the observed variables
     h⁽ᵗ⁾ = f(h̃⁽ᵗ⁻¹⁾, x⁽ᵗ⁾)
 
-A network that reconstructs a chaotic system has to be chaotic, and its gradients then explode on the way back through
-time.  Every Jacobian of the forced run has the factor 1 − α in the observed units: with α = 1 − 1/σ, σ the largest
-singular value of the free Jacobians, no product of them grows (`least_forcing`).  α = 1 is teacher forcing, which hides
-from the network what becomes of its own errors.  α is lowered towards 0 while it learns.
+A network that reconstructs a chaotic system has to be chaotic, and its gradients then explode in the backward pass.
+Every Jacobian of the forced run has the factor 1 − α in the observed units: with α = 1 − 1/σ, σ the largest singular
+value of the free Jacobians, no product of them grows (`least_forcing`).  α = 1 is teacher forcing, where the network
+never sees the effect of its own errors.  Lower α toward 0 during training.
 
-A forced cell is a cell: `unroll_bptt` trains it, and as its runs forget their errors, `unroll_newton` computes all of
-its steps in parallel with few updates, where the free chaotic run takes about one for each step.
+A forced cell is a cell: `unroll_bptt` trains it.  Because its runs forget errors, `unroll_newton` computes all of its
+steps in parallel with few updates, where the free chaotic run needs about one for each step.
 
 References: Hess, Monfared, Brenner & Durstewitz 2023, "Generalized teacher forcing for learning chaotic dynamics"
 (2306.04406), §3; chapter 2.3.
@@ -45,19 +45,19 @@ class ForcedParams(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Forced:
-    """A cell whose first units are drawn towards data before every step.
+    """A cell whose first units are pulled toward data before every step.
 
-    Its inputs are the cell's own and behind them d⁽ᵗ⁻¹⁾: `jnp.concatenate([xs, series[:-1]], -1)` for a series to
+    Its inputs are the cell's own, followed by d⁽ᵗ⁻¹⁾: `jnp.concatenate([xs, series[:-1]], -1)` for a series to
     reconstruct, with `series[1:]` as the targets of the first units.
 
     Args:
       cell: a cell whose carry is one array h, with an `input_size`.
-      observed: how many of the first units the data are about.
+      observed: the number of observed units, which come first.
       alpha: the initial α, from 0, the free cell, to 1, teacher forcing; a parameter, `params.alpha`.
 
     Raises:
-      TypeError: no cell, or one with another carry.
-      ValueError: an α outside 0 … 1; more observed units than there are.
+      TypeError: not a cell, or a cell with another carry.
+      ValueError: an α outside 0 … 1; more observed units than units.
 
     >>> from jaxrnn import Elman, unroll
     >>> cell = Forced(Elman(1, 5), observed=2, alpha=1.0)
@@ -108,7 +108,7 @@ class Forced:
         return self.cell.project(params.cell, xs[..., :own]), xs[..., own:]
 
     def step(self, params: ForcedParams, carry: Carry, z: tuple[Any, Array]) -> tuple[Carry, Any]:
-        """Draw h towards d, and make the cell's step."""
+        """Pull h toward d, and run the cell's step."""
         (h,), structure = jax.tree.flatten(carry)
         z, d = z
         alpha = params.alpha.astype(h.dtype)

@@ -131,7 +131,7 @@ def scheduled_sampling(
     """Run a network that reads the target y⁽ᵗ⁾ with probability p and its own f(o⁽ᵗ⁾) otherwise.
 
     A coin is tossed for every step and row.  p = 1 is `teacher_forced` and p = 0 is `unroll`; training moves from 1
-    towards 0.  Bengio et al. feed back a drawn symbol: that is `feedback="sample"`, whose noise is in `xs`.
+    toward 0.  Bengio et al. feed back a drawn symbol: that is `feedback="sample"`, whose noise is in `xs`.
 
     Args:
       key: the key of the coins.

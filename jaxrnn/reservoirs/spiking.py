@@ -1,7 +1,7 @@
 """Leaky integrate-and-fire neurons: the cell of a liquid state machine.
 
 The chapter names the liquid state machine without equations; these are from Maass, Natschläger & Markram, in steps of
-`dt` ms.  A spike s = 1 starts a synaptic current that decays.  The membrane leaks towards its resting voltage, 0 mV.
+`dt` ms.  A spike s = 1 starts a synaptic current that decays.  The membrane leaks toward its resting voltage, 0 mV.
 Above a threshold the neuron fires, is reset, and stays silent for some steps:
 
     i⁺ ← e^{−dt/τ⁺} i⁺ + W⁺ s + U x,        i⁻ ← e^{−dt/τ⁻} i⁻ + W⁻ s

@@ -2,13 +2,12 @@
 
     F = (1/k) Σᵢ λᵢ²,        i = 1 … k,  λᵢ as in `jaxrnn.dynamics.lyapunov`
 
-λᵢ is the mean of log |Rᵢᵢ⁽ᵗ⁾| along a run, J⁽ᵗ⁾ Q⁽ᵗ⁻¹⁾ = Q⁽ᵗ⁾ R⁽ᵗ⁾, so it has a gradient, through the run, the
-Jacobians and the QR decompositions.  Where the first k exponents are near 0, gradients neither vanish nor explode in k
-directions, for as many steps as the run has.  Descend F for some updates before training, and for a few again while it
-goes on.
+λᵢ is the mean of log |Rᵢᵢ⁽ᵗ⁾| along a run, with J⁽ᵗ⁾ Q⁽ᵗ⁻¹⁾ = Q⁽ᵗ⁾ R⁽ᵗ⁾, so it has a gradient through the run, the
+Jacobians and the QR decompositions.  If the first k exponents are near 0, gradients neither vanish nor explode in k
+directions over the length of the run.  Minimize F for some updates before training, and for a few more during training.
 
-The gradient of a QR decomposition holds R⁻¹, so an exponent of −∞ has none: fewer exponents, or weights that
-do not erase directions, are the remedy.
+The gradient of a QR decomposition contains R⁻¹, so an exponent of −∞ has no gradient.  In that case use fewer
+exponents, or weights that do not erase directions.
 
 References: Engelken 2023, "Gradient flossing: improving gradient descent through dynamic control of Jacobians"
 (2312.17306), equations 5 to 8.
@@ -37,7 +36,7 @@ def flossing_loss(
     Args:
       cell, params, xs, carry, mask: as for `unroll`.
       count: k, the number of exponents.
-      target: what they are drawn to; 0 keeps the length of gradients.
+      target: the target of the exponents; 0 keeps the norm of gradients.
       skip: the number of steps at the start to ignore.
 
     Returns:

@@ -10,7 +10,7 @@ The states of a step are stored in consecutive rows, and every array of indices 
 forward pass, of the single edge to the parent in the backward pass.  Nothing is ever scattered.
 
 Without a limit on the width, a step is a level: all nodes at one distance from the leaves.  There are as many levels as
-the highest tree has, ⌈log₂ τ⌉ for balanced trees.  But levels get narrower towards the roots while the loop has one
+the highest tree has, ⌈log₂ τ⌉ for balanced trees.  But levels get narrower toward the roots while the loop has one
 width: for balanced trees over 128 leaves, 7 levels as wide as the widest hold 3.5 times as many nodes as there are.  A
 smaller width splits the wide levels.  Hu's rule orders the nodes: those farthest from their root go first.  No order
 takes fewer steps than

@@ -1,4 +1,4 @@
-"""Associative scans: all h⁽ᵗ⁾ of a cell that is linear in its carry, in ⌈log₂ τ⌉ rounds.
+"""Associative scans: all h⁽ᵗ⁾ of a cell that is linear in its carry, in about 2⌈log₂ τ⌉ rounds.
 
     h⁽ᵗ⁾ = a⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾              (a₂, b₂) ∘ (a₁, b₁) = (a₂ a₁, a₂ b₁ + b₂)
 

@@ -3,19 +3,19 @@
 A run is the solution of τ equations, h⁽ᵗ⁾ = f⁽ᵗ⁾(h⁽ᵗ⁻¹⁾).  From a guess of all h⁽ᵗ⁾ one update is
 
     r⁽ᵗ⁾ = f⁽ᵗ⁾(h⁽ᵗ⁻¹⁾) − h⁽ᵗ⁾,   J⁽ᵗ⁾ = ∂f⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾                all t in parallel
-    δ⁽ᵗ⁾ = J⁽ᵗ⁾ δ⁽ᵗ⁻¹⁾ + r⁽ᵗ⁾,     h⁽ᵗ⁾ ← h⁽ᵗ⁾ + δ⁽ᵗ⁾               a linear recurrence, ⌈log₂ τ⌉ rounds
+    δ⁽ᵗ⁾ = J⁽ᵗ⁾ δ⁽ᵗ⁻¹⁾ + r⁽ᵗ⁾,     h⁽ᵗ⁾ ← h⁽ᵗ⁾ + δ⁽ᵗ⁾               a linear recurrence, O(log τ) rounds
 
 With whole Jacobians this is Newton's method (DEER); with their diagonal or blocks of them a quasi-Newton method,
-cheaper and with more updates; with (1 − damping) J a damped one, up to Jacobi's at J = 0; and with `trust` every
+with cheaper but more updates; with (1 − damping) J a damped one, up to Jacobi's at J = 0; and with `trust` every
 update is a Levenberg–Marquardt step (ELK, `jaxrnn.unrolling.parallel.levenberg_marquardt`) whose λ adapts itself
 (`jaxrnn.unrolling.parallel.newton_updates`; that of the reference is fixed).  Without `trust` the first k steps are
 exact after k updates, whatever J is; with it they are not, and beyond the edge of chaos, where no step over all t
-lowers the sum of squares by much, it takes more updates, not fewer. How many it takes is decided by the largest
-Lyapunov exponent: few where it is negative, about τ where it is positive (`jaxrnn.choose_method`).
+lowers the sum of squares by much, it takes more updates, not fewer.  The largest Lyapunov exponent determines the
+number of updates: few if it is negative, about τ if it is positive (`jaxrnn.choose_method`).
 
-The *result* does not depend on any of this.  A row (one sequence of the batch) has converged when its largest |r⁽ᵗ⁾|
-is down to rounding; rows that have not are run by a scan, step by step, so NaN and inf come out where the scan has
-them.  The *gradient* is the implicit one, at the solution: with the exact Jacobian of every step,
+The *result* does not depend on any of this.  A row (one sequence of the batch) has converged when its largest |r⁽ᵗ⁾| is
+down to rounding; a scan runs the other rows step by step, so NaN and inf appear exactly where the scan has them.  The
+*gradient* is the implicit one, at the solution: with the exact Jacobian of every step,
 
     dh⁽ᵗ⁾ = J⁽ᵗ⁾ dh⁽ᵗ⁻¹⁾ + (∂f⁽ᵗ⁾/∂θ) dθ + (∂f⁽ᵗ⁾/∂z⁽ᵗ⁾) dz⁽ᵗ⁾
 
@@ -64,7 +64,7 @@ def unroll_newton(
 
     Args:
       cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
-      solver: how the updates are made.
+      solver: the options of the updates.
 
     Returns:
       As `unroll`.
