@@ -64,7 +64,7 @@ def check_sizes_and_candidate(cell: Any) -> None:
 
 
 def project_gates(cell: Any, params: InputGates, xs: Array) -> tuple[Array, ...]:
-    """Return b + U x⁽ᵗ⁾ of every gate, apart, `[..., input]` → `[..., hidden]` each: `project = project_gates`."""
+    """Return b + U x⁽ᵗ⁾ of each gate separately, `[..., input]` → `[..., hidden]`: `project = project_gates`."""
     check_features("xs", xs, input_size=cell.input_size)
     gates = len(params.b) // cell.hidden_size
     return tuple(jnp.split(add_bias(matmul(xs, params.u), params.b), gates, axis=-1))

@@ -8,7 +8,7 @@
 
 It is an LSTM with coupled gates, i = 1 − f, none of which reads the state, so the state is linear in itself and
 `unroll_associative` runs it in parallel over time.  With o = 1 it is the gated impulse linear recurrence (GILR);
-as it is, it is the fo-pooling of a quasi-recurrent network with filters of width 1.
+in general it is the fo-pooling of a quasi-recurrent network with filters of width 1.
 
 Gates f, g, o side by side along the last axis → `params.u`, `params.b`; C → `carry`.
 

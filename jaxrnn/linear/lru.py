@@ -4,7 +4,7 @@
     h⁽ᵗ⁾ = λ ⊙ h⁽ᵗ⁻¹⁾ + exp(γ) ⊙ (B x⁽ᵗ⁾)           h complex, kept as a pair of real arrays
     y⁽ᵗ⁾ = Re(C h⁽ᵗ⁾) + D x⁽ᵗ⁾
 
-The reason is in section 3.1 of the chapter: in h⁽ᵗ⁾ = Wᵗ h⁽⁰⁾ only the eigenvalues of W matter, and the state vanishes
+Section 3.1 of the chapter gives the reason: in h⁽ᵗ⁾ = Wᵗ h⁽⁰⁾ only the eigenvalues of W matter, and the state vanishes
 along those inside the unit circle and explodes along those outside.  Here the eigenvalues are the parameters, drawn in
 a ring, and they cannot leave the circle.  Initially exp(γ) = √(1 − |λ|²), so that h has the variance of B x.
 
@@ -66,7 +66,7 @@ class LRU:
 
     Args:
       input_size: the size of x.
-      hidden_size: how many complex numbers h has.
+      hidden_size: the number of complex numbers in h.
       output_size: the size of y.
       least_radius, largest_radius: the ring in which λ is drawn, 0 ≤ least < largest ≤ 1; near 1 for long memories.
       largest_phase: λ's phase is drawn between 0 and this; small for long, slow sequences.

@@ -1,11 +1,11 @@
-"""Mamba: a diagonal state space whose step size, input and output matrices are chosen by the input.
+"""Mamba: a diagonal state space whose step size, input and output matrices depend on the input.
 
     x = SiLU(conv(W u⁽ᵗ⁾) + b),      Δ = softplus(W_Δ x + δ),   W_Δ of a low rank,      (B, C) = W_s x
     h⁽ᵗ⁾ = exp(−Δ exp(A)) ⊙ h⁽ᵗ⁻¹⁾ + (Δ ⊙ x) Bᵀ,       h ∈ R^{hidden × N}
     y⁽ᵗ⁾ = h⁽ᵗ⁾ C + D ⊙ x
 
-u⁽ᵗ⁾ is the input.  Each of the `hidden` units has N states of its own and is driven by its own x; B and C are common to
-all units.  Unlike Mamba-2's, the decays differ from state to state, so the state is computed element by element.
+u⁽ᵗ⁾ is the input.  Each of the `hidden` units has N states of its own, which its own x drives; all units share B and C.
+Unlike in Mamba-2, the decays differ from state to state, so the state is computed element by element.
 
 Wᵀ → `params.u`, the filters → `params.conv`, b → `params.conv_b`, (W_Δ)ᵀ = down · up → part of `params.select` ·
 `params.dt`, (W_s)ᵀ → the rest of `params.select`, δ → `params.dt_bias`, A → `params.a_log`, D → `params.d`.  The gate
@@ -76,7 +76,7 @@ class Mamba:
     Args:
       input_size: the size of the input.
       hidden_size: the number of units, the size of y.
-      state_size: N, how many states each unit has.
+      state_size: N, the number of states of each unit.
       rank: the rank of W_Δ.
       conv: the width of the convolution over time.
 
@@ -103,7 +103,7 @@ class Mamba:
         check_positive(rank=self.rank, conv=self.conv)
 
     def init(self, key: Key) -> MambaParams:
-        """exp(A) = 1, …, N for each unit, softplus(δ) log-uniform in [1e-3, 0.1], D = 1; matrices by Glorot's rule."""
+        """Set exp(A) = 1, …, N per unit and D = 1; draw softplus(δ) log-uniform in [1e-3, 0.1], matrices by Glorot."""
         keys, n = jax.random.split(key, 6), self.hidden_size
         bound = self.rank**-0.5
         return MambaParams(
@@ -118,7 +118,7 @@ class Mamba:
         )
 
     def initial_carry(self, params: MambaParams, batch_shape: tuple[int, ...] = ()) -> Staged:
-        """h⁽⁰⁾ = 0, `[*batch, hidden, N]`, and beside it an empty register for the convolution."""
+        """Return h⁽⁰⁾ = 0, `[*batch, hidden, N]`, and an empty register for the convolution."""
         h = jnp.zeros((*batch_shape, self.hidden_size, self.state_size), accumulator(params.u.dtype))
         return Staged(empty_register(params.conv, batch_shape), h)
 
@@ -128,14 +128,14 @@ class Mamba:
         return matmul(xs, params.u)
 
     def lead(self, params: MambaParams, first: Array, z: Array, steps: Steps) -> tuple[Array, MambaInput]:
-        """The convolution, and what it selects."""
+        """Run the convolution, and return what it selects."""
         first, taps = steps.window(first, z)
         x = jax.nn.silu(add_bias(convolve(params.conv, taps), params.conv_b))
         low, b, c = jnp.split(matmul(x, params.select), (self.rank, self.rank + self.state_size), axis=-1)
         return first, MambaInput(x, jax.nn.softplus(add_bias(matmul(low, params.dt), params.dt_bias)), b, c)
 
     def coefficients(self, params: MambaParams, z: MambaInput) -> tuple[Array, Array]:
-        """a = exp(−Δ exp(A)), b = (Δ ⊙ x) Bᵀ."""
+        """Return a = exp(−Δ exp(A)), b = (Δ ⊙ x) Bᵀ."""
         dt = z.dt[..., None]
         rates = in_rank(jnp.exp(params.a_log.astype(accumulator(params.a_log.dtype))), dt)
         return jnp.exp(-dt * rates), (z.dt * z.x)[..., None] * z.b[..., None, :]

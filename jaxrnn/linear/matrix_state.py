@@ -4,10 +4,10 @@
 
 It is h ← a h + b with a = diag(d) − w uᵀ and b = k vᵀ, each stored as its vectors, an `Erase` and an `Outer`.  Linear
 attention, Mamba-2, the mLSTM, GLA, the delta rule and its gated relatives differ only in d, u, w, k, q and v.  u reads
-the state before the decay, so that nothing is ever divided by d.  Heads are batch axes of S.
+the state before the decay, so nothing is ever divided by d.  Heads are batch axes of S.
 
-`InTurn` puts several such updates into one step.  `densify` writes a and b out as matrices, K × K and K × V a step: the
-slow form that `unroll_associative` runs on, against which the chunkwise form is tested.
+`InTurn` puts several such updates into one step.  `densify` writes a and b out as matrices, K × K and K × V per step:
+the slow form that `unroll_associative` uses, and the oracle of the chunkwise form.
 
 References: Schlag, Irie & Schmidhuber 2021, "Linear transformers are secretly fast weight programmers", §4;
 Yang et al. 2024, "Parallelizing linear transformers with the delta rule over sequence length", §4 (a table of layers).
@@ -77,7 +77,7 @@ class Dense(NamedTuple):
 
 @runtime_checkable
 class MatrixCell(Cell, Protocol):
-    """A cell whose state S is read by queries, so that no S but the last of a chunk need be stored."""
+    """A cell that reads its state S by queries, so only the last S of each chunk has to be stored."""
 
     def coefficients(self, params: Params, z: Inputs) -> tuple[Carry, Carry]:
         """z⁽ᵗ⁾ → (a⁽ᵗ⁾, b⁽ᵗ⁾), any leading axes: trees as the carry, with `Erase` and `Outer` for each matrix in it."""

@@ -1,4 +1,4 @@
-"""The minimal LSTM: an LSTM (chapter 7.1) whose gates do not read h and share what they let through.
+"""The minimal LSTM: an LSTM (chapter 7.1) whose gates do not read h, and are normalized to sum to 1.
 
     f⁽ᵗ⁾ = σ(bᶠ + Uᶠ x⁽ᵗ⁾),   i⁽ᵗ⁾ = σ(bⁱ + Uⁱ x⁽ᵗ⁾)            forget and input gate
     g⁽ᵗ⁾ = g(b + U x⁽ᵗ⁾)                                     candidate; g is the identity, or positive

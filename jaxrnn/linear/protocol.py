@@ -16,7 +16,7 @@ The carry is a tree, and each leaf of it has a coefficient of one of three kinds
 | a `ComplexPair` | a `ComplexPair` | a `ComplexPair` | as complex numbers, which are two real arrays each |
 | a matrix S | an `Erase` | an `Outer` | diag(d) S − w (uᵀ S) + k vᵀ (`jaxrnn.linear.matrix_state`) |
 
-No array is complex, so optimizers, checkpoints and norms of gradients need not know about complex numbers.
+No array is complex, so optimizers, checkpoints and gradient norms need no support for complex numbers.
 
 References: Blelloch 1990, §1.4; Martin & Cundy 2018, §2.
 """

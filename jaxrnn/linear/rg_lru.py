@@ -1,12 +1,12 @@
-"""The real-gated linear recurrent unit of Griffin: a diagonal recurrence whose decay the input may postpone.
+"""The real-gated linear recurrent unit of Griffin: a diagonal recurrence whose decay the input may slow down.
 
     r⁽ᵗ⁾ = σ(W_a x⁽ᵗ⁾ + b_a)                       recurrence gate
     i⁽ᵗ⁾ = σ(W_x x⁽ᵗ⁾ + b_x)                       input gate
     log a⁽ᵗ⁾ = −8 r⁽ᵗ⁾ ⊙ softplus(Λ)               at r = 1 the fastest decay, at r = 0 none
     h⁽ᵗ⁾ = a⁽ᵗ⁾ ⊙ h⁽ᵗ⁻¹⁾ + √(1 − a⁽ᵗ⁾²) ⊙ i⁽ᵗ⁾ ⊙ x⁽ᵗ⁾,        y⁽ᵗ⁾ = h⁽ᵗ⁾
 
-√(1 − a²) keeps the variance of h at that of x.  At the first step of a sequence, where there is no h to keep, the
-factor is 1; the steps are counted beside h (`Staged`).
+√(1 − a²) keeps the variance of h at that of x.  At the first step of a sequence, which has no previous h, the factor is
+1; the carry counts the steps (`Staged`).
 
 W_a, W_x → `params.gates` (block-diagonal, a and x side by side in each block), b → `params.b`, Λ → `params.lam`.
 
@@ -90,7 +90,7 @@ class RGLRU:
             raise ValueError(f"`least_decay` and `largest_decay` must be 0 < least < largest < 1, got {interval}.")
 
     def init(self, key: Key) -> RGLRUParams:
-        """W normal with variance 1/fan-in, b = 0, Λ such that a at r = 1 is uniform in the interval."""
+        """Draw W with variance 1/fan-in, and Λ such that a at r = 1 is uniform in the interval; set b = 0."""
         gates, decay = jax.random.split(key)
         n = self.size // self.blocks
         a = jax.random.uniform(decay, (self.size,), minval=self.least_decay, maxval=self.largest_decay)
@@ -101,7 +101,7 @@ class RGLRU:
         )
 
     def initial_carry(self, params: RGLRUParams, batch_shape: tuple[int, ...] = ()) -> Staged:
-        """h⁽⁰⁾ = 0, `[*batch, size]`, after 0 steps."""
+        """Return h⁽⁰⁾ = 0, `[*batch, size]`, after 0 steps."""
         h = jnp.zeros((*batch_shape, self.size), accumulator(params.gates.dtype))
         return Staged(jnp.zeros(batch_shape, jnp.int32), h)
 
@@ -110,7 +110,7 @@ class RGLRU:
         return CarryParts(output=carry.state)
 
     def project(self, params: RGLRUParams, xs: Array) -> RGLRUInput:
-        """log a⁽ᵗ⁾, and i⁽ᵗ⁾ ⊙ x⁽ᵗ⁾."""
+        """Return log a⁽ᵗ⁾, and i⁽ᵗ⁾ ⊙ x⁽ᵗ⁾."""
         check_features("xs", xs, size=self.size)
         dtype = accumulator(params.gates.dtype)
         parts = xs.astype(params.gates.dtype).reshape(*xs.shape[:-1], self.blocks, self.size // self.blocks)

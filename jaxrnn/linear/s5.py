@@ -30,7 +30,7 @@ from jaxrnn.linear.protocol import ComplexPair, linear_step, times
 
 
 class S5Params(NamedTuple):
-    """Real arrays throughout; a complex matrix lies as its real part beside its imaginary one.
+    """Real arrays only; a complex matrix is stored as its real part beside its imaginary part.
 
     >>> S5(input_size=3, hidden_size=5, output_size=2).init(jax.random.key(0))._fields
     ('log_re', 'im', 'b', 'c', 'd', 'log_dt')
@@ -66,7 +66,7 @@ class S5:
 
     Args:
       input_size: the size of x.
-      hidden_size: how many complex numbers h has; with their conjugates the state has twice that size.
+      hidden_size: the number of complex numbers in h; with their conjugates the state has twice that size.
       output_size: the size of y.
       least_step, largest_step: Δ is log-uniform between these in a new cell.
 
@@ -95,7 +95,7 @@ class S5:
             raise ValueError(f"`least_step` and `largest_step` must be 0 < least < largest, got {steps}.")
 
     def init(self, key: Key) -> S5Params:
-        """Λ of HiPPO-LegS, B₀ and C₀ normal with variance 1/fan-in, Δ log-uniform, D normal with variance 1/fan-in."""
+        """Set Λ by HiPPO-LegS; draw B₀, C₀ and D normal with variance 1/fan-in, and Δ log-uniform."""
         b_key, c_key, d_key, dt_key = jax.random.split(key, 4)
         n, (lam, v) = self.hidden_size, hippo_normal(2 * self.hidden_size)
         lam, v = lam[:n], v[:, :n]  # of each pair the one above the real axis
@@ -112,18 +112,18 @@ class S5:
         )
 
     def initial_carry(self, params: S5Params, batch_shape: tuple[int, ...] = ()) -> ComplexPair:
-        """h⁽⁰⁾ = 0, of two real arrays `[*batch, hidden]`."""
+        """Return h⁽⁰⁾ = 0, as two real arrays `[*batch, hidden]`."""
         shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.b.dtype)
         return ComplexPair(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
     def project(self, params: S5Params, xs: Array) -> S5Input:
-        """B x⁽ᵗ⁾ and D x⁽ᵗ⁾."""
+        """Return B x⁽ᵗ⁾ and D x⁽ᵗ⁾."""
         check_features("xs", xs, input_size=self.input_size)
         re, im = jnp.split(matmul(xs, params.b), 2, axis=-1)
         return S5Input(ComplexPair(re, im), matmul(xs, params.d))
 
     def coefficients(self, params: S5Params, z: S5Input) -> tuple[ComplexPair, ComplexPair]:
-        """a = λ̄, the same at every t; b = B̄ x."""
+        """Return a = λ̄, the same at every t; b = B̄ x."""
         wide = accumulator(params.b.dtype)
         re, im, dt = (a.astype(wide) for a in (-jnp.exp(params.log_re.astype(wide)), params.im, jnp.exp(params.log_dt)))
         radius, angle = jnp.exp(re * dt), im * dt

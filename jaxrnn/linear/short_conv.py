@@ -51,7 +51,7 @@ class ShortConv:
 
     Args:
       size: the size of x and of y.
-      width: W, how many inputs are seen.
+      width: W, the number of inputs that the filter covers.
       activation: g: "silu" or "identity".
       bias: whether there is a b.
 

@@ -1,8 +1,8 @@
 """Stages before the coefficients: a short convolution over the last inputs, a running maximum.
 
 The coefficients of a linear recurrence may not depend on its state, but they may depend on a recurrence that runs ahead
-of it.  The carry is then `Staged(first, state)`, and a method `lead` turns z⁽ᵗ⁾ into what `coefficients` takes.  Nearly
-all of it is done for each t separately; the operations in which one step meets another are here, twice:
+of it.  The carry is then `Staged(first, state)`, and a method `lead` turns z⁽ᵗ⁾ into what `coefficients` takes.  Most
+of `lead` acts on each t separately; this module has the operations that combine steps, in two forms:
 
 | | `OneStep`, inside `step` | `AllSteps`, for arrays `[time, ...]` |
 |---|---|---|

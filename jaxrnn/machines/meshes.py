@@ -1,10 +1,11 @@
 """Arrays over the devices of a mesh, and loops that accept them.
 
-JAX keeps the place of an array in its type, in two ways, and a loop must return a carry of the type that it received:
+JAX records the sharding of an array in its type, in two ways, and a loop must return a carry of the type that it
+received:
 
 * **Axes of type Explicit**, as `jax.make_mesh` makes them: the type says over which axes of the mesh each axis of the
-  array is cut, and an operation whose result could lie in two ways is an error.  `spread` runs a program with these
-  axes left to XLA, so that no cell has to choose, and lays the results out by a stated rule.
+  array is sharded, and an operation with two possible shardings of its result is an error.  `spread` runs a program
+  with these axes left to XLA, so that no cell has to choose, and shards the results by a stated rule.
 * **Manual axes**, inside `jax.shard_map`: the type says along which axes of the mesh the values may differ.  `alike`
   gives all arguments of a run the same axes.  Its transpose is one sum over the devices, after the run; without it the
   gradient of the parameters would be summed over the devices in every step.

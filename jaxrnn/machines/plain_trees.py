@@ -4,7 +4,7 @@ Parameters, carries and other results are NamedTuples.  `register_records` gives
 name in serialized programs (`jax.export`): the namespace and the class, `jaxrnn.cells.LSTMParams`, whatever file it is
 in.  A program over them is loaded where jaxrnn is imported.
 
-Elsewhere a program must speak of dicts, tuples and arrays alone.  `plain` writes a tree in these, `restored` is the way
+Elsewhere a program can use only dicts, tuples and arrays.  `plain` converts a tree to these, `restored` converts it
 back, and `plain_function` is a function between plain trees:
 
     exported = jax.export.export(jax.jit(plain_function(run, params, xs)))(plain(params), xs)

@@ -1,9 +1,9 @@
 """Comparisons of sizes that may be unknown.
 
-A program that is exported for any batch or any length is traced with symbolic sizes (`jax.export.symbolic_shape`).
-Most comparisons of these are undecided, and JAX raises.  What the library chooses by a size never changes a result, so
-an unknown size has an answer too: it satisfies neither bound, and each rule takes the plain way when its bound does not
-hold.
+A program that is exported for any batch or any length is traced with symbolic sizes (`jax.export.symbolic_shape`).  JAX
+cannot decide most comparisons of these, and raises an error.  What the library chooses by a size never changes a
+result, so an unknown size has an answer too: it satisfies neither bound, and each rule takes the plain way when its
+bound does not hold.
 
 >>> from jax import export
 >>> (batch,) = export.symbolic_shape("batch")

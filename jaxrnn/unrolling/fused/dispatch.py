@@ -1,19 +1,20 @@
 """The unroll of LSTM and GRU by fused kernels on a GPU: chapter 2.2.2, 7.1 and 7.2.
 
-On a GPU a scan launches several kernels a step and fetches the weights from memory for every step.  Here all steps
-of a block of rows are one launch a direction (`jaxrnn.unrolling.fused.kernels`), with the recurrent weights on chip:
+On a GPU a scan launches several kernels per step and fetches the weights from memory for every step.  Here all steps
+of a block of rows are one launch per direction (`jaxrnn.unrolling.fused.kernels`), with the recurrent weights on chip:
 
     zs = U xs + b          one product                              XLA
     h⁽ᵗ⁾, t = 1, …, τ      one launch                               the forward kernel
     ∇z⁽ᵗ⁾, t = τ, …, 1     one launch                               the backward kernel     (2.2.2)
     ∇_U, ∇_W, ∇_b, ∇xs     one product each over all t and rows     XLA, the cell's `weight_bwd`     (2.2.3)
 
-The kernels are Pallas kernels for its Triton backend.  Which runs they take is in
-`jaxrnn.unrolling.fused.eligibility`.  Everything else, every other platform among it, is `unroll_bptt`: what both
-record for the backward pass is the same, so the choice is made for each pass apart, when the platform is known.
+The kernels are Pallas kernels for its Triton backend.  `jaxrnn.unrolling.fused.eligibility` says which runs they
+support.  All other runs, including those on other platforms, use `unroll_bptt`.  Both record the same values for the
+backward pass, so the choice is made for each pass separately, when the platform is known.
 
-Not measured: no GPU has run these kernels.  They are held to the laws in Pallas' interpreter, and the program that a
-GPU would get, in Triton's language, is run op by op in NumPy by a test.  So nothing calls `unroll_fused` of itself.
+No GPU has run these kernels, and their speed has not been measured.  The laws test them in Pallas' interpreter, and a
+test runs the program that a GPU would get, in Triton's language, op by op in NumPy.  Nothing uses `unroll_fused` by
+default.
 From JAX 0.11 on, lowering for a GPU warns that Pallas' Triton backend is deprecated; the kernels still compile there
 (0.12).  A JAX without that backend gets `unroll_bptt`, and a warning if it has a GPU.
 
@@ -52,12 +53,12 @@ def unroll_fused(
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
     """Run an LSTM or a GRU by one kernel per direction on a CUDA GPU, and by `unroll_bptt` elsewhere.
 
-    Unlike that of `unroll_bptt`, reverse mode works once only.  The same call is right on every platform.  The kernels
+    Unlike with `unroll_bptt`, reverse mode works only once.  The same call works on every platform.  The kernels
     are for `LSTM` and `GRU`, each in all its forms, with parameters of 32 or 16 bits, up to 64 or 128 hidden units
-    (`jaxrnn.unrolling.fused.eligibility`).  Their products are TF32 for float32 parameters unless
+    (`jaxrnn.unrolling.fused.eligibility`).  Their products use TF32 for float32 parameters unless
     `jax.default_matmul_precision` asks for more.  For a `Stack`, run the layers one by one: `unroll_layers(...,
-    run=unroll_fused)`.  Over several devices, `jit` does not divide a kernel among them, `jax.shard_map(...,
-    check_vma=False)` does.  Pallas refuses `jax.export` for a GPU and another platform at once.
+    run=unroll_fused)`.  `jit` does not divide a kernel among several devices; `jax.shard_map(..., check_vma=False)`
+    does.  Pallas cannot export one program for a GPU and another platform together (`jax.export`).
 
     No GPU has run the kernels yet, so their speed has not been measured.
 
