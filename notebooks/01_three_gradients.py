@@ -18,11 +18,11 @@
 # \mathbf h^{(t)}=\tanh(\mathbf a^{(t)}),\qquad
 # \mathbf o^{(t)}=\mathbf c+\mathbf V\mathbf h^{(t)}$$
 #
-# Here the graph is unrolled by a Python loop and by `lax.scan`, and its gradient is had in three ways that must agree:
-# by hand from the chapter's sums, by `jax.grad`, and by the library's explicit reverse scan.
+# This notebook unrolls the graph with a Python loop and with `lax.scan`, and computes its gradient in three ways that
+# must agree: by hand from the chapter's sums, by `jax.grad`, and by the library's explicit reverse scan.
 #
-# **You will see** the loop's program growing with τ while the scan's does not; three gradients that agree to
-# rounding; and the gradient of every hidden state on its way back.
+# **You will see** a loop whose program grows with τ and a scan whose program does not; three gradients that agree to
+# rounding; and the gradient of every hidden state.
 
 # %% tags=["hide-input"]
 import importlib.util
@@ -63,8 +63,8 @@ cell, jax.tree.map(jnp.shape, params)
 
 # %% [markdown]
 # ## The unrolled graph
-# The same parameters at every step, whatever the length: `unroll_python` writes the loop out (its program grows with
-# τ), `unroll` hands it to `lax.scan` (its program does not).
+# The parameters are the same at every step, whatever the length. `unroll_python` writes the loop out, so its program
+# grows with τ; `unroll` uses `lax.scan`, so its program does not.
 
 # %%
 h, ys = jaxrnn.unroll(cell, params, xs)
@@ -99,10 +99,10 @@ plt.show()
 
 # %% [markdown]
 # ## First gradient: the chapter's sums, by hand
-# 2.2.1 gives $\nabla_{\mathbf o^{(t)}}L=\hat{\mathbf y}^{(t)}-\mathbf 1_{l_t}$ (over the number of steps,
-# as the loss is a mean). 2.2.2 is the recursion from the end; its order is
-# $\mathbf W^T\,\mathrm{diag}(1-\mathbf h^2)\,\nabla$, and $\tanh'=1-\tanh^2$: the printed chapter has
-# slips in both. 2.2.3 is the sums over t. In row vectors, with the matrices stored transposed,
+# Section 2.2.1 gives $\nabla_{\mathbf o^{(t)}}L=\hat{\mathbf y}^{(t)}-\mathbf 1_{l_t}$, divided by the number of terms
+# because the loss is a mean. Section 2.2.2 is the recursion from the last step to the first. Its factors are, in order,
+# $\mathbf W^T\,\mathrm{diag}(1-\mathbf h^2)\,\nabla$, with $\tanh'=1-\tanh^2$; the printed chapter has errors in both.
+# Section 2.2.3 gives the sums over t. The code uses row vectors and stores the matrices transposed, so
 # $\mathbf W\mathbf h$ is `h @ w`:
 
 
@@ -131,9 +131,9 @@ numpy_params, numpy_out = jax.tree.map(np.asarray, (params, out))
 hand, hand_dhs = by_hand(numpy_params, numpy_out, xs, np.asarray(labels))
 
 # %% [markdown]
-# ## Second and third gradient: `jax.grad` of the scan, and the explicit reverse scan
-# The loss is the same function; only the unrolling differs. `unroll_bptt` runs the recursion of 2.2.2 in its loop
-# and the sums of 2.2.3 as one contraction after it.
+# ## Second and third gradients: `jax.grad` of the scan, and the explicit reverse scan
+# The loss is the same function; only the unrolling differs. `unroll_bptt` runs the recursion of 2.2.2 in its loop and
+# computes the sums of 2.2.3 as one contraction after it.
 
 
 # %%
@@ -159,8 +159,9 @@ for name, a, b in rows:
 
 # %% [markdown]
 # ## ∇h(t) for every t
-# `bptt` is the explicit pass itself. It takes ∇ of the outputs, $\mathbf V^T\nabla_{\mathbf o^{(t)}}L$, and gives back
-# the gradient of every hidden state as well: what `jax.grad` computes on its way and does not show.
+# `bptt` is the explicit backward pass itself. It takes the gradient of the outputs,
+# $\mathbf V^T\nabla_{\mathbf o^{(t)}}L$, and returns the gradient of every hidden state as well, which `jax.grad`
+# computes but does not return.
 
 # %%
 logits, readout_vjp = jax.vjp(lambda ys: readout.apply(out, ys), ys)
@@ -181,8 +182,8 @@ plt.show()
 
 # %% [markdown]
 # ## The same pass for any cell
-# `bptt_python` is the loop above for every cell, with masks, resets and both directions. `step_bwd` is the recursion of
-# 2.2.2, `to_inputs` and `weight_bwd` are the sums of 2.2.3; `bptt` is held to it by the tests.
+# `bptt_python` is the loop above for any cell, with masks, resets and both directions. `step_bwd` is the recursion of
+# 2.2.2; `to_inputs` and `weight_bwd` are the sums of 2.2.3. The tests compare `bptt` with it.
 
 # %%
 source = inspect.getsource(inspect.getmodule(jaxrnn.unrolling.bptt_python))
@@ -198,8 +199,8 @@ print("largest difference, an LSTM backwards over padded rows:", max(jax.tree.le
 
 # %% [markdown]
 # ## What the loop does
-# The difference is in the reverse loop's program. `jax.grad` carries a cotangent as large as W through it and does an
-# outer product for it at every step; the explicit scan carries ∇h alone.
+# The two gradients differ in what their reverse loops do. `jax.grad` carries a cotangent as large as W through the loop
+# and computes an outer product for it at every step; the explicit scan carries only ∇h.
 
 
 # %%
@@ -215,8 +216,8 @@ for run in (jaxrnn.unroll, jaxrnn.unroll_bptt):
 
 # %% [markdown]
 # ## The cost of the whole gradient is O(τ)
-# in time (no step of the recursion can start before the one after it is done) and in memory (every h(t) is kept until
-# its turn comes): the residuals that the forward pass leaves behind grow by the same amount with every step.
+# The time is O(τ) because step t of the recursion needs the result of step t + 1. The memory is O(τ) because every h(t)
+# is kept until the recursion reaches it: the residuals of the forward pass grow by the same amount with every step.
 
 # %%
 bytes_at = {
@@ -232,32 +233,32 @@ for n, size in bytes_at.items():
 
 # %% [markdown]
 # ## Exercises
-# **1.** In the last section the residuals grow with τ. Which of the chapter's sums could be computed inside the
-# reverse loop so that they need not be kept, and what would that cost?
+# **1.** In the last section the residuals grow with τ. Which of the chapter's sums could be computed inside the reverse
+# loop, so that the gradients of the hidden states are not kept, and what would that cost?
 #
 # <details><summary>Answer</summary>
 #
-# The sum for $\nabla_{\mathbf W}L$: adding each step's outer product inside the loop needs no record of the hidden
-# gradients, but reads and writes all of $\mathbf W$'s gradient, $n^2$ numbers, at every one of τ steps. One
+# The sum for $\nabla_{\mathbf W}L$. Adding each step's outer product inside the loop needs no record of the hidden
+# gradients, but it reads and writes the whole gradient of $\mathbf W$, $n^2$ numbers, at every one of the τ steps. One
 # contraction after the loop reads each gradient and each state once. The forward states must be kept either way.
 #
 # </details>
 #
-# **2.** The loss reads the last output alone, and $\mathbf W = 0$. What is $\nabla_{\mathbf h^{(t)}}L$ for every t?
+# **2.** The loss reads only the last output, and $\mathbf W = 0$. What is $\nabla_{\mathbf h^{(t)}}L$ for every t?
 #
 # <details><summary>Answer</summary>
 #
-# $\mathbf V^\top\nabla_{\mathbf o^{(\tau)}}L$ at $t = \tau$ and 0 before: the only way from $\mathbf h^{(t)}$ to
-# $\mathbf h^{(t+1)}$ is through $\mathbf W$.
+# $\mathbf V^\top\nabla_{\mathbf o^{(\tau)}}L$ at $t = \tau$ and 0 before: the only path from $\mathbf h^{(t)}$ to
+# $\mathbf h^{(t+1)}$ goes through $\mathbf W$.
 #
 # </details>
 #
-# **3.** Set `jax_enable_x64` to False. Why do the three gradients no longer agree to the last bit, though all are
-# exact?
+# **3.** Set `jax_enable_x64` to False. Why do the differences between the three gradients grow, though all three
+# methods are exact?
 #
 # <details><summary>Answer</summary>
 #
 # They add the same numbers in different orders, and floating-point addition is not associative. The differences are
-# of the size of float32's rounding, about $10^{-7}$ of the largest terms.
+# about the rounding error of float32, $10^{-7}$ of the largest terms.
 #
 # </details>

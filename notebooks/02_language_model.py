@@ -12,12 +12,14 @@
 # %% [markdown]
 # # 02 · Training a language model
 #
-# Chapter sections 2.2 and 2.4. The model reads a text character by character and says how likely each next one is,
+# Chapter sections 2.2 and 2.4. The model reads a text character by character and predicts the probability of each next
+# one,
 #
 # $$P(k_{t+1}\mid k_1,\dots,k_t)=\mathrm{softmax}(\mathbf c+\mathbf V\mathbf h^{(t)}),\qquad
 # L=-\frac1n\sum_t\log P(k_{t+1}\mid k_1,\dots,k_t)$$
 #
-# `make train` does this with 256 units for two minutes. Here everything is smaller, so that one can look inside.
+# `make train` trains such a model with 256 units for two minutes. Here everything is smaller, so that you can look
+# inside.
 #
 # **You will see** three cells learning the same text in the same loop, how far back each one's gradient reaches, and
 # what the best of them writes.
@@ -59,8 +61,9 @@ print(decode(text.train[1000:1400], text.alphabet))
 
 # %% [markdown]
 # ## A stream, cut into pieces
-# A text is longer than any unrolled graph. Row b of the batch goes on, in batch k + 1, where it stopped in batch k: the
-# carry is handed on, and the gradient is cut there (truncated BPTT). A batch is a function of (seed, k) alone.
+# A text is too long for one unrolled graph, so it is cut into pieces. Row b of batch k + 1 continues where row b of
+# batch k stopped: the carry is passed on, and the gradient is cut there (truncated BPTT). A batch is a function of
+# (seed, k) alone.
 
 # %%
 first, second = (stream_batch(text.train, seed=0, step=k, batch=BATCH, length=LENGTH) for k in (0, 1))
@@ -69,7 +72,7 @@ print(repr(decode(second[:, 0], text.alphabet)))
 
 # %% [markdown]
 # ## Three cells, one training loop
-# `updates` runs many updates in one dispatch. The optimizer is optax', with clipping by the global norm (3.3).
+# `updates` runs many updates in one dispatch. The optimizer comes from optax, with clipping by the global norm (3.3).
 
 # %%
 chunk = 25
@@ -129,9 +132,9 @@ plt.show()
 
 # %% [markdown]
 # ## How far back does the gradient reach?
-# ∇h(t) (of the LSTM: of h and C together) of the loss on one last character, by the explicit pass. The plain cell's
-# falls by the same factor at every step, which is a straight line here: that is section 3.1's vanishing gradient. What
-# reaches the left edge is what truncation to 64 steps cuts off.
+# The figure shows ∇h(t) of the loss on the last character, computed by the explicit pass (for the LSTM, of h and C
+# together). The plain cell's gradient falls by the same factor at every step, which is a straight line here: this is
+# the vanishing gradient of section 3.1. What still reaches the left edge is what truncation to 64 steps cuts off.
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
@@ -159,8 +162,8 @@ plt.show()
 
 # %% [markdown]
 # ## Samples
-# Each character is drawn from softmax(o / temperature) and fed back. Low temperatures repeat the likeliest words, high
-# ones make words up.
+# Each character is drawn from softmax(o / temperature) and fed back. Low temperatures repeat the most likely words;
+# high ones invent words.
 
 # %%
 model, params, _ = runs["LSTM"]
@@ -183,12 +186,12 @@ for temperature in (0.2, 0.7, 1.0):
 #
 # </details>
 #
-# **2.** The carry is handed from batch to batch. What changes if it is reset to 0 at the start of each one?
+# **2.** The carry is passed from batch to batch. What changes if it is reset to 0 at the start of each batch?
 #
 # <details><summary>Answer</summary>
 #
-# The gradient does not: it is cut at the window's edge in both cases. But the first characters of each window are
-# then predicted from nothing, so the loss is higher there, and nothing older than the window can ever be used.
+# The gradient does not change: it is cut at the window's edge in both cases. But the first characters of each window
+# are then predicted without context, so the loss is higher there, and nothing older than the window can ever be used.
 #
 # </details>
 #
@@ -196,7 +199,7 @@ for temperature in (0.2, 0.7, 1.0):
 #
 # <details><summary>Answer</summary>
 #
-# At 0 always the likeliest character, which soon repeats itself; at infinity every character with the same
-# probability, whatever the network says.
+# At 0 it always writes the most likely character, so the text soon repeats itself. At infinity it writes every
+# character with the same probability, whatever the network predicts.
 #
 # </details>

@@ -12,7 +12,7 @@
 # %% [markdown]
 # # 03 · Patterns, teacher forcing and the two likelihoods
 #
-# Chapter sections 2.1, 2.3 and 2.4. Three networks by where their edges go:
+# Chapter sections 2.1, 2.3 and 2.4. Three networks differ in where their recurrent edges go:
 #
 # | | edges through time | outputs | here |
 # |---|---|---|---|
@@ -20,10 +20,10 @@
 # | 2.1.2 | output → hidden | one at every step | `OutputToHidden(Jordan)` |
 # | 2.1.3 | hidden → hidden | one at the end | `ManyToOne` |
 #
-# and one more, with both kinds of edges: `OutputToHidden(Feedback(cell, readout))`.
+# A fourth has both kinds of edges: `OutputToHidden(Feedback(cell, readout))`.
 #
-# **You will see** which distributions and which delays each wiring can express, how teacher forcing turns time into a
-# batch axis, and what becomes of a network that was only ever told the truth.
+# **You will see** which distributions and which delays each kind of edge can express, how teacher forcing turns time
+# into a batch axis, and how a network that was trained only on true outputs behaves when it reads its own.
 
 
 # %% tags=["hide-input"]
@@ -76,14 +76,14 @@ def fit(loss, params, steps, key, setting=None):
 
 # %% [markdown]
 # ## What an output can depend on (2.1.2, item 5; 2.4, item 3)
-# Data in which the outputs hang together: the input says nothing, and y is 0000000 or 1111111, each with
-# probability ½. Knowing y(1) is knowing them all. The two networks maximize, on the same data,
+# In these data the outputs depend on each other: the input carries no information, and y is 0000000 or 1111111, each
+# with probability ½, so y(1) determines the rest. On the same data, the two networks maximize
 #
 # $$\log p(\mathbf y^{(t)}\mid\mathbf x^{(1)},\cdots,\mathbf x^{(t)})
 # \qquad\text{and}\qquad
 # \log p(\mathbf y^{(t)}\mid\mathbf x^{(1)},\cdots,\mathbf x^{(t)},\mathbf y^{(1)},\cdots,\mathbf y^{(t-1)})$$
 #
-# The best that the first can do is a fair coin at every step, τ log 2 nats a sequence. The second needs one coin.
+# The first can do no better than a fair coin at every step, τ log 2 nats a sequence. The second needs only one coin.
 
 # %%
 STEPS, ROWS, SYMBOLS = 7, 64, 2
@@ -122,8 +122,9 @@ ax.grid(alpha=0.3)
 plt.show()
 
 # %% [markdown]
-# The joint distribution, by enumeration: the probability of every (y(1), y(2)) under each network, beside the product
-# of its own marginals. All 128 sequences together have probability 1 under both: each is a distribution over sequences.
+# The figure shows the joint distribution: the probability of every (y(1), y(2)) under each network, next to the product
+# of its own marginals, computed by enumerating all sequences. The probabilities of all 128 sequences sum to 1 under
+# both networks: each defines a distribution over sequences.
 
 # %%
 everything = jnp.array(np.indices([SYMBOLS] * STEPS).reshape(STEPS, -1))
@@ -152,8 +153,9 @@ for i, (name, p) in enumerate(tables.items()):
 plt.show()
 
 # %% [markdown]
-# Given the inputs, the outputs of the first network are independent: the two tables are equal. In the second they are
-# not. It is the *symbol* that makes the difference: draws from the second, each fed back as it is drawn, hang together.
+# Given the inputs, the outputs of the first network are independent, so its two tables are equal. Those of the second
+# network differ. The reason is the *symbol* that it reads: each draw from the second network is fed back, so all draws
+# of a sequence agree.
 
 # %%
 second_draws = second.sample(jax.random.key(1), second_params, jnp.zeros((STEPS, 8, 1)))
@@ -163,9 +165,9 @@ for name, draws in (("hidden → hidden", first_draws), ("output → hidden", se
 
 # %% [markdown]
 # ## What a network can remember (2.1.2, item 3)
-# The other side: with the output as its only memory, a network knows of the past what its outputs say, and no more.
-# Task: y(t) = x(t − k), the input of k steps ago. Where k > 0, what has to be kept between two steps is not in the
-# output (for k = 1 it would be x(t), while o(t) is x(t − 1)).
+# Conversely, a network whose only memory is its output knows nothing of the past but what its outputs say. The task is
+# y(t) = x(t − k), the input k steps ago. For k > 0, the output does not contain what must be kept between two steps
+# (for k = 1 that is x(t), while o(t) is x(t − 1)).
 
 # %%
 DELAYS = jnp.arange(4)
@@ -209,8 +211,8 @@ for name, values in accuracy.items():
 
 # %% [markdown]
 # ## One output for the whole sequence (2.1.3)
-# `ManyToOne` reads the last valid state of each row. With a mask that is the carry that padding holds, so a padded row
-# gives what the row alone gives; a row with no valid step gives the bias c, never NaN, whatever its padding holds.
+# `ManyToOne` reads the last valid state of each row. Padding holds the carry, so a padded row gives the same output as
+# the row alone. A row with no valid step gives the bias c, never NaN, whatever its padding contains.
 
 # %%
 many_to_one = ManyToOne(GRU(3, 8), Readout(8, 4))
@@ -225,10 +227,10 @@ for b, length in enumerate(lengths):
 
 # %% [markdown]
 # ## Teacher forcing: time is a batch axis (2.3)
-# If step t reads the true y(t−1) and nothing else of the past, no step waits for another. `teacher_forced` of a
-# `Jordan` has no loop in its program, forwards or backwards. It equals the scan that reads the truth,
-# `scheduled_sampling` with probability 1. With hidden → hidden edges as well the
-# loop stays, for them alone: teacher forcing *and* BPTT.
+# If step t reads the true y(t−1) and nothing else of the past, no step waits for another: `teacher_forced` with a
+# `Jordan` cell has no loop in its program, forward or backward. It equals the scan that reads the truth,
+# `scheduled_sampling` with probability 1. With hidden → hidden edges as well, the loop remains for those edges alone:
+# teacher forcing *and* BPTT.
 
 
 # %%
@@ -298,13 +300,14 @@ scan_ms, forced_ms = times.values()
 print("scan / teacher forcing:", *(f"τ={n}: {a / b:.1f}" for n, a, b in zip(lengths, scan_ms, forced_ms, strict=True)))
 
 # %% [markdown]
-# ## From the truth to one's own outputs: scheduled sampling
-# Trained on the truth, used on its own outputs: an error goes in as an input that training never showed. Bengio et al.
-# 2015 toss a coin at every step, and let its probability of the truth go from 1 to 0 during training.
+# ## Scheduled sampling: from true outputs to the network's own
+# A network trained by teacher forcing reads its own outputs when it is used, so each error becomes an input that
+# training never showed. Bengio et al. 2015 toss a coin at every step to choose between the true output and the
+# network's own, and lower the probability of the truth from 1 to 0 during training.
 #
-# Task: continue a wave y(t) = a sin(ωt + φ) with a, ω and φ new in every row. No input; the output is real, and fed
-# back as it is (`feedback="logits"`), with hidden → hidden edges as well. A probability *per step* says at once what
-# "read 20 true values, then run free" is: 1 for 20 steps, 0 after them.
+# The task is to continue a wave y(t) = a sin(ωt + φ) with a, ω and φ new in every row. There is no input. The output is
+# a real number and is fed back unchanged (`feedback="logits"`), with hidden → hidden edges as well. A probability *per
+# step* also expresses "read 20 true values, then run free": 1 for 20 steps, 0 after them.
 
 # %%
 WAVE, READ = 60, 20
@@ -372,9 +375,9 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# On clean waves the network that was only ever told the truth is the best while it is told, and the worst on its own.
-# Noise in the data does some of what scheduled sampling does: told noisy values, the network has learned not to trust
-# what it reads, and the three ways come close to each other.
+# On clean waves, the network trained by teacher forcing is the best while it reads the truth and the worst when it runs
+# free. Noise in the data has part of the effect of scheduled sampling: a network trained on noisy values learns not to
+# trust what it reads, and the three methods come close to each other.
 
 # %% [markdown]
 # ## Exercises
@@ -388,20 +391,20 @@ plt.show()
 #
 # </details>
 #
-# **2.** `OutputToHidden(Jordan)` puts out one bit at every step, and that bit is all that it feeds back. How many
-# different states can it hand on?
+# **2.** `OutputToHidden(Jordan)` outputs one bit at every step and feeds back only that bit. How many different states
+# can it pass to the next step?
 #
 # <details><summary>Answer</summary>
 #
-# Two, so it cannot delay an arbitrary input by more than one step: what it has to remember is not in what it says.
+# Two. It can remember only what it has just output, so it cannot delay an arbitrary input by even one step.
 #
 # </details>
 #
-# **3.** Why can `teacher_forced` train `Jordan` without a loop, and not `Feedback(GRU)`?
+# **3.** Why can `teacher_forced` train `Jordan` without a loop, but not `Feedback(GRU)`?
 #
 # <details><summary>Answer</summary>
 #
 # With the true $\mathbf y^{(t-1)}$ in place of the output, Jordan's step t reads nothing that another step computes.
-# The GRU's step still reads its own $\mathbf h^{(t-1)}$, so back-propagation through time remains.
+# The GRU's step still reads its own $\mathbf h^{(t-1)}$, so back-propagation through time is still needed.
 #
 # </details>

@@ -12,9 +12,9 @@
 # %% [markdown]
 # # 04 · Generating and stopping
 #
-# Chapter sections 2.5 and 2.6. A network without an input sequence reads its own outputs: a start symbol goes in, a
-# symbol is drawn, and that is what goes in next. What it needs beside that is a way to stop. There are three, and all
-# of them are values that any generator takes.
+# Chapter sections 2.5 and 2.6. A network without an input sequence reads its own outputs: it reads a start symbol, a
+# symbol is drawn from its output, and that symbol is its next input. It also needs a rule for when to stop. There are
+# three such rules, and every generator takes any of them as an argument.
 #
 # **You will see** three ways to stop, learned on the same ten words; what the stop unit knows at each letter; and why
 # the most probable first letter does not begin the most probable word.
@@ -70,9 +70,9 @@ def spelled(symbols, length):
 
 # %% [markdown]
 # ## A language of ten words
-# zero, one, …, nine, each as likely as any other: log 10 = 2.303 nats a word is the best that any model can do. Three
-# models, the same but for what their stop rule needs: an end symbol in every word; one output more, a Bernoulli unit;
-# or log P(τ), and at every step the word that so many letters are still to come.
+# The language is zero, one, …, nine, each equally likely, so no model can do better than log 10 = 2.303 nats a word.
+# The three models differ only in what their stop rule needs: an end symbol in every word; one more output, a Bernoulli
+# unit; or log P(τ) and, as an input at every step, the number of letters still to come.
 
 # %%
 RULES = ("end symbol", "stop unit", "predicted length")
@@ -119,9 +119,9 @@ ax.grid(alpha=0.3)
 plt.show()
 
 # %% [markdown]
-# Drawn from the three: how long the words are, beside the ten they learned from. A row that has stopped is never
-# touched again, whatever the others do. The model that predicts τ still gives some weight to lengths that no word has:
-# their logits have to go to −∞, and have not got far.
+# The figure shows the lengths of the words drawn from the three models, next to those of the ten training words. A row
+# that has stopped never changes again, whatever the others do. The model that predicts τ still gives some weight to
+# lengths that no word has: their logits have to go to −∞, and training has not moved them far.
 
 # %%
 ROWS = 1000
@@ -145,8 +145,8 @@ plt.show()
 
 # %% [markdown]
 # ## What the stop unit knows
-# s(t) = σ(oₛ), after each letter of each word: it is 1 at the last letter and 0 before it. The n of "nine" is not the
-# n of "seven": the unit reads the state, not the letter.
+# The stop unit's probability s(t) = σ(oₛ), after each letter of each word, is 1 at the last letter and 0 before it. The
+# letter n ends "seven" but not "nine": the unit reads the state, not the letter.
 
 # %%
 model, params = trained["stop unit"]
@@ -163,8 +163,8 @@ plt.show()
 
 # %% [markdown]
 # ## Temperature, top-k, top-p
-# The first letter: f, s and t begin two words each. A low temperature sharpens, a high one flattens; top-k and top-p
-# cut the tail off.
+# The figure shows the distribution of the first letter: f, s and t begin two words each. A low temperature sharpens it,
+# a high one flattens it; top-k and top-p cut off its tail.
 
 # %%
 model, params = trained["end symbol"]
@@ -185,9 +185,10 @@ axes[0].set_ylabel("P(first letter)")
 plt.show()
 
 # %% [markdown]
-# ## Greedy is not the likeliest
-# A language of three words: six and seven with probability 0.3 each, nine with 0.4. The likeliest first letter is s,
-# which greedy takes; but six and seven share it, and the likeliest word is nine. Beam search finds it.
+# ## Greedy search misses the most likely word
+# In a language of three words, six and seven have probability 0.3 each and nine has 0.4. The most likely first letter
+# is s, so greedy search takes it. But six and seven share that probability, and the most likely word is nine. Beam
+# search finds it.
 
 # %%
 weights = jnp.array([0.0, 0.0, 0, 0, 0, 0, 0.3, 0.3, 0.0, 0.4])  # six, seven, nine
@@ -209,8 +210,8 @@ for b in range(3):
 
 # %% [markdown]
 # ## An input of length 1: a picture
-# The vector x, an 8 × 8 image and a language, enters at every step, or as the initial state, or both. The same task
-# as `jaxrnn train --task captions`, shorter.
+# The input is one vector x: an 8 × 8 image and a language. It enters at every step, as the initial state, or both. The
+# task is that of `jaxrnn train --task captions`, with less training.
 
 # %%
 results = {}
@@ -242,7 +243,7 @@ plt.show()
 
 # %% [markdown]
 # ## Exercises
-# **1.** A stop unit says $s = p$ at every step. How long are the sequences, on average?
+# **1.** A stop unit outputs $s = p$ at every step. How long are the sequences, on average?
 #
 # <details><summary>Answer</summary>
 #
@@ -254,15 +255,16 @@ plt.show()
 #
 # <details><summary>Answer</summary>
 #
-# Dividing logits by ½ squares the probabilities: 0.16, 0.09, 0.09, which sum to 0.34, so 0.47, 0.26, 0.26.
+# Dividing logits by ½ squares the probabilities: 0.16, 0.09, 0.09. Their sum is 0.34, so the result is 0.47, 0.26,
+# 0.26.
 #
 # </details>
 #
-# **3.** In the language of six, seven and nine, greedy search loses. How wide must a beam be to find nine?
+# **3.** In the language of six, seven and nine, greedy search fails. How wide must a beam be to find nine?
 #
 # <details><summary>Answer</summary>
 #
-# Two: after the first letter it keeps s (0.6) and n (0.4); after the second, n's word is still at 0.4 while si and se
-# are at 0.3 each.
+# Two. After the first letter the beam holds s (0.6) and n (0.4). After the second, ni still has 0.4, while si and se
+# have 0.3 each.
 #
 # </details>
