@@ -12,12 +12,12 @@
 # %% [markdown]
 # # 05 · Two directions, four directions, depth
 #
-# Chapter sections 2.7 and 2.8. Up to here y(t) could see the past alone. Two networks, one from each end of the
-# sequence, see all of it; four networks, one from each corner, see all of an image. And a step can be made deep in
-# four places: by more layers of hidden units, or by an MLP in each of its three transitions.
+# Chapter sections 2.7 and 2.8. So far, y(t) depended on the past alone. Two networks, one from each end of the
+# sequence, see all of it; four networks, one from each corner, see all of an image. A step can also be made deep in
+# four places: with more layers of hidden units, or with an MLP in each of its three transitions.
 #
-# **You will see** what each output depends on with one direction, two and four; images read along anti-diagonals; and
-# depth in the three transitions, with the noise and the normalization that go with it.
+# **You will see** what each output depends on with one direction, two and four; images processed along anti-diagonals;
+# and depth in layers and in transitions, with noise and normalization.
 
 
 # %% tags=["hide-input"]
@@ -59,9 +59,9 @@ def heat(ax, values, title, xlabel, ylabel):
 
 # %% [markdown]
 # ## What y(t) sees
-# The size of ∂y(t)/∂x(s), white where it is exactly 0. A row is an output, a column an input. The last picture is a row
-# of length 7 in a batch of length 12: the network from the right begins at the row's own last step, and nothing
-# depends on padding.
+# The figure shows the size of ∂y(t)/∂x(s), white where it is exactly 0. A row is an output, a column an input. The last
+# panel is a row of length 7 in a batch of length 12: the backward network starts at the row's own last step, and
+# nothing depends on padding.
 
 # %%
 TIME, INPUT, HIDDEN = 12, 3, 8
@@ -88,7 +88,7 @@ for ax, (title, run) in zip(axes, runs.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# The final states are exact: h where the row ends, g where it begins.
+# The final carries are exactly the states at the two ends of the row: h at its last step, g at its first.
 
 # %%
 carry, ys = both.apply(params, xs, mask=short)
@@ -97,8 +97,9 @@ print("g at step 1, less the final carry:", float(abs(ys[0, HIDDEN:] - carry.bac
 
 # %% [markdown]
 # ## A task that needs both
-# y(t) is 1 where x(t−2) + … + x(t+2) > 0: two of the five numbers lie in the future. The network to the right can do no
-# better than guess them; of two directions, each has 16 units, so that both networks have about as many parameters.
+# y(t) is 1 where x(t−2) + … + x(t+2) > 0: two of the five numbers lie in the future, and a forward network can only
+# guess them. The bidirectional network has 16 units in each direction, so both networks have about the same number of
+# parameters.
 
 
 # %%
@@ -144,9 +145,9 @@ plt.show()
 
 # %% [markdown]
 # ## Four directions over an image
-# A pixel's state waits for the one above and the one to the left. All pixels on an anti-diagonal can therefore be
-# done at once: a picture of 8 × 12 pixels takes 8 + 12 − 1 = 19 steps, not 96. Left: in which step each pixel is
-# done. Then: which pixels the output at (3, 7) depends on, for one direction and for all four.
+# A pixel's state depends on those of the pixels above it and to its left. So all pixels on an anti-diagonal can be
+# computed at once: an image of 8 × 12 pixels takes 8 + 12 − 1 = 19 steps, not 96. Left: the step that computes each
+# pixel. Center and right: the pixels that the output at (3, 7) depends on, for one direction and for four.
 
 # %%
 HEIGHT, WIDTH, PIXEL = 8, 12, (3, 7)
@@ -173,8 +174,8 @@ for ax in axes[1:]:
 plt.show()
 
 # %% [markdown]
-# The same numbers as the definition, two nested Python loops, and in how many steps: a scan over rows of a scan over
-# columns, which is what one writes first, takes height × width of them.
+# The result equals the definition, two nested Python loops, in fewer steps. The obvious alternative, a scan over rows
+# of a scan over columns, takes height × width steps.
 
 
 # %%
@@ -218,8 +219,8 @@ for size in (8, 16, 32, 64):
 
 # %% [markdown]
 # ## Depth, the first way: layers of hidden units
-# `Stack` is one cell: all layers make their step t before any makes t + 1. `unroll_layers` runs one layer over all t,
-# then the next. The numbers are the same; layer by layer, every projection leaves the loop.
+# `Stack` is one cell: all layers compute step t before any computes step t + 1. `unroll_layers` runs one layer over all
+# t, then the next. The results are the same; layer by layer, every input projection is computed outside the loop.
 
 # %%
 stack = jaxrnn.Stack((jaxrnn.LSTM(INPUT, 16), jaxrnn.LSTM(16, 16), jaxrnn.LSTM(16, HIDDEN)))
@@ -233,8 +234,9 @@ print(
 
 # %% [markdown]
 # ## Depth, the second way: an MLP in a transition
-# The chapter warns of the hidden → hidden one: three more layers between h(t−1) and h(t) make every path four times as
-# long, and the gradient fades as much faster. A skip connection is the way around. Here ‖∂h(T)/∂h(T−k)‖.
+# The chapter warns against depth in the hidden → hidden transition: three more layers between h(t−1) and h(t) make
+# every path four times as long, so the gradient vanishes that much faster. A skip connection avoids this. The figure
+# shows ‖∂h(T)/∂h(T−k)‖.
 
 # %%
 LONG, N = 60, 24
@@ -267,9 +269,10 @@ plt.show()
 
 # %% [markdown]
 # ## Noise: dropout and zoneout
-# The key is a part of the input, `with_noise(key, xs)`: it has the axes `[time, *batch]`, so that padding,
-# resets, slices and `vmap` treat it as they treat x. Below, what a layer reads of x = 1: variational dropout (one mask
-# for the whole sequence), another one at each step, and the units that zoneout holds.
+# The random key is part of the input, `with_noise(key, xs)`. It has the axes `[time, *batch]`, so padding, resets,
+# slices and `vmap` treat it as they treat x. The first two panels show what a layer reads when x = 1: with variational
+# dropout (one mask for the whole sequence), and with a new mask at each step. The third shows the units that zoneout
+# holds.
 
 # %%
 UNITS, RATE = 24, 0.4
@@ -293,8 +296,8 @@ axes[2].legend()
 plt.show()
 
 # %% [markdown]
-# Each wrapper keeps the expectation, and `quiet(cell)` is the cell for evaluation, with the same parameters: dropout
-# goes away, zoneout becomes its mean.
+# Each wrapper preserves the expectation. `quiet(cell)` returns the cell for evaluation, with the same parameters: it
+# removes dropout and replaces zoneout by its mean.
 
 # %%
 many = jaxrnn.with_noise(jax.random.key(12), jnp.ones((1, 20_000, UNITS)))
@@ -306,8 +309,8 @@ print(jaxrnn.quiet(network))
 
 # %% [markdown]
 # ## Layer normalization
-# The summed inputs of a cell, centered and scaled row by row at every step. Multiply W and U by 100: the plain network
-# saturates, the normalized one does not notice.
+# Layer normalization centers and scales the summed inputs of a cell, row by row at every step. If W and U are
+# multiplied by 100, the plain network saturates and the normalized one is unaffected.
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained", sharey=True)
@@ -332,12 +335,12 @@ plt.show()
 #
 # <details><summary>Answer</summary>
 #
-# At the row's own end. Behind it the carry is held, so it is the initial carry: nothing of the padding is read.
+# It begins at step L, the row's own end. Between L and τ it holds its initial carry, so it reads no padding.
 #
 # </details>
 #
-# **2.** How many sequential steps do an H × W image and an anti-diagonal wavefront take? A scan over rows of a scan
-# over columns?
+# **2.** How many sequential steps does an H × W image take along anti-diagonals? How many with a scan over rows of a
+# scan over columns?
 #
 # <details><summary>Answer</summary>
 #
@@ -345,11 +348,11 @@ plt.show()
 #
 # </details>
 #
-# **3.** A transition has k hidden layers more. How many nonlinearities does the shortest path from $\mathbf h^{(t)}$
-# to $\mathbf h^{(t+n)}$ pass without a skip connection, and with one around the layers?
+# **3.** A transition has k more hidden layers. How many nonlinearities does the shortest path from $\mathbf h^{(t)}$ to
+# $\mathbf h^{(t+n)}$ pass without a skip connection, and with one around the layers?
 #
 # <details><summary>Answer</summary>
 #
-# $n(k+1)$, and $n$: with the skip a path exists that goes around the extra layers.
+# $n(k+1)$ without, and $n$ with the skip connection, which adds a path around the extra layers.
 #
 # </details>

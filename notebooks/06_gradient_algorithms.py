@@ -12,12 +12,12 @@
 # %% [markdown]
 # # 06 · Gradient algorithms
 #
-# Chapter section 2.2 and beyond. The gradient of a recurrent network can be computed backwards with everything kept,
-# backwards with almost nothing kept, backwards within a window, or forwards. They differ in memory, in time, and
-# some of them in what they leave out. Here one cell goes through all of them.
+# Chapter section 2.2 and beyond. The gradient of a recurrent network can be computed backward with everything stored,
+# backward with almost nothing stored, backward within a window, or forward. These algorithms differ in memory and in
+# time, and some of them leave out part of the gradient. This notebook applies all of them to one cell.
 #
-# **You will see** the same gradient from seven algorithms: what each of them keeps, what truncation leaves out, and
-# what the forward ones estimate.
+# **You will see** the same gradient from seven algorithms, what each of them stores, what truncation leaves out, and
+# what the forward algorithms estimate.
 
 
 # %% tags=["hide-input"]
@@ -70,8 +70,8 @@ def full(params, run=jaxrnn.unroll):
 exact = vector(jax.grad(full)(params))
 
 # %% [markdown]
-# ## The exact ones agree
-# with rows of unequal length, an empty row, and resets in the middle.
+# ## The exact algorithms agree
+# They agree with rows of unequal length, an empty row, and resets in the middle.
 
 # %%
 algorithms = {
@@ -100,9 +100,9 @@ for name, gradient in algorithms.items():
     print(f"{name:28}{float(difference):.1e}")
 
 # %% [markdown]
-# ## What has to be kept
-# The temporary memory of the compiled gradient, beside its arguments and results, for an LSTM(64) at batch 1: what
-# the compiler says, without running it.
+# ## What has to be stored
+# The figure shows the temporary memory of the compiled gradient, excluding its arguments and results, for an LSTM(64)
+# at batch 1. The compiler reports it without running the program.
 
 
 # %%
@@ -132,9 +132,9 @@ plt.show()
 
 # %% [markdown]
 # ## What truncation leaves out
-# BPTT(k₁, k₂) sends the losses of every k₁ steps back through k₂ steps. A network that remembers shows what is
-# lost: the weights are made so that the memory cells keep nearly everything (forget bias 4), and the direction of the
-# gradient comes back as the window grows.
+# BPTT(k₁, k₂) sends the losses of every k₁ steps back through k₂ steps. What this loses shows in a network that
+# remembers: with forget bias 4, the memory cells keep nearly everything. The direction of the truncated gradient
+# approaches the true one as the window grows.
 
 # %%
 keeps = params._replace(b=params.b.at[HIDDEN : 2 * HIDDEN].set(4.0))
@@ -164,11 +164,11 @@ ax.grid(alpha=0.3)
 plt.show()
 
 # %% [markdown]
-# ## Forwards
-# RTRL carries the influence J = ∂h/∂θ along and never goes back. SnAp-n keeps the entries that fill within n steps,
-# e-prop those that do not go through the recurrent weights, UORO a random matrix of rank one. Their errors against
-# the exact gradient: an LSTM's SnAp is exact with n = 2, as W reaches every unit in one step, and UORO's error is a
-# matter of how many signs are averaged, as it is unbiased.
+# ## Forward algorithms
+# RTRL carries the influence J = ∂h/∂θ along and never goes back. SnAp-n keeps the entries that become nonzero within n
+# steps, e-prop those that do not go through the recurrent weights, UORO a random matrix of rank one. Below are their
+# errors against the exact gradient. For an LSTM, SnAp is exact with n = 2, because W reaches every unit in one step.
+# UORO is unbiased, so its error depends on how many draws of random signs are averaged.
 
 # %%
 few = 16  # steps
@@ -221,9 +221,9 @@ ax.grid(alpha=0.3)
 plt.show()
 
 # %% [markdown]
-# ## Learning in a loop
-# Each algorithm learns online, one update a step, in one `lax.scan`: the target is the input of two steps before. No
-# step of any of them knows how many came before it.
+# ## Learning online
+# Each algorithm learns online, one update a step, in one `lax.scan`. The target is the input two steps before. The cost
+# of a step does not depend on how many steps came before it.
 
 # %%
 DELAY, STEPS = 2, 6000
@@ -271,36 +271,37 @@ ax.grid(alpha=0.3)
 plt.show()
 
 # %% [markdown]
-# ## Which one
-# `unroll_bptt` while it fits; `unroll_checkpointed` and `unroll_loss` when it does not; `TruncatedBPTT` for a stream;
-# forwards where there is no way back. [docs/gradients.md](../docs/gradients.md) has the table, and `jaxrnn gradients`
-# makes it for your sizes.
+# ## Which one to use
+# Use `unroll_bptt` while it fits in memory, `unroll_checkpointed` and `unroll_loss` when it does not, `TruncatedBPTT`
+# for a stream, and a forward algorithm where a backward pass is impossible. [docs/gradients.md](../docs/gradients.md)
+# has the table, and `jaxrnn gradients` prints it for your sizes.
 
 # %% [markdown]
 # ## Exercises
-# **1.** A sequence of τ steps is cut into s segments; the carries between segments are kept, and one segment at a
-# time is run again. Which s needs the least memory?
+# **1.** A sequence of τ steps is cut into s segments. The carries between segments are stored, and one segment at a
+# time is recomputed. Which s needs the least memory?
 #
 # <details><summary>Answer</summary>
 #
-# About $s + \tau/s$ carries are kept at once; the minimum is at $s = \sqrt\tau$, with $2\sqrt\tau$.
+# About $s + \tau/s$ carries are stored at once. The minimum is at $s = \sqrt\tau$, with $2\sqrt\tau$.
 #
 # </details>
 #
-# **2.** What does one step of RTRL cost for an Elman network of n units and n inputs? One step of back-propagation?
+# **2.** What does one step of RTRL cost for an Elman network of n units and n inputs? What does one step of
+# back-propagation cost?
 #
 # <details><summary>Answer</summary>
 #
 # The influence matrix has n rows and $P = 2n^2 + n$ columns, and is multiplied by the Jacobian: $n^2P \approx 2n^4$
-# multiplications. Back-propagation needs a few products of a matrix and a vector, of the order of $n^2$.
+# multiplications. Back-propagation needs a few matrix-vector products, of order $n^2$.
 #
 # </details>
 #
-# **3.** UORO replaces $\sum_i a_i b_i^\top$ by one product of two vectors. Show that $(\sum_i\nu_i a_i)(\sum_j\nu_j
-# b_j)^\top$ with independent random signs ν is right on average.
+# **3.** UORO replaces $\sum_i a_i b_i^\top$ by one product of two vectors. Show that
+# $(\sum_i\nu_i a_i)(\sum_j\nu_j b_j)^\top$ with independent random signs ν is unbiased.
 #
 # <details><summary>Answer</summary>
 #
-# $E[\nu_i\nu_j]$ is 1 for $i = j$ and 0 otherwise, so of the double sum only $\sum_i a_i b_i^\top$ is left.
+# $E[\nu_i\nu_j]$ is 1 for $i = j$ and 0 otherwise, so the expectation of the double sum is $\sum_i a_i b_i^\top$.
 #
 # </details>

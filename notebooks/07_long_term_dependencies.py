@@ -10,19 +10,19 @@
 # ---
 
 # %% [markdown]
-# # 07 · Long-term dependencies: where the gradient goes, and what keeps it
+# # 07 · Long-term dependencies: why gradients vanish or explode, and what helps
 #
-# Chapter section 三. Through τ steps a gradient passes τ Jacobians,
+# Chapter section 三. A gradient that goes back τ steps is multiplied by τ Jacobians,
 #
 # $$\nabla_{\mathbf h^{(s)}}L=\Big(\frac{\partial\mathbf h^{(t)}}{\partial\mathbf h^{(s)}}\Big)^{T}
 # \nabla_{\mathbf h^{(t)}}L,\qquad
 # \frac{\partial\mathbf h^{(t)}}{\partial\mathbf h^{(s)}}=\mathbf J^{(t)}\cdots\mathbf J^{(s+1)},$$
 #
-# and a product of many matrices vanishes or explodes. This notebook measures it, and then tries the chapter's remedies:
-# time scales (3.2), clipping (3.3), the regularizer Ω (3.4).
+# and a product of many matrices vanishes or explodes. This notebook measures this, and then tries the chapter's
+# remedies: time scales (3.2), clipping (3.3), the regularizer Ω (3.4).
 #
-# **You will see** gradients that vanish and explode, in the linear case and with tanh; delays, leaks, clocks,
-# clipping and Ω against it; and one call that reports all of it.
+# **You will see** gradients that vanish and explode, in the linear case and with tanh; delays, leaky units, clockwork
+# groups, clipping and Ω as remedies; and one call that diagnoses a network.
 
 
 # %% tags=["hide-input"]
@@ -59,9 +59,9 @@ def orthogonal(n, seed=0):
 
 # %% [markdown]
 # ## 3.1 The linear case: h(t) = Wᵗ h(0), ∇h(0) = (Wᵀ)ᵗ ∇h(t)
-# (The chapter's formula for the gradient lacks the transpose.) For a *normal* W both grow alike, as the eigenvalues
-# say. For a non-normal W of the same spectral radius the eigenvalues tell only the end of the story, and forwards is
-# another story than backwards.
+# The chapter's formula for the gradient lacks the transpose. For a *normal* W, state and gradient grow alike, as the
+# eigenvalues predict. For a non-normal W of the same spectral radius, the eigenvalues predict only the growth after
+# many steps, and until then the state and the gradient grow differently.
 
 # %%
 normal = 0.9 * orthogonal(2)
@@ -83,9 +83,9 @@ axes[0].legend()
 plt.show()
 
 # %% [markdown]
-# ## Without recurrence it is a little better
-# A deep feed-forward network has a weight of its own at every step. The product of n independent weights of mean 0 and
-# variance v has the variance vⁿ, and v can be chosen for the depth: v = ⁿ√target. A recurrent network has one W.
+# ## Without recurrence it is a little easier
+# A deep feed-forward network has different weights in every layer. The product of n independent weights of mean 0 and
+# variance v has the variance vⁿ, and v can be chosen for the depth: v = ⁿ√target. A recurrent network has only one W.
 
 # %%
 depth = 30
@@ -105,8 +105,8 @@ plt.show()
 
 # %% [markdown]
 # ## With tanh the state is bounded; the gradient is not
-# J(t) = diag(1 − h²) W. The top Lyapunov exponent is the mean rate at which it stretches: below 0 every gradient fades,
-# above 0 it explodes, while h stays between −1 and 1 (section 6.2 says the same of echo states).
+# The Jacobian is J(t) = diag(1 − h²) W. The top Lyapunov exponent is the mean rate at which it stretches: below 0 every
+# gradient vanishes, above 0 it explodes, while h stays between −1 and 1 (section 6.2 says the same of echo states).
 
 # %%
 HIDDEN = 24
@@ -140,9 +140,9 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# ## 3.2 Delays: decay goes with τ/d
-# A linear network whose only connection skips d steps, W_d = 0.5 Q: the gradient after τ steps is 0.5^{τ/d}. Dots are
-# measured, lines are the formula. The chapter's warning is there too: with 1.5 Q it explodes, only more slowly.
+# ## 3.2 Delays: the gradient decays with τ/d
+# In a linear network whose only connection skips d steps, W_d = 0.5 Q, the gradient after τ steps is 0.5^{τ/d}. Dots
+# are measured, lines are the formula. As the chapter warns, with 1.5 Q the gradient still explodes, only more slowly.
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
@@ -163,7 +163,8 @@ plt.show()
 
 # %% [markdown]
 # ## Leaky units and clockwork groups
-# One network, four kinds of memory: how far back does the gradient of the last output reach before training?
+# How far back does the gradient of the last output reach before training? The figure compares a tanh network with four
+# kinds of memory.
 
 # %%
 n = 24
@@ -186,7 +187,7 @@ ax.grid(alpha=0.3)
 plt.show()
 
 # %% [markdown]
-# α is a parameter. It is learned like any other and kept in [0, 1] by `bound_alphas`, or fixed by a mask:
+# α is a parameter. It is either learned like any other, with `bound_alphas` keeping it in [0, 1], or fixed by a mask:
 
 # %%
 leaky = jaxrnn.Leaky(jaxrnn.Elman(3, n), (0.0, 0.9, 0.99))
@@ -201,8 +202,9 @@ for name, optimizer in {
 
 # %% [markdown]
 # ## 3.3 The cliff
-# One unit, h ← tanh(w h + b) from 0.5, fifty times; the loss is (h − 0.7)². Its surface has a wall, and a gradient on
-# the wall throws the parameters far away. Clipping by norm takes a step of bounded length in the same direction.
+# Start one unit at 0.5 and apply h ← tanh(w h + b) fifty times; the loss is (h − 0.7)². Its surface has a wall, and a
+# gradient step at the wall throws the parameters far away. Clipping by norm takes a step of bounded length in the same
+# direction.
 
 # %%
 one = jaxrnn.Elman(1, 1)
@@ -237,8 +239,8 @@ clip, bad = jaxrnn.training.clip_by_norm(1.0), jnp.array([jnp.inf, 1.0])
 print("a gradient of [inf, 1] becomes", clip.update(bad, clip.init(bad))[0], "and is skipped by optax.apply_if_finite")
 
 # %% [markdown]
-# Clipping biases the mean: the mean of clipped minibatch gradients is not the clipped mean. With heavy-tailed gradients
-# around one true direction, the more is clipped the more they differ:
+# Clipping biases the mean: the mean of clipped minibatch gradients is not the clipped mean. For heavy-tailed gradients
+# around one true direction, the more is clipped, the more the two differ:
 
 # %%
 minibatches = jnp.array([1.0, 0.3]) + jax.random.t(jax.random.key(4), 2.0, (400, 2)) * jnp.array([2.0, 0.2])
@@ -252,8 +254,8 @@ for v_clip in (30.0, 3.0, 1.0, 0.3):
 
 # %% [markdown]
 # ## 3.4 Ω
-# Ω asks that ‖(∂h(t)/∂h(t−1))ᵀ δ‖ = ‖δ‖. `omega` differentiates through everything, `pascanu_omega` holds δ and h. They
-# have one value and two gradients:
+# The regularizer Ω penalizes every step at which ‖(∂h(t)/∂h(t−1))ᵀ δ‖ differs from ‖δ‖. `omega` differentiates through
+# everything; `pascanu_omega` treats δ and h as constants. Their values are equal, their gradients differ:
 
 # %%
 cell = jaxrnn.Elman(6, 30)
@@ -281,7 +283,7 @@ for c in (0.5, 1.0, 2.0):
     print(f"  c = {c}: Ω/τ = {total / 10:.2f}")
 
 # %% [markdown]
-# It works. Descend Ω alone for a few steps, and the gradient that had faded reaches the first step:
+# Descend on Ω alone for a few steps, and the gradient that had vanished reaches the first step:
 
 # %%
 descend = jax.jit(jax.grad(lambda p: jaxrnn.dynamics.pascanu_omega(cell, p, inputs, loss)))
@@ -298,11 +300,11 @@ ax.grid(alpha=0.3)
 plt.show()
 
 # %% [markdown]
-# Whether it learns what plain descent does not: `make reproduce` runs the temporal order problem of Pascanu, Mikolov &
-# Bengio 2013, and the adding and copy problems; their tables are in `docs/reproduce.md`.
+# Can a network with Ω learn what plain gradient descent does not? `make reproduce` runs the temporal order problem of
+# Pascanu, Mikolov & Bengio 2013, and the adding and copy problems; the tables are in `docs/reproduce.md`.
 #
 # ## One call
-# `diagnose` says in plain words what is wrong with a network on its data.
+# `diagnose` tells in plain words what is wrong with a network on its data.
 
 # %%
 for scale, name in ((0.5, "small W"), (1.0, "orthogonal W, inputs 20 times too large")):
@@ -315,11 +317,11 @@ report.figure()
 # %% [markdown]
 # ## Exercises
 # **1.** The spectral radius is 0.9, and W is normal. After how many steps is a gradient a thousandth of what it was?
-# With a delay of 4 in place of 1?
+# After how many with a delay of 4 instead of 1?
 #
 # <details><summary>Answer</summary>
 #
-# $0.9^t < 10^{-3}$ from $t = 66$ on. With the delay it decays by $0.9^{\tau/4}$: from 263 steps on.
+# $0.9^t < 10^{-3}$ from $t = 66$ on. With the delay it decays as $0.9^{\tau/4}$: from 263 steps on.
 #
 # </details>
 #
@@ -331,11 +333,12 @@ report.figure()
 #
 # </details>
 #
-# **3.** A gradient is (10, 1) and v = 1. What do clipping by value and by norm make of it, and which one turns it?
+# **3.** A gradient is (10, 1) and v = 1. What does it become when clipped by value, and by norm? Which of the two
+# changes its direction?
 #
 # <details><summary>Answer</summary>
 #
-# By value (1, 1), which points 45° up where the gradient pointed 5.7° up. By norm (0.995, 0.0995), in the same
-# direction.
+# By value it becomes (1, 1), which points 45° up where the gradient pointed 5.7° up. By norm it becomes (0.995,
+# 0.0995), in the same direction.
 #
 # </details>
