@@ -12,16 +12,16 @@
 # ---
 
 # %% [markdown]
-# # 08 Encoder, decoder, attention
-# Chapter, section 四. An encoder reads x(1) … x(τx) into a context C; a decoder writes y(1) … y(τy) from it, τx ≠ τy.
-# Both are learned together, by the gradient of log P(y | x). This notebook
+# # 08 · Encoder, decoder, attention
+# Chapter section 四. An encoder reads x(1) … x(τx) into a context C; a decoder writes y(1) … y(τy) from it, where τx and
+# τy may differ. Both are trained together on log P(y | x). This notebook
 #
 # 1. lets C enter the decoder in the three ways of the chapter,
 # 2. shows what a C of fixed size cannot hold, and how attention gets around it,
-# 3. looks at what is attended to, and checks that the keys cost no memory per step.
+# 3. looks at what the decoder attends to, and checks that the keys cost no memory per step.
 #
-# **You will see** three ways for a context to enter a decoder, where a context of fixed size fails, and what
-# attention looks at instead.
+# **You will see** three ways for a context to enter a decoder, where a context of fixed size fails, and what attention
+# reads instead.
 
 
 # %% tags=["hide-input"]
@@ -54,9 +54,9 @@ from jaxrnn.training.train_state import init_state, updates
 
 # %% [markdown]
 # ## Three ways in
-# The encoder and the decoder are any cells, of any sizes; a `Bidirectional` or a `Stack` is an encoder too. C is the
-# whole of the encoder's last state. Here an LSTM of 8 units reads (so C has 16 numbers, h and its cell state), and a
-# GRU of 6 writes.
+# The encoder and the decoder can be any cells of any sizes; a `Bidirectional` or a `Stack` can be an encoder too. C is
+# the whole last state of the encoder. Here an LSTM of 8 units reads (so C has 16 numbers, h and the cell state), and a
+# GRU of 6 units writes.
 
 # %%
 decoder = jaxrnn.SymbolModel(jaxrnn.GRU(4, 6), vocabulary=11, features=4, hidden_size=6)
@@ -71,8 +71,8 @@ for enters in ("every step", "initial state", "both"):
     print(f"{enters:14} C {encoded.context.shape}   log P(y | x) = {np.round(log_p, 2)}")
 
 # %% [markdown]
-# It is a `Generator`: every stop rule, sampler and the beam search work on it, and what they make has the probability
-# that teacher forcing gives it.
+# The model is a `Generator`: every stop rule, every sampler and the beam search work with it. The probability of what
+# they generate is the same as under teacher forcing.
 
 # %%
 carry = model.initial_carry(params, encoded)
@@ -84,17 +84,18 @@ again = jaxrnn.generation.log_likelihood(options["stop"], outputs, *best, stoppe
 print("best of the beam:", np.round(beams.log_probability[:, 0], 4), " by teacher forcing:", np.round(again, 4))
 
 # %% [markdown]
-# Sequences of many lengths are padded to few, the powers of two from 8 on. Masks on both sides keep the padding out,
-# so a thousand lengths are eight programs:
+# Sequences of many lengths are padded to a few lengths, the powers of two from 8 on. Masks on both sides exclude the
+# padding, so a thousand lengths need only eight compiled programs:
 
 # %%
 print(sorted({bucket(n) for n in range(1, 1001)}))
 
 # %% [markdown]
 # ## What a fixed C cannot hold
-# Reversing letters: every letter matters and none follows from another, so C must hold all of them. Two models with as
-# many units learn from lengths 1 to 12. One has only C; the other's decoder attends to the encoder's states
-# h(1) … h(τx), with a score that also sees where it looked the step before (Chorowski et al. 2015).
+# The task is to reverse letters: every letter matters and none follows from another, so C must hold all of them. Two
+# models with the same number of units train on lengths 1 to 12. One has only C; the other's decoder attends to the
+# encoder's states h(1) … h(τx), with a score that also depends on where it attended at the previous step (Chorowski et
+# al. 2015).
 
 # %%
 LONGEST, STEPS = 12, 300
@@ -131,11 +132,11 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# The fixed C fails where the letters become too many for it, long before the greatest length that it has learned from.
-# With attention nothing has to pass through C, and the same weights read texts that are longer than any they have seen.
+# The fixed C fails when there are too many letters for it, well below the greatest length in training. With attention
+# nothing has to pass through C, and the same weights reverse texts longer than any in training.
 #
-# ## What is read
-# `alignment` gives α(t) for every symbol that is written. For a text twice as long as any that was learned from:
+# ## What the decoder reads
+# `alignment` gives α(t) for every output symbol. This text is almost twice as long as any in training:
 
 # %%
 model, params, _ = learned["location"]
@@ -151,8 +152,9 @@ plt.show()
 
 # %% [markdown]
 # ## Attention is a cell
-# `Attending(cell, attention)` has the four methods of a cell, so `unroll`, explicit BPTT, masks and the rest are those
-# of every other cell. Here its two gradients, and five scores on one problem. An all-masked row (the last) reads 0.
+# `Attending(cell, attention)` has the four methods of a cell, so `unroll`, explicit BPTT, masks and the rest work as
+# for any other cell. Below, its two gradients are compared for five scores on one problem. A row whose source is fully
+# masked (the last one) reads 0.
 
 # %%
 states = jax.random.normal(jax.random.key(3), (9, 2, 6))
@@ -176,9 +178,9 @@ for score in ("additive", "location", "dot", "general", "scaled"):
     print(f"{score:9} largest difference of the gradients {largest:.0e}   Σα = {carry.reading.weights.sum((1, 2))}")
 
 # %% [markdown]
-# Keys and values lie in the carry, which hands them on unchanged; both ways to the gradient see that, and keep them
-# once. The explicit pass makes the scores' tanh again on the way back instead of keeping it for every t. Temporary
-# memory of a gradient over 100 steps that attend to 100 positions, 32 rows, 128 units:
+# Keys and values are part of the carry, which passes them on unchanged. Both gradient methods recognize this and store
+# them once. The explicit pass recomputes the tanh of the scores in the backward pass instead of storing it for every t.
+# This is the temporary memory of a gradient over 100 steps that attend to 100 positions, with 32 rows and 128 units:
 
 # %%
 big = jaxrnn.seq2seq.Attending(jaxrnn.LSTM(32 + 128, 128), jaxrnn.Attention(128, 128), source=100)
@@ -194,28 +196,29 @@ for run in (jaxrnn.unroll, jaxrnn.unroll_bptt):
 print(f"keys and values, were they kept at every step: {100 * 2 * 32 * 100 * 128 * 4 / 2**20:.0f} MiB")
 
 # %% [markdown]
-# With real data, from the command line: `jaxrnn train --task dates` learns to write dates of five languages as ISO,
-# `--task numbers` number words as digits; `jaxrnn translate "3 février 2019" --alignment` shows what was read.
+# The command line trains on real data: `jaxrnn train --task dates` learns to rewrite dates of five languages as ISO
+# dates, `--task numbers` number words as digits; `jaxrnn translate "3 février 2019" --alignment` shows what the decoder
+# read.
 
 # %% [markdown]
 # ## Exercises
-# **1.** Reversing L random letters of 26: how many bits must a context of fixed size hold? How many does attention
-# need it to hold?
+# **1.** The task is to reverse L random letters out of 26. How many bits must a context of fixed size hold? How many
+# must it hold with attention?
 #
 # <details><summary>Answer</summary>
 #
-# $L\log_2 26$, 94 bits at L = 20. With attention none have to pass through C: the decoder needs to know where it is,
-# and reads the letters from the memory.
+# $L\log_2 26$ bits, 94 at L = 20. With attention none have to pass through C: the decoder only needs to know where it
+# is, and reads the letters from the encoder's states.
 #
 # </details>
 #
-# **2.** All scores of a step are raised by the same constant. What happens to the weights, and why does that matter
-# for large scores?
+# **2.** Add the same constant to all scores of a step. What happens to the weights, and why does that matter for large
+# scores?
 #
 # <details><summary>Answer</summary>
 #
-# Nothing: softmax is invariant to it. So the largest score can be subtracted first, which keeps the exponentials from
-# overflowing.
+# The weights stay the same: softmax is invariant to the constant. So the largest score can be subtracted first, which
+# keeps the exponentials from overflowing.
 #
 # </details>
 #

@@ -12,9 +12,9 @@
 # %% [markdown]
 # # 09 · Trees
 #
-# Chapter section 五. A recursive network has the graph of a tree: h of a node from h of its children. Over a sequence
-# of τ steps a balanced tree is ⌈log₂ τ⌉ deep, where a chain is τ deep; and where the tree comes from outside, it tells
-# the network which things belong together.
+# Chapter section 五. A recursive network has the graph of a tree: it computes h of a node from h of its children. Over a
+# sequence of τ steps a balanced tree is ⌈log₂ τ⌉ deep, where a chain is τ deep. A tree that comes with the data also
+# tells the network which parts belong together.
 #
 # **You will see** the depth and the gradients of a chain and of a balanced tree, a batch of different trees in one
 # loop, and a task on which the tree helps.
@@ -50,7 +50,8 @@ from jaxrnn.training.train_state import init_state, updates
 
 # %% [markdown]
 # ## A tree is a value
-# Leaves are numbered first, from left to right; then the inner nodes, children before parents. Four sources of trees:
+# Leaves are numbered first, from left to right; then the inner nodes, children before parents. Trees can be built from
+# a number of leaves, nested tuples, bracketed text, a syntax tree or a list of parents:
 
 # %%
 for tree in (
@@ -70,8 +71,8 @@ except jaxrnn.trees.TreeError as error:
 
 # %% [markdown]
 # ## Item 3: from τ to log τ
-# The same cell over the same 64 inputs, as a comb (a sequence, read from its end) and as a balanced tree. Left: the
-# number of steps of the one loop. Right: how much the root still feels of each leaf.
+# Apply the same cell to the same 64 inputs as a comb (a sequence, read from its end) and as a balanced tree. Left: the
+# number of sequential steps. Right: the size of the derivative of the root with respect to each leaf.
 
 # %%
 TAU, N = 64, 32
@@ -97,9 +98,10 @@ plt.show()
 
 # %% [markdown]
 # ## Many different trees, one loop
-# `pack` cuts the inner nodes of a batch into steps of equal width; a node's children lie in earlier steps. Which nodes
-# go first is Hu's rule, the farthest from their root, and no order takes fewer steps. Below, three trees; the number at
-# a node is the step in which it is made, with no limit to the width (a step is a level) and with a width of 3.
+# `pack` divides the inner nodes of a batch into steps of equal width, with a node's children always in earlier steps.
+# Hu's rule sets the order: the nodes farthest from their root go first, and no order takes fewer steps. The figure
+# shows three trees. The number at a node is the step that computes it, with no limit on the width (a step is a level)
+# and with a width of 3.
 
 
 # %%
@@ -135,7 +137,8 @@ for ax, width in zip(axes, ("level", 3), strict=True):
 plt.show()
 
 # %% [markdown]
-# The loop against the definition, a recursion in Python over each tree: values, and gradients of both passes.
+# Compare the loop with the definition, a recursion in Python over each tree: the values, and the gradients of both
+# backward passes.
 
 # %%
 lstm = jaxrnn.trees.NaryTreeLSTM(4, 6, arity=3)
@@ -154,9 +157,9 @@ for name, run in runs.items():
 
 # %% [markdown]
 # ## Does the tree help?
-# ListOps: nested MAX, MIN, MED and SM (sum modulo 10) of digits. The network over the tree and the LSTM over the
-# text have the same number of parameters; this is a short training at small depth. `jaxrnn train --task listops` is
-# the long one.
+# ListOps expressions are nested MAX, MIN, MED and SM (sum modulo 10) of digits. The network over the tree and the LSTM
+# over the text have the same number of parameters. This is a short training run at small depth;
+# `jaxrnn train --task listops` is the full one.
 
 # %%
 expression = ("MAX", (2, ("SM", (4, 7, 8)), ("MIN", (9, 3))))
@@ -197,9 +200,9 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# ## A cell of one's own
-# Six methods; masks, batches of different trees and the explicit backward pass are the engine's. Here the largest of
-# the children, plus what stands at the node.
+# ## Write your own cell
+# A tree cell has an `arity` and five methods; the engine adds masks, batches of different trees and the explicit
+# backward pass. This cell takes the largest of the children and adds the node's own input.
 
 # %%
 from dataclasses import dataclass
@@ -241,7 +244,7 @@ print("less the recursion:", float(abs(fast - jaxrnn.trees.unroll_tree_python(ow
 #
 # <details><summary>Answer</summary>
 #
-# 999, whatever its shape: the work is the same. Balanced ⌈log₂ 1000⌉ = 10 deep, as a comb 999.
+# It has 999, whatever its shape: the work is the same. Balanced it is ⌈log₂ 1000⌉ = 10 deep, as a comb 999.
 #
 # </details>
 #
@@ -249,16 +252,16 @@ print("less the recursion:", float(abs(fast - jaxrnn.trees.unroll_tree_python(ow
 #
 # <details><summary>Answer</summary>
 #
-# The N-ary one: it has weights for each place. The child-sum tree-LSTM gives the same state for any order of its
-# children.
+# The N-ary one: it has separate weights for each child's position. The child-sum tree-LSTM gives the same state for any
+# order of its children.
 #
 # </details>
 #
-# **3.** A chain's gradient passes 63 Jacobians from the first of 64 leaves to the root. How many does it pass in a
-# balanced tree, and what is left of it if each halves it?
+# **3.** In a chain, the gradient passes 63 Jacobians between the root and the first of 64 leaves. How many does it pass
+# in a balanced tree, and how much of it is left if each one halves it?
 #
 # <details><summary>Answer</summary>
 #
-# 6, so 1/64 is left of it in place of $2^{-63} \approx 10^{-19}$.
+# It passes 6, so 1/64 of it is left instead of $2^{-63} \approx 10^{-19}$.
 #
 # </details>

@@ -12,12 +12,12 @@
 # %% [markdown]
 # # 10 · Reservoirs
 #
-# Chapter section 6. The recurrent weights are the hardest to learn: so do not learn them. Draw them, set their spectral
-# radius, and solve a linear regression for the output. First the chapter's reasoning about the spectral radius, then
-# what such a network can do.
+# Chapter section 6. The recurrent weights are the hardest to learn, so a reservoir does not learn them: draw them at
+# random, set their spectral radius, and solve a linear regression for the output. This notebook first follows the
+# chapter's reasoning about the spectral radius, then shows what such a network can do.
 #
-# **You will see** why the spectral radius decides what a reservoir remembers, a chaotic series that goes on by
-# itself, a search over many reservoirs in one call, and a liquid of spiking neurons.
+# **You will see** why the spectral radius decides what a reservoir remembers, a chaotic series that the network
+# continues on its own, a search over many reservoirs in one call, and a liquid of spiking neurons.
 
 
 # %% tags=["hide-input"]
@@ -50,9 +50,9 @@ xs = jax.random.uniform(jax.random.key(0), (300, 1), minval=-1, maxval=1)
 
 # %% [markdown]
 # ## A perturbation in the linear case: δ|λ|ⁿ
-# Perturb the state along an eigenvector v by δ. Without a non-linearity, n steps later the perturbation is δ|λ|ⁿ,
-# exactly; the dots are what the network does, the lines are the formula. Backwards it is the same matrix, so the
-# gradient grows alike.
+# Perturb the state along an eigenvector v by δ. Without a nonlinearity, the perturbation n steps later is exactly
+# δ|λ|ⁿ: dots are the network, lines the formula. The backward pass multiplies by the same matrix, transposed, so the
+# gradient grows at the same rate.
 
 # %%
 linear = jaxrnn.reservoirs.Reservoir(1, N, connections=5, activation="identity")
@@ -89,11 +89,11 @@ axes[1].legend()
 plt.show()
 
 # %% [markdown]
-# ## Bounded forwards, unbounded backwards
-# |h| < 1 whatever the weights. The Jacobian of n steps, which carries the gradient back, is a product of
+# ## The state is bounded, the gradient is not
+# Whatever the weights, |h| < 1. The Jacobian of n steps, which carries the gradient back, is a product of factors
 # diag(1 − h²) ρW, and nothing bounds it from above. The chapter hopes that with a radius of 3 the derivative of tanh
-# will bring it down. Measured: it does so only while the input drives the units into saturation. With weak input,
-# ρ = 3 is chaos: the forward signal stays in [−1, 1] and the gradient explodes.
+# will keep it small. The measurement shows that this holds only while the input saturates the units. When the input is
+# weak, ρ = 3 is chaos: the state stays in [−1, 1] and the gradient explodes.
 
 
 # %%
@@ -150,8 +150,8 @@ print("rate at ρ = 3:", {f"input × {s:g}": round(float(r), 2) for s, r in at_t
 
 # %% [markdown]
 # ## How far back it remembers
-# The memory capacity: how much of the input k steps ago a linear read-out can tell. A linear reservoir may have as
-# much as N in all; tanh trades memory for computation.
+# The memory capacity measures how well a linear read-out can recover the input k steps ago. Summed over all k, a linear
+# reservoir can reach at most N; tanh trades memory for computation.
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
@@ -164,9 +164,9 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# ## Going on with a chaotic series
-# Mackey-Glass, after Jaeger's report: a leaky reservoir reads its own output, is driven by 3000 true values, and then
-# runs free. One regression, no gradient.
+# ## Continuing a chaotic series
+# The series is Mackey-Glass, after Jaeger's report: a leaky reservoir that reads its own output is driven by 3000 true
+# values, and then runs free. Training is one regression, without any gradient.
 
 # %%
 series = jnp.tanh(mackey_glass_series(3500, 1) - 1)[:, :, None]
@@ -194,8 +194,8 @@ print(f"|error| after 84 steps: {float(abs(os - series[3000:])[83, 0, 0]):.1e}")
 
 # %% [markdown]
 # ## A search is one call
-# `fit` is a pure function, so `vmap` runs it for all pairs of spectral radius and leak, here 144 reservoirs, and each
-# is scored on its own continuation.
+# `fit` is a pure function, so `vmap` runs it for all pairs of spectral radius and leak, here 144 reservoirs. Each is
+# scored on its own continuation of the series.
 
 # %%
 SEARCHED = 60
@@ -224,9 +224,9 @@ ax.set(xlabel="spectral radius", ylabel="retention", title=f"{scores.size} reser
 plt.show()
 
 # %% [markdown]
-# ## And the gradient goes through the solution
-# The read-out is a differentiable function of the reservoir, so its radius and its leak can be trained: from a bad
-# place on that map, downhill.
+# ## The gradient goes through the solution
+# The read-out is a differentiable function of the reservoir, so gradient descent can train the radius and the leak,
+# here from a bad starting point on the map above.
 
 # %%
 slope = jax.jit(jax.value_and_grad(score, (0, 1)))
@@ -246,10 +246,10 @@ ax.set(xlabel="spectral radius", ylabel="retention", title="down the gradient th
 plt.show()
 
 # %% [markdown]
-# ## A liquid
-# Integrate-and-fire neurons on a grid of 15 × 3 × 3, wired by distance. Spike trains must be told from the
-# same trains backwards, which no count of spikes can do: a ridge read-out of the filtered spikes at the last step, on
-# jittered versions that it has not seen.
+# ## A liquid state machine
+# Integrate-and-fire neurons on a grid of 15 × 3 × 3 are wired by distance. The task is to tell spike trains from the
+# same trains reversed in time, which no spike count can do. A ridge read-out sees the filtered spikes at the last step,
+# and is tested on jittered versions that it was not fitted to.
 
 # %%
 liquid = jaxrnn.reservoirs.LIF(input_size=4)
@@ -291,8 +291,8 @@ plt.show()
 
 # %% [markdown]
 # ## Exercises
-# **1.** A linear reservoir has the spectral radius 0.8. After how many steps does it not know its initial state to
-# one in a million?
+# **1.** A linear reservoir has the spectral radius 0.8. After how many steps has it forgotten its initial state to one
+# part in a million?
 #
 # <details><summary>Answer</summary>
 #
@@ -300,8 +300,8 @@ plt.show()
 #
 # </details>
 #
-# **2.** W has the eigenvalue 0.9. Which eigenvalue has a linear leaky reservoir with the rate a = 0.3, $(1-a)\mathbf
-# I + a\mathbf W$?
+# **2.** W has the eigenvalue 0.9. What is the corresponding eigenvalue of a linear leaky reservoir with rate a = 0.3,
+# $(1-a)\mathbf I + a\mathbf W$?
 #
 # <details><summary>Answer</summary>
 #
@@ -309,11 +309,11 @@ plt.show()
 #
 # </details>
 #
-# **3.** The read-out is solved from $\mathbf H^\top\mathbf H$. Why in float64?
+# **3.** The read-out is solved from $\mathbf H^\top\mathbf H$. Why is this done in float64?
 #
 # <details><summary>Answer</summary>
 #
-# The condition number of $\mathbf H^\top\mathbf H$ is the square of that of $\mathbf H$. At $10^5$, usual for a
-# reservoir, the square is $10^{10}$, more than float32's seven digits can carry.
+# The condition number of $\mathbf H^\top\mathbf H$ is the square of that of $\mathbf H$. For a reservoir, $10^5$ is
+# common; its square, $10^{10}$, is more than the seven digits of float32 can represent.
 #
 # </details>

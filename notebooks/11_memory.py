@@ -12,12 +12,12 @@
 # %% [markdown]
 # # 11 · Explicit memory
 #
-# Chapter section 八. A hidden state is a poor place for facts: each of them has to be carried through every step. Give
-# the network a memory of slots beside it, and let it say where to read and where to write. An integer address has no
-# gradient, so it reads and writes everywhere a little, by weights.
+# Chapter section 八. A hidden state is a poor place for facts, because each of them has to be carried through every
+# step. Give the network a separate memory of slots, and let it decide where to read and where to write. An integer
+# address has no gradient, so the network reads and writes every slot a little, with weights.
 #
-# **You will see** how an address is made in four moves, where the heads of a trained machine are while it copies, and
-# which sentences a memory network reads for an answer.
+# **You will see** how an address is computed in four steps, where the heads of a trained machine are while it copies,
+# and which sentences a memory network reads to find an answer.
 
 
 # %% tags=["hide-input"]
@@ -53,13 +53,14 @@ from jaxrnn.training.train_state import updates
 folder = Path(tempfile.mkdtemp())
 
 # %% [markdown]
-# ## An address in four moves
-# A head finds slots by their content, mixes that with where it was, moves on, and sharpens:
+# ## An address in four steps
+# A head finds slots by their content, mixes the result with its previous address, shifts, and sharpens:
 #
 # $$w^c_i=\operatorname{softmax}_i\,\beta\,\frac{k\cdot M_i}{|k||M_i|},\quad w^g=g\,w^c+(1-g)\,w^{(t-1)},\quad
 # \tilde w_i=\sum_j w^g_{i-j}\,s_j,\quad w_i\propto\tilde w_i^{\gamma}.$$
 #
-# Each is a function of arrays. Here the key is like slot 6; the head was at slot 2; the shift says "one on, mostly".
+# Each step is a function of arrays. Here the key resembles slot 6, the head was at slot 2, and the shift is mostly one
+# slot forward.
 
 # %%
 slots, width = 12, 8
@@ -81,9 +82,10 @@ axes[0].set_ylabel("weight")
 plt.show()
 
 # %% [markdown]
-# At their ends the moves are exact: a strong key is a pointer, g = 0 stays, a one-hot shift rotates around the end,
-# and erasing 1 and adding a at one slot is an assignment. Every other slot is left as it was to the last bit, and so is
-# its gradient: item 3 of the section, why what is in a memory neither fades nor explodes.
+# At the limits of their parameters the steps are exact: a strong key is a pointer, g = 0 stays in place, a one-hot
+# shift wraps around the end, and erasing 1 and adding a at one slot is an assignment. Every other slot stays the same
+# to the last bit, and so does its gradient. This is item 3 of the section: the content of a memory neither vanishes nor
+# explodes.
 
 # %%
 one = jax.nn.one_hot(jnp.array([11]), slots)
@@ -97,9 +99,9 @@ print(bool((vjp(memory)[0][:, :11] == memory[:, :11]).all()))
 
 # %% [markdown]
 # ## Learning to copy
-# Vectors of 8 random bits go by, then a mark; then the network is to say them again. It is trained on 1 to 10 vectors.
-# An LSTM of as many parameters is trained on the same episodes. `jaxrnn train --task copy` does this at the usual
-# sizes (1 to 20 vectors, 128 slots).
+# The network reads vectors of 8 random bits, then a mark, and must then output the same vectors. It is trained on 1 to
+# 10 vectors. An LSTM with about as many parameters is trained on the same episodes. `jaxrnn train --task copy` does
+# this at the usual sizes (1 to 20 vectors, 128 slots).
 
 
 # %%
@@ -151,9 +153,9 @@ ax.grid(alpha=0.3)
 plt.show()
 
 # %% [markdown]
-# What it has learned is visible. The write head goes on by one slot for each vector, while the read head waits; at the
-# mark the read head sets off along the same slots. Nothing in that depends on how many vectors there are, and so it
-# goes on beyond the lengths of training. Here are 30, three times the longest it was trained on.
+# The figure shows what the machine has learned. The write head advances by one slot for each vector while the read head
+# waits; at the mark the read head sets off along the same slots. None of this depends on the number of vectors, so it
+# also works for sequences longer than any in training. Here are 30 vectors, three times the longest training sequence.
 
 # %%
 draw_heads(folder / "heads.png", machine, machine_params, *machine_task.held_out([30]), title="copy, 30 vectors")
@@ -161,9 +163,9 @@ Image(folder / "heads.png", width=800)
 
 # %% [markdown]
 # ## Questions about a story
-# A memory network keeps sentences in its slots, and looks for an answer in several hops: what the first one finds
-# changes what the second looks for. The stories are generated, in the manner of bAbI; they are not bAbI. A quarter of
-# the pairs of a name with a place or a thing never occurs in training; the second column asks about those alone.
+# A memory network keeps sentences in its slots, and looks for an answer in several hops: what the first hop finds
+# changes what the second looks for. The stories are generated in the style of bAbI; they are not bAbI. A quarter of the
+# pairs of a name with a place or a thing never occurs in training; the second column asks about those alone.
 
 # %%
 stories = Stories(width=32)
@@ -176,15 +178,15 @@ for kind in (*stories.kinds, None):
     print(f"{kind or 'mean':24}" + "".join(f"{share:12.3f}" for share in shares))
 
 # %% [markdown]
-# Nobody told it which sentences matter (they are in bold). Where it reads:
+# The network was never told which sentences matter (shown in bold). The figure shows which ones it reads:
 
 # %%
 pictures = stories.illustrate(network, network_params, None, folder)
 Image(pictures["read"], width=700)
 
 # %% [markdown]
-# Weston's memory networks were told. Each hop then reads one sentence, and the loss has a term for the choice. With
-# that, two supporting sentences are found after few updates:
+# Weston's memory networks were told. Each hop then reads a single sentence, and the loss has a term for the choice.
+# With this supervision, the network finds two supporting sentences after a few updates:
 
 # %%
 for addressing_is in ("soft", "supervised"):
@@ -199,23 +201,23 @@ for addressing_is in ("soft", "supervised"):
 #
 # <details><summary>Answer</summary>
 #
-# Every slot with the weight 1/N: softmax of equal numbers.
+# All slots, with weight 1/N each: the softmax of equal numbers.
 #
 # </details>
 #
-# **2.** Weights 0.6 and 0.4 are sharpened with γ = 2. What are they, and what as γ goes to infinity?
+# **2.** Weights 0.6 and 0.4 are sharpened with γ = 2. What do they become? What do they become as γ goes to infinity?
 #
 # <details><summary>Answer</summary>
 #
-# 0.36 and 0.16 of 0.52: 0.69 and 0.31. Then 1 and 0.
+# 0.36 and 0.16, divided by their sum 0.52, are 0.69 and 0.31. In the limit they are 1 and 0.
 #
 # </details>
 #
-# **3.** A head with erase vector 1 and add vector a writes with the weight ½ to two slots. What do they hold?
+# **3.** A head with erase vector 1 and add vector a writes with weight ½ to two slots. What do they hold afterward?
 #
 # <details><summary>Answer</summary>
 #
-# $\tfrac12\mathbf M_i + \tfrac12\mathbf a$, each: half of what was there, half of what is new. Only a weight of 1
+# Each holds $\tfrac12\mathbf M_i + \tfrac12\mathbf a$: half of the old content and half of the new. Only a weight of 1
 # replaces a row.
 #
 # </details>
