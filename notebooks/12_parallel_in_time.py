@@ -12,18 +12,18 @@
 # %% [markdown]
 # # 12 · Parallel in time
 #
-# Chapter section 一 unrolls the graph, and step $t$ waits for step $t-1$. It need not:
+# Chapter section 一 unrolls the graph, and step $t$ waits for step $t-1$. There are two ways to avoid this wait:
 #
-# - where a cell is **linear in its carry**, $\mathbf h^{(t)}=\mathbf a^{(t)}\odot\mathbf h^{(t-1)}+\mathbf b^{(t)}$,
-#   two steps are one step of the same kind, and all $\tau$ are had in $\lceil\log_2\tau\rceil$ rounds
+# - if a cell is **linear in its carry**, $\mathbf h^{(t)}=\mathbf a^{(t)}\odot\mathbf h^{(t-1)}+\mathbf b^{(t)}$, two
+#   steps combine into one step of the same form, and all $\tau$ states are computed in $O(\log\tau)$ rounds
 #   (`unroll_associative`);
-# - where it is not, **Newton's method** guesses every $\mathbf h^{(t)}$ at once and mends the guess by such linear runs
-#   (`unroll_newton`). How often it must be mended is decided by the largest Lyapunov exponent.
+# - if it is not, **Newton's method** guesses every $\mathbf h^{(t)}$ at once and corrects the guess by solving such
+#   linear recurrences (`unroll_newton`). The largest Lyapunov exponent determines how many corrections it takes.
 #
-# Neither changes a number that the loop gives, nor a gradient.
+# Both give the same values and the same gradients as the loop.
 #
-# **You will see** all steps of a linear cell joined in a few rounds, Newton's method mending every step at once, and
-# what decides how often it must.
+# **You will see** all steps of a linear cell computed in a few rounds, Newton's method correcting every step at once,
+# and what determines how many updates it takes.
 
 
 # %% tags=["hide-input"]
@@ -61,8 +61,8 @@ def normal(seed, *shape):
 
 # %% [markdown]
 # ## Linear cells
-# The four of the library, each run both ways over rows of unequal length with a boundary in the middle: a mask is
-# $\mathbf a=1,\mathbf b=0$, a reset is $\mathbf a=0$.
+# Run four of the library's linear cells both ways, over rows of unequal length with a boundary in the middle. A masked
+# step has $\mathbf a=1,\mathbf b=0$; a reset has $\mathbf a=0$.
 
 # %%
 TIME, BATCH, INPUT, HIDDEN = 100, 4, 3, 8
@@ -87,7 +87,8 @@ for cell in (
     print(f"{type(cell).__name__:11} values differ by {abs(value - loop_value):.1e}, gradients by {worst:.1e}")
 
 # %% [markdown]
-# The rounds: round $k$ joins what lies $2^{k-1}$ steps apart. Below, how far back each round has reached, for 32 steps.
+# Round $k$ combines what lies $2^{k-1}$ steps apart. The figure shows how many steps each state includes after each
+# round, for 32 steps. (`unroll_associative` takes about twice as many rounds, with less work in all.)
 
 # %%
 rounds = [np.ones(32, int)]
@@ -103,8 +104,9 @@ plt.show()
 
 # %% [markdown]
 # ## Newton's method, update by update
-# A run is the solution of $\mathbf h^{(t)}=f(\mathbf h^{(t-1)},\mathbf x^{(t)})$ for all $t$. In ten lines, with what
-# the library has: evaluate every step on the guess, linearize every step there, solve the linear run, add.
+# A run is the solution of $\mathbf h^{(t)}=f(\mathbf h^{(t-1)},\mathbf x^{(t)})$ for all $t$. With the library's
+# functions an update takes ten lines: evaluate every step at the guess, linearize every step there, solve the linear
+# recurrence, add its solution.
 
 # %%
 cell = jaxrnn.GRU(INPUT, 12)
@@ -156,9 +158,9 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# With the whole Jacobian the residual squares itself, with a part of it it shrinks by a factor, and with none of it
-# each update is sure of one more step only: above the diagonal on the right, all is done. `unroll_newton` does this for
-# any cell, with masks and resets; `newton` reports how it went.
+# With the whole Jacobian, convergence is quadratic; with a part of it, linear. Without it, each update is certain to
+# complete only one more step: above the diagonal of the right panel, every step is exact. `unroll_newton` does this for
+# any cell, with masks and resets; `newton` reports how it converged.
 
 # %%
 xs_long = normal(2, 200, 1, INPUT)
@@ -167,10 +169,10 @@ for solver in (Newton(), Newton("diagonal")):
     print(f"{int(report.iterations[0]):3} updates, residual {float(report.residual[0]):.0e}  {solver}")
 
 # %% [markdown]
-# ## The gradient does not know how the guess was mended
-# At the solution the exact Jacobian of every step is used, once, in one linear run from the end: BPTT. An
-# implementation that differentiates *through* its approximate updates, or puts the diagonal into the backward run too,
-# gives another gradient. How much another, for the GRU above:
+# ## The gradient does not depend on the updates
+# The backward pass uses the exact Jacobian of every step at the solution, once, in one linear recurrence from the last
+# step to the first: BPTT. An implementation that differentiates *through* its approximate updates, or uses the diagonal
+# in the backward pass too, gives a different gradient. For the GRU above, the errors are:
 
 
 # %%
@@ -206,11 +208,11 @@ for name, gradient in {"unroll_newton, diagonal Jacobians": ours, "diagonal back
 
 # %% [markdown]
 # ## When it pays: the largest Lyapunov exponent
-# $\lambda$ is the rate at which a small push to $\mathbf h$ grows, per step. A plain network $\tanh(g\,\mathbf W\mathbf
-# h+\mathbf U\mathbf x)$ with random $\mathbf W$ goes from forgetting to chaos as the gain $g$ grows, and the number of
-# Newton updates goes from a handful to about $\tau$. A second exponent, $\lambda_0$, is that of the Jacobians at the
-# first guess, with which the first update is made. `choose_method` measures both, and advises Newton's method where
-# both are negative.
+# $\lambda$ is the rate per step at which a small perturbation of $\mathbf h$ grows. A plain network
+# $\tanh(g\,\mathbf W\mathbf h+\mathbf U\mathbf x)$ with random $\mathbf W$ goes from forgetting to chaos as the gain
+# $g$ grows, and the number of Newton updates goes from a handful to about $\tau$. A second exponent, $\lambda_0$, is
+# that of the Jacobians at the first guess, which the first update uses. `choose_method` measures both, and recommends
+# Newton's method where both are negative.
 
 # %%
 SIZE, STEPS = 16, 200
@@ -257,9 +259,9 @@ assert counts[advised].max() <= 6 < counts[~advised].min()
 
 # %% [markdown]
 # ## What it costs on this machine
-# Updates are not seconds. Per update Newton's method evaluates every step, its whole Jacobian (`hidden` products each)
-# and a scan of matrices; and a machine with a few processors gains little from doing all steps together. Milliseconds
-# a call, forwards, float64, batch 1:
+# Few updates do not always mean little time. Each update of Newton's method evaluates every step, its whole Jacobian
+# (`hidden` products each) and a scan of matrices, and a machine with a few processors gains little from computing all
+# steps together. Milliseconds per call, forward pass, float64, batch 1:
 
 
 # %%
@@ -290,27 +292,27 @@ for steps in (10_000,):
 
 # %% [markdown]
 # ## Exercises
-# **1.** Set the mask of one row to hold at $t = 20, \dots, 40$ in the ten lines above. What must `jacobians` and
-# `residual` be there?
+# **1.** In the ten lines above, let a mask hold one row at $t = 20, \dots, 40$. What must `jacobians` and `residual` be
+# at these steps?
 #
 # <details><summary>Answer</summary>
 #
-# A held step is $\mathbf h^{(t)} = \mathbf h^{(t-1)}$: the Jacobian is $\mathbf I$, the residual $\mathbf h^{(t-1)} -
-# \mathbf h^{(t)}$.
+# A held step is $\mathbf h^{(t)} = \mathbf h^{(t-1)}$: the Jacobian is $\mathbf I$, and the residual is
+# $\mathbf h^{(t-1)} - \mathbf h^{(t)}$.
 #
 # </details>
 #
-# **2.** How many rounds join 1,000 steps of a linear cell? How many updates does Newton's method need at most, on any
-# cell?
+# **2.** How many rounds does the scheme of the first figure take for 1,000 steps of a linear cell? How many updates
+# does Newton's method need at most, on any cell?
 #
 # <details><summary>Answer</summary>
 #
-# ⌈log₂ 1000⌉ = 10 rounds. After k updates at least the first k states are exact, as the first one depends on nothing
-# unknown and each update passes exactness on by one: at most τ.
+# It takes ⌈log₂ 1000⌉ = 10 rounds. After k updates at least the first k states are exact, because the first one depends
+# on nothing unknown and each update makes one more state exact: at most τ updates.
 #
 # </details>
 #
-# **3.** A cell ignores its carry. How many updates are needed?
+# **3.** A cell ignores its carry. How many updates does Newton's method need?
 #
 # <details><summary>Answer</summary>
 #

@@ -12,17 +12,17 @@
 # %% [markdown]
 # # 13 · Linear recurrences
 #
-# Chapter section 3.1 studies powers of one matrix, $\mathbf h^{(t)}=\mathbf W^t\mathbf h^{(0)}$. Give every step a
-# matrix of its own, chosen by the input, and a state that is a matrix too, and the recurrence is a memory:
+# Chapter section 3.1 studies powers of one matrix, $\mathbf h^{(t)}=\mathbf W^t\mathbf h^{(0)}$. If the input chooses a
+# different matrix at every step, and the state is a matrix too, the recurrence becomes a memory:
 #
 # $$\mathbf S^{(t)}=\mathbf A^{(t)}\mathbf S^{(t-1)}+\mathbf k^{(t)}\mathbf v^{(t)\top},\qquad
 # \mathbf r^{(t)}=\mathbf S^{(t)\top}\mathbf q^{(t)}$$
 #
-# Linear attention, Mamba-2, the mLSTM and the delta rule are choices of $\mathbf A$.
+# Linear attention, Mamba-2, the mLSTM and the delta rule are different choices of $\mathbf A$.
 #
 # **You will see** what the eigenvalues of one matrix do to a signal, gates that change them at every step, the delta
-# rule beside exact least squares, a chunk of steps as a few matrix products, and why an eigenvalue of −1
-# decides whether a layer can count modulo two.
+# rule compared with exact least squares, a chunk of steps as a few matrix products, and why a layer that counts modulo
+# two needs an eigenvalue of −1.
 
 # %% tags=["hide-input"]
 import importlib.util
@@ -54,9 +54,9 @@ random = np.random.default_rng(0)
 
 # %% [markdown]
 # ## Powers of one matrix
-# In the basis of the eigenvectors of $\mathbf W$ every coordinate is multiplied by its own $\lambda$ at each step. So
-# $|\lambda|$ says how long a coordinate remembers, and the phase of $\lambda$ how it turns on the way. A negative
-# $\lambda$ changes its sign at every step.
+# In the basis of the eigenvectors of $\mathbf W$, every coordinate is multiplied by its own $\lambda$ at each step. So
+# $|\lambda|$ determines how long a coordinate remembers, and the phase of $\lambda$ how it rotates. With a negative
+# $\lambda$ it changes sign at every step.
 
 # %%
 steps = np.arange(40)
@@ -76,10 +76,10 @@ plt.show()
 
 # %% [markdown]
 # ## Gates
-# One $\lambda$ must be near 1 to remember and near 0 to forget; it cannot be both. Let the input choose it. Below, a
-# unit $h^{(t)}=a^{(t)}h^{(t-1)}+(1-a^{(t)})x^{(t)}$ holds the value that was there when its gate was last open
-# ($a=0.05$, gray). With one fixed $a$ it is an average of what went by. The recurrence is still linear in $h$, so all
-# steps are computed in a few rounds (`linear_recurrence`).
+# To remember, $\lambda$ must be near 1; to forget, near 0. A constant cannot be both, so let the input choose it. In
+# the figure, a unit $h^{(t)}=a^{(t)}h^{(t-1)}+(1-a^{(t)})x^{(t)}$ holds the value that its input had when the gate was
+# last open ($a=0.05$, gray). With one fixed $a$ it holds an average of past inputs. The recurrence is still linear in
+# $h$, so all steps are computed in a few rounds (`linear_recurrence`).
 
 # %%
 signal = np.cumsum(random.normal(size=100)) / 3
@@ -100,19 +100,19 @@ plt.show()
 
 # %% [markdown]
 # ## The delta rule is online least squares
-# Let the state be a matrix, written to by $\mathbf k\mathbf v^\top$ and read by $\mathbf S^\top\mathbf q$: a table of
-# values by keys, the *fast weights* of Schmidhuber 1992. The plain sum (linear attention) reads, for a key that was
-# stored, its value plus $\sum_j(\mathbf k_j^\top\mathbf q)\,\mathbf v_j$, the crosstalk of all others. The delta rule
-# makes one step of gradient descent on $\tfrac12\|\mathbf S^\top\mathbf k-\mathbf v\|^2$ instead: it reads the old
-# value and writes the difference,
+# Let the state be a matrix, written by $\mathbf k\mathbf v^\top$ and read by $\mathbf S^\top\mathbf q$: a table of
+# values by keys, the *fast weights* of Schmidhuber 1992. For a stored key, the plain sum (linear attention) returns its
+# value plus $\sum_j(\mathbf k_j^\top\mathbf q)\,\mathbf v_j$, the crosstalk of all other pairs. The delta rule instead
+# takes one step of gradient descent on $\tfrac12\|\mathbf S^\top\mathbf k-\mathbf v\|^2$: it reads the old value and
+# writes the difference,
 #
 # $$\mathbf S\leftarrow\mathbf S+\beta\,\mathbf k\,(\mathbf v-\mathbf S^\top\mathbf k)^\top
 # =(\mathbf I-\beta\,\mathbf k\mathbf k^\top)\,\mathbf S+\beta\,\mathbf k\mathbf v^\top.$$
 #
-# With $|\mathbf k|=1$ and $\beta=1$ the newest pair is stored exactly. The *optimal* step divides by the keys seen so
-# far, $\mathbf P=(\sum\mathbf k\mathbf k^\top)^{-1}$: that is recursive least squares, with which a reservoir's
-# read-out is trained online (`jaxrnn.reservoirs.track`, notebook 10). It costs a second matrix of state. The table
-# below is asked for *all* of its pairs after each new one.
+# With $|\mathbf k|=1$ and $\beta=1$ the newest pair is stored exactly. The *optimal* step weights the update by the
+# inverse correlation of the keys seen so far, $\mathbf P=(\sum\mathbf k\mathbf k^\top)^{-1}$. This is recursive least
+# squares, which also trains a reservoir's read-out online (`jaxrnn.reservoirs.track`, notebook 10). It costs a second
+# matrix of state. After each new pair, the figure tests *all* pairs stored so far, and the newest one:
 
 # %%
 KEYS, VALUES, PAIRS = 16, 8, 32
@@ -153,9 +153,10 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# Up to $K=16$ pairs (the thin line) least squares is exact but for its tiny penalty, since as many random keys are
-# independent; beyond it nothing can be. The delta rule has the newest pair exactly and forgets the older ones
-# gradually; the sum has neither. And a value that is *replaced* is replaced by the delta rule alone:
+# Up to $K=16$ pairs (the thin line), least squares is exact except for its tiny penalty, because that many random keys
+# are linearly independent; beyond it no rule can be exact. The delta rule stores the newest pair exactly and forgets
+# the older ones gradually; the sum does neither. When the value of a key is *replaced*, the sum still holds the old
+# value, and the delta rule does not:
 
 # %%
 for name, rule in {"sum": hebb, "delta rule": delta}.items():
@@ -175,13 +176,13 @@ for name, rule in {"sum": hebb, "delta rule": delta}.items():
 # (\mathbf k_j\mathbf v_j^\top-\mathbf w_j\boldsymbol\rho_j^\top),
 # \qquad G=\operatorname{cumsum}\log\alpha.$$
 #
-# Insert this into the definition of $\boldsymbol\rho$, write the rows below each other, and into $\mathbf r$:
+# Insert this into the definitions of $\boldsymbol\rho$ and $\mathbf r$, and stack the rows of all steps:
 #
 # $$(\mathbf I+\mathbf A_{uw})\,\mathbf P=(\mathbf u\,e^{G^-})\mathbf S_0+\mathbf A_{uk}\mathbf V,\qquad
 # \mathbf R=(\mathbf q\,e^{G})\mathbf S_0+\mathbf A_{qk}\mathbf V-\mathbf A_{qw}\mathbf P,$$
 #
 # with $(\mathbf A_{xy})_{ij}=e^{G_i-G_j}\mathbf x_i^\top\mathbf y_j$ below the diagonal ($e^{G_{i-1}-G_j}$ for
-# $\mathbf u$). Products of matrices, and one triangular system. In NumPy, against the loop:
+# $\mathbf u$). These are matrix products and one triangular system. Compare them, in NumPy, with the loop:
 
 # %%
 STEPS = 48
@@ -216,10 +217,10 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# The last picture is what the layer computes from all values at once: an attention matrix without a softmax, in which
-# a later write of the same key has erased the earlier one. Only $\mathbf S$ between chunks is ever stored. In the
-# library this is `unroll_chunkwise`, for every cell with a matrix state, with masks, resets and exact gradients; and
-# the same cell runs step by step:
+# The last picture is what the layer computes from all values at once: an attention matrix without a softmax, in which a
+# later write to the same key has erased the earlier one. Only the states $\mathbf S$ between chunks are ever stored. In
+# the library, `unroll_chunkwise` does this for every cell with a matrix state, with masks, resets and exact gradients.
+# The same cell also runs step by step, with the same results:
 
 # %%
 cell = GatedDelta(input_size=6, heads=2, key_size=8, value_size=4)
@@ -241,12 +242,13 @@ print(f"values differ by {abs(value - loop_value):.1e}, gradients by at most {wo
 
 # %% [markdown]
 # ## Why eigenvalues decide what can be tracked
-# Parity asks whether the number of ones so far is odd: $s^{(t)}=(1-2x^{(t)})\,s^{(t-1)}$, an eigenvalue of −1 where
-# $x=1$. The transition of the delta rule, $\mathbf I-\beta\mathbf k\mathbf k^\top$, has the eigenvalue $1-\beta$
-# along $\mathbf k$. With $\beta=2$ it is a reflection; with $\beta$ in $(0,1)$ it is positive, so a one can at best
-# shrink the state. Two reflections make a rotation, so products of such steps reach every rotation and reflection:
-# the symmetries of a triangle are the group $S_3$. `GatedDelta(negative_eigenvalues=True)` has $\beta$ in $(0,2)$;
-# `DeltaProduct` makes several such steps for each input.
+# Parity asks whether the number of ones so far is odd. The recurrence $s^{(t)}=(1-2x^{(t)})\,s^{(t-1)}$ answers it,
+# with an eigenvalue of −1 where $x=1$. The transition of the delta rule, $\mathbf I-\beta\mathbf k\mathbf k^\top$, has
+# the eigenvalue $1-\beta$ along $\mathbf k$. With $\beta=2$ it is a reflection; with $\beta$ in $(0,1)$ the eigenvalue
+# is positive, so an input of one can only shrink the state. Two reflections make a rotation, so products of such steps
+# reach every rotation and reflection; the symmetries of a triangle, for example, form the group $S_3$.
+# `GatedDelta(negative_eigenvalues=True)` has $\beta$ in $(0,2)$; `DeltaProduct` takes several such steps for each
+# input.
 
 # %%
 LENGTH = 60
@@ -282,39 +284,39 @@ print(f"distinct states, to nine digits: {len(np.unique(visited.round(9) + 0.0, 
 assert len(np.unique(visited.round(9) + 0.0, axis=0)) == 3
 
 # %% [markdown]
-# What trained networks make of it is `jaxrnn train --task state-tracking`, and, for every cell of the library,
-# `python -m benchmarks.reproduce.state_tracking`. A network with a nonlinear recurrence has no such limit, and no
+# To see what trained networks achieve, run `jaxrnn train --task state-tracking` or, for every cell of the library,
+# `python -m benchmarks.reproduce.state_tracking`. A network with a nonlinear recurrence has no such limit, but also no
 # parallel form that is as cheap.
 
 # %% [markdown]
 # ## Exercises
-# **1.** In the memory of pairs, what does the delta rule with $\beta=1$ and *orthogonal* keys store, and how many
-# pairs?
+# **1.** In the memory of pairs, with $\beta=1$ and *orthogonal* keys, how many pairs does the delta rule store, and how
+# exactly?
 #
 # <details><summary>Answer</summary>
 #
-# Every one of up to $K$ pairs exactly: erasing along one key does not touch another. There it equals least squares,
-# and the sum as well, as long as no key comes twice.
+# It stores up to $K$ pairs, all of them exactly: erasing along one key does not affect another. In this case it equals
+# least squares, and also the sum, as long as no key occurs twice.
 #
 # </details>
 #
-# **2.** Let one $\log\alpha$ of the chunk be −800. NumPy warns of an overflow in `between`, and the result is right
-# all the same. Where does the overflow happen, and why would a gradient be NaN?
+# **2.** Let one $\log\alpha$ of the chunk be −800. NumPy warns of an overflow in `between`, yet the result is right.
+# Where does the overflow happen, and why would a gradient be NaN?
 #
 # <details><summary>Answer</summary>
 #
-# Above the diagonal $G_i-G_j$ is +800, so `exp` gives infinity, which `tril` replaces by 0. The gradient multiplies
-# the 0 that comes back through `tril` by the derivative of `exp`, infinity: NaN. Below the diagonal the difference of
-# two large sums has lost its digits. The library sums $\log\alpha$ within each stretch $(j, i]$, and over nothing
-# above the diagonal, so that both are right.
+# Above the diagonal $G_i-G_j$ is +800, so `exp` gives infinity, which `tril` replaces by 0. The gradient multiplies the
+# 0 that comes back through `tril` by the derivative of `exp`, which is infinite: NaN. Below the diagonal, the
+# difference of two large sums loses its digits. The library instead sums $\log\alpha$ over each interval $(j, i]$
+# separately, and over nothing above the diagonal, which avoids both problems.
 #
 # </details>
 #
-# **3.** How many reflections does a rotation by 90° take, and what does that say about `DeltaProduct(updates=n)`?
+# **3.** How many reflections make a rotation by 90°, and what does that say about `DeltaProduct(updates=n)`?
 #
 # <details><summary>Answer</summary>
 #
-# Two, along keys 45° apart. One update a step is one reflection, so a group with rotations needs two updates for each
-# symbol; $n$ updates a step reach orthogonal maps that are products of $n$ reflections.
+# Two, along keys 45° apart. One update per step is one reflection, so a group with rotations needs two updates for each
+# symbol. $n$ updates per step reach every orthogonal map that is a product of $n$ reflections.
 #
 # </details>

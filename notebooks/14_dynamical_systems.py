@@ -12,18 +12,18 @@
 # %% [markdown]
 # # 14 · Networks as dynamical systems
 #
-# A trained network is a map, $\mathbf h^{(t)}=f(\mathbf h^{(t-1)},\mathbf x^{(t)})$. Hold the input, and ask where the
-# map stands still and what it does near there:
+# A trained network is a map, $\mathbf h^{(t)}=f(\mathbf h^{(t-1)},\mathbf x^{(t)})$. Hold the input constant, and ask
+# where the map has fixed points and how it behaves near them:
 #
 # $$\mathbf h^*=f(\mathbf h^*,\mathbf x),\qquad
 # f(\mathbf h^*+\boldsymbol\delta,\mathbf x+\boldsymbol\varepsilon)\approx
 # \mathbf h^*+\mathbf A\boldsymbol\delta+\mathbf B\boldsymbol\varepsilon .$$
 #
-# The eigenvalues of $\mathbf A=\partial f/\partial\mathbf h$ are those of chapter section 3.1, one set for each fixed
-# point. Sussillo & Barak (2013) read the mechanism of a network off them.
+# The eigenvalues of $\mathbf A=\partial f/\partial\mathbf h$ are those of chapter section 3.1, with one set for each
+# fixed point. Sussillo & Barak (2013) infer from them how a network works.
 #
 # **You will see** the plane of two units with its nullclines, a memory that jumps when an input is swept, the cube that
-# a GRU builds to remember three bits, and the line along which a network adds up evidence.
+# a GRU builds to remember three bits, and the line along which a network accumulates evidence.
 
 # %% tags=["hide-input"]
 import importlib.util
@@ -60,12 +60,12 @@ jax.config.update("jax_enable_x64", True)
 
 # %% [markdown]
 # ## Two units
-# Two tanh units make a plane that can be drawn whole, with arrows for the steps and a nullcline for each unit, along
-# which that unit does not move.
+# The states of two tanh units form a plane that can be drawn completely: arrows are the steps, and along the nullcline
+# of a unit, that unit does not change.
 #
-# Fixed points, $\Delta\mathbf h=f(\mathbf h)-\mathbf h=0$, are where the nullclines cross. Without a connection
-# between them, two units that excite themselves are two memories of one bit. If they inhibit each other one of them
-# wins. If one excites the other and is inhibited by it, the state turns, and here it never comes to rest.
+# Fixed points, $\Delta\mathbf h=f(\mathbf h)-\mathbf h=0$, are where the nullclines cross. Two units that excite
+# themselves, without a connection between them, are two memories of one bit each. If they inhibit each other, one of
+# them wins. If one excites the other and is inhibited by it, the state rotates, and here it never comes to rest.
 
 # %%
 PLANES = {
@@ -81,16 +81,18 @@ for ax, (title, w) in zip(axes, PLANES.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# In *two bits* every corner keeps what is near it, and the four saddles on the sides divide the plane: a state that
-# starts across the side goes to the other corner. Keep this picture; in three dimensions it comes back.
+# In *two bits*, every corner attracts the states near it, and the four saddles on the sides lie on the boundaries
+# between the corners: a state that starts beyond a boundary goes to the other corner. The same picture returns below,
+# in three dimensions.
 
 # %% [markdown]
-# ## An input is swept
-# A bifurcation diagram of the two units that inhibit each other, and beside it what the network does.
+# ## Sweep an input
+# The figure shows the bifurcation diagram of the two units that inhibit each other, and next to it what the network
+# does.
 #
-# One of them sees the evidence $+x$, the other $-x$, and $x$ is swept from $-1$ to $1$. `follow` goes along a branch
-# of fixed points by its length, so it can turn around a fold, where a stable point and a saddle meet and vanish. The
-# network itself runs with $x$ going up slowly and then down.
+# One unit receives the evidence $+x$, the other $-x$, and $x$ is swept from $-1$ to $1$. `follow` traces a branch of
+# fixed points by arc length, so it can turn around a fold, where a stable point and a saddle meet and vanish. The
+# network itself runs while $x$ slowly goes up and then down.
 
 # %%
 low, high = jnp.array([-1.0, 1.0]), jnp.array([1.0, -1.0])
@@ -116,15 +118,15 @@ print("folds at x =", ", ".join(f"{2 * s - 1:+.3f}" for s in sorted(folds.tolist
 assert len(folds) == 2
 
 # %% [markdown]
-# Between the folds two stable points exist, and which of them the network is in depends on where it came from. It jumps
-# where its own point vanishes. That is a decision that is not taken back at the first evidence against it.
+# Between the folds there are two stable points, and the network's past determines which of them it is in. It jumps
+# where its own point vanishes. So a decision is not reversed by the first evidence against it.
 
 # %% [markdown]
 # ## Three bits
-# A GRU learns to remember the sign of the last pulse of each of three channels.
+# A GRU learns to remember the sign of the last pulse in each of three channels.
 #
-# Every channel gets pulses of $\pm1$ now and then, and its output must stay at the sign of the last one: the *3-bit
-# flip-flop*. A GRU of 24 units learns it in seconds, from new trials in every update.
+# Every channel receives pulses of $\pm1$ now and then, and its output must keep the sign of the last one: this task is
+# the *3-bit flip-flop*. A GRU of 24 units learns it in seconds, with new trials in every update.
 
 # %%
 BITS, UNITS, TIME, UPDATES = 3, 24, 40, 1500
@@ -172,10 +174,10 @@ plt.show()
 print(f"right: {jnp.mean(jnp.sign(said) == trials.targets):.2%} of all bits of all steps")
 
 # %% [markdown]
-# ## Where it stands still
-# The search starts at states that the network visits, with some noise, and the input is 0: no pulse. Newton's method
-# runs from all of them in one compiled program; ends that agree are merged. Trajectories come close to stable points
-# alone, so the second search starts on the lines between these, where saddles are.
+# ## Find the fixed points
+# The search starts from states that the network visits, with some noise, and the input is 0: no pulse. Newton's method
+# runs from all of them in one compiled program, and results that agree are merged. Trajectories come close only to
+# stable points, so a second search starts on the lines between these, where the saddles are.
 
 # %%
 silence = jnp.zeros(BITS)
@@ -201,8 +203,8 @@ print(f"the stable ones say {len(states)} different things")
 assert len(states) == 2**BITS
 
 # %% [markdown]
-# A point with unstable directions is left, to other points. Push each saddle of one direction both ways along its
-# eigenvector, and see where it ends:
+# Near a point with unstable directions, the state moves away to other points. Push the state from each saddle with one
+# unstable direction both ways along the eigenvector, and see where it ends:
 
 # %%
 stable, saddles = modes.unstable == 0, modes.unstable == 1
@@ -216,10 +218,10 @@ edges = {frozenset((tuple(a), tuple(b))) for a, b in zip(*bits, strict=True) if 
 print(f"{len(edges)} of the 12 edges of the cube have a saddle")
 
 # %% [markdown]
-# Here is the figure for the talk: trials in their principal components with all that was found, and the ways from the
+# The figure shows trials in their principal components with all fixed points that were found, and the paths from the
 # saddles to the stable points.
 #
-# On the right there is no input: it is the skeleton of the memory.
+# The right panel, without input, shows the skeleton of the memory.
 
 # %%
 fig = plt.figure(figsize=(12, 5.4))
@@ -238,18 +240,19 @@ fig.subplots_adjust(left=0, right=0.95, bottom=0.06, top=0.93, wspace=0.1)
 plt.show()
 
 # %% [markdown]
-# A cube: a stable point at each of the 8 corners, one for each state of the memory; a saddle on each of the 12 edges,
-# which is left in one direction; a point with two unstable directions on each of the 6 faces, and one with three in the
-# middle. A pulse kicks the state along an edge. Beyond the saddle it falls into the other corner; before it, it falls
-# back.
+# The fixed points form a cube: a stable point at each of the 8 corners, one for each state of the memory; a saddle on
+# each of the 12 edges, with one unstable direction; a point with two unstable directions on each of the 6 faces, and
+# one with three in the middle. A pulse pushes the state along an edge. If the state passes the saddle, it falls into
+# the other corner; if not, it falls back.
 
 # %% [markdown]
 # ## Eigenvalues and time constants
-# The eigenvalues of stable points and saddles in the complex plane, and for each corner of the cube the time constants
-# of its modes, the slowest first.
+# The figure shows the eigenvalues of stable points and saddles in the complex plane, and for each corner of the cube
+# the time constants of its modes, slowest first.
 #
-# A mode with eigenvalue $\lambda$ decays as $|\lambda|^t$: to $1/e$ after $-1/\log|\lambda|$ steps. Within a corner the
-# slowest modes say how long the network takes to settle; beyond 1, how fast a saddle is left.
+# A mode with eigenvalue $\lambda$ decays as $|\lambda|^t$: to $1/e$ after $-1/\log|\lambda|$ steps. At a corner, the
+# slowest modes tell how long the network takes to settle. At a saddle, an eigenvalue of size above 1 tells how fast the
+# state leaves.
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
@@ -268,17 +271,17 @@ leave = np.asarray(1 / jnp.log(jnp.abs(modes.eigenvalues[saddles, 0])))
 print(f"saddles are left with time constants of {leave.min():.1f} to {leave.max():.1f} steps")
 
 # %% [markdown]
-# The slowest modes of a corner take longer than a whole trial of training, 40 steps: nothing in the task asks the
-# network to settle faster, only to stay on the right side.
+# The slowest modes of a corner last longer than a whole training trial of 40 steps. Nothing in the task requires the
+# network to settle faster; it only has to stay on the right side.
 
 # %% [markdown]
-# ## A line that adds up
-# Some memories are not bits. A rate network with $\tau=100$ ms,
+# ## A line that accumulates evidence
+# Some memories are not bits but continuous. A rate network with $\tau=100$ ms,
 #
 # $$\tau\dot{\mathbf x}=-\mathbf x+\mathbf W\tanh\mathbf x+\mathbf U\mathbf u+\mathbf b,$$
 #
-# must report the sign of noisy evidence after it has ended; nothing is asked before. So it has to add up, and a sum
-# needs a continuum of states. The time constants are not trained: `Fixed` holds them.
+# must report the sign of noisy evidence, but only after it has ended. So the network has to accumulate the evidence,
+# and a sum needs a continuum of states. The time constants are not trained: `Fixed` keeps them constant.
 
 # %%
 decider, choice = RateNetwork(2, 32, dt=20.0, tau=100.0, gain=0.5), Readout(32, 1)
@@ -314,10 +317,10 @@ print(f"the sign of the sum is right: {jnp.mean(jnp.sign(total) == trials.condit
 print(f"answers that are the sign of the sum: {jnp.mean(answers == jnp.sign(total)):.1%}")
 
 # %% [markdown]
-# Slow points lie on a line along which trials move, and a selection vector reads the sum off the state.
+# The slow points lie on a line along which the trials move, and a selection vector reads the sum from the state.
 #
-# The noise decides some of the trials, for the network as for an exact sum. Search with the input of a pause: the
-# cue to wait is on, the evidence is 0. Not only fixed points count, also *slow* ones, where
+# The noise decides some of the trials, for the network as for an exact sum. The search uses the input of a pause: the
+# cue to wait is on, the evidence is 0. It finds not only fixed points but also *slow* points, where
 # $q=\tfrac12\|f(\mathbf h)-\mathbf h\|^2$ is small.
 
 # %%
@@ -352,39 +355,41 @@ print(f"the slowest mode takes {evidence:.2f} of the evidence, {cue:.2f} of the 
 print(f"correlation of s · x with the sum: {abs(np.corrcoef(kept, total)[0, 1]):.3f}")
 
 # %% [markdown]
-# One mode stands out: its $|\lambda|$ is 1 within a few percent all along the line, and the next one decays as a single
-# unit does, $1-\Delta t/\tau=0.8$, or a little slower. Its left eigenvector $\mathbf s$, the *selection vector*, says
-# what of an input is added to the sum: $\mathbf s^\top\mathbf B\mathbf u$.
-# With two kinds of evidence and a context that names the one that counts, the network keeps the line and turns
-# $\mathbf s$ (Mante et al. 2013): `python -m benchmarks.reproduce.context_decision`.
+# One mode stands out: its $|\lambda|$ is 1 within a few percent all along the line, while the next mode decays as a
+# single unit does, $1-\Delta t/\tau=0.8$, or a little more slowly. The left eigenvector $\mathbf s$ of the first mode,
+# the *selection vector*, determines how much of an input is added to the sum: $\mathbf s^\top\mathbf B\mathbf u$. With
+# two kinds of evidence and a context that says which one counts, the network keeps the line and rotates $\mathbf s$
+# (Mante et al. 2013): see `python -m benchmarks.reproduce.context_decision`.
 
 # %% [markdown]
 # ## Exercises
-# **1.** In *two bits* the units excite themselves with 1.5. At which weight do they lose their memory, and how?
+# **1.** In *two bits* the units excite themselves with weight 1.5. At which weight do they lose their memory, and how?
 #
 # <details><summary>Answer</summary>
 #
-# At 1. $h=\tanh wh$ has the solution 0 alone for $w\le1$, since the slope of tanh is at most 1; beyond, 0 becomes
-# unstable and two stable points leave it to both sides, a pitchfork. All nine points of the plane meet in the middle.
+# At 1. For $w\le1$, $h=\tanh wh$ has only the solution 0, because the slope of tanh is at most 1. Above 1, 0 is
+# unstable and two stable points branch off on either side: a pitchfork bifurcation. At 1, all nine points of the plane
+# merge in the middle.
 #
 # </details>
 #
-# **2.** How many fixed points of which kind does a memory of $n$ bits have that is built as this cube is?
+# **2.** A memory of $n$ bits is built like this cube. How many fixed points of each kind does it have?
 #
 # <details><summary>Answer</summary>
 #
-# Along each axis two stable points and an unstable one between, so $3^n$ in all: $\binom nk 2^{n-k}$ of them with $k$
-# unstable directions, one for each axis along which the state is in the middle. For $n=3$: 8, 12,
-# 6 and 1. A network may build it otherwise; only the $2^n$ stable ones are needed.
+# Along each axis there are two stable points and an unstable one between them, so $3^n$ points in all. Of these,
+# $\binom nk 2^{n-k}$ have $k$ unstable directions, one for each axis along which the state is in the middle. For $n=3$
+# that is 8, 12, 6 and 1. A network may build its memory differently; only the $2^n$ stable points are needed.
 #
 # </details>
 #
 # **3.** On the line, $|\lambda|=0.98$ and a step is 20 ms. How long does the sum last? And what would
-# $\lambda=0.98\,e^{i\pi/8}$ be?
+# $\lambda=0.98\,e^{i\pi/8}$ mean?
 #
 # <details><summary>Answer</summary>
 #
-# $-1/\log0.98=49.5$ steps, one second: longer than the evidence, 0.8 s, and ten times $\tau$. With the phase, the
-# state turns once in 16 steps while it decays: an oscillation of $50/16\approx3.1$ Hz, damped with the same second.
+# It lasts $-1/\log0.98=49.5$ steps, one second: longer than the evidence, 0.8 s, and ten times $\tau$. With the phase,
+# the state rotates once in 16 steps while it decays: an oscillation of $50/16\approx3.1$ Hz with the same time constant
+# of one second.
 #
 # </details>
