@@ -48,7 +48,7 @@ class StagedCell(Cell, Protocol):
     """A cell whose carry is `Staged`."""
 
     def lead(self, params: Params, first: Carry, z: Inputs, steps: "Steps") -> tuple[Carry, Inputs]:
-        """(first⁽ᵗ⁻¹⁾, z⁽ᵗ⁾) → (first⁽ᵗ⁾, what `coefficients` takes): one step, or all of them."""
+        """Map (first⁽ᵗ⁻¹⁾, z⁽ᵗ⁾) to (first⁽ᵗ⁾, the z that `coefficients` takes), for one step or for all of them."""
         ...
 
 
@@ -57,7 +57,7 @@ class OneStep:
     """The operations for one step."""
 
     def window(self, recent: Array, x: Array) -> tuple[Array, tuple[Array, ...]]:
-        """The last W inputs, the oldest first, from the last W − 1, `[*batch, W − 1, features]`, and x⁽ᵗ⁾.
+        """Append x⁽ᵗ⁾ to the last W − 1 inputs, `[*batch, W − 1, features]`; return the newest W − 1, and all W.
 
         >>> recent, taps = ONE_STEP.window(jnp.array([[1.0], [2.0]]), jnp.array([3.0]))
         >>> recent.tolist(), [tap.tolist() for tap in taps]
@@ -67,16 +67,16 @@ class OneStep:
         return jnp.concatenate([recent[..., 1:, :], taps[-1][..., None, :]], axis=-2), taps
 
     def count(self, n: Array, x: Array) -> tuple[Array, Array]:
-        """(n⁽ᵗ⁾, n⁽ᵗ⁻¹⁾): how many steps there were, with this one and before it; n and x share the batch axes."""
+        """Return (n⁽ᵗ⁾, n⁽ᵗ⁻¹⁾), the numbers of steps with this one and before it; n and x share the batch axes."""
         return n + 1, n
 
     def running_max(self, m: Array, decay: Array, x: Array) -> tuple[Array, tuple[Array, Array]]:
-        """m⁽ᵗ⁾ = max(decay⁽ᵗ⁾ + m⁽ᵗ⁻¹⁾, x⁽ᵗ⁾): the new m, and (m⁽ᵗ⁻¹⁾, m⁽ᵗ⁾)."""
+        """Compute m⁽ᵗ⁾ = max(decay⁽ᵗ⁾ + m⁽ᵗ⁻¹⁾, x⁽ᵗ⁾); return it, and (m⁽ᵗ⁻¹⁾, m⁽ᵗ⁾)."""
         after = jnp.maximum(decay + m, x)
         return after, (m, after)
 
     def scan(self, step: Callable, first: PyTree, xs: PyTree) -> tuple[PyTree, Any]:
-        """`step(first, x) -> (first, output)`."""
+        """Return `step(first, x)`, which is (first, output)."""
         return step(first, xs)
 
 
@@ -92,7 +92,7 @@ class AllSteps:
     """From the last step to the first."""
 
     def window(self, recent: Array, x: Array) -> tuple[Array, tuple[Array, ...]]:
-        """The last W inputs of each step, the oldest first; the inputs of masked steps are skipped."""
+        """Return the last W − 1 inputs, and the last W of each step, oldest first; masked inputs are skipped."""
         mask, segment, x = self._flip(self.mask), self._flip(self._segment()), self._flip(x)
         end = None if segment is None else segment[-1:].sum(axis=0, dtype=jnp.int32)  # 0 where there is no step
         width, time, rows = recent.shape[-2], x.shape[0], x.shape[1:-1]
@@ -114,7 +114,7 @@ class AllSteps:
         return jnp.moveaxis(recent, 0, -2), tuple(self._flip(tap) for tap in taps)
 
     def count(self, n: Array, x: Array) -> tuple[Array, Array]:
-        """(n after the last step, n before each step); masked steps are not counted, a reset starts from 0."""
+        """Return n after the last step, and before each; masked steps are not counted, a reset starts from 0."""
         happens = jnp.ones(x.shape[: 1 + n.ndim], bool) if self.mask is None else self.mask
         happens, segment = self._flip(happens).astype(n.dtype), self._flip(self._segment())
         total = jnp.cumsum(happens, axis=0, dtype=n.dtype)
@@ -126,7 +126,7 @@ class AllSteps:
         return after, self._flip(before)
 
     def running_max(self, m: Array, decay: Array, x: Array) -> tuple[Array, tuple[Array, Array]]:
-        """m of each step before and after it; m has the batch axes of the mask and possibly more."""
+        """Return m after the last step, and before and after each; m has the mask's batch axes and possibly more."""
         cut = jnp.zeros(x.shape[:1], bool) if self.reset is None else self.reset
         cut = cut.reshape(cut.shape + (1,) * (x.ndim - cut.ndim))
         if self.mask is not None:
@@ -148,7 +148,7 @@ class AllSteps:
         return after[0 if self.reverse else -1], (before, after)
 
     def scan(self, step: Callable, first: PyTree, xs: PyTree) -> tuple[PyTree, Any]:
-        """`lax.scan` of `step`, with the mask and the resets."""
+        """Run `lax.scan` of `step`, with the mask and the resets."""
 
         def body(first, at_t):
             x, mask, reset = at_t
@@ -162,7 +162,7 @@ class AllSteps:
         return lax.scan(body, first, (xs, self.mask, self.reset), reverse=self.reverse)
 
     def _segment(self):
-        """The number of resets up to each step, in the order of the run."""
+        """Return the number of resets up to each step, in the order of the run."""
         return None if self.reset is None else lax.cumsum(self.reset.astype(jnp.int32), reverse=self.reverse)
 
     def _flip(self, a):
@@ -180,7 +180,7 @@ def _after_zeros(segment, width):
 
 
 def _take(a, index):
-    """a[index[t, row], row], where `index` covers the leading axes of `a`."""
+    """Return a[index[t, row], row], where `index` covers the leading axes of `a`."""
     return jnp.take_along_axis(a, index.reshape(index.shape + (1,) * (a.ndim - index.ndim)), axis=0)
 
 

@@ -26,18 +26,18 @@ from jaxtyping import Array, PyTree
 
 
 def alike(*trees: PyTree) -> tuple:
-    """The trees, with every array varying along the manual axes along which any of them does."""
+    """Return the trees, with every array varying along the manual axes along which any of them varies."""
     axes = frozenset[str]().union(*map(_manual, jax.tree.leaves(trees))) if get_abstract_mesh().manual_axes else None
     return jax.tree.map(partial(_varying, axes), trees) if axes else trees
 
 
 def as_typed(like: PyTree, tree: PyTree) -> PyTree:
-    """The arrays of `tree`, each of the type of its counterpart: along which axes it varies, over which it is cut."""
+    """Return `tree` with each array in the type of its counterpart: the axes it varies along, and its sharding."""
     return jax.tree.map(_as_typed, like, tree) if _on_a_mesh((like, tree)) else tree
 
 
 def scan(body: Callable, start: PyTree, over_t: PyTree, *, length: int | None = None, **options) -> tuple:
-    """`lax.scan` from a carry of the type that `body` returns."""
+    """Run `lax.scan` from a carry of the type that `body` returns."""
     if not _on_a_mesh((start, over_t)):
         return lax.scan(body, start, over_t, length=length, **options)
 
@@ -50,7 +50,7 @@ def scan(body: Callable, start: PyTree, over_t: PyTree, *, length: int | None = 
 
 
 def while_loop(condition: Callable, body: Callable, start: PyTree) -> PyTree:
-    """`lax.while_loop` from a carry of the type that `body` returns."""
+    """Run `lax.while_loop` from a carry of the type that `body` returns."""
     if not _on_a_mesh(start):
         return lax.while_loop(condition, body, start)
     start = _settled(lambda carry, _: body(carry), start, None)
@@ -58,7 +58,7 @@ def while_loop(condition: Callable, body: Callable, start: PyTree) -> PyTree:
 
 
 def where(condition: Array, if_true: Array, if_false: Array) -> Array:
-    """`jnp.where` of two arrays of one shape, in the type of the second; `condition` has their leading axes."""
+    """Apply `jnp.where` to two arrays of one shape, in the type of the second; `condition` has their leading axes."""
     condition = jnp.expand_dims(condition, tuple(range(condition.ndim, jnp.ndim(if_false))))
     if explicit_mesh((condition, if_true, if_false)) is not None:
         condition = as_typed(if_false, jnp.broadcast_to(condition, if_false.shape))
@@ -67,7 +67,7 @@ def where(condition: Array, if_true: Array, if_false: Array) -> Array:
 
 
 def spread(run: Callable, layout: Callable, *arguments: PyTree) -> PyTree:
-    """`run(*arguments)` over whatever mesh the arguments lie on: `alike`, and axes of type Explicit left to XLA.
+    """Run `run(*arguments)` over the mesh of the arguments: made `alike`, with axes of type Explicit left to XLA.
 
     Args:
       run: a function of trees of arrays.
@@ -87,26 +87,26 @@ def spread(run: Callable, layout: Callable, *arguments: PyTree) -> PyTree:
 
 
 def explicit_mesh(tree: PyTree):
-    """The mesh with Explicit axes on which an array of the tree lies, if one does."""
+    """Return the mesh with Explicit axes on which an array of the tree lies, or None."""
     meshes = (mesh for leaf in jax.tree.leaves(tree) if (mesh := _mesh(leaf)) is not None and mesh.explicit_axes)
     return next(meshes, None)
 
 
 def spec_of(array: Array | jax.ShapeDtypeStruct) -> tuple:
-    """Over which axes of the mesh each axis of the array is cut, as its type says it."""
+    """Return the mesh axes over which each axis of the array is sharded, from its type."""
     sharding = getattr(_type(array), "sharding", None)
     spec = () if sharding is None else tuple(sharding.spec)
     return (*spec, *[None] * (len(array.shape) - len(spec)))
 
 
 def mesh_axes(specs: Iterable[tuple]) -> frozenset[str]:
-    """Every axis of the mesh over which something is cut."""
+    """Return every axis of the mesh over which something is sharded."""
     entries = [entry for spec in specs for entry in spec if entry is not None]
     return frozenset(axis for entry in entries for axis in (entry if isinstance(entry, tuple) else (entry,)))
 
 
 def _settled(step: Callable, carry: PyTree, over_t: PyTree) -> PyTree:
-    """`carry` in a type that `step` keeps; what it adds to the type of one leaf may reach another leaf a step later."""
+    """Return `carry` in a type that `step` keeps; a change of one leaf's type may reach another leaf a step later."""
     for _ in range(1 + len(jax.tree.leaves(carry))):
         typed = as_typed(jax.eval_shape(step, carry, over_t), carry)
         if list(map(_place, jax.tree.leaves(typed))) == list(map(_place, jax.tree.leaves(carry))):
@@ -138,7 +138,7 @@ def _mesh(leaf):
 
 
 def _manual(leaf) -> frozenset[str]:
-    """The manual axes along which it varies."""
+    """Return the manual axes along which a leaf varies."""
     manual = _type(leaf).manual_axis_type
     return frozenset() if manual is None else manual.varying
 

@@ -109,7 +109,7 @@ def solve_unit_triangular(
 
 
 def invert_unit_triangular(a: Float[Array, "*batch time time"]) -> Float[Array, "*batch time time"]:
-    """(I + a)⁻¹ by block recursion, where `a` is 0 on and above its diagonal; the size is a power of two.
+    """Return (I + a)⁻¹ by block recursion, where `a` is 0 on and above its diagonal; the size is a power of two.
 
         [[P, 0], [B, Q]]⁻¹ = [[P⁻¹, 0], [−Q⁻¹ B P⁻¹, Q⁻¹]]
 
@@ -125,7 +125,7 @@ def invert_unit_triangular(a: Float[Array, "*batch time time"]) -> Float[Array, 
 
 
 def _invert_small(a):
-    """The same recursion from 1 × 1 blocks up, all blocks of a size in one product: X − X B X, X = diag(P⁻¹, Q⁻¹)."""
+    """Recurse from 1 × 1 blocks up, all blocks of a size in one product: X − X B X, X = diag(P⁻¹, Q⁻¹)."""
     steps, size = np.arange(a.shape[-1]), 1
     inverse = jnp.eye(len(steps), dtype=a.dtype)
     while size < len(steps):
@@ -137,7 +137,7 @@ def _invert_small(a):
 
 
 def _products_of_one_decay(log_d, rows, columns, same):
-    """For each row x and column y the matrix Σ_c x_ic y_jc e^{Gᵢ − Gⱼ}, j ≤ i; for the second row, u, e^{Gᵢ₋₁ − Gⱼ}."""
+    """Return Σ_c x_ic y_jc e^{Gᵢ − Gⱼ}, j ≤ i, for each row x and column y; for the second row, u, e^{Gᵢ₋₁ − Gⱼ}."""
     decay = jnp.exp(_sums_between(log_d[..., 0]))
     decays = (_inside(decay, same), _inside(_one_step_earlier(decay), same, -1))
     return tuple(
@@ -146,7 +146,7 @@ def _products_of_one_decay(log_d, rows, columns, same):
 
 
 def _products_of_unit_decays(log_d, rows, columns, same):
-    """The same with a decay for each unit: step by step inside secondary blocks, factored between them."""
+    """Return the same with a decay for each unit: step by step inside secondary blocks, factored between them."""
     inner = jnp.exp(_sums_between(jnp.swapaxes(_cut(log_d), -1, -2)))  # [..., block, unit, i, j]
     near = (_inside(inner), _inside(_one_step_earlier(inner), None, -1))
     through, before, after = (jnp.exp(sums) for sums in _prefix_sums(_cut(log_d)))
@@ -168,19 +168,19 @@ def _products_of_unit_decays(log_d, rows, columns, same):
 
 
 def _cut(x):
-    """`[..., C, features]` → `[..., blocks, steps, features]`."""
+    """Reshape `[..., C, features]` to `[..., blocks, steps, features]`."""
     steps = min(SECONDARY, x.shape[-2])
     return x.reshape(*x.shape[:-2], x.shape[-2] // steps, steps, x.shape[-1])
 
 
 def _sums_between(g):
-    """Σ g over the stretch (j, i], of arrays `[..., C]` → `[..., C, C]`: no difference is taken."""
+    """Sum g, `[..., C]`, over each interval (j, i] without taking a difference: `[..., C, C]`."""
     steps = np.arange(g.shape[-1])
     return _dot(_triangle(steps, 0, g.dtype), jnp.where(steps[:, None] > steps, g[..., None], 0))
 
 
 def _prefix_sums(g):
-    """Σ g up to and including each step, before it, and after it, along the axis before the last."""
+    """Sum g up to and including each step, before it, and after it, along the axis before the last."""
     steps = np.arange(g.shape[-2])
     through, before = (_dot(_triangle(steps, shift, g.dtype), g) for shift in (0, -1))
     return through, before, _dot(_triangle(steps, -1, g.dtype).T, g)
@@ -191,12 +191,12 @@ def _triangle(steps, shift, dtype):
 
 
 def _one_step_earlier(decay):
-    """e^{Gᵢ₋₁ − Gⱼ} from e^{Gᵢ − Gⱼ}."""
+    """Return e^{Gᵢ₋₁ − Gⱼ} from e^{Gᵢ − Gⱼ}."""
     return jnp.concatenate([jnp.zeros_like(decay[..., :1, :]), decay[..., :-1, :]], axis=-2)
 
 
 def _inside(decay, same=None, shift=0):
-    """0 for j > i + shift, by `where`: of a minimum, the gradient at a tie would be half the gradient."""
+    """Set the entries at j > i + shift to 0 by `where`; a minimum would halve the gradient at a tie."""
     steps = np.arange(decay.shape[-1])
     decay = jnp.where(steps <= steps[:, None] + shift, decay, 0)
     return decay if same is None else decay * same
@@ -216,5 +216,5 @@ def _dot(a, b):
 
 
 def _outer(k, v):
-    """Σₜ kₜ vₜᵀ."""
+    """Return Σₜ kₜ vₜᵀ."""
     return _dot(jnp.swapaxes(k, -1, -2), v)

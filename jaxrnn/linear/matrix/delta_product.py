@@ -121,12 +121,12 @@ class DeltaProduct:
         )
 
     def initial_carry(self, params: DeltaProductParams, batch_shape: tuple[int, ...] = ()) -> Any:
-        """S⁽⁰⁾ = 0, `[*batch, heads, K, V]`, and beside it, in `Staged`, an empty register for the convolution."""
+        """Return S⁽⁰⁾ = 0, `[*batch, heads, K, V]`, and, in `Staged`, an empty register for the convolution."""
         state = zero_state(params.qkv, *batch_shape, self.heads, self.key_size, self.value_size)
         return state if params.conv is None else Staged(empty_register(params.conv, batch_shape), state)
 
     def project(self, params: DeltaProductParams, xs: Array) -> DeltaProductInput:
-        """W x⁽ᵗ⁾, Wᵝ x⁽ᵗ⁾ and Wᵅ x⁽ᵗ⁾ + δ."""
+        """Return W x⁽ᵗ⁾, Wᵝ x⁽ᵗ⁾ and Wᵅ x⁽ᵗ⁾ + δ."""
         check_features("xs", xs, input_size=self.input_size)
         alpha = None
         if params.alpha is not None and params.dt_bias is not None:
@@ -134,12 +134,12 @@ class DeltaProduct:
         return DeltaProductInput(matmul(xs, params.qkv), matmul(xs, params.beta), alpha)
 
     def lead(self, params: Any, first: Array, z: DeltaProductInput, steps: Steps):
-        """The convolution over time."""
+        """Run the convolution over time."""
         first, taps = steps.window(first, z.qkv)
         return first, z._replace(qkv=convolve(params.conv, taps))
 
     def coefficients(self, params: DeltaProductParams, z: DeltaProductInput) -> tuple[InTurn, InTurn]:
-        """n updates in turn: u = d kⱼ, w = βⱼ kⱼ, kⱼ (βⱼ vⱼ)ᵀ, where d = α in the first and 1 in the others."""
+        """Return n updates in order: u = d kⱼ, w = βⱼ kⱼ, kⱼ (βⱼ vⱼ)ᵀ, where d = α in the first and 1 in the others."""
         _, k, v = self._split(z)
         k = normalize(k)
         beta = jax.nn.sigmoid(self._in_turn(z.beta)) * (2 if self.negative_eigenvalues else 1)
@@ -149,21 +149,21 @@ class DeltaProduct:
         return InTurn(Erase(log_d, jnp.exp(log_d) * k, beta * k)), InTurn(Outer(k, beta * v))
 
     def query(self, params: DeltaProductParams, z: DeltaProductInput) -> Float[Array, "*batch heads key"]:
-        """q/√K."""
+        """Return q/√K."""
         return normalize(self._split(z)[0]) / math.sqrt(self.key_size)
 
     def answer(self, params: DeltaProductParams, r: Float[Array, "*batch heads value"], z: DeltaProductInput) -> Array:
-        """The heads side by side."""
+        """Return the heads side by side."""
         return merge_heads(r)
 
     step = linear_step
 
     def _split(self, z):
-        """q `[..., heads, K]`, k `[..., heads, n, K]`, v `[..., heads, n, V]`."""
+        """Return q `[..., heads, K]`, k `[..., heads, n, K]`, v `[..., heads, n, V]`."""
         keys = self.heads * self.key_size
         q, k, v = jnp.split(jax.nn.silu(z.qkv), (keys, (1 + self.updates) * keys), axis=-1)
         return split_heads(q, self.heads), self._in_turn(k), self._in_turn(v)
 
     def _in_turn(self, x):
-        """`[..., heads · n · size]` → `[..., heads, n, size]`."""
+        """Reshape `[..., heads · n · size]` to `[..., heads, n, size]`."""
         return x.reshape(*x.shape[:-1], self.heads, self.updates, x.shape[-1] // (self.heads * self.updates))

@@ -122,7 +122,7 @@ class GatedDelta:
             check_positive(conv=self.conv)
 
     def init(self, key: Key) -> GatedDeltaParams:
-        """W by Glorot's rule, filters uniform in ±1/√width, exp(A) uniform in [0, 16], softplus(δ) in [1e-3, 0.1]."""
+        """Draw W by Glorot, filters uniform in ±1/√width, exp(A) uniform in [0, 16], softplus(δ) in [1e-3, 0.1]."""
         check_key(key=key)
         keys = jax.random.split(key, 6)
         qkv = self.heads * (2 * self.key_size + self.value_size)
@@ -138,12 +138,12 @@ class GatedDelta:
         )
 
     def initial_carry(self, params: GatedDeltaParams, batch_shape: tuple[int, ...] = ()) -> Any:
-        """S⁽⁰⁾ = 0, `[*batch, heads, K, V]`, and beside it, in `Staged`, an empty register for the convolution."""
+        """Return S⁽⁰⁾ = 0, `[*batch, heads, K, V]`, and, in `Staged`, an empty register for the convolution."""
         state = zero_state(params.qkv, *batch_shape, self.heads, self.key_size, self.value_size)
         return state if params.conv is None else Staged(empty_register(params.conv, batch_shape), state)
 
     def project(self, params: GatedDeltaParams, xs: Array) -> GatedDeltaInput:
-        """W x⁽ᵗ⁾, Wᵝ x⁽ᵗ⁾ and Wᵅ x⁽ᵗ⁾ + δ."""
+        """Return W x⁽ᵗ⁾, Wᵝ x⁽ᵗ⁾ and Wᵅ x⁽ᵗ⁾ + δ."""
         check_features("xs", xs, input_size=self.input_size)
         beta = None if params.beta is None else matmul(xs, params.beta)
         alpha = None
@@ -152,12 +152,12 @@ class GatedDelta:
         return GatedDeltaInput(matmul(xs, params.qkv), beta, alpha)
 
     def lead(self, params: Any, first: Array, z: GatedDeltaInput, steps: Steps):
-        """The convolution over time of q, k and v."""
+        """Run the convolution over time of q, k and v."""
         first, taps = steps.window(first, z.qkv)
         return first, z._replace(qkv=convolve(params.conv, taps))
 
     def coefficients(self, params: GatedDeltaParams, z: GatedDeltaInput) -> tuple[Erase, Outer]:
-        """d = α, u = α k, w = β k; the addend is k (β v)ᵀ."""
+        """Return d = α, u = α k, w = β k; the addend is k (β v)ᵀ."""
         _, k, v = self._qkv(z)
         log_d = self._log_decay(params, z, k)
         if z.beta is None:
@@ -166,23 +166,23 @@ class GatedDelta:
         return Erase(log_d, jnp.exp(log_d) * k, beta * k), Outer(k, beta * v)
 
     def query(self, params: GatedDeltaParams, z: GatedDeltaInput) -> Float[Array, "*batch heads key"]:
-        """q/√K."""
+        """Return q/√K."""
         return self._qkv(z)[0] / math.sqrt(self.key_size)
 
     def answer(self, params: GatedDeltaParams, r: Float[Array, "*batch heads value"], z: GatedDeltaInput) -> Array:
-        """The heads side by side."""
+        """Return the heads side by side."""
         return merge_heads(r)
 
     step = linear_step
 
     def _qkv(self, z):
-        """q, k and v of each head; q and k of length 1."""
+        """Return q, k and v of each head; q and k have length 1."""
         keys = self.heads * self.key_size
         q, k, v = (split_heads(a, self.heads) for a in jnp.split(jax.nn.silu(z.qkv), (keys, 2 * keys), axis=-1))
         return normalize(q), normalize(k), v
 
     def _log_decay(self, params, z, k):
-        """log α: `[..., heads, 1]` or `[..., heads, K]`."""
+        """Return log α, `[..., heads, 1]` or `[..., heads, K]`."""
         if z.alpha is None:
             return jnp.zeros_like(k[..., :1])
         return softplus_decay(params.a_log[:, None], split_heads(z.alpha, self.heads))

@@ -80,7 +80,7 @@ class GLA:
             raise ValueError(f"`temperature` must be above 0, got {self.temperature}.")
 
     def init(self, key: Key) -> GLAParams:
-        """All matrices by Glorot's rule; b = 0."""
+        """Draw all matrices by Glorot's rule; set b = 0."""
         keys, n = jax.random.split(key, 3), self.heads * self.key_size
         return GLAParams(
             qkv=input_weights(keys[0], (self.input_size, 2 * n + self.heads * self.value_size)),
@@ -90,25 +90,25 @@ class GLA:
         )
 
     def initial_carry(self, params: GLAParams, batch_shape: tuple[int, ...] = ()) -> Array:
-        """S⁽⁰⁾ = 0, `[*batch, heads, K, V]`."""
+        """Return S⁽⁰⁾ = 0, `[*batch, heads, K, V]`."""
         return zero_state(params.qkv, *batch_shape, self.heads, self.key_size, self.value_size)
 
     def project(self, params: GLAParams, xs: Array) -> tuple[Array, Array]:
-        """W x⁽ᵗ⁾ and Wᵅ x⁽ᵗ⁾ + b."""
+        """Return W x⁽ᵗ⁾ and Wᵅ x⁽ᵗ⁾ + b."""
         check_features("xs", xs, input_size=self.input_size)
         return matmul(xs, params.qkv), add_bias(matmul(matmul(xs, params.down), params.up), params.b)
 
     def coefficients(self, params: GLAParams, z: tuple[Array, Array]) -> tuple[Erase, Outer]:
-        """log d = log σ(zᵅ)/τ; the addend is k vᵀ."""
+        """Return log d = log σ(zᵅ)/τ; the addend is k vᵀ."""
         _, k, v = split_qkv(z[0], self.heads, self.key_size)
         return Erase(split_heads(jax.nn.log_sigmoid(z[1]) / self.temperature, self.heads)), Outer(k, v)
 
     def query(self, params: GLAParams, z: tuple[Array, Array]) -> Float[Array, "*batch heads key"]:
-        """q/√K."""
+        """Return q/√K."""
         return split_qkv(z[0], self.heads, self.key_size)[0] / math.sqrt(self.key_size)
 
     def answer(self, params: GLAParams, r: Float[Array, "*batch heads value"], z: tuple[Array, Array]) -> Array:
-        """The heads side by side."""
+        """Return the heads side by side."""
         return merge_heads(r)
 
     step = linear_step

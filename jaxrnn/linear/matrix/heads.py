@@ -11,17 +11,17 @@ LEAST_NORM = 1e-6
 
 
 def split_heads(x: Float[Array, "*batch features"], heads: int) -> Float[Array, "*batch heads size"]:
-    """`[..., heads · size]` → `[..., heads, size]`."""
+    """Reshape `[..., heads · size]` to `[..., heads, size]`."""
     return x.reshape(*x.shape[:-1], heads, x.shape[-1] // heads)
 
 
 def merge_heads(x: Float[Array, "*batch heads size"]) -> Float[Array, "*batch features"]:
-    """`[..., heads, size]` → `[..., heads · size]`."""
+    """Reshape `[..., heads, size]` to `[..., heads · size]`."""
     return x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])
 
 
 def normalize(x: Float[Array, "*batch size"]) -> Float[Array, "*batch size"]:
-    """x/|x|.
+    """Return x/|x|.
 
     >>> normalize(jnp.array([3.0, 4.0])).round(3).tolist()
     [0.6000000238418579, 0.800000011920929]
@@ -30,24 +30,24 @@ def normalize(x: Float[Array, "*batch size"]) -> Float[Array, "*batch size"]:
 
 
 def zero_state(like: Array, *shape: int) -> Float[Array, "*batch heads key value"]:
-    """S⁽⁰⁾ = 0, in the dtype in which states of parameters such as `like` are kept."""
+    """Return S⁽⁰⁾ = 0, in the dtype of the states that belong to parameters such as `like`."""
     return jnp.zeros(shape, accumulator(like.dtype))
 
 
 def wide(x: Array) -> Array:
-    """A parameter in the dtype in which sums are kept."""
+    """Return a parameter in the dtype in which sums are accumulated."""
     return x.astype(accumulator(x.dtype))
 
 
 def softplus_decay(a_log: Array, dt: Array) -> Array:
-    """log d = −exp(A_log) softplus(dt), in the dtype in which sums are kept."""
+    """Return log d = −exp(A_log) softplus(dt), in the dtype in which sums are accumulated."""
     return in_rank(-jnp.exp(wide(a_log)), dt) * jax.nn.softplus(dt)
 
 
 def split_qkv(
     qkv: Float[Array, "*batch features"], heads: int, key_size: int
 ) -> tuple[Float[Array, "*batch heads key"], Float[Array, "*batch heads key"], Float[Array, "*batch heads value"]]:
-    """q, k and v of each head from one array of them side by side."""
+    """Return q, k and v of each head from one array that holds them side by side."""
     keys = heads * key_size
     q, k, v = (split_heads(a, heads) for a in jnp.split(qkv, (keys, 2 * keys), axis=-1))
     return q, k, v

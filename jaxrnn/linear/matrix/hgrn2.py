@@ -75,20 +75,20 @@ class HGRN2:
             raise ValueError(f"`least_gate` must lie from 0 to below 1, got {self.least_gate}.")
 
     def init(self, key: Key) -> HGRN2Params:
-        """W by Glorot's rule."""
+        """Draw W by Glorot's rule."""
         return HGRN2Params(input_weights(key, (self.input_size, self.heads * (2 * self.key_size + self.value_size))))
 
     def initial_carry(self, params: HGRN2Params, batch_shape: tuple[int, ...] = ()) -> Array:
-        """S⁽⁰⁾ = 0, `[*batch, heads, K, V]`."""
+        """Return S⁽⁰⁾ = 0, `[*batch, heads, K, V]`."""
         return zero_state(params.u, *batch_shape, self.heads, self.key_size, self.value_size)
 
     def project(self, params: HGRN2Params, xs: Array) -> Array:
-        """W x⁽ᵗ⁾."""
+        """Return W x⁽ᵗ⁾."""
         check_features("xs", xs, input_size=self.input_size)
         return matmul(xs, params.u)
 
     def coefficients(self, params: HGRN2Params, z: Array) -> tuple[Erase, Outer]:
-        """log d = log α, computed without forming α; k = 1 − α = (1 − ℓ) σ(−zᵅ)."""
+        """Return log d = log α, computed without forming α; k = 1 − α = (1 − ℓ) σ(−zᵅ)."""
         _, gate, v = split_qkv(z, self.heads, self.key_size)
         log_alpha = jax.nn.log_sigmoid(gate) + math.log1p(-self.least_gate)
         if self.least_gate:
@@ -96,11 +96,11 @@ class HGRN2:
         return Erase(log_alpha), Outer((1 - self.least_gate) * jax.nn.sigmoid(-gate), v)
 
     def query(self, params: HGRN2Params, z: Array) -> Float[Array, "*batch heads key"]:
-        """SiLU(zᵠ)."""
+        """Return SiLU(zᵠ)."""
         return jax.nn.silu(split_qkv(z, self.heads, self.key_size)[0])
 
     def answer(self, params: HGRN2Params, r: Float[Array, "*batch heads value"], z: Array) -> Array:
-        """The heads side by side."""
+        """Return the heads side by side."""
         return merge_heads(r)
 
     step = linear_step

@@ -96,7 +96,7 @@ class Mamba2:
         check_positive(key_size=self.key_size, value_size=self.value_size)
 
     def init(self, key: Key) -> Mamba2Params:
-        """exp(A) uniform in [1, 16], softplus(δ) log-uniform in [1e-3, 0.1], D = 1; matrices by Glorot's rule."""
+        """Draw exp(A) uniform in [1, 16], softplus(δ) log-uniform in [1e-3, 0.1], matrices by Glorot; set D = 1."""
         keys, channels = jax.random.split(key, 6), self.heads * self.value_size + 2 * self.key_size
         return Mamba2Params(
             u=input_weights(keys[0], (self.input_size, channels)),
@@ -109,38 +109,38 @@ class Mamba2:
         )
 
     def initial_carry(self, params: Mamba2Params, batch_shape: tuple[int, ...] = ()) -> Staged:
-        """S⁽⁰⁾ = 0, `[*batch, heads, K, V]`, and beside it an empty register for the convolution."""
+        """Return S⁽⁰⁾ = 0, `[*batch, heads, K, V]`, and an empty register for the convolution."""
         state = zero_state(params.u, *batch_shape, self.heads, self.key_size, self.value_size)
         return Staged(empty_register(params.conv, batch_shape), state)
 
     def project(self, params: Mamba2Params, xs: Array) -> Mamba2Input:
-        """W u⁽ᵗ⁾, and Wᐞ u⁽ᵗ⁾ + δ."""
+        """Return W u⁽ᵗ⁾, and Wᐞ u⁽ᵗ⁾ + δ."""
         check_features("xs", xs, input_size=self.input_size)
         return Mamba2Input(matmul(xs, params.u), add_bias(matmul(xs, params.dt), params.dt_bias))
 
     def lead(self, params: Mamba2Params, first: Array, z: Mamba2Input, steps: Steps) -> tuple[Array, Mamba2Input]:
-        """The convolution over time of x, B and C."""
+        """Run the convolution over time of x, B and C."""
         first, taps = steps.window(first, z.channels)
         return first, z._replace(channels=add_bias(convolve(params.conv, taps), params.conv_b))
 
     def coefficients(self, params: Mamba2Params, z: Mamba2Input) -> tuple[Erase, Outer]:
-        """log d = −Δ exp(A); the addend is B (Δ x)ᵀ."""
+        """Return log d = −Δ exp(A); the addend is B (Δ x)ᵀ."""
         x, b, _ = self._split(z)
         v = jax.nn.softplus(z.dt)[..., None] * x
         return Erase(softplus_decay(params.a_log, z.dt)[..., None]), Outer(self._for_heads(b), v)
 
     def query(self, params: Mamba2Params, z: Mamba2Input) -> Float[Array, "*batch heads key"]:
-        """C, the same for all heads."""
+        """Return C, the same for all heads."""
         return self._for_heads(self._split(z)[2])
 
     def answer(self, params: Mamba2Params, r: Float[Array, "*batch heads value"], z: Mamba2Input) -> Array:
-        """r + D x, the heads side by side."""
+        """Return r + D x, the heads side by side."""
         return merge_heads(r + in_rank(params.d[:, None], r) * self._split(z)[0])
 
     step = linear_step
 
     def _split(self, z):
-        """x of each head, B and C."""
+        """Return x of each head, B and C."""
         n = self.heads * self.value_size
         x, b, c = jnp.split(jax.nn.silu(z.channels), (n, n + self.key_size), axis=-1)
         return split_heads(x, self.heads), b, c

@@ -105,7 +105,7 @@ class MLSTM:
         check_choice("gates", self.gates, ("sigmoid", "exponential"))
 
     def init(self, key: Key) -> MLSTMParams:
-        """W by Glorot's rule; Wᵍ = 0, b of f̃ from 3 to 6 over the heads, b of ĩ normal with deviation 0.1."""
+        """Draw W by Glorot's rule, b of ĩ normal with deviation 0.1; set Wᵍ = 0, b of f̃ from 3 to 6 over the heads."""
         qkv, bias = jax.random.split(key)
         return MLSTMParams(
             qkv=input_weights(qkv, (self.input_size, self.heads * (2 * self.key_size + self.value_size))),
@@ -114,26 +114,26 @@ class MLSTM:
         )
 
     def initial_carry(self, params: MLSTMParams, batch_shape: tuple[int, ...] = ()) -> Any:
-        """S⁽⁰⁾ = 0, `[*batch, heads, K, V]`; with exponential gates (S, n) = 0, `[…, V + 1]`, and beside it m = 0."""
+        """Return S⁽⁰⁾ = 0, `[*batch, heads, K, V]`; with exponential gates (S, n) = 0, `[…, V + 1]`, and m = 0."""
         if self.gates == "sigmoid":
             return zero_state(params.qkv, *batch_shape, self.heads, self.key_size, self.value_size)
         m = jnp.zeros((*batch_shape, self.heads), accumulator(params.b.dtype))
         return Staged(m, zero_state(params.qkv, *batch_shape, self.heads, self.key_size, self.value_size + 1))
 
     def project(self, params: MLSTMParams, xs: Array) -> MLSTMInput:
-        """W x⁽ᵗ⁾, and the logs of the gates."""
+        """Return W x⁽ᵗ⁾, and the logarithms of the gates."""
         check_features("xs", xs, input_size=self.input_size)
         f, i = jnp.split(add_bias(matmul(xs, params.gates), params.b), 2, axis=-1)
         log_i = i if self.gates == "exponential" else jax.nn.log_sigmoid(i)
         return MLSTMInput(matmul(xs, params.qkv), jax.nn.log_sigmoid(f), log_i, None)
 
     def lead(self, params: MLSTMParams, first: Array, z: MLSTMInput, steps: Steps) -> tuple[Array, MLSTMInput]:
-        """The stabilizer m, and the gates relative to it."""
+        """Compute the stabilizer m, and the gates relative to it."""
         first, (before, m) = steps.running_max(first, z.log_f, z.log_i)
         return first, z._replace(log_f=z.log_f + before - m, log_i=z.log_i - m, m=m)
 
     def coefficients(self, params: MLSTMParams, z: MLSTMInput) -> tuple[Erase, Outer]:
-        """log d = log f; the addend is i k vᵀ, or i k (v, 1)ᵀ."""
+        """Return log d = log f; the addend is i k vᵀ, or i k (v, 1)ᵀ."""
         _, k, v = split_qkv(z.qkv, self.heads, self.key_size)
         k = k * jnp.exp(z.log_i)[..., None] / math.sqrt(self.key_size)
         if self.gates == "exponential":
@@ -141,11 +141,11 @@ class MLSTM:
         return Erase(z.log_f[..., None]), Outer(k, v)
 
     def query(self, params: MLSTMParams, z: MLSTMInput) -> Float[Array, "*batch heads key"]:
-        """q."""
+        """Return q."""
         return split_qkv(z.qkv, self.heads, self.key_size)[0]
 
     def answer(self, params: MLSTMParams, r: Float[Array, "*batch heads values"], z: MLSTMInput) -> Array:
-        """r, or r/max(|nᵀ q|, 1), the heads side by side."""
+        """Return r, or r/max(|nᵀ q|, 1), the heads side by side."""
         if z.m is None:
             return merge_heads(r)
         # both sides of the fraction times e^{min(m, 0)} or e^{−max(m, 0)}, so that neither overflows

@@ -78,39 +78,39 @@ class Retention:
             raise ValueError(f"`key_size` must be even, to rotate pairs, got {self.key_size}. Or use `rotate=False`.")
 
     def init(self, key: Key) -> RetentionParams:
-        """W by Glorot's rule."""
+        """Draw W by Glorot's rule."""
         return RetentionParams(
             input_weights(key, (self.input_size, self.heads * (2 * self.key_size + self.value_size)))
         )
 
     def initial_carry(self, params: RetentionParams, batch_shape: tuple[int, ...] = ()) -> Any:
-        """S⁽⁰⁾ = 0, `[*batch, heads, K, V]`, and beside it the position 0."""
+        """Return S⁽⁰⁾ = 0, `[*batch, heads, K, V]`, and the position 0."""
         state = zero_state(params.qkv, *batch_shape, self.heads, self.key_size, self.value_size)
         return Staged(jnp.zeros(batch_shape, jnp.int32), state) if self.rotate else state
 
     def project(self, params: RetentionParams, xs: Array) -> tuple[Array, Array, Array]:
-        """q, k and v of each head."""
+        """Return q, k and v of each head."""
         check_features("xs", xs, input_size=self.input_size)
         return split_qkv(matmul(xs, params.qkv), self.heads, self.key_size)
 
     def lead(self, params: RetentionParams, first: Int[Array, "*batch"], z, steps: Steps):
-        """q and k, rotated."""
+        """Rotate q and k."""
         q, k, v = z
         first, position = steps.count(first, v)
         return first, (rotated(q, position), rotated(k, position), v)
 
     def coefficients(self, params: RetentionParams, z) -> tuple[Erase, Outer]:
-        """log d = log γ; the addend is k vᵀ."""
+        """Return log d = log γ; the addend is k vᵀ."""
         _, k, v = z
         decay = np.log1p(-(2.0 ** (-5 - np.arange(self.heads))))
         return Erase(jnp.asarray(decay, accumulator(params.qkv.dtype))[:, None]), Outer(k, v)
 
     def query(self, params: RetentionParams, z) -> Float[Array, "*batch heads key"]:
-        """q/√K."""
+        """Return q/√K."""
         return z[0] / math.sqrt(self.key_size)
 
     def answer(self, params: RetentionParams, r: Float[Array, "*batch heads value"], z) -> Array:
-        """The heads side by side."""
+        """Return the heads side by side."""
         return merge_heads(r)
 
     step = linear_step

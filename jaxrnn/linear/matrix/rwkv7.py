@@ -35,7 +35,7 @@ from jaxrnn.linear.stages import Staged, Steps
 
 
 class LowRank(NamedTuple):
-    """b + x A B, perhaps with a tanh between A and B."""
+    """b + x A B, with or without a tanh between A and B."""
 
     down: Float[Array, "input rank"]
     """A."""
@@ -46,7 +46,7 @@ class LowRank(NamedTuple):
 
 
 class RWKV7Params(NamedTuple):
-    """Vectors over the keys of all heads, `[heads · K]`, where nothing else is said.
+    """Vectors over the keys of all heads, `[heads · K]`, unless stated otherwise.
 
     >>> RWKV7(input_size=3, heads=2, key_size=4, value_size=5).init(jax.random.key(0))._fields
     ('mix', 'r', 'k', 'v', 'decay', 'rate', 'removal', 'replacement', 'bonus')
@@ -123,7 +123,7 @@ class RWKV7:
         check_positive(key_size=self.key_size, value_size=self.value_size)
 
     def init(self, key: Key) -> RWKV7Params:
-        """W and A by Glorot's rule, B = 0; μ = ½, b_d from −6 to −1 over the units, b_a = ρ = 0, ξ = 0.85, η = 1."""
+        """Draw W and A by Glorot's rule; set B = b_a = ρ = 0, μ = ½, b_d from −6 to −1 over units, ξ = 0.85, η = 1."""
         keys, n = jax.random.split(key, 5), self.heads * self.key_size
 
         def low_rank(key, b):
@@ -142,17 +142,17 @@ class RWKV7:
         )
 
     def initial_carry(self, params: RWKV7Params, batch_shape: tuple[int, ...] = ()) -> Staged:
-        """S⁽⁰⁾ = 0, `[*batch, heads, K, V]`, and beside it x⁽⁰⁾ = 0, `[*batch, 1, input]`."""
+        """Return S⁽⁰⁾ = 0, `[*batch, heads, K, V]`, and x⁽⁰⁾ = 0, `[*batch, 1, input]`."""
         before = jnp.zeros((*batch_shape, 1, self.input_size), accumulator(params.r.dtype))
         return Staged(before, zero_state(params.r, *batch_shape, self.heads, self.key_size, self.value_size))
 
     def project(self, params: RWKV7Params, xs: Array) -> Array:
-        """x⁽ᵗ⁾ as it is: all projections read x⁽ᵗ⁻¹⁾ too."""
+        """Return x⁽ᵗ⁾ unchanged, because all projections read x⁽ᵗ⁻¹⁾ too."""
         check_features("xs", xs, input_size=self.input_size)
         return xs.astype(accumulator(params.r.dtype))
 
     def lead(self, params: RWKV7Params, first: Array, z: Array, steps: Steps) -> tuple[Array, RWKV7Input]:
-        """The token shift and the projections."""
+        """Compute the token shift and the projections."""
         first, (before, x) = steps.window(first, z)
         x_r, x_d, x_k, x_v, x_a = (x + in_rank(mu, x) * (before - x) for mu in params.mix)
         a = jax.nn.sigmoid(add_bias(matmul(matmul(x_a, params.rate.down), params.rate.up), params.rate.b))
@@ -169,15 +169,15 @@ class RWKV7:
         )
 
     def coefficients(self, params: RWKV7Params, z: RWKV7Input) -> tuple[Erase, Outer]:
-        """u = κ̂, w = a ⊙ κ̂; the addend is k̃ vᵀ."""
+        """Return u = κ̂, w = a ⊙ κ̂; the addend is k̃ vᵀ."""
         return Erase(z.log_d, z.removed, z.rate * z.removed), Outer(z.k, z.v)
 
     def query(self, params: RWKV7Params, z: RWKV7Input) -> Float[Array, "*batch heads key"]:
-        """r."""
+        """Return r."""
         return z.r
 
     def answer(self, params: RWKV7Params, r: Float[Array, "*batch heads value"], z: RWKV7Input) -> Array:
-        """Sᵀ r + (rᵀ (ρ ⊙ k̃)) v, the heads side by side."""
+        """Return Sᵀ r + (rᵀ (ρ ⊙ k̃)) v, the heads side by side."""
         bonus = jnp.sum(z.r * in_rank(split_heads(params.bonus, self.heads), z.r) * z.k, axis=-1, keepdims=True)
         return merge_heads(r + bonus * z.v)
 

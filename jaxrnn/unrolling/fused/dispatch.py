@@ -96,7 +96,7 @@ def unroll_interpreted(
     reset: Bool[Array, "..."] | None = None,
     reverse: bool = False,
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
-    """`unroll_fused` by Pallas' interpreter: the same kernels on any platform, in any dtype and size, slowly.
+    """Run `unroll_fused` in Pallas' interpreter: the same kernels on any platform, in any dtype and size, slowly.
 
     Arguments, results and errors are those of `unroll`.  It is here for tests; a cell without kernels runs by
     `unroll_bptt`.
@@ -155,7 +155,7 @@ _unroll_fused.defvjp(_unroll_fused_fwd, _unroll_fused_bwd)
 
 @partial(jax.jit, static_argnums=(0, 6, 7, 8))
 def _forward(cell, params, xs, carry, mask, reset, reverse, interpret, record):
-    """Run forwards: the results, and what the backward pass needs if `record`, else None."""
+    """Run forward; return the results, and what the backward pass needs if `record`, else None."""
 
     def scan(params, xs, carry, mask, reset):
         results, saved = forward(cell, params, xs, carry, mask, reset, reverse)
@@ -167,7 +167,7 @@ def _forward(cell, params, xs, carry, mask, reset, reverse, interpret, record):
 
 @partial(jax.jit, static_argnums=(0, 4, 5))
 def _backward(cell, saved, dcarry, dys, reverse, interpret):
-    """Run backwards, from what `_forward` saved."""
+    """Run backward from what `_forward` saved."""
 
     def scan(*arguments):
         return backward(cell, *arguments, reverse)
@@ -177,7 +177,7 @@ def _backward(cell, saved, dcarry, dys, reverse, interpret):
 
 
 def _choose(kernel, scan, interpret, *arguments):
-    """The kernel on a CUDA GPU, the scan elsewhere; only one of them is compiled."""
+    """Run the kernel on a CUDA GPU, the scan elsewhere; only one of them is compiled."""
     return kernel(*arguments) if interpret else lax.platform_dependent(*arguments, cuda=kernel, default=scan)
 
 
@@ -224,17 +224,17 @@ def _weights(cell, params):
 
 
 def _flat(a):
-    """`[..., features]` → `[steps or rows, features]`."""
+    """Reshape `[..., features]` to `[steps or rows, features]`."""
     return a.reshape(-1, a.shape[-1])
 
 
 def _side_by_side(tree):
-    """The leaves of a carry or of z as one array, `[rows or steps, leaves · features]`."""
+    """Join the leaves of a carry or of z to one array, `[rows or steps, leaves · features]`."""
     return jnp.concatenate([_flat(leaf) for leaf in jax.tree.leaves(tree)], axis=-1)
 
 
 def _apart(joined, like):
-    """The carry or z that `_side_by_side` made one array of."""
+    """Split the array that `_side_by_side` returns into the carry or z that it joined."""
     leaves, structure = jax.tree.flatten(like)
     parts = jnp.split(joined, len(leaves), axis=-1)
     return jax.tree.unflatten(structure, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)])

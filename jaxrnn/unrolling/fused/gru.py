@@ -7,7 +7,7 @@ from jaxrnn.unrolling.fused.gates import Blocks, Gates, Weights, product, produc
 
 
 def gru_gates(cell: GRU) -> Gates:
-    """r, z, n; the record is (h⁽ᵗ⁻¹⁾, r, z, n), and W h⁽ᵗ⁻¹⁾ + bₙ where the reset comes after the product."""
+    """Return the gates r, z, n; the record is (h⁽ᵗ⁻¹⁾, r, z, n), and W h⁽ᵗ⁻¹⁾ + bₙ for a reset after the product."""
     return _after() if cell.reset == "after" else _before()
 
 
@@ -48,5 +48,5 @@ def _after() -> Gates:
 
 
 def _candidate_and_update(h, keep, n, dh):
-    """h⁽ᵗ⁾ = z ⊙ h⁽ᵗ⁻¹⁾ + (1 − z) ⊙ n: ∇ of h⁽ᵗ⁻¹⁾ by this way, and of the pre-activations of n and of z."""
+    """Return ∇ of h⁽ᵗ⁻¹⁾ and of the pre-activations of n and z, through h⁽ᵗ⁾ = z ⊙ h⁽ᵗ⁻¹⁾ + (1 − z) ⊙ n."""
     return dh * keep, dh * (1 - keep) * (1 - n * n), dh * (h - n) * keep * (1 - keep)

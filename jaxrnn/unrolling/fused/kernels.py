@@ -54,11 +54,11 @@ class Run(NamedTuple):
     reverse: bool
     """From the last step to the first."""
     interpret: bool
-    """By Pallas' interpreter."""
+    """Whether to run in Pallas' interpreter."""
 
 
 class Switches(NamedTuple):
-    """`[time · batch, 1]`, int8, 0 or 1; None where it is 1 everywhere."""
+    """Masks and resets: `[time · batch, 1]`, int8, 0 or 1; None for 1 everywhere."""
 
     happens: Array | None
     """The mask."""
@@ -69,7 +69,7 @@ class Switches(NamedTuple):
 def forward(
     run: Run, weights: tuple[Array, Array | None], zs: Array, carry: Array, switches: Switches, *, record: bool
 ) -> tuple[Array, Array, tuple[Array, ...]]:
-    """z⁽ᵗ⁾ of every step → (the last carry, ys, the record).
+    """Run all steps from z⁽ᵗ⁾; return the last carry, ys and the record.
 
     Args:
       run: the cell, how its arrays are cut, the direction.
@@ -116,7 +116,7 @@ def backward(
     dys: Array,
     switches: Switches,
 ) -> tuple[Array, Array]:
-    """(∇ of the last carry, ∇y⁽ᵗ⁾) → (∇ of the first carry, ∇z⁽ᵗ⁾).
+    """Map ∇ of the last carry and ∇y⁽ᵗ⁾ to ∇ of the first carry and ∇z⁽ᵗ⁾.
 
     Args and shapes are those of `forward`, `run` is that of the forward pass.
     """
@@ -155,23 +155,23 @@ class _Tile(NamedTuple):
     """`[1, hidden]`."""
 
     def read(self, ref, t=0) -> Blocks:
-        """The blocks that lie side by side at step t, 0 outside the array."""
+        """Load the blocks that lie side by side at step t, 0 outside the array."""
         return self._load(ref, t * self.batch + self.rows, self._inside())
 
     def write(self, ref, blocks: Blocks, t=0) -> None:
-        """Stores the blocks side by side at step t."""
+        """Store the blocks side by side at step t."""
         for k, block in enumerate(blocks):
             view = ref.at[t * self.batch + self.rows, k * self.hidden + self.units]
             triton.store(view, block, mask=self._inside())
 
     def weights(self, refs) -> Weights:
-        """W and the vectors, padded with 0."""
+        """Load W and the vectors, padded with 0."""
         (w, v), rows, inside = refs, self.units.T, self.units < self.hidden
         vectors = () if v is None else self._load(v, jnp.zeros_like(self.units), inside)
         return Weights(self._load(w, rows, (rows < self.hidden) & inside), vectors)
 
     def switches(self, refs: Switches, t) -> Switches:
-        """Those of step t, `[rows, 1]`, boolean."""
+        """Load the switches of step t, `[rows, 1]`, boolean."""
 
         def read(ref):
             view = ref.at[t * self.batch + self.rows, jnp.zeros_like(self.rows)]
@@ -193,7 +193,7 @@ def _tile(blocking: Blocking, batch: int, hidden: int) -> _Tile:
 
 
 def _loop(read: Callable, step: Callable, carry: Blocks, time: int, reverse: bool) -> Blocks:
-    """step(carry, read(t), t) for every t in the order of the run, read one step ahead."""
+    """Apply step(carry, read(t), t) for every t in the order of the run, reading one step ahead."""
 
     def at(i):
         return time - 1 - i if reverse else i
@@ -207,7 +207,7 @@ def _loop(read: Callable, step: Callable, carry: Blocks, time: int, reverse: boo
 
 
 def _where(condition: Array | None, if_true: Blocks, if_false: Blocks) -> Blocks:
-    """`where`, block by block; None is True everywhere."""
+    """Apply `where` block by block; None is True everywhere."""
     if condition is None:
         return if_true
     return tuple(jnp.where(condition, a, b) for a, b in zip(if_true, if_false, strict=True))

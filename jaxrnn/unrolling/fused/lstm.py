@@ -7,7 +7,7 @@ from jaxrnn.unrolling.fused.gates import Blocks, Gates, Weights, product, produc
 
 
 def lstm_gates(cell: LSTM) -> Gates:
-    """i, f, g, o; the record is (h⁽ᵗ⁻¹⁾, C⁽ᵗ⁻¹⁾, i, f, g, o)."""
+    """Return the gates i, f, g, o; the record is (h⁽ᵗ⁻¹⁾, C⁽ᵗ⁻¹⁾, i, f, g, o)."""
     previous, current = (cell.peephole == kind for kind in ("previous", "current"))
 
     def step(weights: Weights, carry: Blocks, z: Blocks):
