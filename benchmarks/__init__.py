@@ -1,1 +1,1 @@
-"""Benchmarks: each prints a table beside its baselines, in one interleaved run.  `python -m benchmarks --help`."""
+"""Benchmarks: each prints a table with its baselines, timed in one interleaved run.  `python -m benchmarks --help`."""

@@ -59,12 +59,12 @@ def main(
 
     Args:
         cells: which cells; gru is the chapter's form, gru-after PyTorch's.
-        configurations: T B in hidden, again and again.
+        configurations: T B in hidden, four numbers for each configuration.
         programs: forward, train.
         contenders: which libraries; all of them if none is named.
         seconds: time for each program of each contender.
         least: the least number of timed calls.
-        json_path: where everything is written as JSON, beside the table.
+        json_path: a file for all results as JSON, in addition to the table.
     """
     makers, missing = present()
     for name in missing:
@@ -85,7 +85,7 @@ def main(
 
 
 def measure(cell, sizes, what, programs, seconds, least) -> list[report.Row]:
-    """One row a contender, timed in turns."""
+    """Time the contenders in turns, and return one row for each."""
     timings = interleaved(programs, seconds=seconds, least=least)
     return [
         report.Row(cell, sizes, what, name, timings[name], p.compile_seconds, p.temporary_bytes)
@@ -94,7 +94,7 @@ def measure(cell, sizes, what, programs, seconds, least) -> list[report.Row]:
 
 
 def gemm_gflops(size: int = 2048) -> float:
-    """What a single large float32 matrix product reaches here: the ceiling."""
+    """Measure the GFLOP/s of a single large float32 matrix product on this machine: the upper limit."""
     x = jnp.ones((size, size))
     product = compiled(jnp.matmul, x, x)
     return 2 * size**3 / interleaved({"product": product}, seconds=1)["product"].minimum / 1e6

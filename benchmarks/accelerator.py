@@ -1,23 +1,22 @@
-"""What a GPU makes of a recurrent layer: every way of this library, cuDNN, Flax and PyTorch, in one run.
+"""A recurrent layer on a GPU: every way to run it in this library, cuDNN, Flax and PyTorch, in one run.
 
-Four pieces, each a table on standard output and a file PIECE.json in a folder, written anew after every line:
+Four pieces, each a table on standard output and a file PIECE.json in a folder, rewritten after every line:
 
-* `agreement`, whether the GPU's numbers are right: results and gradients of `unroll_bptt` and of `unroll_fused`, with
-  masks, resets and both directions, beside those of `unroll` on the CPU: float32 at
-  `jax.default_matmul_precision("highest")`, then float32 as it comes, whose products are TF32, and bfloat16, each with
-  a tolerance of its own;
-* `layers`: milliseconds of the forward pass and of a training step, the programs taking turns, with compile seconds and
-  temporary memory.  `unroll_fused` is `unroll_bptt` where the weights do not stay on chip.  cuDNN's LSTM in JAX has
-  float32 only;
-* `long`: a sequence of one row, from 1,000 steps to a million: the loop, Newton's method over all steps, and a cell
-  that is linear in its carry by its loop and by the associative scan;
-* `matrix`: a cell with matrix states, by its loop and in chunks.
+* `agreement` compares the results and gradients of `unroll_bptt` and `unroll_fused` on the GPU, with masks, resets and
+  both directions, with those of `unroll` on the CPU: in float32 at `jax.default_matmul_precision("highest")`, in
+  float32 at the default precision, whose products are TF32, and in bfloat16, each with its own tolerance;
+* `layers` times the forward pass and a training step in milliseconds, the programs taking turns, with compile seconds
+  and temporary memory.  `unroll_fused` is `unroll_bptt` where the weights do not fit on chip.  cuDNN's LSTM in JAX
+  supports only float32;
+* `long` runs a sequence of one row, from 1,000 steps to a million: by the loop, by Newton's method over all steps, and
+  for a cell that is linear in its carry by the loop and by the associative scan;
+* `matrix` runs a cell with matrix states by the loop and in chunks.
 
     python -m benchmarks.accelerator                  on a machine with a GPU; elsewhere one line, and exit status 2
     python -m benchmarks.accelerator --tiny           tiny sizes on whatever there is, to try the benchmark itself
     python -m benchmarks.accelerator --pieces layers  one piece
 
-Nothing new is compiled after `--minutes`.  The exit status is 1 if `agreement` has a difference that is too large.
+After `--minutes` no further program is compiled.  The exit status is 1 if `agreement` finds too large a difference.
 """
 
 import importlib.metadata
@@ -91,11 +90,11 @@ def main(
 
     Args:
         tiny: tiny sizes, on a CPU too.
-        pieces: what is done, in this order.
+        pieces: which pieces to run, in this order.
         minutes: the time after which no further program is compiled.
         seconds: time for each program.
         least: the least number of timed calls.
-        folder: where each piece leaves its JSON.
+        folder: where each piece writes its JSON.
     """
     gpu, end = jax.default_backend() == "gpu", monotonic() + 60 * minutes
     if not gpu and not tiny:
@@ -127,7 +126,7 @@ def store(path: Path, found: dict) -> None:
 
 
 def until(end: float, lines: Iterator[Line]) -> Iterator[Line]:
-    """The lines that are begun before `end`."""
+    """Yield the lines that begin before `end`."""
     for line in lines:
         yield line
         if monotonic() > end:
@@ -136,7 +135,7 @@ def until(end: float, lines: Iterator[Line]) -> Iterator[Line]:
 
 
 def versions() -> dict[str, str]:
-    """Of what else the numbers depend on, where it is installed."""
+    """Return the versions of the other packages that the numbers depend on, where installed."""
     packages = ("jaxlib", "flax", "torch", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13")
     return {name: importlib.metadata.version(name) for name in packages if _installed(name)}
 
@@ -149,7 +148,7 @@ def _installed(package: str) -> bool:
 
 
 def agreement(cells: tuple, fused: Callable) -> bool:
-    """The first table; True if every difference is within its tolerance."""
+    """Print the first table; return True if every difference is within its tolerance."""
     print(f"{'cell':<55}{'dtype':<10}{'products':<10}{'unroll_bptt':>12}{'unroll_fused':>14}{'allowed':>10}")
     right = True
     for cell in cells:
@@ -163,7 +162,7 @@ def agreement(cells: tuple, fused: Callable) -> bool:
 
 
 def worst(cell: Any, member: Callable, dtype: str, precision: str) -> float:
-    """The largest difference from `unroll` on the CPU: 20 rows of up to 12 steps, both directions."""
+    """Return the largest difference from `unroll` on the CPU: 20 rows of up to 12 steps, both directions."""
     problem = random_problem(cell, x=jnp.zeros(cell.input_size), time=12, batch=(20,), dtype=dtype)
     largest = 0.0
     for reverse in (False, True):
@@ -185,7 +184,7 @@ def _difference(got, want) -> float:
 
 
 def layers(configurations, seconds: float, least: int, gpu: bool) -> Iterator[Line]:
-    """Every library's layer, cell by cell, configuration by configuration, dtype by dtype."""
+    """Time every library's layer, by cell, configuration and dtype."""
     for cell in CELLS:
         for sizes in map(Configuration._make, configurations):
             for dtype in DTYPES:
@@ -198,7 +197,7 @@ def layers(configurations, seconds: float, least: int, gpu: bool) -> Iterator[Li
 
 
 def _peers(cell: CellName, sizes: Configuration, dtype: str, gpu: bool) -> dict[str, Callable[[], Programs]]:
-    """The other libraries that are installed, and cuDNN's LSTM where there is a GPU and float32."""
+    """Return the other libraries that are installed, and cuDNN's LSTM where there is a GPU and float32."""
     found: dict[str, Callable[[], Programs]] = {}
     if gpu and cell == "lstm" and dtype == "float32":
         found["cudnn"] = partial(cudnn, sizes)
@@ -216,7 +215,7 @@ def _peers(cell: CellName, sizes: Configuration, dtype: str, gpu: bool) -> dict[
 
 
 def cudnn(sizes: Configuration) -> Programs:
-    """`jax.experimental.rnn.lstm`: cuDNN's, batch-major, two biases."""
+    """Return `jax.experimental.rnn.lstm`, cuDNN's LSTM: batch-major, with two biases."""
     from jax.experimental import rnn
 
     weights = rnn.init_lstm_weight(jax.random.key(0), sizes.input, sizes.hidden, 1, False)
@@ -229,7 +228,7 @@ def cudnn(sizes: Configuration) -> Programs:
 
 
 def long_sequences(steps: tuple[int, ...], seconds: float, least: int) -> Iterator[Line]:
-    """One row: the loop against what is parallel over time."""
+    """Time one row: the loop against the methods that are parallel over time."""
     diagonal = partial(jaxrnn.unroll_newton, solver=jaxrnn.unrolling.parallel.Newton("diagonal"))
     ways = {
         jaxrnn.GRU(8, 16): {
@@ -248,7 +247,7 @@ def long_sequences(steps: tuple[int, ...], seconds: float, least: int) -> Iterat
 
 
 def matrix_states(steps: tuple[int, ...], size: int, seconds: float, least: int) -> Iterator[Line]:
-    """One row, 4 heads of `size` × `size`: the loop against chunks."""
+    """Time one row, 4 heads of `size` × `size`: the loop against chunks."""
     cell = GatedDelta(size, 4, size, size)
     for time in steps:
         members = {"unroll_bptt": jaxrnn.unroll_bptt} if time <= LONGEST_LOOP else {}
@@ -266,7 +265,7 @@ def _one_row(cell: Any, member: Callable, time: int) -> Programs:
 
 
 def measure(what: tuple[str, str, str], makers: dict[str, Callable[[], Programs]], seconds, least) -> Iterator[Line]:
-    """A line for each contender, timed in turns; one that fails, for want of memory say, is told and left out."""
+    """Time the contenders in turns, a line for each; report and leave out those that fail, by lack of memory say."""
     made: dict[str, Programs] = {}
     for name, make in makers.items():
         try:

@@ -1,9 +1,9 @@
 """A decoder with additive attention: one training step, and greedy decoding, against a loop over PyTorch's `LSTMCell`.
 
 The same network in both: an LSTM over [x; c], additive attention with the keys projected once, an output layer over
-[h; c]; float32.  Prints a table and the ratios to standard output.  With more units and rows both come closer to what
-matrix products cost, and to one another.  "bare" is a program of the matrix products and the tanh of the score and next
-to nothing else; "at most" is the ratio that it would reach.
+[h; c]; float32.  Prints a table and the ratios to standard output.  With more units and rows, the matrix products take
+most of the time in both, and their times come closer.  "bare" is a program with little but the matrix products and the
+tanh of the score; "at most" is the ratio that it would reach.
 
     python -m benchmarks.attention
     python -m benchmarks.attention --source 100 --hidden 256
@@ -25,7 +25,7 @@ from jaxrnn.core.precision import outer_sum
 
 
 class Sizes(NamedTuple):
-    """Of the decoder and of what it reads."""
+    """The sizes of the decoder and of its inputs."""
 
     time: int
     source: int
@@ -51,7 +51,7 @@ def main(
         source: positions that are attended to.
         batch: rows of the training step, and of the larger decoding.
         features: the size of an embedded symbol.
-        hidden: of the LSTM, of the states that are attended to, and of the score.
+        hidden: the size of the LSTM, of the states that are attended to, and of the score.
         vocabulary: the number of symbols.
         seconds: time for each program.
     """
@@ -78,19 +78,19 @@ def main(
 
 
 def model(sizes: Sizes) -> tuple[jaxrnn.SymbolModel, jaxrnn.seq2seq.Attending]:
-    """The decoder, and its cell."""
+    """Return the decoder, and its cell."""
     attention = jaxrnn.Attention(sizes.hidden, sizes.hidden, "additive")
     cell = jaxrnn.seq2seq.Attending(jaxrnn.LSTM(sizes.features + sizes.hidden, sizes.hidden), attention, sizes.source)
     return jaxrnn.SymbolModel(cell, sizes.vocabulary, sizes.features, cell.output_size), cell
 
 
 def random_states(sizes: Sizes) -> jax.Array:
-    """What an encoder would give: `[source, batch, hidden]`."""
+    """Draw states such as an encoder returns, `[source, batch, hidden]`."""
     return jax.random.normal(jax.random.key(1), (sizes.source, sizes.batch, sizes.hidden)) / 2
 
 
 def train(sizes: Sizes) -> Program:
-    """The loss and its gradient in every parameter and in the states."""
+    """Return a program for the loss and its gradient with respect to every parameter and the states."""
     decoder, cell = model(sizes)
     symbols = jax.random.randint(jax.random.key(2), (sizes.time, sizes.batch), 0, sizes.vocabulary)
     lengths = jnp.full(sizes.batch, sizes.time)
@@ -105,7 +105,7 @@ def train(sizes: Sizes) -> Program:
 
 
 def decode(sizes: Sizes) -> Program:
-    """`greedy`, with an end so unlikely that it does not come."""
+    """Return a program for `greedy`, with an end symbol so unlikely that it never comes."""
     decoder, cell = model(sizes)
     params = decoder.init(jax.random.key(0))
     params = params._replace(readout=params.readout._replace(c=params.readout.c.at[0].set(-1e4)))
@@ -119,7 +119,7 @@ def decode(sizes: Sizes) -> Program:
 
 
 def bare(sizes: Sizes, *, backward: bool) -> Program:
-    """The matrix products, the tanh of the score, the sums over what it makes, and next to nothing else.
+    """Return a program of the matrix products, the tanh of the score and the sums over it, and little else.
 
     A lower bound: without gates, softmax, embedding, loss, masks, records of the steps, gradients of the memory.
     """
@@ -161,7 +161,7 @@ def bare(sizes: Sizes, *, backward: bool) -> Program:
 
 
 def pytorch_decoder(sizes: Sizes):
-    """The parts of the same decoder, and one step of it."""
+    """Return the parts of the same decoder, and one step of it."""
     import torch
 
     n = sizes.hidden
@@ -188,7 +188,7 @@ def pytorch_decoder(sizes: Sizes):
 
 
 def pytorch_train(sizes: Sizes) -> Program:
-    """The loop over steps, and `backward`."""
+    """Return a program for the loop over steps, and `backward`."""
     import torch
 
     parts, step, states, zeros = pytorch_decoder(sizes)
@@ -212,7 +212,7 @@ def pytorch_train(sizes: Sizes) -> Program:
 
 
 def pytorch_decode(sizes: Sizes) -> Program:
-    """The likeliest symbol at every step, in inference mode."""
+    """Return a program that takes the most likely symbol at every step, in inference mode."""
     import torch
 
     parts, step, states, zeros = pytorch_decoder(sizes)

@@ -1,8 +1,8 @@
-"""Seconds from a function to its program: against the number of steps, the cell and the number of layers.
+"""Compile times, against the number of steps, the cell and the number of layers.
 
-The gradient of a loss over `unroll_bptt`, batch 4, hidden 32, float32; tracing, lowering and compiling, with an empty
-compilation cache.  The number of steps should not matter, but that from 64 on a turn of the loop may be four tiny
-steps: the last column of the first table says by how much it does.
+Times tracing, lowering and compiling the gradient of a loss over `unroll_bptt`, batch 4, hidden 32, float32, with an
+empty compilation cache.  The number of steps should hardly matter; from 64 steps on, one iteration of the loop may run
+four small steps.  The last column of the first table shows how much it matters.
 
     python -m benchmarks.compile
     python -m benchmarks.compile --lengths 10 1000 --repeats 1
@@ -35,7 +35,7 @@ def main(
     Args:
         lengths: numbers of steps.
         layers: numbers of LSTM layers, at 100 steps.
-        repeats: each program is compiled so many times; the median counts.
+        repeats: how many times each program is compiled; the median counts.
     """
     print(f"{report.machine()}\n\nseconds to compile the gradient, one layer")
     print(f"{'cell':<10}" + "".join(f"{f'τ={n}':>10}" for n in lengths) + f"{'last/first':>12}")
@@ -50,12 +50,12 @@ def main(
 
 
 def by_layers(cell, params, xs):
-    """A stack, one layer over all steps after the other."""
+    """Run a stack, one layer over all steps and then the next."""
     return jaxrnn.unroll_layers(cell, params, xs, run=jaxrnn.unroll_bptt)
 
 
 def compile_seconds(cell, steps: int, repeats: int, run=jaxrnn.unroll_bptt) -> float:
-    """The median; every time from nothing."""
+    """Return the median time, each from an empty cache."""
     params, xs = cell.init(jax.random.key(0)), jnp.ones((steps, 4, SIZE))
     taken = []
     for _ in range(repeats):

@@ -1,11 +1,11 @@
-"""The same recurrent layer in every library, each as its own documentation writes it.
+"""The same recurrent layer in every library, written as that library's documentation does.
 
-A contender makes two programs for a cell and a configuration: `forward`, xs → ys, and `train`, the mean of
-ys² with its gradient for the parameters *and* for xs.  float32, time-major, initial carry 0.
+A contender provides two programs for a cell and a configuration: `forward`, xs → ys, and `train`, the mean of ys²
+with its gradient with respect to the parameters *and* xs.  float32, time-major, initial carry 0.
 
-What is not quite the same: Flax, Equinox and PyTorch compute the GRU's "after" form, Haiku the "before"
-form; PyTorch has two biases where the others have one; Equinox has no Elman cell, it is written here with
-two `eqx.nn.Linear`; of Flax' two LSTM cells the faster one, `OptimizedLSTMCell`, runs.
+The layers differ in a few points.  Flax, Equinox and PyTorch compute the GRU's "after" form, Haiku the "before" form.
+PyTorch has two biases where the others have one.  Equinox has no Elman cell; it is written here with two
+`eqx.nn.Linear`.  Of Flax' two LSTM cells, the faster one runs, `OptimizedLSTMCell`.
 """
 
 import importlib.util
@@ -36,13 +36,13 @@ class Configuration(NamedTuple):
     hidden: int
 
     def flops(self, cell: CellName, what: str) -> int:
-        """Multiplications and additions in the matrix products: forward, or three times that to train."""
+        """Count multiplications and additions in the matrix products: forward, or three times that to train."""
         forward = 2 * self.time * self.batch * GATES[cell] * self.hidden * (self.input + self.hidden)
         return forward if what == "forward" else 3 * forward
 
 
 def jaxrnn_cell(cell: CellName, sizes: Configuration):
-    """The cell of this library that a name stands for."""
+    """Return the cell of this library by name."""
     size = sizes.input, sizes.hidden
     return {
         "elman": lambda: jaxrnn.Elman(*size),
@@ -63,7 +63,7 @@ def unroll_bptt(cell: CellName, sizes: Configuration) -> Programs:
 
 
 def products(cell: CellName, sizes: Configuration) -> Programs:
-    """The matrix products alone, as this library runs them."""
+    """The matrix products alone, run as in this library."""
     return ours(jaxrnn.unroll_bptt, cell, sizes, layer=Products(sizes.input, sizes.hidden, GATES[cell]))
 
 
@@ -160,20 +160,20 @@ PEERS: dict[str, tuple[str, Callable[[CellName, Configuration], Programs]]] = {
 
 
 def present() -> tuple[dict[str, Callable[[CellName, Configuration], Programs]], list[str]]:
-    """The contenders whose package is there, and the names of those whose package is not."""
+    """Return the contenders whose package is installed, and the names of the others."""
     missing = [name for name, (package, _) in PEERS.items() if importlib.util.find_spec(package) is None]
     return OURS | {name: make for name, (_, make) in PEERS.items() if name not in missing}, missing
 
 
 def ours(unroll: Callable, cell: CellName, sizes: Configuration, dtype=jnp.float32, layer=None) -> Programs:
-    """This library, by a member of the unroll family; the cell is `layer`, if it is not the one with the name."""
+    """Return programs of this library by a member of the unroll family; `layer` replaces the cell of that name."""
     layer = jaxrnn_cell(cell, sizes) if layer is None else layer
     params = jax.tree.map(lambda leaf: leaf.astype(dtype), layer.init(jax.random.key(0)))
     return programs(lambda params, xs: unroll(layer, params, xs)[1], params, inputs(sizes, dtype))
 
 
 def programs(apply: Callable[[Any, jax.Array], jax.Array], params: Any, xs: jax.Array) -> Programs:
-    """`forward` and `train` of (params, xs) → ys."""
+    """Return `forward` and `train` of (params, xs) → ys."""
 
     def loss(params, xs):
         return jnp.mean(apply(params, xs) ** 2)

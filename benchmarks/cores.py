@@ -1,9 +1,9 @@
-"""The training step on one device, and with its rows over the cores of the CPU.
+"""The training step on one device, and with its rows split over the cores of the CPU.
 
-The same program twice: on one CPU device, whose products XLA may give to several threads, and with the rows of the
-batch over as many CPU devices as there are cores (`jaxrnn.training.split_cpu`); with PyTorch's beside them.  Prints a
-table to standard output: minima in milliseconds, how many times as fast the second is as the first and as PyTorch, and
-what the rule of `jaxrnn.training.devices_for` says.
+Runs the same program twice, and PyTorch's for comparison: on one CPU device, whose products XLA may split over several
+threads, and with the rows of the batch split over as many CPU devices as there are cores (`jaxrnn.training.split_cpu`).
+Prints a table to standard output: minima in milliseconds, how many times as fast the second is as the first and as
+PyTorch, and what the rule of `jaxrnn.training.devices_for` recommends.
 
     python -m benchmarks.cores
     python -m benchmarks.cores --cells gru --configurations 200 8 96 200
@@ -66,7 +66,7 @@ def main(
 
 
 def rows_over_cores(cell: CellName, sizes: Configuration) -> Program:
-    """The mean of ys² with its gradient for parameters and inputs, the rows over all devices."""
+    """Return a program for the mean of ys² and its gradient, with the rows split over all devices."""
     layer = jaxrnn_cell(cell, sizes)
     count = math.gcd(sizes.batch, jax.device_count())
     mesh = Mesh(np.array(jax.devices()[:count]), ("rows",))
@@ -79,7 +79,7 @@ def rows_over_cores(cell: CellName, sizes: Configuration) -> Program:
 
 
 def line(cell: CellName, sizes: Configuration, times: dict[str, float]) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     torch = times.get("pytorch", math.nan)
     params = jax.eval_shape(jaxrnn_cell(cell, sizes).init, jax.random.key(0))
     rule = "rows" if len(devices_for(params, sizes.batch)) > 1 else "one"

@@ -1,15 +1,15 @@
-"""Fixed points of a GRU from many starts, here and as PyTorch programs search for them.
+"""Fixed points of a GRU from many starts, found here and by the usual PyTorch programs.
 
 A GRU of 128 units learns the 3-bit flip-flop.  From the same starts and with the same weights, in float32:
 
     find             damped Newton steps, all starts in one compiled program, points merged and linearized
-    torch, batched   Adam on the mean of q over all starts, as FixedPointFinder does: 5000 steps at most, rate 0.05 that
-                     falls by 0.7 every 500, until q ≤ 1e-12 or dq is at most 1e-20 everywhere
+    torch, batched   Adam on the mean of q over all starts, as FixedPointFinder does: at most 5000 steps, a rate of 0.05
+                     times 0.7 every 500, until q ≤ 1e-12 or dq is at most 1e-20 everywhere
     torch, loop      the same for one start after another, which is the usual program
 
-Points of PyTorch are not linearized.  The loop is timed on a few starts and multiplied up, and the table says so.  With
-`--seeds` the search here is repeated with other starts, and the attractors that it found are counted: those at which
-long runs without input end.
+The points that PyTorch finds are not linearized.  The loop is timed on a few starts and the time is scaled up, as the
+table says.  `--seeds` repeats the search of this library from other starts and counts the attractors that it finds,
+which are the ends of long runs without input.
 
     python -m benchmarks.fixed_points
 """
@@ -53,10 +53,10 @@ def main(
     """Train the network, search in turns, and count the attractors that are found.
 
     Args:
-        units: of the GRU.
+        units: the size of the GRU.
         starts: states from which every contender searches.
-        updates: of the training.
-        seeds: how many sets of starts the attractors are looked for from.
+        updates: how many updates train the GRU.
+        seeds: how many sets of starts to search for attractors.
         loop_starts: how many starts the loop is timed on.
         torch: compare with PyTorch.
     """
@@ -114,7 +114,7 @@ def found_of(known: np.ndarray, points: np.ndarray) -> int:
 
 
 def torch_cell(params):
-    """The same cell in PyTorch."""
+    """Build the same cell in PyTorch."""
     import torch
 
     inputs, units = params.u.shape[0], params.w.shape[0]
@@ -125,7 +125,7 @@ def torch_cell(params):
 
 
 def adam(params, h) -> Searched:
-    """All starts in one Adam, on the mean of q."""
+    """Run Adam on the mean of q over all starts."""
     import torch
 
     cell = torch_cell(params)
@@ -149,7 +149,7 @@ def adam(params, h) -> Searched:
 
 
 def looped(params, loop_starts: int, h) -> Searched:
-    """One start after another; the time is multiplied up to all of them."""
+    """Search from one start after another; the time is scaled up to all of them."""
     each = [adam(params, h[i : i + 1]) for i in range(min(loop_starts, len(h)))]
     seconds = sum(one.seconds for one in each) * len(h) / len(each)
     return Searched(seconds, np.concatenate([e.points for e in each]), np.concatenate([e.q for e in each]))

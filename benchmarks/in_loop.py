@@ -1,9 +1,9 @@
-"""A product in each turn of a loop, by every way to write it, and by the one that `jaxrnn.core.precision` takes.
+"""A matrix product in each iteration of a loop, in every form, and in the one that `jaxrnn.core.precision` chooses.
 
-    h @ w:    as it stands ("plain"), or with the rows turned, (hᵀ)ᵀ @ w ("turned")
-    dz @ wᵀ:  as it stands ("plain"), with w turned before the loop ("before"), or as (w @ dzᵀ)ᵀ ("first")
+    h @ w:    as written ("plain"), or with the rows transposed, (hᵀ)ᵀ @ w ("turned")
+    dz @ wᵀ:  as written ("plain"), with w transposed before the loop ("before"), or as (w @ dzᵀ)ᵀ ("first")
 
-Prints GFLOP/s, and how near the library comes to the best of them.  Between two products stands a tanh.
+Prints GFLOP/s, and how close the library comes to the best form.  A tanh separates the products.
 
     python -m benchmarks.in_loop
     python -m benchmarks.in_loop --rows 16 --weights 1024 1024 1024 4096
@@ -82,7 +82,7 @@ def main(
 
 
 def loop(way, x, w) -> Program:
-    """`STEPS` products in turn, each of which waits for the one before."""
+    """Compute `STEPS` products in sequence, each from the result of the one before."""
 
     def run(x, w):
         def step(small, _):

@@ -1,9 +1,9 @@
 """Language models of every cell on the default text: at equal parameters, after equal updates and after equal seconds.
 
-Each cell gets the width at which the model has the wanted number of parameters.  It is trained twice by the options of
-`jaxrnn train`: for so many updates, and for as many as fit into so many seconds at the speed of the first training.
-Prints a Markdown table: held-out bits per character after either, characters per second while it trains, µs a character
-that is sampled step by step, and the temporary memory of an update.
+Each cell gets the width at which the model has the given number of parameters.  It is trained twice with the options of
+`jaxrnn train`: for a number of updates, and for as many updates as fit into a number of seconds at the speed of the
+first training.  Prints a Markdown table: held-out bits per character after each training, characters per second in
+training, µs per character sampled step by step, and the temporary memory of an update.
 
     python -m benchmarks.language_models
     python -m benchmarks.language_models --cells lstm gated-delta --layers 2 --seconds 300
@@ -60,14 +60,14 @@ def main(
 
     Args:
         cells: names of `jaxrnn train --cell`.
-        parameters: of each model, as near as its width permits.
-        layers: of each model.
-        updates: of the first training.
-        seconds: of the second.
-        learning_rate: the highest.
+        parameters: the number of parameters of each model, as near as its width permits.
+        layers: the number of layers of each model.
+        updates: the length of the first training.
+        seconds: the length of the second training.
+        learning_rate: the highest learning rate.
         batch, length: rows of text, and characters of each, in an update.
-        evaluate_characters: held-out characters that are measured.
-        sampled: characters that are sampled.
+        evaluate_characters: how many held-out characters are scored.
+        sampled: how many characters are sampled.
     """
     print(f"{report.machine()}\n{batch} rows of {length} characters an update, {layers} layers, rate {learning_rate}\n")
     print(
@@ -92,7 +92,7 @@ def main(
 
 
 def sized(parameters: int, facts: dict, options: dict[str, Any]) -> Text:
-    """The task whose model is nearest to so many parameters; size grows with the width."""
+    """Return the task whose model is closest to a number of parameters; the size grows with the width."""
     low, high = 0, len(WIDTHS) - 1
     while low < high:
         middle = (low + high) // 2
@@ -103,7 +103,7 @@ def sized(parameters: int, facts: dict, options: dict[str, Any]) -> Text:
 
 
 def size(model: Any) -> int:
-    """The number of parameters."""
+    """Return the number of parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(model.init, jax.random.key(0))))
 
 
@@ -122,7 +122,7 @@ def train(begun: Experiment, data: Any) -> Trained:
 
 
 def sampling_time(model: Any, params: Params, count: int) -> float:
-    """µs a character, one after the other, each fed back."""
+    """Return the µs per character, sampled one after the other and fed back."""
     model, zeros = quiet(model), jnp.zeros(model.vocabulary)
     run = jax.jit(
         lambda carry, key: continue_sequence(model, params, carry, zeros, key, length=count),
@@ -136,7 +136,7 @@ def sampling_time(model: Any, params: Params, count: int) -> float:
 
 
 def memory(begun: Experiment, data: Any) -> float:
-    """MiB of temporary arrays of one update."""
+    """Return the MiB of temporary arrays of one update."""
     arguments = begun.init(), begun.task.batch_at(data, 0, 0), jax.random.key(0)
     executable = update.lower(begun.loss_fn, begun.optimizer, *arguments).compile()
     return (temporary_bytes(executable) or 0) / 2**20

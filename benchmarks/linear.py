@@ -1,8 +1,8 @@
 """Matrix states in chunks against the loop and against PyTorch: time, temporary memory, and how both grow.
 
-The training gradient of Σ y² with respect to parameters and inputs, one row, float32, in one interleaved run.  For
-`gated_delta` PyTorch runs beside it, as a loop and in chunks of plain tensor operations.  Then the seconds to compile
-the gradient of a stack of residual blocks.
+Times the gradient of Σ y² with respect to parameters and inputs, one row, float32, in one interleaved run.  For
+`gated_delta` it also times PyTorch, as a loop and in chunks of plain tensor operations.  A second table shows the
+seconds to compile the gradient of a stack of residual blocks.
 
     python -m benchmarks.linear
     python -m benchmarks.linear --cells gated_delta --lengths 64 256 2048 --chunks 32 64
@@ -59,8 +59,8 @@ def main(
         lengths: numbers of steps.
         chunks: steps of a chunk.
         heads, key_size, value_size, input_size: the sizes of the cells.
-        loop: whether `unroll` and `unroll_bptt` run too, which store a state for each step.
-        pytorch: whether PyTorch runs beside `gated_delta`, where it is installed and `loop` is on.
+        loop: whether to run `unroll` and `unroll_bptt` too, which store a state for each step.
+        pytorch: whether to run PyTorch for `gated_delta`, where it is installed and `loop` is on.
         compile_lengths: numbers of steps for which the stack of blocks is compiled.
         layers: blocks in that stack.
         seconds: for each program.
@@ -93,7 +93,7 @@ def main(
 
 
 def compile_seconds(block: ResidualBlock, steps: int, layers: int) -> float:
-    """Seconds to trace and compile the gradient of Σ y² of a stack of blocks, one row."""
+    """Return the seconds to trace and compile the gradient of Σ y² of a stack of blocks, one row."""
     stack = jaxrnn.Stack((*[block] * layers, Normalize(block.size)))
     params = jax.eval_shape(stack.init, jax.random.key(0))
     xs = jax.ShapeDtypeStruct((steps, 1, block.size), jnp.float32)
@@ -109,7 +109,7 @@ def compile_seconds(block: ResidualBlock, steps: int, layers: int) -> float:
 def gradients(
     cell, steps: int, input_size: int, chunks: tuple[int, ...], loop: bool, pytorch: bool
 ) -> dict[str, Program]:
-    """The programs of one cell and length."""
+    """Return the programs of one cell and length."""
     params = jax.jit(cell.init)(jax.random.key(0))
     xs = jax.random.normal(jax.random.key(1), (steps, 1, input_size), jnp.float32)
     members = {"unroll": jaxrnn.unroll, "unroll_bptt": jaxrnn.unroll_bptt} if loop else {}

@@ -1,6 +1,6 @@
 """Gated DeltaNet in PyTorch, written in the ordinary way: a loop over the steps, and chunks in plain tensor operations.
 
-The same layer as `jaxrnn.linear.matrix.GatedDelta`, projections, convolution and gates included, with its parameters.
+Computes the same layer as `jaxrnn.linear.matrix.GatedDelta`, with its projections, convolution, gates and parameters.
 `torch.linalg.solve_triangular` inverts I + A inside a chunk.
 
 References: Yang, Kautz & Hatamizadeh 2025, "Gated delta networks", §3.3.
@@ -19,13 +19,13 @@ from jaxrnn.linear.matrix import GatedDelta
 
 
 def programs(cell: GatedDelta, params, xs, chunk: int) -> dict[str, Program]:
-    """The gradient of Σ y² by either way, with respect to parameters and inputs."""
+    """Return programs for the gradient of Σ y² with respect to parameters and inputs, by loop and by chunks."""
     ways = {"pytorch loop": loop, f"pytorch {chunk}": lambda *steps: chunks(*steps, chunk)}
     return {name: Program(gradient(cell, params, xs, way)) for name, way in ways.items()}
 
 
 def gradient(cell: GatedDelta, params, xs, way: Callable) -> Callable[[], dict]:
-    """A call that gives the gradients."""
+    """Return a function that computes the gradients."""
     tensors = {name: tensor(leaf) for name, leaf in params._asdict().items()} | {"xs": tensor(xs)}
 
     def run():
@@ -36,12 +36,12 @@ def gradient(cell: GatedDelta, params, xs, way: Callable) -> Callable[[], dict]:
 
 
 def tensor(array) -> torch.Tensor:
-    """The array as a leaf of the graph."""
+    """Return the array as a leaf of the graph."""
     return torch.from_numpy(np.array(jax.device_get(array))).requires_grad_()
 
 
 def layer(cell: GatedDelta, p: dict[str, torch.Tensor], way: Callable) -> torch.Tensor:
-    """y: `[time, batch, heads · V]`."""
+    """Return y, `[time, batch, heads · V]`."""
     xs, keys = p["xs"], cell.heads * cell.key_size
     width = p["conv"].shape[0]
     padded = nn.functional.pad(xs @ p["qkv"], (0, 0, 0, 0, width - 1, 0))
@@ -56,7 +56,7 @@ def layer(cell: GatedDelta, p: dict[str, torch.Tensor], way: Callable) -> torch.
 
 
 def loop(q, k, v, beta, log_a) -> torch.Tensor:
-    """S ← α S + β k (v − α Sᵀ k)ᵀ, r = Sᵀ q, step by step."""
+    """Compute S ← α S + β k (v − α Sᵀ k)ᵀ, r = Sᵀ q, step by step."""
     state, rs = k.new_zeros(*k.shape[:2], k.shape[-1], v.shape[-1]), []
     for t in range(k.shape[2]):
         state = log_a[:, :, t, None, None].exp() * state
@@ -68,7 +68,7 @@ def loop(q, k, v, beta, log_a) -> torch.Tensor:
 
 
 def chunks(q, k, v, beta, log_a, size: int) -> torch.Tensor:
-    """The same, a chunk of `size` steps at a time; `size` divides the number of steps."""
+    """Compute the same, a chunk of `size` steps at a time; `size` divides the number of steps."""
     state, rs = k.new_zeros(*k.shape[:2], k.shape[-1], v.shape[-1]), []
     eye, pieces = torch.eye(size, dtype=k.dtype), [x.split(size, dim=2) for x in (q, k, v, beta, log_a.unsqueeze(-1))]
     for q_c, k_c, v_c, beta_c, log_c in zip(*pieces, strict=True):

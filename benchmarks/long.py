@@ -1,9 +1,9 @@
-"""A gradient through a million steps, and what recomputation costs where the full gradient still fits.
+"""A gradient through a million steps, and the cost of recomputation where the full gradient still fits.
 
-LSTM(64), batch 1, 8 inputs, float32; ∇ of the parameters and of the inputs, of a loss on the final carry and of a
-loss at every step (a read-out of 8 classes).  Memory is what the compiled program says that it needs beside its
-arguments and results, and what the process in fact grew by while it ran, less the results: each measured run is a
-process of its own.
+LSTM(64), batch 1, 8 inputs, float32; the gradient with respect to parameters and inputs, of a loss on the final carry
+and of a loss at every step (a read-out of 8 classes).  Memory is given twice: as the compiled program reports it,
+without arguments and results, and as the growth of the process while it ran, without the results.  Each measured run
+is a separate process.
 
     python -m benchmarks.long
     python -m benchmarks.long --steps 100000 --short 5000
@@ -56,7 +56,7 @@ def main(steps: int = 1_000_000, short: int = 20_000, seconds: float = 5.0) -> N
 
 
 def compare(loss: Loss, steps: int, seconds: float) -> None:
-    """Times beside the full gradient's, in turns."""
+    """Compare times with those of the full gradient, in turns."""
     full = {"unroll": full_loss(loss, jaxrnn.unroll), "unroll_bptt": full_loss(loss, jaxrnn.unroll_bptt)}
     little = {memory: little_loss(loss, memory) for memory in ("sqrt", "log")}
     programs = {
@@ -73,19 +73,19 @@ def compare(loss: Loss, steps: int, seconds: float) -> None:
 
 
 def arguments(steps: int) -> tuple:
-    """Parameters, inputs and labels."""
+    """Return parameters, inputs and labels."""
     keys = jax.random.split(jax.random.key(0), 4)
     params = CELL.init(keys[0]), READOUT.init(keys[1])
     return params, jax.random.normal(keys[2], (steps, 1, 8)), jax.random.randint(keys[3], (steps, 1), 0, 8)
 
 
 def step_loss(readout_params, y, label):
-    """−log ŷ of one step."""
+    """Return −log ŷ of one step."""
     return jaxrnn.cross_entropy(READOUT.apply(readout_params, y), label)
 
 
 def full_loss(loss: Loss, run: Callable) -> Callable:
-    """The loss of all outputs at once."""
+    """Return the loss of all outputs at once."""
 
     def function(params, xs, labels):
         carry, ys = run(CELL, params[0], xs)
@@ -97,7 +97,7 @@ def full_loss(loss: Loss, run: Callable) -> Callable:
 
 
 def little_loss(loss: Loss, memory: str) -> Callable:
-    """The same with recomputation."""
+    """Return the same with recomputation."""
 
     def function(params, xs, labels):
         if loss == "final carry":
@@ -109,13 +109,13 @@ def little_loss(loss: Loss, memory: str) -> Callable:
 
 
 def in_its_own_process(loss: Loss, memory: str, steps: int) -> dict:
-    """`measure` in a fresh process."""
+    """Run `measure` in a new process."""
     command = [sys.executable, "-m", "benchmarks.long", "measure", loss, memory, str(steps)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def measure(loss: Loss, memory: str, steps: int) -> dict:
-    """Bytes and seconds of one gradient."""
+    """Measure the bytes and seconds of one gradient."""
     given = jax.block_until_ready(arguments(steps))
     start = time.perf_counter()
     executable = jax.jit(jax.grad(little_loss(loss, memory), argnums=(0, 1))).lower(*given).compile()
@@ -137,7 +137,7 @@ def measure(loss: Loss, memory: str, steps: int) -> dict:
 
 
 def status(what: str) -> int:
-    """A line of the kernel's account of this process, in bytes."""
+    """Return an entry of the kernel's status of this process, in bytes."""
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return 1024 * int(lines[what].split()[0])
 

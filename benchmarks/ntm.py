@@ -2,7 +2,7 @@
 
 The copy task at its usual sizes: 20 vectors of 8 bits and their copy (41 steps), an LSTM of 100 units as the
 controller, a memory of 128 × 20, one read and one write head; forward, backward, clipping and Adam, float32.
-The PyTorch machine is written in the ordinary way: a module whose `forward` is one step, a Python loop over
+The PyTorch machine is written in the usual way: a module whose `forward` is one step, a Python loop over
 time, heads one after the other, every operation over the whole batch.  Prints a table and the ratios.
 
     python -m benchmarks.ntm
@@ -29,7 +29,7 @@ def main(batches: tuple[int, ...] = (1, 16), seconds: float = 5.0) -> None:
     """Compare explicit BPTT with `jax.grad` of the scan and with PyTorch.
 
     Args:
-        batches: how many sequences in an update.
+        batches: numbers of sequences in an update.
         seconds: time for each program.
     """
     print(f"{report.machine()}\n\none update of a Neural Turing machine, {STEPS} steps, memory {SLOTS} × {WIDTH}")
@@ -51,7 +51,7 @@ def main(batches: tuple[int, ...] = (1, 16), seconds: float = 5.0) -> None:
 
 
 def ours(batch: int, unroll) -> Program:
-    """`jaxrnn.memory.NTM` through `update`, the function that every run trains with."""
+    """Return a program for `jaxrnn.memory.NTM` and `update`, the function that every run trains with."""
     cell = jaxrnn.memory.NTM(jaxrnn.LSTM(BITS + 1 + WIDTH, HIDDEN), BITS + 1, SLOTS, WIDTH)
     readout = jaxrnn.Readout(cell.output_size, BITS)
     first, second, third = jax.random.split(jax.random.key(0), 3)
@@ -113,7 +113,7 @@ def pytorch_machine():
 
 
 def pytorch(batch: int, threads: int | None) -> Program:
-    """The same in PyTorch; None is as many threads as it likes."""
+    """Return a program for the same in PyTorch; None leaves the number of threads to it."""
     import torch
     from torch import nn
     from torch.nn import functional as F

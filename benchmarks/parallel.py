@@ -1,7 +1,7 @@
-"""Parallel in time: how many updates Newton's method takes, against the Lyapunov exponents, and what it costs here.
+"""Parallel in time: the number of updates of Newton's method against the Lyapunov exponents, and its cost here.
 
-The recurrent weights are gain · N(0, 1/hidden), the inputs 0.3 · N(0, 1), 4 rows, float32.  The first table is what the
-rule of `jaxrnn.choose_method` stands on; its last line is the constant of that rule.
+The recurrent weights are gain · N(0, 1/hidden), the inputs 0.3 · N(0, 1), 4 rows, float32.  The first table is the
+basis of the rule of `jaxrnn.choose_method`; its last line is the constant of that rule.
 
     python -m benchmarks.parallel
     python -m benchmarks.parallel --lengths 1024 --gains 0.4 2
@@ -44,7 +44,7 @@ def main(
         lengths: numbers of steps.
         gains: factors of the recurrent weights.
         hidden: the size of h.
-        most: so many updates at most.
+        most: the largest number of updates.
         seconds: for each program that is timed.
     """
     print(f"{report.machine()}\n\n{'cell':<8}{'τ':>6}{'gain':>6}{'λ':>8}{'λ₀':>8}{'updates':>9}  advice")
@@ -69,7 +69,7 @@ def main(
 
 
 def problem(cell, time: int, gain: float):
-    """Parameters and inputs."""
+    """Return parameters and inputs."""
     params = cell.init(jax.random.key(0))
     if hasattr(params, "w"):
         noise = jax.random.normal(jax.random.key(3), params.w.shape)
@@ -78,7 +78,7 @@ def problem(cell, time: int, gain: float):
 
 
 def sweep(cell, time: int, gain: float, most: int) -> Swept:
-    """The advice, and what Newton's method then does."""
+    """Return the advice, and how Newton's method converges."""
     params, xs = problem(cell, time, gain)
     solved = jaxrnn.unrolling.parallel.newton(
         cell, params, xs, solver=jaxrnn.unrolling.parallel.Newton(iterations=most)
@@ -88,7 +88,7 @@ def sweep(cell, time: int, gain: float, most: int) -> Swept:
 
 
 def milliseconds(cell, time: int, gain: float, member, seconds: float) -> list[float]:
-    """Of the loop and of `member`, in turns."""
+    """Return the milliseconds of the loop and of `member`, in turns."""
     params, xs = problem(cell, time, gain)
     programs = {
         run.__name__: compiled(lambda params, xs, run=run: run(cell, params, xs)[1], params, xs)

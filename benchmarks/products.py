@@ -1,9 +1,9 @@
-"""The matrix products of a recurrent layer and nothing else: what XLA leaves to be reached at most.
+"""The matrix products of a recurrent layer and nothing else: the upper limit of speed with XLA.
 
     h⁽ᵗ⁾ = the first block of U x⁽ᵗ⁾ + W h⁽ᵗ⁻¹⁾
 
 A cell with its own local rules, run like any other by `unroll` and `unroll_bptt`: the same products of the same
-shapes, block by block of time where the library has blocks, without gates and without what they would record.
+shapes, in the library's blocks of time, without gates and without the records that gates need.
 """
 
 from dataclasses import dataclass
@@ -40,33 +40,33 @@ class Products:
     gates: int
 
     def init(self, key: Array) -> ProductsParams:
-        """Small numbers, so that none grows out of bounds."""
+        """Draw small numbers, so that the states stay bounded."""
         sizes, width = (self.input_size, self.hidden_size), self.gates * self.hidden_size
         keys = jax.random.split(key)
         return ProductsParams(*(jax.random.normal(k, (n, width)) / 100 for k, n in zip(keys, sizes, strict=True)))
 
     def initial_carry(self, params: ProductsParams, batch_shape: tuple[int, ...] = ()) -> Array:
-        """0."""
+        """Return 0."""
         return jnp.zeros((*batch_shape, self.hidden_size))
 
     def project(self, params: ProductsParams, xs: Array) -> Array:
-        """U x⁽ᵗ⁾."""
+        """Return U x⁽ᵗ⁾."""
         return matmul(xs, params.u)
 
     def step(self, params: ProductsParams, carry: Array, z: Array) -> tuple[Array, Array]:
-        """W h⁽ᵗ⁻¹⁾, and of the sum the first block."""
+        """Compute W h⁽ᵗ⁻¹⁾, and return the first block of the sum."""
         return self.step_fwd(params, carry, z)[0]
 
     def step_fwd(self, params: ProductsParams, carry: Array, z: Array):
-        """The step, and h⁽ᵗ⁻¹⁾."""
+        """Run the step, and return h⁽ᵗ⁻¹⁾ too."""
         h = (z + matmul_in_loop(carry, params.w))[..., : self.hidden_size]
         return (h, h), carry
 
     def step_bwd(self, params: ProductsParams, residual: Array, dcarry: Array, dy: Array):
-        """Wᵀ of as many blocks as a cell with gates sends back; the blocks beyond the first are made up."""
+        """Multiply by Wᵀ as many blocks as a cell with gates sends back; those after the first are made up."""
         dz = jnp.concatenate([dcarry + dy] * self.gates, axis=-1)
         return matmul_transposed(dz, params.w), dz, dz
 
     def weight_bwd(self, params: ProductsParams, residuals: Array, locals: Array) -> ProductsParams:
-        """The contraction for W."""
+        """Compute the contraction for W."""
         return ProductsParams(jnp.zeros_like(params.u), outer_sum(residuals, locals, params.w))

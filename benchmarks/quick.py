@@ -1,9 +1,9 @@
-"""Ten ratios beside stored ones: has a change lost speed?
+"""Compare ten ratios with stored ones: has a change lost speed?
 
-Each ratio is how many times as fast a program of this library is as another program in the same interleaved run, by
-their minima.  `benchmarks/quick.json` keeps the ratios of an earlier state, each measured several times, and never
-seconds, which depend on the machine.  A ratio is lost if it is below the lowest stored one by more than the spread of
-the stored ones, twice in a row.  The exit status is 1 if one is lost.
+Each ratio tells how many times as fast a program of this library is as another program in the same interleaved run, by
+their minima.  `benchmarks/quick.json` stores the ratios of an earlier version, each measured several times; it stores
+no seconds, because they depend on the machine.  A ratio is lost if, twice in a row, it is below the lowest stored one
+by more than the spread of the stored ones.  The exit status is 1 if a ratio is lost.
 
     python -m benchmarks.quick              compare; under three minutes on two quiet cores
     python -m benchmarks.quick --record     measure five times, and store
@@ -130,7 +130,7 @@ def main(record: bool = False, seconds: float = 1.0) -> None:
 
 
 def ratios(pair: Pair, seconds: float) -> Iterator[float]:
-    """One measurement after another of the same two programs."""
+    """Yield one measurement after another of the same two programs."""
     while True:
         timings = interleaved({"ours": pair[0], "theirs": pair[1]}, seconds=seconds)
         yield timings["theirs"].minimum / timings["ours"].minimum

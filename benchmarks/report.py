@@ -1,4 +1,4 @@
-"""What was measured, as a table, a summary of ratios and JSON."""
+"""The measurements as a table, a summary of ratios and JSON."""
 
 import math
 import os
@@ -31,18 +31,18 @@ class Row(NamedTuple):
 
     @property
     def gflops(self) -> float:
-        """10⁹ multiplications and additions of the matrix products a second, at the minimum."""
+        """Return 10⁹ multiplications and additions of the matrix products per second, at the minimum."""
         return self.sizes.flops(self.cell, self.what) / self.timing.minimum / 1e6
 
 
 def fastest(rows: Iterable[Row], names: Iterable[str]) -> float:
-    """The least minimum among `names`, in milliseconds; nan if none of them ran."""
+    """Return the least minimum among `names`, in milliseconds; nan if none of them ran."""
     names = set(names)
     return min((row.timing.minimum for row in rows if row.name in names), default=math.nan)
 
 
 def lines(rows: list[Row], peers: Iterable[str]) -> list[str]:
-    """The table's lines for the rows of one cell, configuration and program."""
+    """Return the table's lines for the rows of one cell, configuration and program."""
     best = fastest(rows, peers)
     return [
         f"{row.cell:<10}{','.join(map(str, row.sizes)):<17}{row.what:<9}{row.name:<13}"
@@ -54,7 +54,7 @@ def lines(rows: list[Row], peers: Iterable[str]) -> list[str]:
 
 
 def summary(rows: list[Row], peers: list[str]) -> list[str]:
-    """How many times as fast as the peers `unroll_bptt` is, configuration by configuration and together."""
+    """Return how many times as fast as the other libraries `unroll_bptt` is, by configuration and in all."""
     jax_peers = [name for name in peers if name != "pytorch"]
     out = ["", "Times as fast as (minimum over minimum; above 1 this library is faster)"]
     for what, ours in (("train", "unroll_bptt"), ("forward", "unroll")):
@@ -93,7 +93,7 @@ def against_pytorch(timings: dict[str, Timing], ours: str) -> str:
 
 
 def document(rows: list[Row], gemm_gflops: float) -> dict:
-    """Everything, for JSON."""
+    """Return everything for JSON."""
     return {
         "machine": machine(),
         "gemm_gflops": gemm_gflops,
@@ -106,7 +106,7 @@ def document(rows: list[Row], gemm_gflops: float) -> dict:
 
 
 def machine() -> dict:
-    """What the numbers depend on."""
+    """Return what the numbers depend on."""
     return {
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "platform": platform.machine(),

@@ -1,8 +1,8 @@
 """Reservoirs against reservoirpy: the states of one, and the fitting of many.
 
-The states of one sparse reservoir over a long series, in float32 and in reservoirpy's float64; and 64 reservoirs
-fitted to one series, by `vmap` against a loop.  The weights are drawn beforehand in both.  Prints two tables and
-the ratios to standard output.
+Times the states of one sparse reservoir over a long series, in float32 and in reservoirpy's float64, and the fitting of
+64 reservoirs to one series, by `vmap` against a loop.  The weights are drawn beforehand in both.  Prints two tables
+and the ratios to standard output.
 
     python -m benchmarks.reservoirs
     python -m benchmarks.reservoirs --connections 10
@@ -39,15 +39,15 @@ def main(
     """Compare with reservoirpy, where it is installed.
 
     Args:
-        units: of the one reservoir.
+        units: the size of the single reservoir.
         connections: inputs of each unit; 50 of 500 is reservoirpy's default of a tenth.
-        steps: of its series.
+        steps: the length of its series.
         many: how many reservoirs are fitted.
-        many_units: of each.
-        many_connections: of each unit.
-        many_steps: of their series.
+        many_units: the size of each.
+        many_connections: inputs of each unit.
+        many_steps: the length of their series.
         seconds: time for each program.
-        least: turns that each has at the least.
+        least: the least number of timed calls of each.
     """
     if importlib.util.find_spec("reservoirpy") is None:
         print("reservoirpy: not installed, left out", file=sys.stderr)
@@ -60,13 +60,13 @@ def main(
 
 
 def series(steps: int) -> np.ndarray:
-    """Two incommensurable sines: `[steps, 1]`."""
+    """Return two incommensurable sines, `[steps, 1]`."""
     t = np.arange(steps)[:, None]
     return np.sin(0.2 * t) * np.sin(0.311 * t)
 
 
 def states_programs(cell: Reservoir, xs: np.ndarray) -> dict[str, Program]:
-    """The states by `unroll` and by reservoirpy, which must agree."""
+    """Return programs for the states by `unroll` and by reservoirpy, which must agree."""
     params = jax.jit(cell.init)(jax.random.key(0))
     programs = {"jaxrnn": compiled(lambda p, x: unroll(cell, p, x)[1], params, jnp.asarray(xs, jnp.float32))}
     with jax.enable_x64(True):
@@ -80,7 +80,7 @@ def states_programs(cell: Reservoir, xs: np.ndarray) -> dict[str, Program]:
 
 
 def fit_programs(cell: Reservoir, many: int, xs: np.ndarray) -> dict[str, Program]:
-    """Read-outs by `vmap` and by a loop over reservoirpy's models, which must agree."""
+    """Return programs for the read-outs by `vmap` and by a loop over reservoirpy's models, which must agree."""
     esn = ESN(cell, Readout(cell.hidden_size, 1))
     params = jax.jit(jax.vmap(esn.init))(jax.random.split(jax.random.key(0), many))
     inputs, targets = jnp.asarray(xs[:-1], jnp.float32), jnp.asarray(xs[1:], jnp.float32)
@@ -106,7 +106,7 @@ def fit_programs(cell: Reservoir, many: int, xs: np.ndarray) -> dict[str, Progra
 
 
 def theirs(cell: Reservoir, params):
-    """The same reservoir as a node of reservoirpy, with the matrix sparse as it keeps its own."""
+    """Return the same reservoir as a node of reservoirpy, with a sparse matrix as it stores its own."""
     import scipy.sparse
     from reservoirpy import nodes
 
@@ -118,7 +118,7 @@ def theirs(cell: Reservoir, params):
 
 
 def model(cell: Reservoir, params):
-    """A reservoir, and the model that it makes with a ridge read-out."""
+    """Return a reservoir, and the model of it with a ridge read-out."""
     from reservoirpy import nodes
 
     node, readout = theirs(cell, params), nodes.Ridge(ridge=PENALTY)
@@ -126,13 +126,13 @@ def model(cell: Reservoir, params):
 
 
 def fitted(node, readout, whole, xs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The weights and the bias."""
+    """Return the weights and the bias."""
     from_rest(node, lambda: whole.fit(xs[:-1], xs[1:], warmup=WASHOUT))()
     return readout.Wout, readout.bias
 
 
 def from_rest(node, run: Callable) -> Callable:
-    """`run`, with the reservoir at 0 before it."""
+    """Return `run`, with the reservoir reset to 0 before it."""
 
     def started():
         node.state = {"out": np.zeros(node.units)}
@@ -142,7 +142,7 @@ def from_rest(node, run: Callable) -> Callable:
 
 
 def table(programs: dict[str, Program], seconds: float, least: int, ours: tuple[str, ...]) -> None:
-    """One line a program, then how many times as fast as reservoirpy each of ours is."""
+    """Print a line for each program, then how many times as fast as reservoirpy each of ours is."""
     timings = interleaved(programs, seconds=seconds, least=least)
     print(f"{'':<18}{'min ms':>9}{'median':>9}{'compile s':>11}")
     for name, program in programs.items():

@@ -1,7 +1,7 @@
 """Sampling one symbol after another at batch 1, against a PyTorch loop.
 
-1,000 symbols of a vocabulary of 100 from an untrained LSTM, each fed back as the next input, no stop before
-the last; float32.  Prints a table and the ratio to standard output.
+Draws 1,000 symbols of a vocabulary of 100 from an untrained LSTM, each fed back as the next input, without a stop
+before the last; float32.  Prints a table and the ratio to standard output.
 
     python -m benchmarks.sampling
     python -m benchmarks.sampling --symbols 200 --hidden 512
@@ -23,8 +23,8 @@ def main(symbols: int = 1000, vocabulary: int = 100, hidden: int = 256, seconds:
     """Compare the compiled loops with PyTorch's.
 
     Args:
-        symbols: how many are drawn.
-        vocabulary: among how many.
+        symbols: how many symbols are drawn.
+        vocabulary: the number of different symbols.
         hidden: the size of the LSTM; its input, an embedded symbol, has the size of the vocabulary.
         seconds: time for each program.
     """
@@ -51,7 +51,7 @@ def main(symbols: int = 1000, vocabulary: int = 100, hidden: int = 256, seconds:
 
 
 def ours(loop: Callable, symbols: int, vocabulary: int, hidden: int) -> Program:
-    """`sample` or `sample_scan` over a `SymbolModel`; an end so unlikely that it does not come."""
+    """Return a program for `sample` or `sample_scan`, with an end symbol so unlikely that it never comes."""
     model = jaxrnn.SymbolModel(jaxrnn.LSTM(vocabulary, hidden), vocabulary, vocabulary, hidden)
     params = model.init(jax.random.key(0))
     params = params._replace(readout=params.readout._replace(c=params.readout.c.at[0].set(-1e4)))
@@ -64,7 +64,7 @@ def ours(loop: Callable, symbols: int, vocabulary: int, hidden: int) -> Program:
 
 
 def pytorch(symbols: int, vocabulary: int, hidden: int, threads: int | None) -> Program:
-    """`torch.nn.LSTM` one step at a time in Python, in inference mode; None is as many threads as it likes."""
+    """Return a loop over `torch.nn.LSTM` in Python, in inference mode; None leaves the threads to PyTorch."""
     import torch
 
     threads = threads or torch.get_num_threads()

@@ -1,8 +1,8 @@
-"""Timing that can be compared: programs compiled apart, run in turns, minimum and median.
+"""Comparable timings: programs compiled separately, run in turns, minimum and median.
 
-A machine's speed drifts (other processes, clocks, heat), so programs that are to be compared run in turns,
-A B C A B C …, not one after the other.  Each turn is one untimed call, which lets the threads and caches
-of the program before fade, and then one timed call.  The minimum is the program; the median is the day.
+A machine's speed drifts (other processes, clocks, heat), so programs that are compared run in turns, A B C A B C …, not
+one after the other.  Each turn is one untimed call, which displaces the previous program from threads and caches, and
+then one timed call.  The minimum shows the speed of the program; the median also shows the load of the machine.
 """
 
 import time
@@ -25,7 +25,7 @@ class Program(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """Milliseconds a call, over `calls` timed calls."""
+    """Milliseconds per call, over `calls` timed calls."""
 
     minimum: float
     median: float
@@ -33,7 +33,7 @@ class Timing(NamedTuple):
 
 
 def compiled(function: Callable, *args: Any) -> Program:
-    """`function(*args)`, compiled ahead of time."""
+    """Return `function(*args)`, compiled ahead of time."""
     start = time.perf_counter()
     executable = jax.jit(function).lower(*args).compile()
     seconds = time.perf_counter() - start
@@ -41,7 +41,7 @@ def compiled(function: Callable, *args: Any) -> Program:
 
 
 def temporary_bytes(executable: jax.stages.Compiled) -> int | None:
-    """What `memory_analysis` says of the temporary buffers, where the backend says anything."""
+    """Return the size of the temporary buffers by `memory_analysis`, where the backend reports it."""
     analysis = executable.memory_analysis()
     return None if analysis is None else analysis.temp_size_in_bytes
 

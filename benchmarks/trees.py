@@ -1,8 +1,8 @@
 """A training step over a batch of trees, against PyTorch's recursion, node by node.
 
-A binary tree-LSTM, inputs at the leaves, the mean of h² at the roots and its gradient for the parameters and for
-the inputs; float32.  Balanced trees, and ragged random ones of 2 to `leaves` leaves.  The trees are packed anew before
-each step in the row "with packing", as they would be where no batch comes twice.  Prints a table and the ratios.
+A binary tree-LSTM with inputs at the leaves; the mean of h² at the roots and its gradient for the parameters and the
+inputs; float32.  The trees are balanced, or random with 2 to `leaves` leaves.  In the row "with packing" the trees are
+packed again before each step, as they must be where no batch comes twice.  Prints a table and the ratios.
 
     python -m benchmarks.trees
     python -m benchmarks.trees --leaves 32 --hidden 64
@@ -28,7 +28,7 @@ def main(trees: int = 16, leaves: int = 128, hidden: int = 128, seconds: float =
 
     Args:
         trees: how many in a batch.
-        leaves: of a balanced tree; the most that a ragged one has.
+        leaves: the leaves of a balanced tree, and the most leaves of a random one.
         hidden: the size of the state, and of the inputs.
         seconds: time for each program.
     """
@@ -43,7 +43,7 @@ def main(trees: int = 16, leaves: int = 128, hidden: int = 128, seconds: float =
 
 
 def compare(name: str, trees: list[jaxrnn.trees.Tree], hidden: int, seconds: float) -> None:
-    """One batch of trees, every program in turns."""
+    """Time every program on one batch of trees, in turns."""
     forest = jaxrnn.trees.pack(trees)
     xs = np.random.default_rng(0).normal(size=(*forest.leaf.shape, hidden)).astype(np.float32)
     programs = {
@@ -69,7 +69,7 @@ def compare(name: str, trees: list[jaxrnn.trees.Tree], hidden: int, seconds: flo
 
 
 def ragged(rng: random.Random, leaves: int) -> jaxrnn.trees.Tree:
-    """Random neighbors are joined until one is left."""
+    """Join random neighbors until one is left."""
     items: list = list(range(leaves))
     while len(items) > 1:
         at = rng.randrange(len(items) - 1)
@@ -78,7 +78,7 @@ def ragged(rng: random.Random, leaves: int) -> jaxrnn.trees.Tree:
 
 
 def step(unroll, hidden: int, params, forest, xs):
-    """The loss and its gradients."""
+    """Return the loss and its gradients."""
 
     def loss(params, xs):
         return jnp.mean(unroll(jaxrnn.trees.NaryTreeLSTM(hidden, hidden), params, forest, xs)[0].h ** 2)
@@ -87,14 +87,14 @@ def step(unroll, hidden: int, params, forest, xs):
 
 
 def ours(unroll, forest: jaxrnn.trees.Forest, xs: np.ndarray) -> Program:
-    """The step over trees that are packed already."""
+    """Return the step over trees that are already packed."""
     hidden = xs.shape[-1]
     params = jaxrnn.trees.NaryTreeLSTM(hidden, hidden).init(jax.random.key(0))
     return compiled(partial(step, unroll, hidden), params, jax.tree.map(jnp.asarray, forest), jnp.asarray(xs))
 
 
 def packed(trees: list[jaxrnn.trees.Tree], xs: np.ndarray) -> Program:
-    """The step over trees that are values in Python."""
+    """Return the step over trees that are values in Python."""
     hidden = xs.shape[-1]
     params = jaxrnn.trees.NaryTreeLSTM(hidden, hidden).init(jax.random.key(0))
     run, xs = jax.jit(partial(step, jaxrnn.trees.unroll_tree_bpts, hidden)), jnp.asarray(xs)
@@ -102,7 +102,7 @@ def packed(trees: list[jaxrnn.trees.Tree], xs: np.ndarray) -> Program:
 
 
 def pytorch(trees: list[jaxrnn.trees.Tree], xs: np.ndarray, threads: int | None) -> Program:
-    """The recursion as one writes it in PyTorch; None is as many threads as it likes."""
+    """Return the recursion as one writes it in PyTorch; None leaves the number of threads to it."""
     import torch
 
     threads = threads or torch.get_num_threads()

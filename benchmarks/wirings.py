@@ -1,9 +1,9 @@
-"""What is gained where steps need not wait: teacher forcing against its scan, the wavefront against nested scans.
+"""The speedup where steps do not wait: teacher forcing against its scan, the wavefront against nested scans.
 
-Training programs, the mean of outputs² with its gradient for the parameters; float32.  The gain is in steps that are
-not waited for, so it grows with the length of the sequence, and with the side of the image; it is largest where a step
-is small, and on two cores it goes where a single step's products keep them busy (--batch 8 --hidden 128).  Prints two
-tables to standard output.
+Times training programs: the mean of outputs² with its gradient for the parameters, float32.  The speedup comes from
+steps that do not wait for one another, so it grows with the length of the sequence and the side of the image.  It is
+largest where a step is small, and on two cores it disappears where the products of a single step keep both busy
+(--batch 8 --hidden 128).  Prints two tables to standard output.
 
     python -m benchmarks.wirings
     python -m benchmarks.wirings --times 64 512 --sides 16 32 --hidden 64
@@ -34,7 +34,7 @@ def main(
     Args:
         times: lengths of the sequences.
         sides: heights, and widths, of the images.
-        batch: rows, of sequences; images come one at a time.
+        batch: rows of sequences; images come one at a time.
         hidden: units of `Jordan`, and half its outputs.
         hidden_2d: units of `LSTM2D`.
         seconds: time for each program.
@@ -47,7 +47,7 @@ def main(
 
 
 def table(what: str, rows: dict[int, dict[str, Program]], seconds: float) -> None:
-    """One line a size: the programs, the first of which the others are compared with."""
+    """Print a line for each size; the other programs are compared with the first."""
     first, *others = next(iter(rows.values()))
     print(f"{what:>6}{first:>18}" + "".join(f"{name:>18}{'ratio':>8}" for name in others))
     for size, programs in rows.items():
@@ -57,7 +57,7 @@ def table(what: str, rows: dict[int, dict[str, Program]], seconds: float) -> Non
 
 
 def jordan(time: int, batch: int, hidden: int) -> dict[str, Program]:
-    """Teacher forcing at once, the same numbers by a scan, and free running."""
+    """Return teacher forcing at once, the same numbers by a scan, and free running."""
     cell = jaxrnn.cells.Jordan(hidden, hidden, hidden // 2)
     keys = jax.random.split(jax.random.key(0), 3)
     params, xs = cell.init(keys[0]), jax.random.normal(keys[1], (time, batch, hidden))
@@ -83,7 +83,7 @@ def jordan(time: int, batch: int, hidden: int) -> dict[str, Program]:
 
 
 def images(side: int, hidden: int) -> dict[str, Program]:
-    """The wavefront, and a scan over rows of scans over pixels, which is what one writes first."""
+    """Return the wavefront, and the obvious scan over rows of scans over pixels."""
     cell = jaxrnn.directions.LSTM2D(1, hidden)
     params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (side, side, 1, 1))
 
@@ -106,7 +106,7 @@ def images(side: int, hidden: int) -> dict[str, Program]:
 
 
 def training(run: Callable, params, xs) -> Program:
-    """The mean of outputs², and its gradient."""
+    """Return the mean of outputs², and its gradient."""
     return compiled(jax.value_and_grad(lambda params, xs: jnp.mean(run(params, xs) ** 2)), params, xs)
 
 

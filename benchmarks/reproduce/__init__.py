@@ -1,4 +1,4 @@
-"""Results of papers, made again: each a table, the paper's numbers beside these."""
+"""Reproductions of papers' results: tables with the paper's numbers next to those of this library."""
 
 import os
 
@@ -6,9 +6,9 @@ import jax
 
 
 def on_one_thread_each() -> None:
-    """Runs on the CPU, each on one thread, so that several go side by side; before anything is computed.
+    """Use the CPU with one thread for each run, so that several run side by side; call it before any computation.
 
-    Products as small as these gain nothing from a second thread.
+    Products this small gain nothing from a second thread.
     """
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
     jax.config.update("jax_platforms", "cpu")

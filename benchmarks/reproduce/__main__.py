@@ -40,8 +40,8 @@ PROGRAMS: tuple[ModuleType, ...] = (
 def plan(full: bool = False, again: bool = False) -> results.Plan:
     """Plan everything that docs/reproduce.md shows.
 
-    The fast version is measured anew each time.  `--full` goes on where it was interrupted: what is stored in
-    benchmarks/results is printed and not run.
+    The fast version is measured again each time.  `--full` continues where it was interrupted: it prints what is stored
+    in benchmarks/results and does not run it.
 
     Args:
         full: the papers' lengths, seeds and numbers of updates: hours in place of minutes.

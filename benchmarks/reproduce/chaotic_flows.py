@@ -25,7 +25,7 @@ class Flow(NamedTuple):
 
 
 def lorenz(steps: int, dt: float = 0.02) -> np.ndarray:
-    """Lorenz' equations by Runge-Kutta, the mean taken off: `[steps, 3]`."""
+    """Integrate Lorenz' equations by Runge-Kutta, and subtract the mean: `[steps, 3]`."""
 
     def slope(s):
         x, y, z = s
@@ -43,9 +43,9 @@ def lorenz(steps: int, dt: float = 0.02) -> np.ndarray:
 
 
 def kuramoto_sivashinsky(steps: int, start=None, length: float = 22.0, points: int = 64, finer: int = 4) -> np.ndarray:
-    """u_t = −u u_x − u_xx − u_xxxx on a ring, every 0.25, by so many steps of ETDRK4: `[steps, points]`.
+    """Integrate u_t = −u u_x − u_xx − u_xxxx on a ring, every 0.25, by steps of ETDRK4: `[steps, points]`.
 
-    From `start`, or behind a transient.
+    Start from `start`, or after a transient.
     """
     dt = 0.25 / finer
     k = 2 * np.pi / length * np.r_[0 : points // 2, 0]  # of a real series

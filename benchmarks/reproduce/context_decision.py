@@ -1,8 +1,8 @@
 """Context-dependent decisions: a line of slow points in each context, and the selection vector rule.
 
-After Mante, Sussillo, Shenoy & Newsome 2013: a tanh rate network reports the sign of the one of two noisy inputs that a
-context names.  Afterwards, with the input 0 and each context in turn, the points where the network nearly stands still
-are searched from states along its own trajectories, and the network is linearized there.
+After Mante, Sussillo, Shenoy & Newsome 2013: a tanh rate network reports the sign of one of two noisy inputs, which a
+context selects.  After training, with input 0 and for each context, the slow points of the network are searched for,
+starting from states on its own trajectories, and the network is linearized there.
 
     points     slow and fixed points of each context, and the share of their variance along one line
     slowest    the median |λ| of the slowest mode (1 on a line attractor), and of the second
@@ -65,7 +65,7 @@ def sizes(full: bool) -> tuple[int, int, int]:
 
 
 def measure(units: int, updates: int, seed: int) -> dict:
-    """Train a network, and take it apart in both contexts."""
+    """Train a network, and analyze it in both contexts."""
     cell, readout = RateNoise(RateNetwork(4, units, dt=20.0, tau=100.0), private=0.05), Readout(units, 1)
     constraints, keys = Constraints((Fixed(cell.cell.taus, at="tau"),)), jax.random.split(jax.random.key(seed), 6)
     raw = constraints.init(keys[0], (cell.init(keys[1]), readout.init(keys[2])))
@@ -82,13 +82,13 @@ def measure(units: int, updates: int, seed: int) -> dict:
 
 
 def of(trials: Trials, context: int) -> jax.Array:
-    """The inputs of the trials of a context."""
+    """Return the inputs of the trials of a context."""
     return trials.inputs[:, np.asarray(trials.conditions["context"]) == context]
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def train(cell, readout, constraints, updates: int, raw, key):
-    """Adam at 1e-2 with a cosine decay, behind clipping at 1."""
+    """Train by Adam at 1e-2 with a cosine decay, after clipping at 1."""
     schedule = optax.cosine_decay_schedule(1e-2, updates)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
 
@@ -109,7 +109,7 @@ def train(cell, readout, constraints, updates: int, raw, key):
 
 
 def of_context(cell, params, inputs, x, key, *, relevant: int) -> dict:
-    """The slow points of a context, and what its slowest mode selects."""
+    """Return the slow points of a context, and what its slowest mode selects."""
     starts = fixed_points.sample_starts(key, cell, params, inputs, count=128, noise=0.02)
     found = fixed_points.find(cell, params, x, starts.carry, method="gradient", iterations=300, slow=1e-5, merge=0.05)
     points = fixed_points.distinct(found)
@@ -128,7 +128,7 @@ def of_context(cell, params, inputs, x, key, *, relevant: int) -> dict:
 
 
 def show(figures: dict) -> str:
-    """The figures of both contexts in a few words."""
+    """Return the figures of both contexts in a few words."""
     said = [
         f"{name}: {f['points']} points, {f['line']:.0%} on a line, |λ| {f['slowest']:.3f}, {f['second']:.3f}, "
         f"selects {f['selection']:.1f} : 1"

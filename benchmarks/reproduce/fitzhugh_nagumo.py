@@ -2,12 +2,12 @@
 
     v′ = v − v³/3 − w + ½,      w′ = (v + 0.7 − 0.8 w)/50,        v(0) uniform in [−1, 1], w(0) = 0
 
-1,000 steps of Δt = 0.4; 128 series to train, 128 to choose the epoch, 1,024 to test: Rusch et al. 2022, §5, with the
-settings of the paper's program: Adam at 0.00904, batches of 32, 400 epochs, the epoch that is best on the validation
-series.  The error is the root of the mean squared error.  The log of the paper's own best run of LEM ends at 0.0024.
+1,000 steps of Δt = 0.4; 128 series for training, 128 for validation, 1,024 for the test: Rusch et al. 2022, §5, with
+the settings of the paper's program: Adam at 0.00904, batches of 32, 400 epochs, of which the best on the validation
+series is tested.  The error is the root mean squared error.  The log of the paper's best run of LEM ends at 0.0024.
 
-The learning rate is the one that was chosen for LEM, for all three; coRNN has Δt = ½ unless `--steps` names others, and
-learns γ and ε, from 1 on.
+All three cells use the learning rate that was chosen for LEM.  coRNN has Δt = ½ unless `--steps` names others, and
+learns γ and ε, starting from 1.
 
     python -m benchmarks.reproduce.fitzhugh_nagumo                  # 100 epochs, 1 seed
     python -m benchmarks.reproduce.fitzhugh_nagumo --full           # 400 epochs, 3 seeds
@@ -100,14 +100,14 @@ def data() -> dict[str, jax.Array]:
 
 
 def velocity(_, state: np.ndarray) -> np.ndarray:
-    """The right-hand side of the equations."""
+    """Return the right-hand side of the equations."""
     v, w = state
     return np.array([v - v**3 / 3 - w + 0.5, (v + 0.7 - 0.8 * w) / 50])
 
 
 @partial(jax.jit, static_argnames=("name", "dt", "epochs"))
 def run(name: str, dt: float, epochs: int, key: jax.Array, series: dict[str, jax.Array]) -> dict:
-    """Train with one seed; the parameters of the best epoch are tested."""
+    """Train with one seed, and test the parameters of the best epoch."""
     cell = {"lstm": jaxrnn.LSTM(1, UNITS), "cornn": CoRNN(1, UNITS, dt=dt), "lem": LEM(1, UNITS)}[name]
     model = jaxrnn.ManyToMany(cell, jaxrnn.Readout(UNITS, 1), target="values")
     optimizer = optax.adam(RATE)

@@ -1,12 +1,12 @@
-"""The 3-bit flip-flop, trained and taken apart: Sussillo & Barak 2013, §3.
+"""The 3-bit flip-flop, trained and analyzed: Sussillo & Barak 2013, §3.
 
-A GRU, an LSTM and a rate network of 24 units learn to remember the sign of the last pulse of three channels.  The input
-is 0, and the search starts at 512 states of their own trajectories, with noise, and then at points on the lines between
-the stable points that it has found, since no trajectory comes near a saddle by itself.  The paper finds 8 stable fixed
-points, one for each state of the memory, and between neighbors, which differ in one bit, saddles with one unstable
-direction.
+A GRU, an LSTM and a rate network of 24 units learn to remember the sign of the last pulse in each of three channels.
+The search for fixed points has input 0 and starts from 512 states of the network's trajectories, with noise.  A second
+search starts on the lines between the stable points, because no trajectory comes near a saddle by itself.  The paper
+finds 8 stable fixed points, one for each state of the memory, and between neighbors, which differ in one bit, saddles
+with one unstable direction.
 
-A saddle counts for an edge of the cube if the network, pushed both ways along the unstable direction, ends at the two
+A saddle belongs to an edge of the cube if the network, pushed both ways along the unstable direction, ends at the two
 neighbors.
 
     python -m benchmarks.reproduce.flip_flop                 # one seed each, minutes
@@ -58,7 +58,7 @@ def case(name: str, seed: int, updates: int = 1500) -> results.Case:
 
 
 def show(figures: dict[str, Any]) -> str:
-    """Say what was found."""
+    """Return what was found, in a few words."""
     saddles = figures["saddles"]
     others = "".join(f", {count} of {k}" for k, count in saddles.items() if k != "1")
     return (
@@ -68,7 +68,7 @@ def show(figures: dict[str, Any]) -> str:
 
 
 def run(name: str, seed: int, updates: int) -> dict[str, Any]:
-    """Train, search, and look where each saddle leads."""
+    """Train, search, and determine where each saddle leads."""
     with jax.enable_x64(True):
         cell = CELLS[name]
         params, readout, losses = train(cell, jax.random.key(seed), updates)
@@ -100,7 +100,7 @@ def search(cell, params, inputs, key) -> tuple[Points, Modes]:
 
 
 def linearized(cell, params, starts) -> tuple[Points, Modes]:
-    """The distinct fixed points without input, and their modes."""
+    """Return the distinct fixed points without input, and their modes."""
     points = distinct(find(cell, params, jnp.zeros(BITS), as_carries(cell, params, starts), merge=1e-2))
     return points, linearize(cell, params, points.x, points.h)
 
@@ -127,13 +127,13 @@ def memory_states(cell, params, readout, points) -> list[int]:
 
 
 def readout_of(cell) -> Readout:
-    """One output for each bit."""
+    """Return the read-out, one output for each bit."""
     return Readout(cell.hidden_size, BITS)
 
 
 @partial(jax.jit, static_argnums=(0, 2))
 def train(cell, key, updates: int):
-    """Adam at a decaying rate on fresh trials with noise on the input: the parameters, and every loss."""
+    """Train by Adam at a decaying rate on fresh trials with input noise; return the parameters and every loss."""
     first, second, key = jax.random.split(key, 3)
     params = cell.init(first), readout_of(cell).init(second)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(4e-3, updates)))

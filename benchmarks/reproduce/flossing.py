@@ -3,9 +3,9 @@
     y⁽ᵗ⁾ = x⁽ᵗ⁻ᵈᐟ²⁾ xor x⁽ᵗ⁻ᵈ⁾,        x⁽ᵗ⁾ 0 or 1 by a fair coin
 
 Engelken 2023, "Gradient flossing: improving gradient descent through dynamic control of Jacobians", §4 and the program
-behind it: 80 tanh units, sequences of 300 steps in batches of 16, Adam at 1e-3.  Before training, 500 updates draw the
-first 75 Lyapunov exponents of runs of 55 steps to 0; "plain" leaves them out and is otherwise the same.  Always
-answering ½ has the error 0.25.
+behind it: 80 tanh units, sequences of 300 steps in batches of 16, Adam at 1e-3.  Before training, 500 updates pull
+the first 75 Lyapunov exponents of runs of 55 steps to 0; "plain" omits these updates and is otherwise the same.  The
+constant answer ½ has the error 0.25.
 
     python -m benchmarks.reproduce.flossing                  # d = 40, 1 seed, 1,000 updates
     python -m benchmarks.reproduce.flossing --full           # d = 20, 40, 70, 3 seeds, 3,000 updates
@@ -108,7 +108,7 @@ def descend(loss, optimizer: optax.GradientTransformation, params, keys: jax.Arr
 
 
 def problem(key: jax.Array, steps: int, batch: int, delay: int) -> tuple[jax.Array, jax.Array]:
-    """Draw x and y, `[time, batch, 1]`; the first d answers are about steps that never were."""
+    """Draw x and y, `[time, batch, 1]`; the first d answers refer to steps before the start."""
     xs = jax.random.bernoulli(key, 0.5, (steps, batch, 1)).astype(float)
     return xs, jnp.abs(jnp.roll(xs, delay // 2, axis=0) - jnp.roll(xs, delay, axis=0))
 

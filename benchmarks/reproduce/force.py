@@ -1,14 +1,15 @@
 """FORCE: the error before, during and after learning, and its dependence on the chaos gain g.
 
 After Sussillo & Abbott 2009: tanh rate units, τ = 10 ms in steps of 1 ms, g = 1.5, feedback weights uniform in [−1, 1],
-recursive least squares at every second step with P = I at first, the network on its own output throughout.
+recursive least squares at every second step, starting with P = I; the network always reads its own output.
 
 * **Figure 2**, patterns: a triangle wave, the sum of four sinusoids, the same under noise, and the first coordinate of
-  the Lorenz flow.  The root mean square error before learning (the output is 0), in the last cycle of learning, in the
-  cycle after it without learning, and in the tenth; where the pattern is periodic the tenth is compared at the best
-  phase.  Lorenz is chaotic: after learning only the first time unit can agree, and the size of the output later.
-* **Figure 4**, chaos: the sum of sinusoids for g from 0.75 to 1.5, the median of several networks: the cycles until the
-  mean error of a cycle is below 0.02, the error of the third cycle without learning, and the length of the read-out.
+  the Lorenz flow.  The table shows the root mean square error before learning (the output is 0), in the last cycle of
+  learning, and without learning in the first and the tenth cycle after it; the tenth cycle of a periodic pattern is
+  compared at the best phase.  Lorenz is chaotic: after learning only the first time unit can agree, and later the size
+  of the output.
+* **Figure 4**, chaos: the sum of sinusoids for g from 0.75 to 1.5, the median over several networks of the cycles until
+  a cycle's mean error is below 0.02, the error of the third cycle without learning, and the norm of the read-out.
 * **full-FORCE** (DePasquale et al. 2018) on the sum of sinusoids, with fewer units.
 
     python -m benchmarks.reproduce.force
@@ -81,7 +82,7 @@ def plan(full: bool = False, again: bool = False, units: int = 0, seeds: int = 0
 
 
 def target(name: str, steps: int) -> np.ndarray:
-    """A pattern, `[steps, 1]`."""
+    """Return a pattern, `[steps, 1]`."""
     t = np.arange(steps)
     if name == "lorenz":
         series = lorenz(steps // 10 + 2, 0.05)[:, 0]  # a step of the flow's 0.05 in 10 of the network's
@@ -95,12 +96,12 @@ def target(name: str, steps: int) -> np.ndarray:
 
 
 def network(units: int, gain: float) -> Feedback:
-    """The network, without another input than its own output."""
+    """Return the network, whose only input is its own output."""
     return Feedback(RateNetwork(1, units, dt=1.0, tau=10.0, gain=gain), Readout(units, 1), "logits")
 
 
 def started(units: int, gain: float, seed: int):
-    """The network, its parameters, its state, and the state of the recursion."""
+    """Return the network, its parameters, its state, and the state of the recursion."""
     cell, keys = network(units, gain), jax.random.split(jax.random.key(seed))
     params = force_params(keys[0], cell)
     carry = cell.initial_carry(params)._replace(cell=jax.random.normal(keys[1], (units,)) / 2)
@@ -108,7 +109,7 @@ def started(units: int, gain: float, seed: int):
 
 
 def pattern(name: str, units: int) -> dict:
-    """Learn a pattern, and run on."""
+    """Learn a pattern, and continue it without learning."""
     fs = jnp.asarray(target(name, PERIOD * (LEARNED + AFTER)), jnp.float32)
     clean = np.asarray(fs if name != "noisy sinusoids" else target("sinusoids", len(fs)))
     cell, params, carry, state = started(units, 1.5, 0)
@@ -119,7 +120,7 @@ def pattern(name: str, units: int) -> dict:
 
 
 def full_pattern(units: int) -> dict:
-    """The same by full-FORCE, in a network without feedback."""
+    """Do the same by full-FORCE, in a network without feedback."""
     fs = jnp.asarray(target("sinusoids", PERIOD * (LEARNED + AFTER)), jnp.float32)
     keys, learning = jax.random.split(jax.random.key(0), 3), PERIOD * LEARNED
     cell = RateNetwork(1, units, dt=1.0, tau=10.0, gain=1.5)
@@ -135,7 +136,7 @@ def full_pattern(units: int) -> dict:
 
 
 def errors(zs: np.ndarray, free: np.ndarray, fs: np.ndarray, periodic: bool) -> dict:
-    """Root mean square errors: of the output 0, in the last cycle of learning, in the first and the last one after."""
+    """Return the RMS errors of the output 0, in the last cycle of learning, and in the first and last one after it."""
     learning, first = len(zs), slice(0, PERIOD if periodic else 200)
     found = {
         "before": rms(fs),
@@ -155,19 +156,19 @@ def rms(error: np.ndarray) -> float:
 
 
 def show_pattern(figures: dict) -> str:
-    """Before, during, after."""
+    """Return the errors before, during and after learning."""
     last = f", tenth {figures['tenth']:.3f}" if "tenth" in figures else f", size {figures['size']:.2f}"
     return f"{figures['before']:.2f} → {figures['during']:.4f} → {figures['after']:.4f}{last}"
 
 
 def chaos(gain: float, units: int, seeds: int) -> dict:
-    """The cycles that learning takes, the error afterwards and ‖V‖, of several networks."""
+    """Return the cycles that learning takes, the error afterward and ‖V‖, of several networks."""
     found = [of_gain(gain, units, seed) for seed in range(seeds)]
     return {name: [each[name] for each in found] for name in ("cycles", "error", "weights")}
 
 
 def of_gain(gain: float, units: int, seed: int, most: int = 30) -> dict:
-    """One network."""
+    """Measure one network."""
     cell, params, carry, state = started(units, gain, seed)
     fs, nothing, cycles = jnp.asarray(target("sinusoids", PERIOD), jnp.float32), jnp.zeros((PERIOD, 0)), most
     for done in range(1, most + 1):
@@ -181,7 +182,7 @@ def of_gain(gain: float, units: int, seed: int, most: int = 30) -> dict:
 
 
 def show_chaos(figures: dict) -> str:
-    """The medians."""
+    """Return the medians."""
     cycles, error, weights = (np.median(figures[name]) for name in ("cycles", "error", "weights"))
     return f"{cycles:.0f} cycles, error {error:.3f}, ‖V‖ {weights:.2f}"
 

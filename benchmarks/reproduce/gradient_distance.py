@@ -1,7 +1,7 @@
-"""‖∇_{h(τ−n)} L‖ against the distance n, of every network as it is initialized: a table and one figure.
+"""‖∇_{h(τ−n)} L‖ against the distance n, for every network at initialization: a table and a figure.
 
-The loss is the last output against a random direction; the norm is over the whole carry, its median over 20 rows
-of noise, relative to n = 0; float64, as some of it is too small for float32.
+The loss is the last output times a random direction.  The norm is that of the whole carry, the median over 20 rows of
+noise, relative to n = 0.  It is computed in float64, because some values are too small for float32.
 
     python -m benchmarks.reproduce.gradient_distance
 """
@@ -60,7 +60,7 @@ def show(figures: dict) -> str:
 
 
 def stored(time: int = 200, seed: int = 0) -> dict[str, np.ndarray]:
-    """Return the norms of each network as they are stored."""
+    """Return the stored norms of each network."""
     records = results.read("gradient_distance")
     found = {name: results.find(records, {"network": name, "time": time, "seed": seed}) for name in networks(1, HIDDEN)}
     return {name: np.asarray(record.figures["norms"]) for name, record in found.items() if record}
@@ -68,7 +68,7 @@ def stored(time: int = 200, seed: int = 0) -> dict[str, np.ndarray]:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def flow(name: str, time: int, seed: int):
-    """The norms by distance, `[time]`."""
+    """Return the norms by distance, `[time]`."""
     cell, init = networks(INPUT, HIDDEN)[name]
     keys = jax.random.split(jax.random.key(seed), 3)
     params, xs = init(keys[0]), jax.random.normal(keys[1], (time, ROWS, INPUT))
@@ -79,7 +79,7 @@ def flow(name: str, time: int, seed: int):
 
 
 def draw(flows: dict[str, np.ndarray]) -> Figure:
-    """One line a network."""
+    """Draw a line for each network."""
     figure = Figure(figsize=(7.5, 4.5), dpi=130, layout="constrained")
     ax = figure.add_subplot()
     for name, norms in flows.items():

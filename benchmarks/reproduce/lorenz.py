@@ -1,13 +1,13 @@
-"""The Lyapunov exponents of the Lorenz system, from networks that saw nothing but a series of it.
+"""The Lyapunov exponents of the Lorenz system, from networks that were fitted to a time series of it.
 
     x′ = 10 (y − x),      y′ = x (28 − z) − y,      z′ = x y − 8/3 z;      λ = 0.906, 0, −14.57 per unit of time
 
-Two ways to a network that runs on its own, and whose Jacobians `jaxrnn.dynamics.lyapunov_spectrum` follows:
+Two kinds of networks run on their own, and `jaxrnn.dynamics.lyapunov_spectrum` follows their Jacobians:
 
   reservoir           300 units whose read-out is fitted to the series and then read back: Pathak et al. 2017, "Using
                       machine learning to replicate chaotic attractors and calculate Lyapunov exponents from data"
   teacher forcing     the shallow piecewise linear network with 3 + 50 units, trained by gradients with its state drawn
-                      towards the data by α at every step (`jaxrnn.patterns.Forced`): Hess et al. 2023, "Generalized
+                      toward the data by α at every step (`jaxrnn.patterns.Forced`): Hess et al. 2023, "Generalized
                       teacher forcing for learning chaotic dynamics".  α = 0 is plain training on sequences of 200
                       steps; α = 1 trains on one step at a time.
 
@@ -108,7 +108,7 @@ def standardized(dt: float, steps: int) -> jax.Array:
 
 
 def velocity(_, state: np.ndarray) -> np.ndarray:
-    """The right-hand side of the equations."""
+    """Return the right-hand side of the equations."""
     x, y, z = state
     return np.array([10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z])
 

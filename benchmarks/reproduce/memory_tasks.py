@@ -1,7 +1,8 @@
 """The adding problem and the copy problem, for every kind of network, at T = 100, 200, 400.
 
-Adding: the squared error on fresh sequences; always answering 1 has 1/6 = 0.167.  Copy: the cross-entropy in nats a
-step; without a memory the best is 10 ln 8 / (T + 20).  Adam at 1e-3 behind clipping at 1, batches of 20; hidden 60.
+Adding is scored by the squared error on new sequences; the constant answer 1 has 1/6 = 0.167.  Copy is scored by the
+cross-entropy in nats per step; without a memory the best is 10 ln 8 / (T + 20).  Adam at 1e-3 after clipping at 1,
+batches of 20; hidden 60.
 
 Papers: Hochreiter & Schmidhuber 1997 (an LSTM learns adding), Le, Jaitly & Hinton 2015 (so does an identity relu, to
 T = 300), Arjovsky, Shah & Bengio 2016 (an LSTM stays near the copy baseline for long).
@@ -61,7 +62,7 @@ def plan(
         updates: another number of updates.
         cells: which networks; all of them if none is named.
         problems: which problems.
-        jobs: how many runs at a time. Two have not been tried since each gate is drawn by a QR of its own.
+        jobs: how many runs at a time. More than one is untested since each gate is drawn by a separate QR.
     """
     lengths = lengths or ((100, 200, 400) if full else (100,))
     seeds, updates = seeds or (5 if full else 2), updates or (20_000 if full else 2_000)
@@ -103,13 +104,13 @@ def show(figures: dict) -> str:
 
 
 def score(problem: str, name: str, length: int, updates: int, seed: int) -> float:
-    """Of one network on fresh sequences, after training."""
+    """Return the score of one network on new sequences, after training."""
     return float(run(problem, name, length, updates, jax.random.split(jax.random.key(0), seed + 1)[seed]))
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def run(problem: str, name: str, length: int, updates: int, key):
-    """Training and the test: one program."""
+    """Train and test, in one program."""
     generate, features, outputs, _ = PROBLEMS[problem]
     cell, init = networks(features, HIDDEN)[name]
     readout = jaxrnn.Readout(HIDDEN, outputs)

@@ -1,4 +1,4 @@
-"""The networks that are compared: plain, gated, and those with time scales of their own."""
+"""The networks that are compared: plain, gated, and with time scales."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from jaxrnn.cells import Clockwork, Delays
 
 
 def networks(input_size: int, hidden: int) -> dict[str, tuple[Cell, Callable]]:
-    """name → (cell, init); `hidden` a multiple of 12, for the groups."""
+    """Return name → (cell, init); `hidden` is a multiple of 12, for the groups."""
     slow = tuple(float(a) for a in 1 - np.logspace(0, -2, 4))  # α = 0 … 0.99
     cells = {
         "tanh": Elman(input_size, hidden),
@@ -27,5 +27,5 @@ def networks(input_size: int, hidden: int) -> dict[str, tuple[Cell, Callable]]:
 
 
 def identity(params):
-    """W = I, as Le, Jaitly & Hinton 2015 start a relu network."""
+    """Set W = I, the initialization of relu networks in Le, Jaitly & Hinton 2015."""
     return params._replace(w=jnp.eye(params.w.shape[0]))

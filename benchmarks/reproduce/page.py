@@ -1,7 +1,7 @@
-"""The tables and pictures of docs/reproduce.md, made of the results that are stored.
+"""The tables and pictures of docs/reproduce.md, generated from the stored results.
 
-Between `<!-- table: NAME -->` and `<!-- end -->` the page holds what `TABLES[NAME]` makes of benchmarks/results; the
-words around it are written by hand.
+Between `<!-- table: NAME -->` and `<!-- end -->` the page has the table that `TABLES[NAME]` makes from
+benchmarks/results; the text around it is written by hand.
 
     python -m benchmarks.reproduce.page
 """
@@ -41,7 +41,7 @@ FLOWS = {
 
 
 def main() -> None:
-    """Write the page's tables anew, and draw its pictures."""
+    """Rewrite the page's tables, and draw its pictures."""
     PAGE.write_text(rendered(PAGE.read_text()))
     gradient_distance.draw(gradient_distance.stored()).savefig(DOCS / "gradient_distance.png")
     if tracking_map() != NOT_MEASURED:
@@ -50,12 +50,12 @@ def main() -> None:
 
 
 def rendered(page: str) -> str:
-    """Return the page with every table made anew."""
+    """Return the page with every table rewritten."""
     return BLOCK.sub(lambda found: found[1] + "\n".join(TABLES[found[2]]()) + "\n" + found[3], page)
 
 
 def temporal_order(fast: bool) -> list[str]:
-    """How many seeds learned temporal order, and when."""
+    """Return the table of how many seeds learned temporal order, and when."""
     records = [r for r in results.read("temporal_order") if (r.settings["updates"] == 10_000) == fast]
     records.sort(key=lambda r: (r.settings["length"], r.settings["method"]))
 
@@ -79,7 +79,7 @@ def temporal_order(fast: bool) -> list[str]:
 
 
 def memory_tasks(updates: int) -> list[str]:
-    """Best and worst scores of adding and copy."""
+    """Return the table of best and worst scores of adding and copy."""
     records = [r for r in results.read("memory_tasks") if r.settings["updates"] == updates]
     columns = sorted({(r.settings["problem"], r.settings["length"]) for r in records})
 
@@ -101,7 +101,7 @@ def memory_tasks(updates: int) -> list[str]:
 
 
 def gradients() -> list[str]:
-    """The norms of the gradient against the distance."""
+    """Return the table of gradient norms against the distance."""
     records = [r for r in results.read("gradient_distance") if r.settings["time"] == 200 and r.settings["seed"] == 0]
     rows = [
         [
@@ -115,7 +115,7 @@ def gradients() -> list[str]:
 
 
 def mackey_glass() -> list[str]:
-    """NRMSE₈₄ of the states h, and of h beside h²."""
+    """Return the table of NRMSE₈₄ of the states h, and of h together with h²."""
     records = [r for r in results.read("reservoirs") if r.settings["problem"] == "mackey-glass"]
     papers = {(400, 3000): "2.8e-4", (400, 21_000): "1.2e-4", (1000, 3000): "10^-4.2 = 6.3e-5 (Jaeger & Haas 2004)"}
     rows = []
@@ -130,7 +130,7 @@ def mackey_glass() -> list[str]:
 
 
 def flows() -> list[str]:
-    """The laser, and how long continuations of flows are valid."""
+    """Return the table of the laser, and of how long continuations of flows are valid."""
     records = [r for r in results.read("reservoirs") if r.settings["problem"] != "mackey-glass"]
     rows = []
     for record in records:
@@ -147,7 +147,7 @@ def flows() -> list[str]:
 
 
 def turing_machine() -> list[str]:
-    """The share of wrong bits of every seed, within the lengths of training and beyond."""
+    """Return the table of wrong bits of every seed, within the training lengths and beyond."""
     records = results.read("turing_machine")
 
     def row(record: Record) -> list[str]:
@@ -168,11 +168,11 @@ def turing_machine() -> list[str]:
 
 
 def fitzhugh_nagumo() -> list[str]:
-    """The test errors of each cell."""
+    """Return the table of test errors of each cell."""
     records = results.read("fitzhugh_nagumo")
 
     def row(record: Record) -> list[str]:
-        """One cell with its settings."""
+        """Return the row of one cell with its settings."""
         errors, cell = record.figures["test"], record.settings["cell"]
         name = f"{cell}, Δt = {record.settings['dt']}" if "dt" in record.settings else cell
         said = f"{median(errors):.4f} ({' '.join(f'{error:.4f}' for error in errors)})"
@@ -183,7 +183,7 @@ def fitzhugh_nagumo() -> list[str]:
 
 
 def flip_flop() -> list[str]:
-    """The fixed points of each kind of network."""
+    """Return the table of fixed points of each kind of network."""
     records, rows = results.read("flip_flop"), [["a cube", "", "8", "12", "6", "1", "12"]]
     for cell in dict.fromkeys(r.settings["cell"] for r in records):
         each = [r.figures for r in records if r.settings["cell"] == cell]
@@ -193,7 +193,7 @@ def flip_flop() -> list[str]:
 
 
 def as_printed(experiment: str, show: Callable[[dict], str]) -> list[str]:
-    """The settings of each case and its figures in a few words, as the program prints them."""
+    """Return the table of the settings of each case and its figures, as the program prints them."""
     records = results.read(experiment)
     rows = [
         [", ".join(f"{name} {value}" for name, value in r.settings.items()), r.paper, show(r.figures)] for r in records

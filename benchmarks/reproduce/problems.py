@@ -1,6 +1,6 @@
-"""The three problems, as pure functions of a key: temporal order, adding, copy.
+"""Three problems as pure functions of a key: temporal order, adding, copy.
 
-Each gives `(xs, targets)`, xs `[time, batch, features]`.
+Each returns `(xs, targets)`, xs `[time, batch, features]`.
 
 References: Hochreiter & Schmidhuber 1997, §5.4 (adding), §5.6 task 6a (temporal order); Arjovsky, Shah & Bengio 2016,
 §5.1 (copy).
@@ -18,7 +18,7 @@ SYMBOLS, WORD = 8, 10
 
 @partial(jax.jit, static_argnums=(1, 2))
 def temporal_order(key, length: int, batch: int):
-    """Six one-hot symbols; at t in [L/10, L/5) and at t in [L/2, 3L/5) stands A or B: which two?  One of 4 classes."""
+    """Draw six one-hot symbols with A or B at t in [L/10, L/5) and at t in [L/2, 3L/5); classify the pair (4)."""
     noise, first, second, which = jax.random.split(key, 4)
     tenth = length // 10
     at = jnp.stack(
@@ -35,7 +35,7 @@ def temporal_order(key, length: int, batch: int):
 
 @partial(jax.jit, static_argnums=(1, 2))
 def adding(key, length: int, batch: int):
-    """Numbers from [0, 1], two of them marked, one in each half: their sum.  Always saying 1 has the error 1/6."""
+    """Draw numbers from [0, 1], one marked in each half; the target is their sum.  The constant 1 has the error 1/6."""
     numbers, first, second = jax.random.split(key, 3)
     values = jax.random.uniform(numbers, (length, batch))
     half = length // 2
@@ -47,9 +47,9 @@ def adding(key, length: int, batch: int):
 
 @partial(jax.jit, static_argnums=(1, 2))
 def copy(key, length: int, batch: int):
-    """Ten symbols, `length` blanks of which the last is a sign, ten blanks: say blank until the sign, then the ten.
+    """Draw ten symbols, `length` blanks with a sign as the last, ten blanks; repeat the symbols after the sign.
 
-    Without a memory the best is 10 ln 8 / (length + 20) nats a step.
+    Without a memory the best is 10 ln 8 / (length + 20) nats per step.
     """
     word = jax.random.randint(key, (WORD, batch), 0, SYMBOLS)
     blank = jnp.full((length + WORD, batch), SYMBOLS)
@@ -58,7 +58,7 @@ def copy(key, length: int, batch: int):
 
 
 def copy_baseline(length: int) -> float:
-    """10 ln 8 / (T + 20).
+    """Return 10 ln 8 / (T + 20).
 
     >>> round(copy_baseline(100), 4)
     0.1733

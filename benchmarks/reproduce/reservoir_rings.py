@@ -1,4 +1,4 @@
-"""Reservoirs on a ring of points, each of which sees a part of it, all with the same weights.
+"""Reservoirs on a ring of points: each reads a part of the ring, and all have the same weights.
 
 References: Pathak, Hunt, Girvan, Lu & Ott 2018.
 """
@@ -22,7 +22,7 @@ WARMED = 200
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Squared:
-    """A cell that gives y and y²: twice as many weights, of the same reservoir."""
+    """A cell that returns y and y²: twice as many read-out weights for the same reservoir."""
 
     cell: Reservoir
 
@@ -41,40 +41,40 @@ class Squared:
 
 
 def beside_squares(y):
-    """[y; y²]."""
+    """Return [y; y²]."""
     return jnp.concatenate([y, y**2], axis=-1)
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Ring:
-    """Points on a ring in groups: each has a reservoir that sees it and its margins; all have the same weights.
+    """Points on a ring in groups: each group has a reservoir that reads it and its margins; all share the weights.
 
-    The groups are one more axis of the batch.  A single group without margins is the reservoir of anything.
+    The groups are another axis of the batch.  A single group without margins is an ordinary reservoir.
     """
 
     network: ESN
     margin: int = 0
 
     def parts(self, u):
-        """`[..., points]` → `[..., groups, group]`: what each reservoir predicts."""
+        """Return the points that each reservoir predicts: `[..., points]` → `[..., groups, group]`."""
         return u.reshape(*u.shape[:-1], -1, self.network.readout.output_size)
 
     def seen(self, u):
-        """`[..., points]` → `[..., groups, margin + group + margin]`: what each reservoir reads."""
+        """Return the points that each reservoir reads: `[..., points]` → `[..., groups, margin + group + margin]`."""
         points, group = u.shape[-1], self.network.readout.output_size
         window = np.arange(-self.margin, group + self.margin)
         return u[..., (np.arange(0, points, group)[:, None] + window) % points]
 
     @partial(jax.jit, static_argnums=0)
     def equations(self, params: FeedbackParams, us):
-        """Of the read-out that says uₜ₊₁."""
+        """Return the equations of the read-out that predicts uₜ₊₁."""
         nothing = no_equations(params.readout.v.shape[0], self.network.readout.output_size)
         return self.network.accumulate(params, nothing, self.seen(us[:-1]), self.parts(us[1:]), washout=WARMED)[1]
 
     @partial(jax.jit, static_argnums=(0, 3))
     def go_on(self, params: FeedbackParams, us, steps: int):
-        """u for `steps` more steps, each read from the one before."""
+        """Return u for `steps` more steps, each predicted from the one before."""
         h, os = self.network.apply(params, self.seen(us))
 
         def step(state, _):
@@ -88,6 +88,6 @@ class Ring:
 
 
 def ring_of(group: int, units: int, scaling: float, radius: float, margin: int = 0) -> Ring:
-    """Reservoirs for so many points each."""
+    """Return reservoirs for so many points each."""
     cell = Reservoir(group + 2 * margin, units, 6, radius=radius, input_scaling=scaling, bias_scaling=0.1)
     return Ring(ESN(Squared(cell), Readout(2 * units, group)), margin)

@@ -1,17 +1,18 @@
-"""What reservoirs are known for: Mackey-Glass, the Santa Fe laser, Lorenz, Kuramoto-Sivashinsky.
+"""The usual benchmarks of reservoirs: Mackey-Glass, the Santa Fe laser, Lorenz, Kuramoto-Sivashinsky.
 
 * **Mackey-Glass** after Jaeger's GMD report 148: 400 leaky units that read their own output, C = 0.44, a = 0.9, a
   spectral radius of 0.79, a washout of 1000; NRMSE₈₄ over 100 continuations, for 20 reservoirs.  The report has
-  2.8e-4 with 3000 steps and 1.2e-4 with 21,000; Jaeger & Haas 10^-4.2 with 1000 units.  A small penalty stands in
-  the place of the report's noise: for each reservoir the one with which it errs least on 100 other continuations.
-  Read out are the states h, and in a line of its own h beside h².
-* **Laser**: one step ahead, one reservoir with one and the same weights here and in reservoirpy.
+  2.8e-4 with 3000 steps and 1.2e-4 with 21,000; Jaeger & Haas 10^-4.2 with 1000 units.  A small penalty replaces the
+  report's noise; for each reservoir it is the one with the least error on 100 other continuations.  The read-out reads
+  the states h, and in a separate line h together with h².
+* **Laser**: one step ahead, by one reservoir with the same weights here and in reservoirpy.
 * **Lorenz, Kuramoto-Sivashinsky** (L = 22): the time until the free-running network's normalized error is 0.4, in
-  Lyapunov times, the mean over 50 beginnings; the penalty is the one that does best from 50 others.  Pathak et al.
-  square every second unit, here h stands beside h².  In "ks-ring" four reservoirs stand on the ring, each sees 32 of
-  the 64 points and predicts 16, all with the same weights and the same read-out: the equation is the same everywhere.
+  Lyapunov times, the mean over 50 starts; the penalty is the best one from 50 other starts.  Pathak et al. square
+  every second unit; here the read-out reads h together with h².  In "ks-ring" each of four reservoirs on the ring
+  reads 32 of the 64 points and predicts 16.  All have the same weights and the same read-out, because the equation is
+  the same everywhere.
 
-In float64.
+All in float64.
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.reproduce.reservoirs            # 5 reservoirs for Mackey-Glass, minutes
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.reproduce.reservoirs --full     # 20, and larger ones too
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.reproduce.reservoirs --which laser lorenz
@@ -71,7 +72,7 @@ def plan(full: bool = False, again: bool = False, which: tuple[str, ...] = (), r
 
 
 def in_float64(measure: Callable[[], dict]) -> Callable[[], dict]:
-    """Return the same function, whose arrays are of 64 bits."""
+    """Return the same function with 64-bit arrays."""
 
     def run() -> dict:
         with jax.enable_x64(True):
@@ -91,7 +92,7 @@ def mackey_glass_case(units: int, runs: int, paper: str) -> results.Case:
 
 
 def mackey_glass(runs: int, units: int, connections: int) -> dict:
-    """NRMSE₈₄ for both lengths of the report, over the reservoirs; other continuations choose the penalty of each."""
+    """Return NRMSE₈₄ for both lengths of the report, over the reservoirs; other continuations choose each penalty."""
     cell = Reservoir(
         1, units, connections, radius=0.79, input_scaling=0.56, bias_scaling=0.028, retention=1 - 0.44 * 0.9, gain=0.44
     )
@@ -110,17 +111,17 @@ def mackey_glass(runs: int, units: int, connections: int) -> dict:
 
 
 def to_digits(values) -> list[float]:
-    """Four digits of each value are stored."""
+    """Round each value to four digits."""
     return [float(f"{value:.4g}") for value in values]
 
 
 def show_mackey_glass(figures: dict) -> str:
-    """Return the medians, h and then h beside h², for both lengths."""
+    """Return the medians for h, and for h together with h², for both lengths."""
     return ", ".join(f"{np.median(row['nrmse']):.2e}" for row in figures["rows"])
 
 
 def mackey_glass_errors(cell: Reservoir, key, train, others) -> np.ndarray:
-    """NRMSE₈₄ of one reservoir: `[fitted steps and ways, sets of continuations, penalties]`."""
+    """Return NRMSE₈₄ of one reservoir, `[fitted steps and ways, sets of continuations, penalties]`."""
     units = cell.hidden_size
     networks = (
         ESN(cell, Readout(units, 1), feedback=True),
@@ -139,7 +140,7 @@ def mackey_glass_errors(cell: Reservoir, key, train, others) -> np.ndarray:
 
 @partial(jax.jit, static_argnums=0)
 def continued(network: ESN, params, hs, train, carry, series):
-    """Errors 84 steps on, relative to the deviation of the series: `[penalties, series]`."""
+    """Return errors 84 steps ahead, relative to the series' standard deviation: `[penalties, series]`."""
 
     def error(readout):
         _, os = network.apply(params._replace(readout=readout), jnp.zeros((HORIZON, series.shape[1], 0)), carry)
@@ -154,7 +155,7 @@ def continued(network: ESN, params, hs, train, carry, series):
 
 
 def laser() -> dict:
-    """NRMSE one step ahead on the last fifth, here and in reservoirpy, with the same weights."""
+    """Return NRMSE one step ahead on the last fifth, here and in reservoirpy, with the same weights."""
     from benchmarks.reservoirs import theirs
 
     xs = intensities().astype(np.float64) / 255
@@ -183,7 +184,7 @@ def show_laser(figures: dict) -> str:
 
 
 def nrmse(os, truth) -> float:
-    """√(mean squared error / variance)."""
+    """Return √(mean squared error / variance)."""
     return float(np.sqrt(np.mean((np.asarray(os) - truth) ** 2)) / np.std(truth))
 
 
@@ -199,7 +200,7 @@ def flow_case(name: str, flow: Flow, ring: Ring, fitted: int) -> results.Case:
 
 
 def valid_times(flow: Flow, ring: Ring, fitted: int) -> dict:
-    """Fitted to the beginning of the series; 50 beginnings behind it choose the penalty, the last 50 are scored."""
+    """Fit to the beginning of the series; 50 starts after it choose the penalty, the last 50 are scored."""
     series = flow.run(fitted + 2 * HELD)
     series = jnp.asarray(series / series.std())
     params = one_input_each(ring.network.init(jax.random.key(0)))
@@ -221,7 +222,7 @@ def show_times(figures: dict) -> str:
 
 
 def mean_and_range(figures: dict) -> tuple[float, float, float]:
-    """Return the mean, the least and the largest of the valid times; of some older results no more is stored."""
+    """Return the mean, the least and the largest of the valid times; some older results store no more."""
     if "times" not in figures:
         return figures["mean"], figures["least"], figures["largest"]
     times = figures["times"]
@@ -229,20 +230,20 @@ def mean_and_range(figures: dict) -> tuple[float, float, float]:
 
 
 def stretches(series, flow: Flow):
-    """Pieces of a series to be warmed by and continued: `[time, pieces, size]`."""
+    """Return pieces of a series for warm-up and continuation, `[time, pieces, size]`."""
     size = WARMED + int(LYAPUNOV_TIMES / flow.exponent / flow.dt)
     return jnp.stack([series[s : s + size] for s in np.linspace(0, HELD - size, CONTINUATIONS).astype(int)], axis=1)
 
 
 def one_input_each(params: FeedbackParams) -> FeedbackParams:
-    """Every unit reads one of the inputs, as Pathak's do."""
+    """Let every unit read one of the inputs, as Pathak et al. do."""
     inputs, units = params.cell.u.shape
     read = jnp.arange(inputs)[:, None] == jnp.arange(units) % inputs
     return params._replace(cell=params.cell._replace(u=jnp.where(read, params.cell.u, 0)))
 
 
 def valid_steps(ring: Ring, params: FeedbackParams, pieces):
-    """Steps until ‖error‖ is 0.4 times the root mean square of ‖series‖, for each piece."""
+    """Return the steps until ‖error‖ is 0.4 times the root mean square of ‖series‖, for each piece."""
     truth = pieces[WARMED:]
     errors = jnp.linalg.norm(ring.go_on(params, pieces[:WARMED], len(truth)) - truth, axis=-1)
     wrong = ~(errors < 0.4 * jnp.sqrt(jnp.mean(jnp.sum(truth**2, axis=-1))))
@@ -250,7 +251,7 @@ def valid_steps(ring: Ring, params: FeedbackParams, pieces):
 
 
 def keys(n: int):
-    """One for each reservoir."""
+    """Return a key for each reservoir."""
     return jax.random.split(jax.random.key(7), n)
 
 

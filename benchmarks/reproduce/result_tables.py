@@ -1,4 +1,4 @@
-"""A table of results in Markdown, and under it when they were measured."""
+"""A table of results in Markdown, with the dates of their measurement below it."""
 
 from collections.abc import Iterable
 
@@ -8,14 +8,14 @@ NOT_MEASURED = ["Not measured yet."]
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]], records: list[Record]) -> list[str]:
-    """Return a table in Markdown, and under it when its records were measured."""
+    """Return a table in Markdown, with the dates of its records below it."""
     header = list(header)
     lines = [header, ["---"] * len(header), *map(list, rows)]
     return [f"| {' | '.join(cells)} |" for cells in lines] + ["", stamp(records)]
 
 
 def stamp(records: list[Record]) -> str:
-    """Say when records were measured, at which commits, with which JAX, and how long it took."""
+    """Tell when records were measured, at which commits, with which JAX, and how long it took."""
     if not records:
         return NOT_MEASURED[0]
     at = sorted({(r.when["date"], r.when.get("commit", ""), r.when.get("jax", "")) for r in records})

@@ -1,13 +1,13 @@
-"""Results as lines of JSON: what was measured, with which settings, when, in how many seconds.
+"""Results as lines of JSON: what was measured, with which settings, when, and for how many seconds.
 
-    benchmarks/results/EXPERIMENT.jsonl        one line a case, a new measurement in the place of the old one
+    benchmarks/results/EXPERIMENT.jsonl        a line for each case; a new measurement replaces the old one
 
 A case is named by its settings.  `run` prints one table, *paper, here, seeds, seconds*, and stores each case as soon as
-it is measured, so an interrupted run keeps what it has.  With `again=False` a case that is stored is printed and not
-run.  Before it starts it says how long it will take: the seconds that are stored, or, for a case that never ran, those
-of the most similar one, times the ratio of the work.
+it is measured, so an interrupted run keeps what it has.  With `again=False`, cases that are stored are printed and not
+run.  Before it starts, it says how long it will take: the stored seconds, or, for a case that never ran, those of the
+most similar one times the ratio of the work.
 
-`benchmarks.reproduce.page` makes the tables of docs/reproduce.md of these files.
+`benchmarks.reproduce.page` makes the tables of docs/reproduce.md from these files.
 """
 
 import datetime
@@ -80,7 +80,7 @@ def find(records: Iterable[Record], settings: dict[str, Any]) -> Record | None:
 
 
 def write(experiment: str, record: Record, folder: Path = FOLDER) -> None:
-    """Store a record in the place of that of the same settings, or behind the others; the file is replaced whole."""
+    """Store a record in place of that of the same settings, or after the others; the whole file is replaced."""
     records = read(experiment, folder)
     known = find(records, record.settings)
     records = [record if old is known else old for old in records] + ([] if known else [record])
@@ -91,7 +91,7 @@ def write(experiment: str, record: Record, folder: Path = FOLDER) -> None:
 
 
 def run(plan: Plan, folder: Path = FOLDER) -> None:
-    """Measure and store the cases in their order, print a line for each."""
+    """Measure and store the cases in order, and print a line for each."""
     cases, again = plan
     stored = {name: read(name, folder) for name in dict.fromkeys(case.experiment for case in cases)}
     todo = [case for case in cases if again or find(stored[case.experiment], case.settings) is None]
@@ -139,7 +139,7 @@ def now() -> dict[str, str]:
 
 
 def announcement(cases: list[Case], todo: list[Case], stored: dict[str, list[Record]]) -> str:
-    """Say how much there is to do, and how long it takes by what is stored."""
+    """Tell how much there is to do, and how long it takes according to the stored seconds."""
     times = [estimate(case, stored[case.experiment]) for case in todo]
     known = sum(seconds for seconds in times if seconds is not None)
     said = f"{len(cases)} cases, {len(cases) - len(todo)} of them stored; the others take about {in_words(known)}"

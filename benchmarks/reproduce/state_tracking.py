@@ -1,14 +1,14 @@
-"""What each kind of cell can keep: states of groups and other regular languages, and what it was shown.
+"""State tracking and recall: which cells learn groups and other regular languages, and recall stored pairs.
 
-Every problem asks at each step, of the prefix so far, so one sequence of training holds all lengths up to its own.
-Trained on 40 steps, scored at 40, 256 and 2,048: the accuracy over the last quarter of that many steps.  Recall is
-trained on 16 pairs of a key and a value and scored at 8, 16 and 32 (24, 48 and 96 steps).  Best and median over the
-seeds, two of which are trained side by side.
+Every problem asks about the prefix at each step, so a training sequence contains all lengths up to its own.  Training
+uses 40 steps; the score is the accuracy over the last quarter of 40, 256 and 2,048 steps.  Recall is trained on 16
+pairs of a key and a value and scored at 8, 16 and 32 (24, 48 and 96 steps).  The tables show the best and the median
+over the seeds, two of which are trained side by side.
 
 A cell that is linear in its state solves parity only if its transitions have eigenvalues below 0 (Grazzi et al. 2025);
-n reflections a step solve what permutations of n + 1 things ask for (Siems et al. 2025); A₅ is not solvable, and its
-word problem is complete for NC¹ (Barrington 1989).  Associative recall is the other way round: what counts is the size
-of the state, and a matrix is a larger one.
+n reflections a step can track permutations of n + 1 things (Siems et al. 2025); A₅ is not solvable, and its word
+problem is complete for NC¹ (Barrington 1989).  For associative recall the size of the state counts instead, and a
+matrix state is larger.
 
     python -m benchmarks.reproduce.state_tracking                      # parity and recall: minutes
     python -m benchmarks.reproduce.state_tracking --full               # every problem, 5 seeds, 20,000 updates: hours
@@ -128,7 +128,7 @@ def measure(problem: str, kind: str, updates: int, seeds: range) -> dict:
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def train(model: Tagger, problem: str, updates: int, params, key: jax.Array):
-    """Return the parameters after so many updates."""
+    """Return the parameters after a number of updates."""
     make, time, *_ = TRIALS[problem]
     draw = make().draw
 
@@ -143,7 +143,7 @@ def train(model: Tagger, problem: str, updates: int, params, key: jax.Array):
 
 
 def make_optimizer(updates: int) -> optax.GradientTransformation:
-    """Return Adam behind clipping; its rate rises in a tenth of the updates and falls by a cosine."""
+    """Return Adam after clipping; its rate rises for a tenth of the updates, then falls by a cosine."""
     rate = optax.warmup_cosine_decay_schedule(0.0, RATE, updates // 10, updates, 0.05 * RATE)
     return optax.chain(jaxrnn.training.clip_by_norm(1.0), optax.adam(rate))
 
@@ -159,7 +159,7 @@ def accuracies(model: Tagger, problem: str, params, key: jax.Array) -> list[floa
 
 
 def answer(model: Tagger, problem: str, time: int, params, key: jax.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Return which answers are right, and where something is asked."""
+    """Return which answers are right, and where there is a question."""
     right, asked = _answer(model, problem, time, params, key)
     return np.asarray(right), np.asarray(asked)
 

@@ -1,12 +1,12 @@
-"""Temporal order with plain SGD, with clipping, with clipping and Ω, against the length.
+"""Temporal order with plain SGD, with clipping, and with clipping and Ω, against the length.
 
 Hochreiter & Schmidhuber's task 6a as Pascanu, Mikolov & Bengio 2013, §4.1 trained it: 50 tanh units, SGD at 0.01 on
 batches of 20, ‖g‖ clipped at 1, Ω of weight 2; U, W, V ~ N(0, 0.01²), W with 15 entries a unit and scaled to
 the spectral radius 0.95.  A run has succeeded when it errs on less than 1 % of fresh sequences.
 
-Ω is tried as the chapter writes it, `pascanu_omega`, and as the paper's own program computes it, with the ratio
-of the *squared* norms.  The rest is as in that program: Ω is the mean over the terms whose ‖δ‖² is at least 1e-20, its
-gradient is added before clipping, and where ‖∇‖ is above 1e10 or no number, W shrinks by a little instead.
+Ω is used in two forms: that of the chapter, `pascanu_omega`, and that of the paper's own program, with the ratio of the
+*squared* norms.  The rest is as in that program: Ω is the mean over the terms whose ‖δ‖² is at least 1e-20, its
+gradient is added before clipping, and where ‖∇‖ is above 1e10 or not a number, W shrinks slightly instead.
 
     python -m benchmarks.reproduce.temporal_order                      # lengths up to 100, minutes
     python -m benchmarks.reproduce.temporal_order --full               # lengths up to 200, hours
@@ -60,9 +60,9 @@ def plan(
         seeds: runs of each method and length.
         first_seed: the first of them.
         updates: another limit.
-        check: how many updates between two tests.
+        check: the number of updates between two tests.
         methods: which methods.
-        jobs: how many runs at a time, each on a core of its own.
+        jobs: how many runs at a time, each on its own core.
     """
     lengths = lengths or ((20, 50, 100, 150, 200) if full else (20, 50, 100))
     updates = updates or (100_000 if full else 10_000)
@@ -83,7 +83,7 @@ def plan(
 
 
 def measure(method: str, length: int, updates: int, check: int, seeds: range, jobs: int) -> dict:
-    """Return after how many updates each seed had succeeded (0: never), and its smallest error."""
+    """Return the updates after which each seed succeeded (0: never), and its smallest error."""
     with ThreadPoolExecutor(jobs) as pool:
         found = list(pool.map(partial(run, method, length, updates, check), seeds))
     return {"after": [n for n, _ in found], "errors": [round(error, 5) for _, error in found]}
@@ -100,7 +100,7 @@ def show(figures: dict) -> str:
 def outcome(figures: dict) -> tuple[int, int, float]:
     """Return how many seeds succeeded, of how many, and the median of their updates (0: none did).
 
-    Of some older results no more than that is stored.
+    Some older results store no more than that.
     """
     if "after" not in figures:
         return figures["succeeded"], figures["seeds"], figures["median_after"]
@@ -109,7 +109,7 @@ def outcome(figures: dict) -> tuple[int, int, float]:
 
 
 def run(method: str, length: int, updates: int, check: int, seed: int) -> tuple[int, float]:
-    """After how many updates a seed had succeeded (0: never), and its smallest error."""
+    """Return the updates after which a seed succeeded (0: never), and its smallest error."""
     clip, *omega = METHODS[method]
     key = jax.random.fold_in(jax.random.key(length), seed)
     params = init(key)
@@ -123,7 +123,7 @@ def run(method: str, length: int, updates: int, check: int, seed: int) -> tuple[
 
 
 def init(key):
-    """The paper's "smart" tanh network."""
+    """Initialize the paper's "smart" tanh network."""
     u, w, v, zeros = jax.random.split(key, 4)
     normal = [0.01 * jax.random.normal(k, s) for k, s in ((u, (6, HIDDEN)), (w, (HIDDEN, HIDDEN)), (v, (HIDDEN, 4)))]
     kept = jax.vmap(lambda k: jax.random.permutation(k, HIDDEN) < 15)(jax.random.split(zeros, HIDDEN))
@@ -134,21 +134,21 @@ def init(key):
 
 
 def make_optimizer(clip: float) -> optax.GradientTransformation:
-    """SGD at 0.01, behind clipping with the program's guard; without clipping a step that is not finite is skipped."""
+    """Return SGD at 0.01, after clipping with the program's guard; without clipping, non-finite steps are skipped."""
     if clip == float("inf"):
         return optax.apply_if_finite(optax.sgd(0.01), 2**31 - 1)
     return optax.chain(optax.stateless(guard), jaxrnn.training.clip_by_norm(clip), optax.sgd(0.01))
 
 
 def guard(gradient, params):
-    """∇; where ‖∇‖ is no number or above 1e10, 0.02 W for W and 0 for the rest."""
+    """Return ∇; where ‖∇‖ is not a number or above 1e10, 0.02 W for W and 0 for the rest."""
     cell, out = jax.tree.map(jnp.zeros_like, params)
     shrink = cell._replace(w=0.02 * params[0].w), out
     return jax.tree.map(partial(jnp.where, optax.tree.norm(gradient) <= 1e10), gradient, shrink)
 
 
 def objective(params, xs, classes, weight, power):
-    """The loss at the last step, and Ω where it has a weight: one way forward and one back for both."""
+    """Return the loss at the last step, plus Ω where it has a weight, in one forward and one backward pass."""
     cell, out = params
 
     def loss(h, _):
@@ -161,14 +161,14 @@ def objective(params, xs, classes, weight, power):
 
 
 def mean_omega(flow, power):
-    """The mean of ((‖Jᵀδ‖ / ‖δ‖)ᵖ − 1)² over the steps at which ‖δ‖² ≥ 1e-20."""
+    """Return the mean of ((‖Jᵀδ‖ / ‖δ‖)ᵖ − 1)² over the steps at which ‖δ‖² ≥ 1e-20."""
     counts = flow.norms >= 1e-10
     return jnp.sum(jnp.where(counts, (flow.ratios**power - 1) ** 2, 0)) / jnp.maximum(jnp.sum(counts), 1)
 
 
 @partial(jax.jit, static_argnums=(4, 5, 6, 7, 8))
 def train(params, state, key, done, length, count, clip, weight, power):
-    """`count` updates."""
+    """Run `count` updates."""
     optimizer = make_optimizer(clip)
 
     def update(pair, n):
@@ -183,7 +183,7 @@ def train(params, state, key, done, length, count, clip, weight, power):
 
 @partial(jax.jit, static_argnums=2)
 def test(params, key, length):
-    """The part of fresh sequences that are classified wrongly."""
+    """Return the share of new sequences that are classified wrongly."""
     xs, classes = temporal_order(key, length, TEST)
     h, _ = jaxrnn.unroll(CELL, params[0], xs)
     return jnp.mean(jnp.argmax(READOUT.apply(params[1], h), axis=-1) != classes)

@@ -1,4 +1,4 @@
-"""The tables and the picture of state tracking: every cell in every problem, by the best of its records."""
+"""The tables and the picture of state tracking: every cell in every problem, by its best record."""
 
 from statistics import median
 
@@ -12,14 +12,14 @@ from jaxrnn.tasks.tracking import KINDS
 
 
 def best_known(problem: str) -> dict[str, Record]:
-    """Return, for each cell, the record of most updates and seeds."""
+    """Return, for each cell, the record with the most updates and seeds."""
     records = [r for r in results.read("state_tracking") if r.settings["problem"] == problem]
     ranked = sorted(records, key=lambda r: (r.settings["updates"], r.settings["seeds"]))
     return {kind: r for kind in KINDS for r in ranked if r.settings["cell"] == kind}
 
 
 def state_tracking(problem: str) -> list[str]:
-    """Accuracies of a problem at three lengths, the best and the median of the seeds."""
+    """Return the accuracies of a problem at three lengths, the best and the median of the seeds."""
     known, lengths = best_known(problem), [str(n) for n in TRIALS[problem].tested]
 
     def row(kind: str) -> list[str]:
@@ -36,7 +36,7 @@ def state_tracking(problem: str) -> list[str]:
 
 
 def other_problems() -> list[str]:
-    """The best accuracies, at all three lengths, of the problems that have no table of their own."""
+    """Return the best accuracies, at all three lengths, of the problems without a separate table."""
     known = {problem: best_known(problem) for problem in TRIALS if problem not in (*FAST, "s3")}
     known = {problem: records for problem, records in known.items() if records}
     if not known:
@@ -52,13 +52,13 @@ def other_problems() -> list[str]:
 
 
 def tracking_map() -> list[str]:
-    """The picture of cells against problems, where every cell has been measured in some problem."""
+    """Return the picture of cells against problems, once every cell has been measured in some problem."""
     measured = np.isfinite(scaled_accuracies()).any(axis=1).all()
     return ["![accuracy of every cell in every problem](state_tracking.png)"] if measured else NOT_MEASURED
 
 
 def scaled_accuracies() -> np.ndarray:
-    """Return the best accuracy at the middle length, 0 a guess and 1 perfect, NaN where there is none."""
+    """Return the best accuracy at the middle length, scaled from 0 (a guess) to 1 (perfect); NaN if none."""
     scores = np.full((len(KINDS), len(TRIALS)), np.nan)
     for j, (problem, trial) in enumerate(TRIALS.items()):
         for i, kind in enumerate(KINDS):

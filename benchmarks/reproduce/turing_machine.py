@@ -1,10 +1,10 @@
-"""The small algorithms of the Neural Turing machine, trained as in the paper: one episode an update.
+"""The small algorithms of the Neural Turing machine, trained as in the paper: one episode per update.
 
 Graves, Wayne & Danihelka 2014 train with RMSProp, momentum 0.9, and clip every entry of the gradient at 10; their
-tables 1 to 3 have the sizes.  `--optimizer adam` and `--batch-size 16` show what each of these choices does.
+tables 1 to 3 have the sizes.  `--optimizer adam` and `--batch-size 16` show the effect of these choices.
 
 All seeds are trained in one program, by `jax.vmap`.  The score is the share of wrong bits on 64 held-out episodes
-within the lengths of training, and on 16 of each longer length; for n-grams it is the bits per scored bit.
+within the training lengths, and on 16 of each longer length; for n-grams it is the bits per scored bit.
 
     python -m benchmarks.reproduce.turing_machine            # copy, 1 seed
     python -m benchmarks.reproduce.turing_machine --full     # all five, 5 seeds: hours
@@ -91,7 +91,7 @@ def plan(
 
 
 def show(figures: dict) -> str:
-    """Return the best and the median score within the lengths of training, and beyond."""
+    """Return the best and the median score within the training lengths, and beyond."""
     said = [f"{min(scores):.4f}, median {median(scores):.4f}{name}" for name, scores in _named(figures)]
     return "; ".join(said)
 
