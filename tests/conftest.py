@@ -1,4 +1,4 @@
-"""What every test stands on: the CPU, float64, cheap compilation, fixed seeds."""
+"""The settings of every test: the CPU, float64, cheap compilation, fixed seeds."""
 
 import gc
 import os

@@ -1,7 +1,7 @@
-"""XLA's flags for programs that run for a millisecond: of the tests' process, and of those that a test starts.
+"""XLA's flags for programs that run for a millisecond, in the process of the tests and in those that a test starts.
 
-Nearly all of the suite's time would be LLVM's.  With these flags the gradient of an LSTM compiles in 0.07 s instead of
-1.0 s (JAX 0.10.2) and in 0.27 s instead of 0.62 s (JAX 0.12.0; CPU time).  They change no jaxpr.
+Without them, nearly all of the suite's time would be spent in LLVM.  With these flags the gradient of an LSTM compiles
+in 0.07 s instead of 1.0 s (JAX 0.10.2) and in 0.27 s instead of 0.62 s (JAX 0.12.0; CPU time).  They change no jaxpr.
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""Random parameters of any model, without a program that makes them."""
+"""Random parameters of any model, without compiling an initialization."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""The house: imports go strictly downward through one ordered list of folders, and a name means one thing."""
+"""The structure of the package: imports go downward through one ordered list of folders, and a name means one thing."""
 
 import ast
 import importlib

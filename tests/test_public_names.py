@@ -1,4 +1,4 @@
-"""Public names: documented, with an example, by exactly one path."""
+"""Public names: documented with an example, and importable by exactly one path."""
 
 import importlib
 import inspect

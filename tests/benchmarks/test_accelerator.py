@@ -1,4 +1,4 @@
-"""The benchmark for GPUs can be trusted without one: it says that there is none, and tells right from wrong."""
+"""The benchmark for GPUs, tested without one: it reports that there is none, and detects wrong results."""
 
 import json
 

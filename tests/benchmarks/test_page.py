@@ -1,4 +1,4 @@
-"""docs/reproduce.md says what is stored."""
+"""docs/reproduce.md shows the stored results."""
 
 import re
 

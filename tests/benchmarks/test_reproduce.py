@@ -1,4 +1,4 @@
-"""The problems of benchmarks/reproduce are the papers'."""
+"""The problems of benchmarks/reproduce agree with the papers."""
 
 import json
 from pathlib import Path

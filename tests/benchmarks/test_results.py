@@ -1,4 +1,4 @@
-"""The store of results: a case is measured once, an interrupted run keeps what it has, the time is told beforehand."""
+"""The store of results: a case is measured once, an interrupted run keeps its results, the time is estimated first."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Jordan's network: what is fed back, its backward rules, and where its noise comes from."""
+"""Jordan's network: its feedback, its backward rules, and the source of its noise."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Tiny runs, and what they leave behind."""
+"""Tiny training runs, and the files that they write."""
 
 import json
 import time

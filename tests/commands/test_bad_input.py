@@ -1,4 +1,4 @@
-"""Whatever is typed or found on the disk: one line that names it, and exit code 2."""
+"""Any bad argument or damaged file gives one line that names it, and exit code 2."""
 
 import os
 import resource

@@ -1,7 +1,7 @@
-"""A training run that is killed again and again is the run that was not.
+"""A training run that is killed again and again gives the same results as an uninterrupted one.
 
-`kill -9` at random moments, most of them in the middle of a save, which is what this run mostly does.
-JAXRNN_KILLS says how many (`make chaos`: 100); the moments are drawn from JAXRNN_CHAOS_SEED.
+The run gets `kill -9` at random moments, mostly in the middle of a save, because it spends most of its time saving.
+JAXRNN_KILLS is the number of kills (`make chaos`: 100); the moments are drawn from JAXRNN_CHAOS_SEED.
 """
 
 import json

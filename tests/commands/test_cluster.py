@@ -1,4 +1,4 @@
-"""`jaxrnn train` in several processes: what one process learns; and the loss of one is not the loss of the run."""
+"""`jaxrnn train` in several processes learns what one process learns; no single process has the loss of the run."""
 
 import math
 import os

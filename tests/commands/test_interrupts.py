@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: exit code 130 and one line, whatever the program is at."""
+"""Ctrl-C at any moment: exit code 130 and one line, whatever the program is doing."""
 
 import os
 import signal

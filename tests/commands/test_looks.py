@@ -1,4 +1,4 @@
-"""What the command line looks like: help, tables, the bar."""
+"""The output of the command line: help, tables, the progress bar."""
 
 import os
 import pty

@@ -1,4 +1,4 @@
-"""Runs: what they leave behind, and going on with them."""
+"""Runs: the files that they write, and how to continue them."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""Signals, kills and a second process: a run that was stopped is the run that was not."""
+"""Signals, kills and a second process: a run that was stopped and continued equals an uninterrupted one."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""The folder in which a run leaves its model: what the commands make of it, moved elsewhere, and of a damaged one."""
+"""The folder in which a run saves its model: the commands read it after it was moved, and report a damaged one."""
 
 import json
 import shutil

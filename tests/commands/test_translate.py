@@ -1,4 +1,4 @@
-"""`jaxrnn translate`, and the texts that the tasks of section 四 are made of."""
+"""`jaxrnn translate`, and the texts of the tasks of section 四."""
 
 import numpy as np
 import pytest

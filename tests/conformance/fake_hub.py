@@ -1,4 +1,4 @@
-"""The few addresses of the Hugging Face hub that an upload and a download of small files ask for, in memory."""
+"""A fake Hugging Face hub in memory, with the few addresses that uploads and downloads of small files use."""
 
 import base64
 import hashlib

@@ -1,8 +1,8 @@
 """Random numbers for every leaf, and the comparison of two trees.
 
-Sizes differ from one another, so that a transposed matrix is an error; every weight, bias and initial
-state is random, so that a swapped gate or a lost bias shows; and gradients are taken of a random linear
-function of all outputs and final states, so that no path through the network has weight 0 or 1.
+All sizes differ, so that a transposed matrix is an error; every weight, bias and initial state is random, so that
+a swapped gate or a lost bias changes the result; and gradients are those of a random linear function of all
+outputs and final states, so that no path through the network has weight 0 or 1.
 """
 
 from functools import partial

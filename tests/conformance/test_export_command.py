@@ -1,4 +1,4 @@
-"""`jaxrnn export --onnx`: the file of a trained run says in onnxruntime what the run says."""
+"""`jaxrnn export --onnx`: the file of a trained run gives the same results in onnxruntime as the run."""
 
 import jax
 import jax.numpy as jnp

@@ -1,8 +1,8 @@
 """Flax linen in float64, to 1e-10: SimpleCell, LSTMCell, OptimizedLSTMCell and GRUCell under `nn.RNN`.
 
-And two things that `nn.RNN(seq_lengths=...)` does otherwise: it keeps every step's carry and picks the last
-valid one afterwards, so that index −1 answers for a row of length 0, and a NaN in the padding comes back
-from the discarded steps as 0 · NaN.  `nnx.RNN` does the same.
+`nn.RNN(seq_lengths=...)` differs in two points: it keeps every step's carry and picks the last valid one
+afterward, so a row of length 0 gets the carry at index −1, and a NaN in the padding comes back from the discarded
+steps as 0 · NaN.  `nnx.RNN` does the same.
 """
 
 from functools import partial

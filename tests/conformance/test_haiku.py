@@ -1,6 +1,6 @@
 """Haiku in float64, to 1e-10: VanillaRNN, LSTM and GRU under `hk.dynamic_unroll`, and `hk.ResetCore`.
 
-Haiku's LSTM packs its gates i, g, f, o over [x, h] and adds 1 to the forget gate in every step: it is part
+Haiku's LSTM packs its gates i, g, f, o over [x, h] and adds 1 to the forget gate in every step, which is part
 of our bias.  Its GRU packs z, r, a, resets before the matrix product, and its z is 1 − ours: σ(−a) = 1 − σ(a),
 so that z's weights change their sign.
 """

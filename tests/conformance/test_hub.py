@@ -1,4 +1,4 @@
-"""Up to a hub and down from it, with huggingface_hub's own client and a fake of its server on this machine."""
+"""Uploads to a hub and downloads from it, by huggingface_hub's own client, with a fake server on this machine."""
 
 import os
 

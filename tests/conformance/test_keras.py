@@ -1,7 +1,7 @@
 """Keras on JAX in float32, against ours in float64, to 1e-6: SimpleRNN, LSTM, GRU with and without `reset_after`.
 
 Keras packs i, f, c, o and z, r, h; `GRU(reset_after=True)` has a bias for the inputs and one for the state.
-Its activations round to float32 whatever the layer's dtype, so float64 would compare no closer.
+Its activations round to float32 whatever the layer's dtype, so float64 would not agree more closely.
 With a mask its outputs repeat the last valid one, so they are compared on the valid steps.
 """
 

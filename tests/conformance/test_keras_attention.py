@@ -1,7 +1,7 @@
 """Keras' AdditiveAttention and Attention on JAX in float32, against ours in float64, to 1e-6, values and gradients.
 
-Keras attends for every step of a sequence of queries at once, and its queries and keys are projected by whoever
-calls it; so these are our scores and our masked softmax, with the identity in the place of the projections.
+Keras attends for all steps of a sequence of queries at once, and its caller projects queries and keys.  So the tests
+compare our scores and our masked softmax, with the identity in place of the projections.
 """
 
 from functools import partial

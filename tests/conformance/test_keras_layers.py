@@ -1,4 +1,4 @@
-"""Layers of Keras in and out: `from_keras` of a layer computes what the layer does, and `set_weights` takes it back."""
+"""Keras layers in and out: `from_keras` of a layer computes what the layer does, and `set_weights` restores it."""
 
 import jax
 import jax.numpy as jnp

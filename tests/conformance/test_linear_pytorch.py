@@ -1,4 +1,4 @@
-"""The programs that PyTorch is timed with compute what ours do: Gated DeltaNet as a loop and in chunks."""
+"""The PyTorch programs in the benchmarks compute the same as ours: Gated DeltaNet as a loop and in chunks."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The pages for people who come from other libraries run as they stand, and hold both sides to each other."""
+"""The code of the migration pages runs as printed, and compares both libraries."""
 
 import re
 import warnings

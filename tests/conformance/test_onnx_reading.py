@@ -1,4 +1,4 @@
-"""ONNX files read: our own bit for bit; PyTorch's exporter's, values to 1e-6; damaged and foreign ones, named."""
+"""Reading ONNX files: our own bit for bit, those of PyTorch's exporter to 1e-6; damaged and foreign files are named."""
 
 import warnings
 

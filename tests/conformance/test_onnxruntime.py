@@ -1,6 +1,6 @@
 """onnxruntime on models built by `onnx.helper`: float32, to 5e-6.
 
-ONNX orders the gates i, o, f, c (LSTM; the peepholes i, o, f) and z, r, h (GRU), keeps two biases a gate,
+ONNX orders the gates i, o, f, c (LSTM; the peepholes i, o, f) and z, r, h (GRU), keeps two biases per gate,
 and lets the output gate's peephole read C(t): our `peephole="current"`.
 """
 

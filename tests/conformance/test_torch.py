@@ -1,8 +1,8 @@
 """PyTorch in float64: values, and the gradients of every weight, input and initial state, to 1e-10.
 
-PyTorch has two biases a gate.  They add up, but for the candidate of the GRU, whose b_hn stands inside the
-product with the reset gate: it is `b_n` of `GRU(reset="after")`.  The gradients are compared on PyTorch's
-own weights, by differentiating through `from_torch`.
+PyTorch has two biases per gate.  They add up, except for the candidate of the GRU, whose b_hn is multiplied by the
+reset gate: it is `b_n` of `GRU(reset="after")`.  The gradients are compared on PyTorch's own weights, by
+differentiating through `from_torch`.
 """
 
 from collections.abc import Callable

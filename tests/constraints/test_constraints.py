@@ -1,4 +1,4 @@
-"""Constraints hold exactly: at first, after updates, together, for every cell with a recurrent weight."""
+"""Constraints hold exactly: at initialization, after updates, combined, for every cell with a recurrent weight."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The tensors of ONNX' nodes: ours, there and back, bit for bit; what a node cannot say, and what we cannot read."""
+"""The tensors of ONNX nodes: ours there and back bit for bit; what a node cannot express, and what we cannot read."""
 
 import jax.numpy as jnp
 import numpy as np

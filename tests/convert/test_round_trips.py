@@ -1,4 +1,4 @@
-"""Ours to another library's arrays and back is the same bit for bit, where no sum is involved; no library is needed."""
+"""Our parameters to another library's arrays and back, without that library: bit for bit where nothing is summed."""
 
 import jax
 import jax.numpy as jnp

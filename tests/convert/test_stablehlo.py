@@ -1,4 +1,4 @@
-"""Exported programs: of any time and batch, in a process that has no jaxrnn, with masks, carries and gradients."""
+"""Exported programs: for any time and batch, in a process without jaxrnn, with masks, carries and gradients."""
 
 import subprocess
 import sys

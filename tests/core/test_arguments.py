@@ -1,4 +1,4 @@
-"""Arguments of the wrong kind are named, with what was probably meant; numbers of every origin are taken."""
+"""Errors name arguments of the wrong kind and what was probably meant; numbers of every type are accepted."""
 
 from dataclasses import dataclass
 

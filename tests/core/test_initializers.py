@@ -1,4 +1,4 @@
-"""Gates are drawn one by one: their program holds no batched QR, under `vmap` neither."""
+"""Gates are drawn one by one: their program contains no batched QR, not even under `vmap`."""
 
 import jax
 import numpy as np

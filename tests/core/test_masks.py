@@ -1,4 +1,4 @@
-"""Series of unequal length side by side."""
+"""Series of unequal length in one batch."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""Dropout and zoneout: which bits are drawn, when they change, what they are on average, how they are turned off."""
+"""Dropout and zoneout: which bits are drawn, when they change, their mean, and how to turn them off."""
 
 from functools import partial
 

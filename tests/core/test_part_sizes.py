@@ -1,4 +1,4 @@
-"""Parts whose sizes do not fit are refused when they are put together, with the path to the part."""
+"""Parts whose sizes do not match are rejected when they are combined, and the error has the path to the part."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The products of the explicit rules: the same numbers by every way there is for a shape."""
+"""The products of the explicit rules: every form for a shape gives the same numbers."""
 
 import jax
 import jax.numpy as jnp

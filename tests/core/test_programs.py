@@ -1,4 +1,4 @@
-"""Programs are read alike whatever JAX wrote them."""
+"""Programs are read correctly, whatever form JAX gives them."""
 
 import jax
 import jax.numpy as jnp

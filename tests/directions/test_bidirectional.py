@@ -1,4 +1,4 @@
-"""Two directions: what y(t) sees, where each row's final states lie, and every way to run them."""
+"""Two directions: what y(t) depends on, where each row's final states are, and every way to run them."""
 
 from functools import partial
 

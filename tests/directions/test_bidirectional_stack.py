@@ -1,4 +1,4 @@
-"""Layers of two directions: the definition, padding, and what is refused."""
+"""Bidirectional layers: the definition, padding, and rejected arguments."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The wavefront is two nested loops; each output of four directions sees every pixel of its own image, and no other."""
+"""The wavefront equals two nested loops; with four directions, each output depends on all pixels of its image only."""
 
 from functools import partial
 

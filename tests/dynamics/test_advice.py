@@ -1,4 +1,4 @@
-"""The advice follows the largest Lyapunov exponent, and that is the rate at which a push grows."""
+"""The advice follows the largest Lyapunov exponent, which is the rate at which a perturbation grows."""
 
 import math
 

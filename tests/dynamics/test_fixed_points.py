@@ -1,4 +1,4 @@
-"""Fixed points of networks for which they are known in closed form."""
+"""Fixed points of networks where closed forms are known."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A beam that is wide enough is exhaustive; one that is not is still a list of true sequences."""
+"""A beam that is wide enough is exhaustive; a narrower one still returns true sequences."""
 
 import jax
 import numpy as np

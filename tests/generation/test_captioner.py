@@ -1,4 +1,4 @@
-"""One vector, described by symbols: where x enters, and that it is learnt."""
+"""One vector, described by symbols: where x enters, and that the model learns it."""
 
 import jax
 import numpy as np

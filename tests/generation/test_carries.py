@@ -1,4 +1,4 @@
-"""A carry of another kind or shape is refused with its name, wherever one is taken."""
+"""A carry of another kind or shape is rejected by name in every function that takes a carry."""
 
 from dataclasses import dataclass
 

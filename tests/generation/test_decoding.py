@@ -1,4 +1,4 @@
-"""Two loops over one step, rows that do not know of each other, and draws that follow the probabilities."""
+"""Two loops over one step, independent rows, and draws that follow the probabilities."""
 
 from collections import Counter
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What temperature, top-k and top-p leave of a distribution, against NumPy."""
+"""The distributions after temperature, top-k and top-p, against NumPy."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The three stop rules as probabilities: they sum to 1, and padding has no part in them."""
+"""The three stop rules as probabilities: they sum to 1, and padding does not affect them."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""The table CELLS: every cell and wrapper, tiny, and a user's own.  A new cell joins by one row."""
+"""The table CELLS: every cell and wrapper at a tiny size, and a user's own cell.  A new cell needs one row."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Run by `test_law_19_export` where jaxrnn cannot be imported: loads programs, runs them and their gradients."""
+"""Load programs, and run them and their gradients: for `test_law_19_export`, where jaxrnn cannot be imported."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""Run by `test_law_18_meshes`: runs over four simulated devices beside the same on one; prints one line of JSON."""
+"""Run over four simulated devices and over one, and print one line of JSON: for `test_law_18_meshes`."""
 
 import json
 import sys

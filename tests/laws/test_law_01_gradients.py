@@ -1,4 +1,4 @@
-"""Law 1: every way to a gradient comes to the same numbers."""
+"""Law 1: every method computes the same gradient."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Law 3: `unroll` has forward mode, reverse mode and second derivatives, and they are finite differences."""
+"""Law 3: `unroll` has forward mode, reverse mode and second derivatives, and they agree with finite differences."""
 
 import jax
 from jax.test_util import check_grads

@@ -1,4 +1,4 @@
-"""Law 4: a sequence may be cut anywhere; backwards is forwards on the flip."""
+"""Law 4: a sequence may be cut anywhere; a reverse run is a forward run on the flipped sequence."""
 
 import pytest
 from hypothesis import given

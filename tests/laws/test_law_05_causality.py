@@ -1,4 +1,4 @@
-"""Law 5: nothing looks ahead."""
+"""Law 5: no output depends on later inputs."""
 
 from hypothesis import given, settings
 

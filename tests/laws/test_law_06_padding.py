@@ -1,4 +1,4 @@
-"""Law 6: padding does not exist."""
+"""Law 6: padding has no effect."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Law 7: no steps, no change."""
+"""Law 7: a sequence of no steps changes nothing."""
 
 from jaxrnn import unroll_bptt, unroll_python
 from jaxrnn.testing import law_length_zero_is_the_identity

@@ -1,4 +1,4 @@
-"""Law 9: joined episodes know nothing of one another, in either direction, whatever the mask."""
+"""Law 9: joined episodes do not affect one another, in either direction, whatever the mask."""
 
 import jax.numpy as jnp
 import numpy as np

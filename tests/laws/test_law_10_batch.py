@@ -1,4 +1,4 @@
-"""Law 10: a batch is its rows."""
+"""Law 10: a batch gives the same results as its rows one by one."""
 
 from functools import partial
 

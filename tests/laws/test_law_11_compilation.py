@@ -1,4 +1,4 @@
-"""Law 11: equal cells compile once, and lengths are data."""
+"""Law 11: equal cells compile once, and other lengths do not recompile."""
 
 import jax
 import jax.numpy as jnp

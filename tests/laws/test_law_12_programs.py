@@ -1,4 +1,4 @@
-"""Law 12: how many matrix products a step costs, and what the backward loop carries; read off the jaxpr."""
+"""Law 12: the number of matrix products per step, and what the backward loop carries, counted in the jaxpr."""
 
 from functools import partial
 

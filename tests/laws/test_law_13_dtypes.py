@@ -1,4 +1,4 @@
-"""Law 13: every floating dtype, x64 on and off; what comes out is what `jaxrnn.core.precision` says."""
+"""Law 13: every floating dtype, x64 on and off; the dtypes of the results follow `jaxrnn.core.precision`."""
 
 from functools import partial
 

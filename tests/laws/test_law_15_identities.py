@@ -1,4 +1,4 @@
-"""Law 15: what the cells of the chapter are when their gates are wide open or shut."""
+"""Law 15: the cells of the chapter reduce to simple formulas when their gates are fully open or closed."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Law 18: a run over a mesh as `jax.make_mesh` makes it, or inside `jax.shard_map`, is the run on one device."""
+"""Law 18: a run over a mesh of `jax.make_mesh`, or inside `jax.shard_map`, equals the run on one device."""
 
 import json
 import os

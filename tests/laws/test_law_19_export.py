@@ -1,4 +1,4 @@
-"""Law 19: a program exported for any batch and any length, and loaded where jaxrnn is not installed, is the run."""
+"""Law 19: a program exported for any batch and length equals the run, also where jaxrnn is not installed."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The residual block against its formula in NumPy, and what it refuses."""
+"""The residual block against its formula in NumPy, and the arguments that it rejects."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Each diagonal cell, and each of the plain nonlinear ones beside them, is its paper's equations in NumPy."""
+"""Each diagonal cell, and each plain nonlinear cell next to it, agrees with its paper's equations in NumPy."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The identities of a head: what it does when its parameters are at their ends."""
+"""The identities of a head at the limits of its parameters."""
 
 from functools import partial
 

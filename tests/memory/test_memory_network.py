@@ -1,4 +1,4 @@
-"""Memory networks against their equations, a supervised address, and what must not matter."""
+"""Memory networks against their equations, a supervised address, and inputs that must have no effect."""
 
 import dataclasses
 

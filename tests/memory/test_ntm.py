@@ -1,4 +1,4 @@
-"""The Neural Turing machine against its equations written out with loops, and its bad input."""
+"""The Neural Turing machine against its equations in loops, and its errors."""
 
 import dataclasses
 from functools import partial

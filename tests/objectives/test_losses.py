@@ -1,4 +1,4 @@
-"""The losses against their closed forms, and what padding may do to them: nothing."""
+"""The losses against their closed forms, and unaffected by padding."""
 
 import functools
 

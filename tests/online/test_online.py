@@ -1,4 +1,4 @@
-"""Gradients computed forwards: exact, in part, in the mean, and inside the units."""
+"""Gradients computed forward: exact, partial, unbiased, and within units."""
 
 from functools import partial
 

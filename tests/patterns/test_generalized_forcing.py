@@ -1,4 +1,4 @@
-"""Generalized teacher forcing: between the free run and teacher forcing, and parallel where the free run is not."""
+"""Generalized teacher forcing: between running free and teacher forcing, and parallel where a free run is not."""
 
 import jax
 import jax.numpy as jnp

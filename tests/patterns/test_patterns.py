@@ -1,4 +1,4 @@
-"""The three patterns: what their outputs depend on, and what padding may do to them."""
+"""The three patterns: what their outputs depend on, and the effect of padding."""
 
 import itertools
 from functools import partial

@@ -1,4 +1,4 @@
-"""Teacher forcing is the scan that reads the truth, without the scan; scheduled sampling is the way between."""
+"""Teacher forcing equals the scan that reads the truth; scheduled sampling lies between it and running free."""
 
 from functools import partial
 

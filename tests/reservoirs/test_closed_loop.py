@@ -1,4 +1,4 @@
-"""FORCE and full-FORCE: learning in the closed loop, the recursion they share with `track`, their errors."""
+"""FORCE and full-FORCE: learning in the closed loop, the recursion that they share with `track`, their errors."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What a reservoir remembers, against what is known of linear ones."""
+"""The memory of a reservoir, against known results for linear ones."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Reservoirs, their read-outs and the networks of both, against their definitions."""
+"""Reservoirs, read-outs, and networks of both, against their definitions."""
 
 import re
 from functools import partial

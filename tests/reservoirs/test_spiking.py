@@ -1,4 +1,4 @@
-"""The liquid of integrate-and-fire neurons, against closed forms."""
+"""The liquid state machine of integrate-and-fire neurons, against closed forms."""
 
 from functools import partial
 

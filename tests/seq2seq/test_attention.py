@@ -1,4 +1,4 @@
-"""Scores, the masked softmax, and what a reading is, against their definitions; the memory of the attending cell."""
+"""Scores, the masked softmax and readings against their definitions; the memory use of the attending cell."""
 
 import re
 from functools import partial

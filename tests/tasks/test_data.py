@@ -1,4 +1,4 @@
-"""Text to arrays and back: nothing is lost, nothing is guessed, and a batch is a function of (seed, step)."""
+"""Text to arrays and back without loss or guesses; a batch is a function of (seed, step)."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Language models of every cell: what is scored in parallel is what is sampled step by step."""
+"""Language models of every cell: parallel scores agree with step-by-step sampling."""
 
 import json
 

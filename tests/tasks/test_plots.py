@@ -1,4 +1,4 @@
-"""The learning curve: a picture that is really there, whatever was measured."""
+"""The learning curve: a picture is written, whatever was measured."""
 
 import numpy as np
 import pytest

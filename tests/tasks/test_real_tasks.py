@@ -1,4 +1,4 @@
-"""The tasks on real data: what is held out, what padding may do, and that what is written is what was meant."""
+"""The tasks on real data: what is held out, the effect of padding, and the files that a run writes."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Byte pairs: nothing of a text is lost, and what is measured is comparable with characters."""
+"""Byte pairs: no text is lost, and the scores are comparable with those of characters."""
 
 import dataclasses
 from functools import partial

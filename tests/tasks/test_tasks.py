@@ -1,4 +1,4 @@
-"""The tasks: what every one of them promises, and the text task against its definitions."""
+"""The tasks: the properties that all of them share, and the text task against its definitions."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Text files: in a stream or at once, kept or not, the same numbers."""
+"""Text files: the same numbers whether read as a stream or at once, cached or not."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Run by tests/training/test_data_parallel.py, as one process or several; prints what was learned as JSON."""
+"""Train as one process or several, and print what was learned as JSON: for tests/training/test_data_parallel.py."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""3.3: clipping by value, by norm, the random step, and what clipping does to a mean."""
+"""3.3: clipping by value and by norm, the random step, and the bias of clipping."""
 
 from functools import partial
 

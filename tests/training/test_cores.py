@@ -1,4 +1,4 @@
-"""The rows of a batch over the cores of the CPU: when, how many devices, and that the results do not depend on it."""
+"""The rows of a batch split over the cores of the CPU: when, over how many devices, with the same results."""
 
 import json
 import os

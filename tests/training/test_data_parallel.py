@@ -1,4 +1,4 @@
-"""Many devices and many processes learn what one device learns; simulated on the CPU."""
+"""Many devices and many processes learn the same as one device; simulated on the CPU."""
 
 import json
 import os

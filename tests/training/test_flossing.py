@@ -1,4 +1,4 @@
-"""Gradient flossing: the gradient of Lyapunov exponents, and what descending them does."""
+"""Gradient flossing: the gradient of Lyapunov exponents, and the effect of descending on them."""
 
 import jax
 import jax.numpy as jnp

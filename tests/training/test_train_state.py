@@ -1,4 +1,4 @@
-"""The update: what it skips, what it hands on, and that one dispatch of many steps is many dispatches."""
+"""The update: what it skips, what it passes on, and one dispatch of many steps against many dispatches."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Packing: the arrays are the trees, in the fewest steps that any order allows."""
+"""Packing: the arrays represent the trees, in the fewest steps that any order allows."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""One loop over every tree at once is the recursion, tree by tree; and a chain and a comb are sequences."""
+"""One loop over all trees equals the recursion over each tree; chains and combs equal sequences."""
 
 from dataclasses import dataclass
 from functools import partial

@@ -1,4 +1,4 @@
-"""Trees from everything that has a shape of a tree, and an error for everything that has not."""
+"""Trees from every supported format, and an error for everything that is not a tree."""
 
 import ast
 

@@ -1,4 +1,4 @@
-"""The laws that every member of the unroll family keeps, whatever the cell."""
+"""The laws that every member of the unroll family satisfies, for any cell."""
 
 from jaxrnn import testing as laws
 

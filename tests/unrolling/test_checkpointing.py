@@ -1,4 +1,4 @@
-"""Recomputation: the same numbers with less memory, and a loss that is summed up inside the loop."""
+"""Recomputation: the same numbers with less memory, and a loss that is summed inside the loop."""
 
 from functools import partial
 

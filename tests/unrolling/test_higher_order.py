@@ -1,4 +1,4 @@
-"""Hessian-vector products, forward mode and a gradient for each row, beside what defines them."""
+"""Hessian-vector products, forward mode and per-row gradients, against their definitions."""
 
 from functools import partial
 

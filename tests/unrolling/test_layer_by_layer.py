@@ -1,4 +1,4 @@
-"""A stack by layers is the stack as one cell, with the projections out of the loop."""
+"""A stack run by layers equals the stack run as one cell, with the projections outside the loop."""
 
 import jax
 import jax.numpy as jnp

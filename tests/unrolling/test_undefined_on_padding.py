@@ -1,4 +1,4 @@
-"""A step or a loss of the user's that is undefined at 0: nothing of the padding reaches a gradient, NaN included."""
+"""A user's step or loss that is undefined at 0: no value of the padding reaches a gradient, not even NaN."""
 
 from dataclasses import dataclass
 from functools import partial

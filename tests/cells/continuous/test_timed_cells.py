@@ -1,4 +1,4 @@
-"""Cells that are told the time between two steps: the papers' equations in NumPy, and Δt as an input."""
+"""Cells that read the time between two steps: the papers' equations in NumPy, and Δt as an input."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Each cell is its paper's equations: loops over t and over heads in NumPy, one row at a time."""
+"""Each cell agrees with its paper's equations: loops over t and over heads in NumPy, one row at a time."""
 
 import jax
 import jax.numpy as jnp

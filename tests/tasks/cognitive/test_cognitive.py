@@ -1,4 +1,4 @@
-"""Cognitive tasks: what they promise beyond their doctests, and the adapter for environments."""
+"""Cognitive tasks: their properties beyond the doctests, and the adapter for environments."""
 
 from functools import partial
 

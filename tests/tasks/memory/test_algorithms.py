@@ -1,4 +1,4 @@
-"""The episodes of the algorithmic problems are what they say."""
+"""The episodes of the algorithmic problems agree with their definitions."""
 
 import numpy as np
 import pytest

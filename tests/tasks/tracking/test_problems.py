@@ -1,4 +1,4 @@
-"""The problems of state tracking and of recall ask what they say, and every kind of cell is a model of them."""
+"""The problems of state tracking and recall agree with their definitions, and every kind of cell can model them."""
 
 import itertools
 

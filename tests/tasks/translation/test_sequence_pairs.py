@@ -1,4 +1,4 @@
-"""Pairs of sequences: numbers, padding, buckets, and errors that say which example."""
+"""Pairs of sequences: numbers, padding, buckets, and errors that name the example."""
 
 import numpy as np
 import pytest

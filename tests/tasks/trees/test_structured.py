@@ -1,4 +1,4 @@
-"""The tasks over trees: values by their definitions, two networks over the same examples, and nothing seen twice."""
+"""The tasks over trees: values by their definitions, two networks on the same examples, and no example twice."""
 
 import ast
 import random

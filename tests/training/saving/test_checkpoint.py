@@ -1,4 +1,4 @@
-"""What is saved comes back bit for bit, and whatever happened to the disk is an error with a name."""
+"""Saved state is restored bit for bit, and any damage on the disk is an error that names the file."""
 
 import asyncio
 import json

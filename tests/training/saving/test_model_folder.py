@@ -1,4 +1,4 @@
-"""A model as a folder: bit for bit, in its own precision, and no bit, class or field that was not written."""
+"""A model as a folder: restored bit for bit in its own precision; bits, classes or fields not written are rejected."""
 
 import dataclasses
 import json

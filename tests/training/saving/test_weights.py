@@ -1,4 +1,4 @@
-"""Weights go out as safetensors that other programs read, and come back bit for bit."""
+"""Weights are saved as safetensors that other programs read, and are restored bit for bit."""
 
 import contextlib
 import json

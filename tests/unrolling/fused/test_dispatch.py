@@ -1,4 +1,4 @@
-"""The fused kernels, interpreted, are held to the laws of the unroll family; a GPU gets them, all else the scan."""
+"""The fused kernels, interpreted, satisfy the laws of the unroll family; a GPU runs them, all else runs the scan."""
 
 import re
 from contextlib import nullcontext

@@ -1,7 +1,7 @@
-"""Runs in NumPy, op by op, the Triton program that a GPU would get, and looks at every load and store.
+"""Run the Triton program that a GPU would get in NumPy, op by op, and check every load and store.
 
-A kernel of Pallas is lowered for a GPU as a custom call that holds the program in Triton's language.  `run` takes it
-from there.  It knows the ops that the kernels of this library come to, and no more; another is an error.
+A Pallas kernel is lowered for a GPU as a custom call that contains the program in Triton's language; `run` reads it
+there.  It knows only the ops that the kernels of this library use; any other op is an error.
 """
 
 import operator

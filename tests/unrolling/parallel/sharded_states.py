@@ -1,4 +1,4 @@
-"""A program on four devices: `unroll_sharded` = `unroll`, values and gradients, for states of every kind."""
+"""A program on four devices: `unroll_sharded` equals `unroll`, in values and gradients, for states of every kind."""
 
 import os
 from functools import partial

@@ -1,4 +1,4 @@
-"""`unroll_associative` is held to the laws of the unroll family; `linear_recurrence` is a bidiagonal solve."""
+"""`unroll_associative` satisfies the laws of the unroll family; `linear_recurrence` is a bidiagonal solve."""
 
 from functools import partial
 

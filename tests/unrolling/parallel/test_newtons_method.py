@@ -1,4 +1,4 @@
-"""`unroll_newton` is held to the laws of the unroll family; its report tells the truth; nothing fails in silence."""
+"""`unroll_newton` satisfies the laws of the unroll family; its report is correct; nothing fails silently."""
 
 from functools import partial
 

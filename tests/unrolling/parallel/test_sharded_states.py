@@ -1,4 +1,4 @@
-"""Time over devices, for matrix states and for states behind a first stage."""
+"""Time sharded over devices, for matrix states and for states after a first stage."""
 
 import os
 import subprocess

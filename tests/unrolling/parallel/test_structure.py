@@ -1,4 +1,4 @@
-"""Runs by the structure of a network: the laws of the family for a stack that mixes every kind of cell."""
+"""Runs chosen by the structure of a network: the laws of the family for a stack that mixes every kind of cell."""
 
 import jax
 import jax.numpy as jnp
