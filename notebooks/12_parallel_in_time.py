@@ -87,8 +87,8 @@ for cell in (
     print(f"{type(cell).__name__:11} values differ by {abs(value - loop_value):.1e}, gradients by {worst:.1e}")
 
 # %% [markdown]
-# Round $k$ combines what lies $2^{k-1}$ steps apart. The figure shows how many steps each state includes after each
-# round, for 32 steps. (`unroll_associative` takes about twice as many rounds, with less work in all.)
+# The figure shows how many steps each state includes after each round, for 32 steps. Round $k$ combines what lies
+# $2^{k-1}$ steps apart. (`unroll_associative` takes about twice as many rounds, with less work in all.)
 
 # %%
 rounds = [np.ones(32, int)]
@@ -208,11 +208,11 @@ for name, gradient in {"unroll_newton, diagonal Jacobians": ours, "diagonal back
 
 # %% [markdown]
 # ## When it pays: the largest Lyapunov exponent
-# $\lambda$ is the rate per step at which a small perturbation of $\mathbf h$ grows. A plain network
-# $\tanh(g\,\mathbf W\mathbf h+\mathbf U\mathbf x)$ with random $\mathbf W$ goes from forgetting to chaos as the gain
-# $g$ grows, and the number of Newton updates goes from a handful to about $\tau$. A second exponent, $\lambda_0$, is
-# that of the Jacobians at the first guess, which the first update uses. `choose_method` measures both, and recommends
-# Newton's method where both are negative.
+# The largest Lyapunov exponent $\lambda$ is the rate per step at which a small perturbation of $\mathbf h$ grows. A
+# plain network $\tanh(g\,\mathbf W\mathbf h+\mathbf U\mathbf x)$ with random $\mathbf W$ goes from forgetting to chaos
+# as the gain $g$ grows, and the number of Newton updates goes from a handful to about $\tau$. A second exponent,
+# $\lambda_0$, is that of the Jacobians at the first guess, which the first update uses. `choose_method` measures both,
+# and recommends Newton's method where both are negative.
 
 # %%
 SIZE, STEPS = 16, 200

@@ -76,10 +76,10 @@ plt.show()
 
 # %% [markdown]
 # ## Gates
-# To remember, $\lambda$ must be near 1; to forget, near 0. A constant cannot be both, so let the input choose it. In
-# the figure, a unit $h^{(t)}=a^{(t)}h^{(t-1)}+(1-a^{(t)})x^{(t)}$ holds the value that its input had when the gate was
-# last open ($a=0.05$, gray). With one fixed $a$ it holds an average of past inputs. The recurrence is still linear in
-# $h$, so all steps are computed in a few rounds (`linear_recurrence`).
+# A gate lets the input choose $\lambda$, which must be near 1 to remember and near 0 to forget; a constant cannot be
+# both. In the figure, a unit $h^{(t)}=a^{(t)}h^{(t-1)}+(1-a^{(t)})x^{(t)}$ holds the value that its input had when the
+# gate was last open ($a=0.05$, gray). With one fixed $a$ it holds an average of past inputs. The recurrence is still
+# linear in $h$, so all steps are computed in a few rounds (`linear_recurrence`).
 
 # %%
 signal = np.cumsum(random.normal(size=100)) / 3
