@@ -13,8 +13,8 @@
 
 # %% [markdown]
 # # 08 · Encoder, decoder, attention
-# Chapter section 四. An encoder reads x(1) … x(τx) into a context C; a decoder writes y(1) … y(τy) from it, where τx and
-# τy may differ. Both are trained together on log P(y | x). This notebook
+# Chapter section 四. An encoder reads x(1) … x(τx) into a context C; a decoder writes y(1) … y(τy) from it, where τx
+# and τy may differ. Both are trained together on log P(y | x). This notebook
 #
 # 1. lets C enter the decoder in the three ways of the chapter,
 # 2. shows what a C of fixed size cannot hold, and how attention gets around it,

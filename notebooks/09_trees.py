@@ -12,8 +12,8 @@
 # %% [markdown]
 # # 09 · Trees
 #
-# Chapter section 五. A recursive network has the graph of a tree: it computes h of a node from h of its children. Over a
-# sequence of τ steps a balanced tree is ⌈log₂ τ⌉ deep, where a chain is τ deep. A tree that comes with the data also
+# Chapter section 五. A recursive network has the graph of a tree: it computes h of a node from h of its children. Over
+# a sequence of τ steps a balanced tree is ⌈log₂ τ⌉ deep, where a chain is τ deep. A tree that comes with the data also
 # tells the network which parts belong together.
 #
 # **You will see** the depth and the gradients of a chain and of a balanced tree, a batch of different trees in one
