@@ -20,7 +20,7 @@ from jaxtyping import PyTree
 
 from jaxrnn.training.data_parallel import usable_devices
 
-LARGEST_PRODUCT = 2**22
+LARGEST_PRODUCT = 2**24
 """The largest product of a step, in multiplications, up to which rows go to cores (`python -m benchmarks.cores`)."""
 MOST_DEVICES = 8
 """A larger number has never been measured."""

@@ -33,7 +33,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-SECONDARY = 16
+SECONDARY = 8
 """Steps of the blocks inside a chunk for which a decay for each unit is multiplied out step by step."""
 SMALL_BLOCK = 8
 """Size up to which the inverse of a triangular matrix is computed in products of the whole matrix."""
