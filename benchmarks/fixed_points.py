@@ -32,6 +32,8 @@ from jaxrnn.dynamics.fixed_points import distinct, find, linearize, reasons, sam
 from jaxrnn.tasks.cognitive import flip_flop
 
 TOL_Q, TOL_DQ, RATE, NOISE, MERGE = 1e-12, 1e-20, 0.05, 0.1, 1e-2
+STATE_NOISE = 0.1
+"""Of the state, in training.  Without it 128 units keep their bits in a continuum of slow states: no attractors."""
 
 
 class Searched(NamedTuple):
@@ -61,7 +63,7 @@ def main(
         torch: compare with PyTorch.
     """
     cell, x = GRU(BITS, units, reset="after"), jnp.zeros(BITS)
-    params, _, losses = train(cell, jax.random.key(0), updates)
+    params, _, losses = train(cell, jax.random.key(0), updates, STATE_NOISE)
     print(f"{report.machine()}\nGRU of {units} units, {starts} starts, loss after {updates} updates {losses[-1]:.4f}\n")
     xs = flip_flop(jax.random.key(1), 256, bits=BITS, time=TIME, pulses=PULSES).inputs
     draw = jax.jit(lambda key: sample_starts(key, cell, params, xs, count=starts, noise=NOISE).carry)

@@ -13,6 +13,7 @@ neighbors.
     python -m benchmarks.reproduce.flip_flop --full          # five seeds each
 """
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,7 @@ import tyro
 from benchmarks.reproduce import on_one_thread_each, results
 from jaxrnn import GRU, LSTM, Readout, unroll, unroll_bptt
 from jaxrnn.cells.continuous import RateNetwork
+from jaxrnn.core import Cell
 from jaxrnn.dynamics.fixed_points import Modes, Points, as_carries, distinct, find, linearize, sample_starts
 from jaxrnn.dynamics.states import as_vectors
 from jaxrnn.tasks.cognitive import flip_flop
@@ -131,9 +133,38 @@ def readout_of(cell) -> Readout:
     return Readout(cell.hidden_size, BITS)
 
 
-@partial(jax.jit, static_argnums=(0, 2))
-def train(cell, key, updates: int):
-    """Train by Adam at a decaying rate on fresh trials with input noise; return the parameters and every loss."""
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Shaken:
+    """A cell whose state is displaced before each step by the last features of its input."""
+
+    cell: Cell
+    inputs: int
+
+    def project(self, params, xs):
+        """Return the cell's own z, and the displacement."""
+        return self.cell.project(params, xs[..., : self.inputs]), xs[..., self.inputs :]
+
+    def initial_carry(self, params, batch_shape=()):
+        """Return the cell's own."""
+        return self.cell.initial_carry(params, batch_shape)
+
+    def init(self, key):
+        """Return the cell's own parameters."""
+        return self.cell.init(key)
+
+    def step(self, params, carry, z):
+        """Displace the state, and run the cell's step."""
+        z, e = z
+        return self.cell.step(params, carry + e, z)
+
+
+@partial(jax.jit, static_argnums=(0, 2, 3))
+def train(cell, key, updates: int, state_noise: float = 0.0):
+    """Train by Adam at a decaying rate on fresh trials with input noise; return the parameters and every loss.
+
+    With noise on the state, of cells whose carry is h, what is learned are attractors that withstand it.
+    """
     first, second, key = jax.random.split(key, 3)
     params = cell.init(first), readout_of(cell).init(second)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(4e-3, updates)))
@@ -142,7 +173,12 @@ def train(cell, key, updates: int):
         trials_key, noise_key = jax.random.split(key)
         trials = flip_flop(trials_key, ROWS, bits=BITS, time=TIME, pulses=PULSES)
         noise = NOISE * jax.random.normal(noise_key, trials.inputs.shape)
-        ys = unroll_bptt(cell, params[0], trials.inputs + noise)[1]
+        xs = trials.inputs + noise
+        if state_noise:
+            shakes = jax.random.normal(jax.random.fold_in(noise_key, 1), (*xs.shape[:-1], cell.hidden_size))
+            ys = unroll_bptt(Shaken(cell, BITS), params[0], jnp.concatenate([xs, state_noise * shakes], axis=-1))[1]
+        else:
+            ys = unroll_bptt(cell, params[0], xs)[1]
         return jnp.mean((readout_of(cell).apply(params[1], ys) - trials.targets) ** 2)
 
     def update(pair, key):
