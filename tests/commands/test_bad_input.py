@@ -127,7 +127,8 @@ def test_data_that_has_changed_is_refused(finished, capsys):
     assert main(["sample", "--length", "5"]) == 0  # that needs no data
 
 
-def test_a_full_disk_ends_the_run_and_loses_no_checkpoint(here, capsys):
+def test_a_full_disk_ends_the_run_and_loses_no_checkpoint(here, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # it would be cut off
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (24_000, hard))
     try:
@@ -147,6 +148,7 @@ def test_a_full_disk_ends_the_run_and_loses_no_checkpoint(here, capsys):
 LIMITED = """
 import resource, sys
 from jaxrnn.__main__ import main
+sys.dont_write_bytecode = True  # Python would store it cut off, and every later program would fail to load it
 resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))
 sys.exit(main(sys.argv[1:]))
 """

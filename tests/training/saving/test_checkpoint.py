@@ -440,6 +440,7 @@ FILL_THE_DISK = """
 import resource, sys, jax, jax.numpy as jnp
 from jaxrnn.training.saving.checkpoint import CheckpointError, latest_step, restore, save
 directory, largest = sys.argv[1], int(sys.argv[2])
+sys.dont_write_bytecode = True  # it would be cut off
 resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
 small, noise = {"x": jnp.arange(3)}, {"x": jax.random.normal(jax.random.key(0), (1000, 1000))}
 save(directory, small, step=1, config={})

@@ -160,6 +160,7 @@ def test_a_file_that_may_not_grow_is_an_error_and_the_file_before_stays(path):
     program = """
 import resource, sys, jax.numpy as jnp
 from jaxrnn.training.saving.weights import CheckpointError, save_weights
+sys.dont_write_bytecode = True  # it would be cut off
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     save_weights(sys.argv[1], {"x": jnp.ones(100_000)}, {})
