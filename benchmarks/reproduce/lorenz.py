@@ -12,7 +12,7 @@ Two kinds of networks run on their own, and `jaxrnn.dynamics.lyapunov_spectrum` 
                       steps; α = 1 trains on one step at a time.
 
     python -m benchmarks.reproduce.lorenz                  # 1 seed, 5,000 updates
-    python -m benchmarks.reproduce.lorenz --full           # 5 seeds, 20,000 updates
+    python -m benchmarks.reproduce.lorenz --full           # 5 seeds, 40,000 updates
 """
 
 import functools
@@ -38,16 +38,23 @@ PAPER = "0.90 0.00 -10.5"
 UNITS, LENGTH, BATCH, RATE = 50, 200, 16, 1e-3
 
 
-def plan(full: bool = False, updates: int = 0, seeds: int = 0, again: bool = False) -> results.Plan:
+def plan(
+    full: bool = False,
+    updates: int = 0,
+    seeds: int = 0,
+    alphas: tuple[float, ...] = (0.0, 0.2, 1.0),
+    again: bool = False,
+) -> results.Plan:
     """Measure the exponents of each kind of network.
 
     Args:
-        full: 20,000 updates and 5 seeds, in place of 5,000 and 1.
+        full: 40,000 updates and 5 seeds, in place of 5,000 and 1.
         updates: another number of updates of the networks that are trained by gradients.
         seeds: another number of seeds.
+        alphas: the strengths of the forcing.
         again: with `full`, measure again what is stored.
     """
-    updates, seeds = updates or (20_000 if full else 5_000), seeds or (5 if full else 1)
+    updates, seeds = updates or (40_000 if full else 5_000), seeds or (5 if full else 1)
     reservoir = results.Case(
         "lorenz", {"network": "reservoir", "seeds": seeds}, partial(of_reservoirs, seeds), show, PAPER, seeds
     )
@@ -60,7 +67,7 @@ def plan(full: bool = False, updates: int = 0, seeds: int = 0, again: bool = Fal
             seeds=seeds,
             work=updates * seeds,
         )
-        for alpha in (0.0, 0.2, 1.0)
+        for alpha in alphas
     ]
     return results.Plan([reservoir, *forced], again or not full)
 
