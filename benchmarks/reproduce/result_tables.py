@@ -11,7 +11,8 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]], records: list[Re
     """Return a table in Markdown, with the dates of its records below it."""
     header = list(header)
     lines = [header, ["---"] * len(header), *map(list, rows)]
-    return [f"| {' | '.join(cells)} |" for cells in lines] + ["", stamp(records)]
+    written = ([cell.replace("|", "\\|") for cell in cells] for cells in lines)
+    return [f"| {' | '.join(cells)} |" for cells in written] + ["", stamp(records)]
 
 
 def stamp(records: list[Record]) -> str:
