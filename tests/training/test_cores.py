@@ -17,7 +17,7 @@ import jax, jax.numpy as jnp, numpy as np, optax
 import jaxrnn
 from jaxrnn.training import devices_for, init_state, split_cpu, spread_updates
 
-SIZES = (24, 128), (60, 256), (1, 8)  # 24 × 128 × 512 multiplications are few, 60 × 256 × 1024 many
+SIZES = (60, 256), (60, 512), (1, 8)  # 60 × 256 × 1024 multiplications are few, 60 × 512 × 2048 many
 jax.config.update("jax_enable_x64", True)
 split_cpu(int(sys.argv[1]))
 cell = jaxrnn.LSTM(3, 4)
