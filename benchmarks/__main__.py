@@ -3,7 +3,6 @@
 Prints a table to standard output, and progress to standard error.
 
 Examples:
-
     python -m benchmarks
     python -m benchmarks --cells lstm gru --programs train --seconds 2
     python -m benchmarks --configurations 100 32 128 128 1000 1 64 64 --json bench.json

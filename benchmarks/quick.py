@@ -1,4 +1,4 @@
-"""Compare eleven ratios with stored ones: has a change lost speed?
+"""Compare eleven ratios with stored ones, to see whether a change has lost speed.
 
 Each ratio tells how many times as fast a program of this library is as another program in the same interleaved run, by
 their minima.  `benchmarks/quick.json` stores the ratios of an earlier version, each measured several times; it stores

@@ -27,15 +27,19 @@ class Squared:
     cell: Reservoir
 
     def init(self, key):
+        """Draw the parameters of the cell."""
         return self.cell.init(key)
 
     def initial_carry(self, params, batch_shape=()):
+        """Return the initial carry of the cell."""
         return self.cell.initial_carry(params, batch_shape)
 
     def project(self, params, xs):
+        """Return the projection of the cell."""
         return self.cell.project(params, xs)
 
     def step(self, params, carry, z):
+        """Run the step of the cell, and return [y; y²] as the output."""
         h, y = self.cell.step(params, carry, z)
         return h, beside_squares(y)
 

@@ -118,8 +118,10 @@ class Clockwork:
         return ClockworkCarry(dh, jnp.zeros_like(dcarry.clock)), dz, dz
 
     def weight_bwd(self, params: ElmanParams, residuals, locals) -> ElmanParams:
-        """Apply the sums of 2.2.3: ∇_W = Σₜ δ⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ᵀ where W is read.  The gradients of U and b come from
-        `project`."""
+        """Apply the sums of 2.2.3: ∇_W = Σₜ δ⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ᵀ where W is read.
+
+        The gradients of U and b come from `project`.
+        """
         hs, *_ = residuals
         dw = jnp.where(self._is_read(), outer_sum(hs, locals, params.w), 0)
         return ElmanParams(u=jnp.zeros_like(params.u), w=dw, b=jnp.zeros_like(params.b))

@@ -173,8 +173,10 @@ class GRU:
         return dh, (dar, dak, dan), GRULocals(dar, dak, dan)
 
     def weight_bwd(self, params: GRUParams, residuals: GRUResidual, locals: GRULocals) -> GRUParams:
-        """Apply the sums of 2.2.3: Σₜ over the steps for W, and for bₙ.  The gradients of U and b come from
-        `project`."""
+        """Apply the sums of 2.2.3: the sums over t for W and bₙ.
+
+        The gradients of U and b come from `project`.
+        """
         hs, r, (dar, dak, dan) = residuals.h, residuals.r, locals
         if params.b_n is None:
             dhidden, seen, db_n = dan, r * hs, None

@@ -161,8 +161,10 @@ class LSTM:
         return (LSTMCarry(h, c), h), LSTMResidual(h=carry.h, c=carry.c, gates=(i, f, g, o))
 
     def step_bwd(self, params: LSTMParams, residual: LSTMResidual, dcarry: LSTMCarry, dy: Array):
-        """Apply the recursion of 2.2.2 for the four gates: (∇h⁽ᵗ⁾, ∇C⁽ᵗ⁾) → (∇h⁽ᵗ⁻¹⁾, ∇C⁽ᵗ⁻¹⁾), and ∇ of the
-        pre-activations a."""
+        """Apply the recursion of 2.2.2 for the four gates.
+
+        It maps (∇h⁽ᵗ⁾, ∇C⁽ᵗ⁾) to (∇h⁽ᵗ⁻¹⁾, ∇C⁽ᵗ⁻¹⁾) and the gradient of the pre-activations a.
+        """
         p, c, (i, f, g, o) = _peepholes(params, residual.c), residual.c, residual.gates
         tanh_c = jnp.tanh(f * c + i * g)
         dh = dcarry.h + dy
@@ -180,8 +182,10 @@ class LSTM:
         return LSTMCarry(matmul_transposed(da, params.w), dc), da, LSTMLocals(da)
 
     def weight_bwd(self, params: LSTMParams, residuals: LSTMResidual, locals: LSTMLocals) -> LSTMParams:
-        """Apply the sums of 2.2.3: the sums over t for W and the peepholes.  The gradients of U and b come from
-        `project`."""
+        """Apply the sums of 2.2.3: the sums over t for W and the peepholes.
+
+        The gradients of U and b come from `project`.
+        """
         h, da, p = residuals.h, locals.da, params.peephole
         dpeephole = None
         if p is not None:

@@ -152,8 +152,7 @@ class Feedback:
         return carry._replace(fed=fed)
 
     def run_forced(self, params: FeedbackParams, xs, feds: Array, carry: FeedbackCarry, mask, reset, reverse: bool):
-        """Run the inner cell over the known [x⁽ᵗ⁾; feds[t]] by explicit BPTT, then the read-out of all steps at
-        once."""
+        """Run the inner cell over the known [x⁽ᵗ⁾; feds[t]] by explicit BPTT, then read out all steps at once."""
         xs, _ = self.project(params, xs)
         both = _beside(xs, feds)
         inner, ys = unroll_bptt(self.cell, params.cell, both, carry.cell, mask=mask, reset=reset, reverse=reverse)

@@ -59,8 +59,10 @@ class FeedbackCell(Cell, Protocol):
     def run_forced(
         self, params: Params, xs: Inputs, feds: Array, carry: Carry, mask, reset, reverse: bool
     ) -> tuple[Carry, Array]:
-        """Run all steps with step t reading `feds[t]`, and return `(carry, os)`; the feedback in the carry is
-        unspecified."""
+        """Run all steps with step t reading `feds[t]`, and return `(carry, os)`.
+
+        The feedback in the returned carry is unspecified.
+        """
         ...
 
 

@@ -262,8 +262,10 @@ def _solve(equations, penalty):
 
 @jax.custom_jvp
 def _positive_solve(gram, cross, penalty):
-    """Return (A + βI)⁻¹ C, with β raised to the rounding error of A if Cholesky needs it; NaN if β = 0 does not
-    suffice."""
+    """Return (A + βI)⁻¹ C, with β raised by the rounding error of A if Cholesky needs it.
+
+    β = 0 is not raised: the result is NaN if it does not suffice.
+    """
     n = len(gram)
     rounding = jnp.finfo(gram.dtype).eps * jnp.trace(gram)
     lower = lax.linalg.cholesky(gram + penalty * jnp.eye(n))

@@ -141,8 +141,7 @@ class Seq2Seq:
         return state_size(partition(_start_shapes(self.encoder))[0])
 
     def init(self, key: Key) -> Seq2SeqParams:
-        """Draw E from a normal distribution, P, B and the map to P(τ_y) by Glorot's rule, the rest by its own
-        `init`."""
+        """Draw E from a normal distribution, P, B and the map to P(τ_y) by Glorot's rule, each part by its `init`."""
         check_key(key=key)
         e_key, encoder_key, decoder_key, p_key, b_key, length_key = jax.random.split(key, 6)
         decoder = CaptionerParams(self.decoder.init(decoder_key)._replace(length_logits=None))

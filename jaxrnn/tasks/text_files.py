@@ -44,7 +44,7 @@ class _Facts(NamedTuple):
 
 
 def read_corpus(file: str) -> Corpus:
-    """The text of a UTF-8 file as numbers, in memory; a byte-order mark is dropped, line ends become \\n.
+    r"""Read a UTF-8 file into numbers in memory, without its byte-order mark and with every line end as \n.
 
     Raises:
       InputError: there is no such file, it is not a regular file, is empty, is not UTF-8, or cannot be read.

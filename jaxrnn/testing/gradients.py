@@ -169,9 +169,11 @@ def _bptt(cell: Cell, problem: Problem, reverse: bool, run: Callable = bptt):
 
 @partial(quick_jit, static_argnames="reverse")
 def _push_gradient(cell: Cell, problem: Problem, reverse: bool):
-    """∇L with respect to an ε⁽ᵗ⁾ added to the carry that step t hands on.
+    """Return ∇L with respect to an ε⁽ᵗ⁾ added to the carry after step t.
 
-    A scan of its own, with none of the library's: one more oracle.  Padding is ½: 0 is no time between two steps."""
+    It uses its own scan and no unroll of the library, so it is an independent oracle.  Padding is ½, because a time
+    between two steps must not be 0.
+    """
     params, xs, carry, mask, reset, dcarry, dys = problem
     initial = cell.initial_carry(params, mask.shape[1:])
     crossed = jnp.concatenate([reset[1:], jnp.zeros_like(reset[:1])]) if reverse else reset

@@ -194,7 +194,6 @@ def select(condition: Array, if_true: PyTree, if_false: PyTree) -> PyTree:
 
     A leaf that is the same array on both sides stays that array, so a loop can see that no step changes it.
     """
-
     return jax.tree.map(lambda a, b: a if a is b else where(condition, a, b), if_true, if_false)
 
 

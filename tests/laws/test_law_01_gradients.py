@@ -111,8 +111,10 @@ OPTIMIZED = {
 @pytest.mark.parametrize("cell", [CELLS[name] for name in ("lstm", "gru_reset_before")], ids=("lstm", "gru"))
 @pytest.mark.parametrize("member", [unroll, unroll_bptt, unroll_newton], ids=lambda member: member.__name__)
 def test_the_program_that_a_user_runs_has_the_same_gradients(cell, member):
-    """All else here is compiled without LLVM's optimizations.  Three rows: of four, jaxlib 0.10 may get the third
-    wrong (`docs/design.md`)."""
+    """The other tests compile without LLVM's optimizations.
+
+    Three rows, because jaxlib 0.10 may compute the third row of four wrong (`docs/design.md`).
+    """
     problem = random_problem(cell, batch=(3,))
     optimized = jax.jit(partial(results, cell, unroll=member, reverse=False), compiler_options=OPTIMIZED)(problem)
     want = run(cell, problem, unroll=unroll, reverse=False)

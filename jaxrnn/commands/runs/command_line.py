@@ -125,9 +125,9 @@ def _wrapped(description: str) -> str:
 
 
 def _one_line(box: str) -> str:
-    """The message of tyro's box: what stands between its title and the next rule, and the option it thinks was meant.
+    r"""Return the message in a box of tyro's: the lines between its title and the next rule, and the suggested option.
 
-    >>> _one_line("╭─ Invalid ──╮\\n│ Not a number. │\\n│ ──── │\\n│ See --help │")
+    >>> _one_line("╭─ Invalid ──╮\n│ Not a number. │\n│ ──── │\n│ See --help │")
     'not a number'
     """
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip(" │|") for line in box.splitlines()]

@@ -53,8 +53,10 @@ class Training:
         return first, second
 
     def next_edge(self, step: int) -> int:
-        """Return the end of the dispatch that starts at `step`: a function of the step alone, so that a resumed run
-        is cut as the uninterrupted one."""
+        """Return the end of the dispatch that starts at `step`.
+
+        It depends only on the step, so that a resumed run has the same dispatches as an uninterrupted one.
+        """
         return min(self.steps, *((step // n + 1) * n for n in (self.dispatch, self.every)))
 
 

@@ -83,7 +83,7 @@ def working_memory(
     delays: tuple[float, float] = (200.0, 800.0),
     decision: float = 300.0,
 ) -> Trials:
-    """Draw trials of parametric working memory: which of two frequencies, a delay apart, was higher?
+    """Draw trials of parametric working memory: tell which of two frequencies, a delay apart, was higher.
 
     Args:
       key: a key.

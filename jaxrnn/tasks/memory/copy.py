@@ -134,8 +134,7 @@ class Copy:
         return {"bits_per_step": float(loss / np.log(2))}
 
     def evaluate(self, model: ManyToMany, params: PatternParams, data: None) -> dict[str, float]:
-        """Return bits per step and the fraction of wrong bits, within the lengths of training and for each length
-        beyond."""
+        """Return bits per step and the fraction of wrong bits, for the training lengths and for each longer length."""
         problem, longest, beyond = self.problem_and_sizes()
         within = self.held_out(np.resize(np.arange(problem.shortest, longest + 1), HELD_OUT).tolist())
         loss, wrong = _score(model, params, within)

@@ -35,9 +35,9 @@ LARGE = 2**24
 
 
 class Characters(NamedTuple):
-    """Each character is a symbol.
+    r"""Symbols that are characters.
 
-    >>> symbols = Characters("\\nab")
+    >>> symbols = Characters("\nab")
     >>> symbols.size(), symbols.encode("ba").tolist(), symbols.encode("").tolist()
     (3, [2, 1], [0])
     """

@@ -158,8 +158,10 @@ class Text:
         return self.batch * self.length
 
     def batch_at(self, data: Corpus, seed: int, step: int) -> Any:
-        """Draw tokens `[length + 1, batch]`: the inputs, and shifted by one the targets; with --tokens, also how many
-        tokens are in a character."""
+        """Draw tokens `[length + 1, batch]`: the inputs, and shifted by one step, the targets.
+
+        With --tokens, the batch also has the number of tokens per character.
+        """
         batch = stream_batch(data.train, seed, step, batch=self.batch, length=self.length)
         return batch if self.tokens is None else (batch, np.float32(1 / data.width))
 

@@ -79,7 +79,7 @@ def words(group: str) -> Problem:
 
 
 def even_pairs() -> Problem:
-    """Build even pairs: is the number of changes between two letters so far even?
+    """Build even pairs: tell whether the number of changes between two letters so far is even.
 
     Returns:
       The problem; answer 1 is "even".

@@ -142,9 +142,9 @@ def written() -> tuple[Data, str]:
 
 
 def plain(text: str) -> str:
-    """Return the text in lower case, with single spaces of one kind.
+    r"""Return the text in lower case, with single spaces of one kind.
 
-    >>> plain(" 3\\u202fFévrier  2019")
+    >>> plain(" 3\u202fFévrier  2019")
     '3 février 2019'
     """
     return " ".join(text.lower().split())

@@ -131,8 +131,7 @@ def backwards(rng: np.random.Generator, lengths: np.ndarray, time: int) -> Pairs
 
 
 def draw_lengths(file: Path, curves: dict[str, dict[int, float]], learned: int) -> None:
-    """Draw the fraction of exact answers over the length, one curve per name, with the lengths beyond training
-    shaded."""
+    """Draw the fraction of exact answers over the length, one curve per name; shade the lengths beyond training."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.6), dpi=150, layout="constrained")

@@ -23,8 +23,11 @@ from jaxrnn.unrolling.parallel.time_axis import WHOLE, Time
 
 
 class _Filter(NamedTuple):
-    """A stretch of steps: the distribution N(A x + b, C) of its last state, given the state x before its first step,
-    and the likelihood of x from the observations in the stretch, as information J and information vector η."""
+    """A stretch of steps.
+
+    The last state has the distribution N(A x + b, C), given the state x before the first step.  The observations in the
+    stretch give the likelihood of x, with information matrix J and information vector η.
+    """
 
     a: Array
     b: Array
