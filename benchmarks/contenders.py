@@ -24,7 +24,7 @@ CellName = Literal["elman", "lstm", "gru", "gru-after"]
 Programs = dict[str, Program]
 
 GATES: dict[CellName, int] = {"elman": 1, "lstm": 4, "gru": 3, "gru-after": 3}
-"""How many blocks of `hidden` a step's products have."""
+"""The number of blocks of `hidden` in the products of a step."""
 
 
 class Configuration(NamedTuple):
@@ -53,22 +53,22 @@ def jaxrnn_cell(cell: CellName, sizes: Configuration):
 
 
 def unroll(cell: CellName, sizes: Configuration) -> Programs:
-    """This library, differentiated by `jax.grad`."""
+    """Build the programs of this library, differentiated by `jax.grad`."""
     return ours(jaxrnn.unroll, cell, sizes)
 
 
 def unroll_bptt(cell: CellName, sizes: Configuration) -> Programs:
-    """This library, explicit backward pass."""
+    """Build the programs of this library with the explicit backward pass."""
     return ours(jaxrnn.unroll_bptt, cell, sizes)
 
 
 def products(cell: CellName, sizes: Configuration) -> Programs:
-    """The matrix products alone, run as in this library."""
+    """Build programs of the matrix products alone, run as in this library."""
     return ours(jaxrnn.unroll_bptt, cell, sizes, layer=Products(sizes.input, sizes.hidden, GATES[cell]))
 
 
 def flax(cell: CellName, sizes: Configuration, dtype=jnp.float32) -> Programs:
-    """`flax.linen.RNN`."""
+    """Build the programs of `flax.linen.RNN`."""
     from flax import linen
 
     kind = {"elman": linen.SimpleCell, "lstm": linen.OptimizedLSTMCell}.get(cell, linen.GRUCell)
@@ -78,7 +78,7 @@ def flax(cell: CellName, sizes: Configuration, dtype=jnp.float32) -> Programs:
 
 
 def haiku(cell: CellName, sizes: Configuration) -> Programs:
-    """`haiku.dynamic_unroll`; the plain cell is written out, as `haiku.VanillaRNN` is one of relu."""
+    """Build the programs of `haiku.dynamic_unroll`, with an own tanh cell, because `haiku.VanillaRNN` uses relu."""
     import haiku as hk
 
     def run(xs):
@@ -98,7 +98,7 @@ def haiku(cell: CellName, sizes: Configuration) -> Programs:
 
 
 def equinox(cell: CellName, sizes: Configuration) -> Programs:
-    """`lax.scan` over a `vmap` of an `equinox.nn` cell."""
+    """Build the programs of a `lax.scan` over a `vmap` of an `equinox.nn` cell."""
     import equinox as eqx
 
     key, h = jax.random.key(0), jnp.zeros((sizes.batch, sizes.hidden))
@@ -125,7 +125,7 @@ def equinox(cell: CellName, sizes: Configuration) -> Programs:
 
 
 def pytorch(cell: CellName, sizes: Configuration, dtype=jnp.float32, device: str = "cpu") -> Programs:
-    """`torch.nn.RNN`, `LSTM` or `GRU`, eager: with its own threads on a CPU, by cuDNN on a GPU."""
+    """Build eager programs of `torch.nn.RNN`, `LSTM` or `GRU`: with PyTorch's threads on a CPU, by cuDNN on a GPU."""
     import torch
 
     kind = {"elman": torch.nn.RNN, "lstm": torch.nn.LSTM}.get(cell, torch.nn.GRU)
@@ -183,5 +183,5 @@ def programs(apply: Callable[[Any, jax.Array], jax.Array], params: Any, xs: jax.
 
 
 def inputs(sizes: Configuration, dtype=jnp.float32) -> jax.Array:
-    """`[time, batch, input]`."""
+    """Draw the inputs, `[time, batch, input]`."""
     return jax.random.normal(jax.random.key(1), sizes[:3], dtype)

@@ -30,21 +30,21 @@ SIZES = Configuration(100, 32, 128, 128)
 REPEATS = 5
 
 Pair = tuple[Program, Program]
-"""Ours, and the program that it is compared with."""
+"""A program of this library, and the one that it is compared with."""
 
 
 def against_pytorch(cell: CellName) -> Pair:
-    """The training step of a cell."""
+    """Build the training step of a cell, here and in PyTorch."""
     return contenders.unroll_bptt(cell, SIZES)["train"], contenders.pytorch(cell, SIZES)["train"]
 
 
 def against_grad(cell: CellName) -> Pair:
-    """The explicit backward pass and the scan's own."""
+    """Build the training step with the explicit backward pass and with `jax.grad` of the scan."""
     return contenders.unroll_bptt(cell, SIZES)["train"], contenders.unroll(cell, SIZES)["train"]
 
 
 def recomputation() -> Pair:
-    """A gradient in a few MiB, and in full memory."""
+    """Build a gradient by recomputation, in a few MiB, and one that stores everything."""
     cell = jaxrnn.LSTM(8, 64)
     params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (4000, 1, 8))
 
@@ -55,13 +55,13 @@ def recomputation() -> Pair:
 
 
 def chunks() -> Pair:
-    """Matrix states in chunks, and step by step."""
+    """Build a gradient of matrix states, in chunks and step by step."""
     programs = linear.gradients(linear.CELLS["gated_delta"](64, 2, 32, 32), 1024, 64, (32,), loop=True, pytorch=False)
     return programs["chunk 32"], programs["unroll_bptt"]
 
 
 def trees_against_pytorch() -> Pair:
-    """The training step over a batch of trees."""
+    """Build the training step for a batch of trees, here and in PyTorch."""
     batch = [jaxrnn.trees.balanced_tree(32)] * 16
     forest = jaxrnn.trees.pack(batch)
     xs = jax.random.normal(jax.random.key(0), (*forest.leaf.shape, 64))
@@ -69,14 +69,14 @@ def trees_against_pytorch() -> Pair:
 
 
 def states_against_reservoirpy() -> Pair:
-    """The states of a sparse reservoir."""
+    """Build the programs for the states of a sparse reservoir, here and in reservoirpy."""
     cell = jaxrnn.reservoirs.Reservoir(1, 500, 50)
     programs = reservoirs.states_programs(cell, reservoirs.series(1000))
     return programs["jaxrnn"], programs["reservoirpy"]
 
 
 def attention_against_pytorch() -> Pair:
-    """The training step of a decoder with attention."""
+    """Build the training step of a decoder with attention, here and in PyTorch."""
     sizes = attention.Sizes(time=15, source=20, batch=64, features=64, hidden=128, vocabulary=100)
     return attention.train(sizes), attention.pytorch_train(sizes)
 
@@ -97,7 +97,7 @@ RATIOS: dict[str, Callable[[], Pair]] = {
     "Neural Turing machine, against PyTorch": lambda: (ntm.ours(16, jaxrnn.unroll_bptt), ntm.pytorch(16, None)),
     "reservoir's states, against reservoirpy": states_against_reservoirpy,
 }
-"""What is compared; each makes its two programs."""
+"""The comparisons; each value builds two programs."""
 
 
 def main(record: bool = False, seconds: float = 1.0) -> None:

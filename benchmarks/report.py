@@ -84,7 +84,7 @@ def _speed_ups(rows: list[Row], ours: str, names: list[str]) -> list[str]:
 
 
 def against_pytorch(timings: dict[str, Timing], ours: str) -> str:
-    """Say how many times as fast a program is as the faster of PyTorch's; nothing where none was timed."""
+    """Say how many times as fast a program is as the faster of PyTorch's; the text is empty if none was timed."""
     peers = [timing for name, timing in timings.items() if name.startswith("pytorch")]
     if not peers:
         return ""

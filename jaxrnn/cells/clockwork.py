@@ -89,7 +89,7 @@ class Clockwork:
         return params._replace(w=self._w(params))
 
     def initial_carry(self, params: ElmanParams, batch_shape: tuple[int, ...] = ()) -> ClockworkCarry:
-        """h⁽⁰⁾ = 0, and the clock at 0."""
+        """Return h⁽⁰⁾ = 0, with the clock at 0."""
         h = Elman(self.input_size, self.hidden_size).initial_carry(params, batch_shape)
         return ClockworkCarry(h, jnp.zeros(batch_shape, jnp.int32))
 
@@ -100,7 +100,7 @@ class Clockwork:
         return Elman(self.input_size, self.hidden_size).project(params, xs)
 
     def step(self, params: ElmanParams, carry: ClockworkCarry, z: Array) -> tuple[ClockworkCarry, Array]:
-        """The groups whose turn it is; the others are held."""
+        """Update the groups whose turn it is; hold the others."""
         out, _ = self._step(matmul, params, carry, z)
         return out
 
@@ -137,7 +137,7 @@ class Clockwork:
         return spread(jnp.array(self.periods, jnp.int32), self.hidden_size)
 
     def _is_read(self) -> Array:
-        """[from, to]: units of no shorter period are read."""
+        """Return which entries of W are read, `[from, to]`: a unit reads the units whose period is at least its own."""
         period = self._period_of_unit()
         return period[:, None] >= period[None, :]
 

@@ -110,7 +110,7 @@ class Delays:
         return DelaysParams(u, w / count**0.5, b=jnp.zeros(n))
 
     def initial_carry(self, params: DelaysParams, batch_shape: tuple[int, ...] = ()) -> DelaysCarry:
-        """No past: 0."""
+        """Return zeros: h⁽⁰⁾ and the past before it."""
         n, dtype = self.hidden_size, accumulator(params.w.dtype)
         return DelaysCarry(
             jnp.zeros((*batch_shape, n), dtype), jnp.zeros((*batch_shape, max(self.delays) - 1, n), dtype)
@@ -124,7 +124,7 @@ class Delays:
         return add_bias(matmul(xs, params.u), params.b)
 
     def step(self, params: DelaysParams, carry: DelaysCarry, z: Array) -> tuple[DelaysCarry, Array]:
-        """h⁽ᵗ⁾; the window of the past moves on by one."""
+        """Return h⁽ᵗ⁾ as the output, and move the window of the past forward by one step."""
         out, _ = self._step(matmul, params, carry, z)
         return out
 
@@ -149,7 +149,7 @@ class Delays:
         return DelaysParams(u=jnp.zeros_like(params.u), w=dw, b=jnp.zeros_like(params.b))
 
     def _step(self, matmul: Callable, params: DelaysParams, carry: DelaysCarry, z: Array):
-        """All W_d side by side, so that a step is one product."""
+        """Run a step with all W_d concatenated, as one product."""
         f, _ = ACTIVATIONS[self.activation]
         window = jnp.concatenate([carry.h[..., None, :], carry.past], axis=-2)
         read = lax.collapse(window[..., self._places(), :], -2)

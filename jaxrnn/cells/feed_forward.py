@@ -75,12 +75,12 @@ class FeedForward:
     carry_parts = carry_is_output
 
     def project(self, params: FeedForwardParams, xs: Array) -> Array:
-        """b + U x⁽ᵗ⁾: all but the tanh, for every t at once."""
+        """Return b + U x⁽ᵗ⁾ for every t: `[..., input]` → `[..., hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
         return add_bias(matmul(xs, params.u), params.b)
 
     def step(self, params: FeedForwardParams, carry: Array, z: Array) -> tuple[Array, Array]:
-        """tanh(z⁽ᵗ⁾), as the carry and as the output."""
+        """Return tanh(z⁽ᵗ⁾) as the carry and the output."""
         h = jnp.tanh(z)
         return h, h
 
@@ -90,9 +90,9 @@ class FeedForward:
         return (h, h), h
 
     def step_bwd(self, params: FeedForwardParams, residual: Array, dcarry: Array, dy: Array):
-        """diag(1 − (h⁽ᵗ⁾)²) ∇h⁽ᵗ⁾ to z⁽ᵗ⁾, and nothing to the past."""
+        """Return diag(1 − (h⁽ᵗ⁾)²) ∇h⁽ᵗ⁾ as ∇z⁽ᵗ⁾, and ∇h⁽ᵗ⁻¹⁾ = 0."""
         return jnp.zeros_like(dcarry), (1 - residual**2) * (dcarry + dy), None
 
     def weight_bwd(self, params: FeedForwardParams, residuals, locals) -> FeedForwardParams:
-        """0: The gradients of U and b come from `project`."""
+        """Return 0: the gradients of U and b come from `project`."""
         return jax.tree.map(jnp.zeros_like, params)

@@ -189,10 +189,10 @@ class GRU:
 
 
 def _apart(packed: Array) -> list[Array]:
-    """The parameters of r, z and n."""
+    """Split packed parameters into those of r, z and n."""
     return jnp.split(packed, 3, axis=-1)
 
 
 def _sigmoid(a: Array) -> Array:
-    """σ(a) = (1 + tanh(a/2)) / 2: XLA's CPU code for tanh is the faster of the two."""
+    """Compute σ(a) as (1 + tanh(a/2)) / 2, because XLA's CPU code for tanh is faster than that for σ."""
     return 0.5 * jnp.tanh(0.5 * a) + 0.5

@@ -110,24 +110,24 @@ class Jordan:
         return JordanParams(u, w, jnp.zeros(self.hidden_size), v, jnp.zeros(self.output_size))
 
     def initial_carry(self, params: JordanParams, batch_shape: tuple[int, ...] = ()) -> Array:
-        """No output yet: 0, of shape `[*batch, output]`.
+        """Return 0, `[*batch, output]`: there is no output yet.
 
-        As a start symbol it loses nothing: it reads b where symbol k reads b + W[k], all of them free.
+        0 is as general as a start symbol: the first step reads b, a later one b + W[k] after symbol k.
         """
         return jnp.zeros((*batch_shape, self.output_size), accumulator(params.w.dtype))
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """Return y⁽ᵗ⁾ = o⁽ᵗ⁾ is the carry where it is fed back as it is."""
+        """State that y⁽ᵗ⁾ = o⁽ᵗ⁾ is the carry if the logits themselves are fed back."""
         return CarryParts(output=carry if self.feedback == "logits" else None)
 
     def project(self, params: JordanParams, xs: PyTree[Shaped[Array, "..."]]) -> tuple[Array, Array | None]:
-        """z⁽ᵗ⁾ = b + U x⁽ᵗ⁾ for every t, `[..., hidden]`, and the noise of "sample", else None."""
+        """Return z⁽ᵗ⁾ = b + U x⁽ᵗ⁾ for every t, `[..., hidden]`, and the noise of "sample", else None."""
         xs, noise = split_noise(self.feedback, xs, self.output_size)
         check_features("xs", xs, input_size=self.input_size)
         return add_bias(matmul(xs, params.u), params.b), noise
 
     def step(self, params: JordanParams, carry: Array, z: tuple[Array, Array | None]) -> tuple[Array, Array]:
-        """f(o⁽ᵗ⁾), for the next step, and o⁽ᵗ⁾."""
+        """Return f(o⁽ᵗ⁾), the carry that the next step reads, and o⁽ᵗ⁾."""
         out, _ = self.step_fwd(params, carry, z)
         return out
 
@@ -140,7 +140,7 @@ class Jordan:
         return (fed, o), (carry, h, fed)
 
     def step_bwd(self, params: JordanParams, residual, dcarry: Array, dy: Array):
-        """∇f(o⁽ᵗ⁾) from t + 1 and ∇o⁽ᵗ⁾ from the loss → ∇f(o⁽ᵗ⁻¹⁾), ∇z⁽ᵗ⁾."""
+        """Map ∇f(o⁽ᵗ⁾) from t + 1 and ∇o⁽ᵗ⁾ from the loss to ∇f(o⁽ᵗ⁻¹⁾) and ∇z⁽ᵗ⁾."""
         _, h, fed = residual
         if self.feedback == "logits":
             dy = dy + dcarry
@@ -151,7 +151,7 @@ class Jordan:
         return matmul_transposed(da, params.w), (da, dnoise), (da, dy)
 
     def weight_bwd(self, params: JordanParams, residuals, locals) -> JordanParams:
-        """Σₜ for W, V and c.  The gradients of U and b come from `project`."""
+        """Compute the sums over t for W, V and c.  The gradients of U and b come from `project`."""
         feds, hs, _ = residuals
         das, dos = locals
         return JordanParams(
@@ -169,17 +169,17 @@ class Jordan:
         return carry
 
     def with_fed(self, carry: Array, fed: Array) -> Array:
-        """The carry with `fed` in that place: `fed` itself."""
+        """Return `fed`: the feedback is the whole carry."""
         return fed
 
     def run_forced(self, params: JordanParams, xs, feds: Array, carry: Array, mask, reset, reverse: bool):
-        """All steps at once, as step t reads `feds[t]` and nothing else of the past: time is a batch axis."""
+        """Run all steps at once, with time as a batch axis: step t reads `feds[t]` and nothing else of the past."""
         _, os = self.step(params, feds, self.project(params, xs))
         return carry, os
 
 
 def feed_back(feedback: str, o: Array, noise: Array | None) -> Array:
-    """f(o): what the next step reads of this one's output, `[..., output]`.
+    """Return f(o), what the next step reads of this output: `[..., output]`.
 
     >>> feed_back("symbol", jnp.array([0.0, 3.0, 1.0]), None)
     Array([0., 1., 0.], dtype=float32)
@@ -193,7 +193,7 @@ def feed_back(feedback: str, o: Array, noise: Array | None) -> Array:
 
 
 def split_noise(feedback: str, xs: PyTree, output_size: int) -> tuple[Array, Array | None]:
-    """The input of a cell that feeds back: `(xs, noise)` with "sample", `xs` otherwise.
+    """Return `(xs, noise)` from the input of a cell that feeds back: a pair with "sample", `xs` alone otherwise.
 
     Raises:
       TypeError: a pair without "sample", or no pair with it.

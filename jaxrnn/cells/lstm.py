@@ -198,7 +198,7 @@ class LSTM:
         return LSTMParams(jnp.zeros_like(params.u), dw, jnp.zeros_like(params.b), dpeephole)
 
     def _read(self, p: Array, c: Array) -> Array:
-        """The gates' reading of C⁽ᵗ⁻¹⁾, in the packed layout."""
+        """Return what the gates read of C⁽ᵗ⁻¹⁾ through the peepholes, in the packed layout."""
         none = jnp.zeros_like(c)
         return jnp.concatenate([p[0] * c, p[1] * c, none, p[2] * c if self.peephole == "previous" else none], axis=-1)
 
@@ -213,7 +213,7 @@ _K, _M, _N = (0.5, 0.5, 1.0, 0.5), (0.5, 0.5, 1.0, 0.5), (0.5, 0.5, 0.0, 0.5)
 
 
 def _gates(a: Array) -> tuple[Array, ...]:
-    """(i, f, g, o) of the packed pre-activations, by one tanh over all of them."""
+    """Return (i, f, g, o) of the packed pre-activations, computed by one tanh over all of them."""
     table = np.repeat(np.array([_K, _M, _N], a.dtype), a.shape[-1] // 4, axis=-1)
     k, m, n = table.reshape(3, *[1] * (a.ndim - 1), -1)  # of one rank: `jax_numpy_rank_promotion="raise"` permits it
     return tuple(jnp.split(m * jnp.tanh(k * a) + n, 4, axis=-1))

@@ -68,24 +68,24 @@ class MGU:
         check_positive(input_size=self.input_size, hidden_size=self.hidden_size)
 
     def init(self, key: Key) -> MGUParams:
-        """U by Glorot's uniform rule and W orthogonal, gate by gate; b = 0."""
+        """Draw U by Glorot's uniform rule and W orthogonal, gate by gate; b = 0."""
         n, (u_key, w_key) = self.hidden_size, jax.random.split(key)
         u = per_gate(input_weights, u_key, 2, (self.input_size, n))
         return MGUParams(u, per_gate(recurrent_weights, w_key, 2, (n, n)), jnp.zeros(2 * n))
 
     def initial_carry(self, params: MGUParams, batch_shape: tuple[int, ...] = ()) -> Array:
-        """h⁽⁰⁾ = 0, of shape `[*batch, hidden]`."""
+        """Return h⁽⁰⁾ = 0, `[*batch, hidden]`."""
         return jnp.zeros((*batch_shape, self.hidden_size), accumulator(params.w.dtype))
 
     carry_parts = carry_is_output
 
     def project(self, params: MGUParams, xs: Array) -> Array:
-        """b + U x⁽ᵗ⁾ of gate and candidate: `[..., input]` → `[..., 2·hidden]`."""
+        """Return b + U x⁽ᵗ⁾ of the gate and the candidate: `[..., input]` → `[..., 2·hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
         return add_bias(matmul(xs, params.u), params.b)
 
     def step(self, params: MGUParams, carry: Array, z: Array) -> tuple[Array, Array]:
-        """One step: the new h, twice: it is the carry and the output."""
+        """Return h⁽ᵗ⁾ as the carry and the output."""
         n = self.hidden_size
         f = jax.nn.sigmoid(z[..., :n] + matmul(carry, params.w[:, :n]))
         candidate = jnp.tanh(z[..., n:] + matmul(f * carry, params.w[:, n:]))

@@ -159,5 +159,5 @@ class ProjectedLSTM:
 
 
 def _sigmoid(a: Array) -> Array:
-    """σ(a) = (1 + tanh(a/2)) / 2: XLA's CPU code for tanh is the faster of the two."""
+    """Compute σ(a) as (1 + tanh(a/2)) / 2, because XLA's CPU code for tanh is faster than that for σ."""
     return 0.5 * jnp.tanh(0.5 * a) + 0.5

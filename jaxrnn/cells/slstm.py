@@ -94,9 +94,9 @@ class SLSTM:
         check_divides("heads", self.heads, hidden_size=self.hidden_size)
 
     def init(self, key: Key) -> SLSTMParams:
-        """U by Glorot's rule, R = 0, b = 0 but of f, which grows from −5 to 7 over the units of each head.
+        """Draw U by Glorot's rule; R = 0; b = 0 except that of f, which grows from −5 to 7 over the units of each head.
 
-        In head k of B, channel j of d: 12 (j/(d − 1))^{0.3 + 1.3 k/(B − 1)} − 5.
+        Channel j of d in head k of B has 12 (j/(d − 1))^{0.3 + 1.3 k/(B − 1)} − 5.
         """
         n, head = self.hidden_size, self.hidden_size // self.heads
         channel = np.arange(head) / max(head - 1, 1)
@@ -109,19 +109,19 @@ class SLSTM:
         )
 
     def initial_carry(self, params: SLSTMParams, batch_shape: tuple[int, ...] = ()) -> SLSTMCarry:
-        """All states 0, each of shape `[*batch, hidden]`."""
+        """Return all states as 0, each `[*batch, hidden]`."""
         shape, dtype = (*batch_shape, self.hidden_size), accumulator(params.u.dtype)
         return SLSTMCarry(*(jnp.zeros(shape, dtype) for _ in SLSTMCarry._fields))
 
     carry_parts = h_is_output
 
     def project(self, params: SLSTMParams, xs: Array) -> Array:
-        """U x⁽ᵗ⁾ + b of the four gates: `[..., input]` → `[..., 4·hidden]`."""
+        """Return U x⁽ᵗ⁾ + b of the four gates: `[..., input]` → `[..., 4·hidden]`."""
         check_features("xs", xs, input_size=self.input_size)
         return add_bias(matmul(xs, params.u), params.b)
 
     def step(self, params: SLSTMParams, carry: SLSTMCarry, z: Array) -> tuple[SLSTMCarry, Array]:
-        """One step: the new states, and h as the output."""
+        """Return the new states, and h⁽ᵗ⁾ as the output."""
         i, f, g, o = (a + r for a, r in zip(jnp.split(z, 4, axis=-1), self._recurrent(params, carry.h), strict=True))
         kept = jax.nn.log_sigmoid(f) + carry.m
         m = jnp.where(carry.n == 0, i, jnp.maximum(kept, i))
@@ -132,7 +132,7 @@ class SLSTM:
         return SLSTMCarry(h, c, n, m), h
 
     def _recurrent(self, params, h):
-        """R h of each gate."""
+        """Return R h of each gate."""
         heads = h.reshape(*h.shape[:-1], self.heads, self.hidden_size // self.heads).astype(params.r.dtype)
         products = jnp.einsum("...hi,hio->...ho", heads, params.r, preferred_element_type=h.dtype)
         return (gate.reshape(h.shape) for gate in jnp.split(products, 4, axis=-1))

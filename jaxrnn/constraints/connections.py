@@ -195,7 +195,7 @@ class Mask:
 
 
 def _per_gate(mask: np.ndarray, weight: Array, at: str) -> np.ndarray:
-    """The mask once for each gate."""
+    """Return the mask, repeated for each gate of the weight."""
     (a, b), (rows, columns) = mask.shape, weight.shape[-2:]
     if rows != a or columns % b:
         raise ValueError(f"`{at}` must have shape [{a}, gates·{b}] for the mask of {a} × {b}, got {weight.shape}.")

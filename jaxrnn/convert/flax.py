@@ -230,7 +230,7 @@ def to_nnx_optimized(cell: LSTM, params: LSTMParams) -> dict[str, Any]:
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Arrays by their dotted names."""
+    """Return the arrays by their dotted names."""
     found = {}
     for name, value in tree.items():
         found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
@@ -238,7 +238,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _lstm(flat: Mapping[str, Any], names: tuple[tuple[str, ...], tuple[str, ...]]) -> tuple[LSTM, LSTMParams]:
-    """An LSTM of which each gate has two kernels, and the one of h a bias."""
+    """Convert an LSTM whose gates have two kernels each, the one for h with a bias."""
     from_x, from_h = names
     inputs, hidden = shape_of("variables", flat, "ii.kernel", 2)
     shapes = {f"{name}.kernel": (inputs, hidden) for name in from_x}

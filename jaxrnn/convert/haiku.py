@@ -119,7 +119,7 @@ def to_haiku(cell: Any, params: Params, *, name: str | None = None) -> dict[str,
 
 
 def _only_core(params: Mapping[str, Any]) -> str:
-    """The path of the one core there is."""
+    """Return the path of the only core; raise `ConversionError` if there are several."""
     paths = {path.rsplit("/linear", 1)[0] for path in params}
     if len(paths) != 1:
         raise ConversionError(f"`name` must say which of the modules is meant: {', '.join(sorted(paths)) or 'none'}.")
@@ -154,6 +154,6 @@ def _read_rnn(flat: Mapping[str, Any]) -> tuple[Elman, ElmanParams]:
 
 
 def _negated_z(array: Array) -> Array:
-    """r z n with the sign of z changed."""
+    """Return (r, z, n), packed, with the sign of z changed."""
     r, z, n = jnp.split(array, 3, axis=-1)
     return jnp.concatenate([r, -z, n], axis=-1)

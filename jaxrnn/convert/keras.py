@@ -114,7 +114,7 @@ def to_keras(cell: Any, params: Params) -> list[np.ndarray]:
 
 
 def _row(parts: Sequence[tuple[Any, Params]]) -> tuple[Any, Params]:
-    """Layers on top of one another."""
+    """Stack layers on top of one another."""
     cells, params = zip(*parts, strict=True)
     if all(isinstance(cell, Bidirectional) for cell in cells):
         return BidirectionalStack(cells), params
@@ -124,7 +124,7 @@ def _row(parts: Sequence[tuple[Any, Params]]) -> tuple[Any, Params]:
 
 
 def _one(cell: Any) -> tuple[Any, Params]:
-    """One of Keras' cells."""
+    """Convert one of Keras' cells."""
     from keras import layers, ops
 
     kinds = {layers.SimpleRNNCell: 1, layers.GRUCell: 3, layers.LSTMCell: 4}
@@ -162,7 +162,7 @@ def _one(cell: Any) -> tuple[Any, Params]:
 
 
 def _activation(cell: Any, field: str, known: dict[str, str]) -> str:
-    """The name here of one of a cell's activations."""
+    """Return jaxrnn's name of an activation of a cell."""
     from keras import activations
 
     name = activations.serialize(getattr(cell, field))
@@ -172,7 +172,7 @@ def _activation(cell: Any, field: str, known: dict[str, str]) -> str:
 
 
 def _write(cell: Any, params: Any):
-    """The arrays of a layer, or of several."""
+    """Yield the arrays of a layer, or of several."""
     match cell:
         case Stack(cells=parts) | BidirectionalStack(layers=parts):
             for part, p in zip(parts, params, strict=True):

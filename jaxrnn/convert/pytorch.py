@@ -204,13 +204,13 @@ def readout_to_torch(params: ReadoutParams) -> dict[str, np.ndarray]:
 
 
 def _hidden_size(weights: Mapping[str, Any]) -> int:
-    """The number of units: the columns of weight_hh, or those of weight_hr where there is a projection."""
+    """Return the number of units: the columns of weight_hh, or those of weight_hr if there is a projection."""
     name = "weight_hr_l0" if "weight_hr_l0" in weights else "weight_hh_l0"
     return shape_of("state_dict", weights, name, 2)[1]
 
 
 def _shapes(weights: Mapping[str, Any], layers: int, sides: tuple[str, ...], rows: int, hidden: int) -> dict:
-    """The names and shapes of a whole module, from those of its first layer."""
+    """Return the names and shapes of all arrays of a module, given the shapes of its first layer."""
     _, inputs = shape_of("state_dict", weights, "weight_ih_l0", 2)
     outputs = shape_of("state_dict", weights, "weight_hh_l0", 2)[1]
     biases, shapes = any(name.startswith("bias") for name in weights), {}
@@ -224,7 +224,7 @@ def _shapes(weights: Mapping[str, Any], layers: int, sides: tuple[str, ...], row
 
 
 def _read_layer(arrays: dict[str, Array], suffix: str, gates: int, activation: str) -> tuple[Any, Params]:
-    """One layer in one direction."""
+    """Convert one layer in one direction."""
     u, w = arrays[f"weight_ih{suffix}"].T, arrays[f"weight_hh{suffix}"].T
     nothing = jnp.zeros(u.shape[1], u.dtype)
     b_x, b_h = arrays.get(f"bias_ih{suffix}", nothing), arrays.get(f"bias_hh{suffix}", nothing)
@@ -246,7 +246,7 @@ def _together(kind: Any, layers: list[tuple[Any, Params]]) -> tuple[Any, tuple]:
 
 
 def _layers(cell: Any, params: Params) -> list[list[tuple[Any, Params]]]:
-    """(cell, params) by layer and direction."""
+    """Return (cell, params) by layer and direction."""
     if isinstance(cell, Stack):
         return [[part] for part in zip(cell.cells, params, strict=True)]
     if isinstance(cell, BidirectionalStack):
@@ -270,7 +270,7 @@ def _check_alike(cell: Any, singles: list[Any]) -> None:
 
 
 def _write_layer(cell: Any, params: Any, bias: bool) -> dict[str, Any]:
-    """One layer in one direction, by PyTorch's names without the layer."""
+    """Return the arrays of one layer in one direction, by PyTorch's names without the number of the layer."""
     b_h = None
     match cell:
         case Elman(activation=activation) if activation in _ACTIVATIONS.values():

@@ -139,14 +139,14 @@ def readout_to_reservoirpy(params: ReadoutParams) -> dict[str, np.ndarray]:
 
 
 def _dense(name: str, value: Any) -> Any:
-    """The matrix that a node holds, without its zeros left out."""
+    """Return the matrix of a node as a dense array."""
     if value is None or callable(value):
         raise ConversionError(f"`node.{name}` must be drawn already: node.initialize(x), or run the node once.")
     return value.toarray() if hasattr(value, "toarray") else value
 
 
 def _per_unit(name: str, value: Any, units: int):
-    """One number a unit, of one for all or of one for each."""
+    """Return one number per unit, given one for all units or one for each."""
     array = as_weight(f"node.{name}", np.asarray(value, dtype=float) if np.ndim(value) == 0 else value)
     if array.size not in (1, units):
         raise ConversionError(f"`node.{name}` must be a number or have shape ({units},), got {array.shape}.")

@@ -225,12 +225,12 @@ def _step(parts: Parts, params: Params, x: Any, carry: dict[str, Any], like: Any
 
 
 def by_name(tree: Any) -> dict[str, Any]:
-    """The arrays of a carry by their dotted names."""
+    """Return the arrays of a carry by their dotted names."""
     return {"carry" if name == "leaf" else name: leaf for name, leaf in name_leaves(tree).items()}
 
 
 def from_names(carry: dict[str, Any], like: Any) -> Any:
-    """The carry of which these are the arrays; JAX sorts the names of a dict."""
+    """Return the carry, given its arrays by name, in any order: JAX sorts the names of a dict."""
     return jax.tree.unflatten(jax.tree.structure(like), [carry[name] for name in by_name(like)])
 
 

@@ -41,7 +41,7 @@ def check_one_array(name: str, value: Any) -> None:
 
 
 def as_array(name: str, array, what: str) -> Array:
-    """The array; TypeError of what JAX has no array of, such as text, and of several arrays."""
+    """Return the argument as one array; raise TypeError for several arrays and for text or other values."""
     check_one_array(name, array)
     refused = f"`{name}` must be an array of {what}, got {reprlib.repr(array)}."
     if isinstance(array, str | bytes):

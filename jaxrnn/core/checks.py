@@ -29,7 +29,7 @@ def check_positive(**sizes: int) -> None:
 
 
 def check_divides(name: str, divisor: int, **whole: int) -> None:
-    """Raises ValueError unless `divisor` divides the size, given as `hidden_size=6`."""
+    """Raise ValueError unless `divisor` divides the size, given as `hidden_size=6`."""
     ((what, size),) = whole.items()
     if size % divisor:
         raise ValueError(f"`{name}` must divide {what}={size}, got {divisor}.")

@@ -31,7 +31,7 @@ def recurrent_weights(key: Key, shape: tuple[int, int]) -> Array:
 
 
 def step_size_bias(key: Key, shape: tuple[int, ...], least: float = 1e-3, largest: float = 0.1) -> Array:
-    """softplus⁻¹(Δ) of step sizes Δ log-uniform in [least, largest], at least 1e-4.
+    """Draw step sizes Δ, log-uniform in [least, largest] and at least 1e-4, and return softplus⁻¹(Δ).
 
     >>> bool((jax.nn.softplus(step_size_bias(jax.random.key(0), (9,))) < 0.11).all())
     True

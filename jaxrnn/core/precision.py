@@ -28,7 +28,7 @@ LARGE = 2**20
 
 
 def accumulator(dtype) -> jnp.dtype:
-    """The dtype in which sums and carries are kept: at least float32.
+    """Return the dtype of sums and carries: at least float32.
 
     >>> accumulator(jnp.bfloat16), accumulator(jnp.float32)
     (dtype('float32'), dtype('float32'))
@@ -37,12 +37,12 @@ def accumulator(dtype) -> jnp.dtype:
 
 
 def matmul(x: Array, w: Array) -> Array:
-    """x @ w with operands in w's dtype and the sum in `accumulator(w.dtype)`."""
+    """Compute x @ w with operands in w's dtype and the sum in `accumulator(w.dtype)`."""
     return _dot(x.astype(w.dtype), w, (-1,), (0,))
 
 
 def add_bias(z: Array, b: Array) -> Array:
-    """z + b over every leading axis, in one rank: `jax_numpy_rank_promotion="raise"` permits it."""
+    """Add b to z over every leading axis, at equal ranks, as `jax_numpy_rank_promotion="raise"` requires."""
     return z + in_rank(b, z)
 
 
@@ -68,7 +68,7 @@ def matmul_in_loop(x: Array, w: Array) -> Array:
 
 
 def matmul_transposed(x: Array, w: Array) -> Array:
-    """x @ wᵀ for an explicit rule: what ∇(h @ w) sends back to h.
+    """Compute x @ wᵀ for an explicit rule: the gradient that h @ w passes back to h.
 
     A small weight is transposed once, before the loop.  A large one comes first, as (w @ xᵀ)ᵀ, so that the small
     result is transposed instead.  The barrier keeps XLA from swapping the operands back.
@@ -82,9 +82,9 @@ def matmul_transposed(x: Array, w: Array) -> Array:
 
 
 def outer_sum(x: Array, dz: Array, w: Array) -> Array:
-    """Σ xᵀ dz over every leading axis: the gradient of `w` in `matmul(x, w)`, in w's dtype.
+    """Sum xᵀ dz over every leading axis: the gradient of `w` in `matmul(x, w)`, in w's dtype.
 
-    x: `[..., in]`, dz: `[..., out]`.  One contraction for however many steps and rows there are.
+    x is `[..., in]`, dz is `[..., out]`.  All steps and rows are one contraction.
     """
     x, dz = lax.optimization_barrier(_features_first(x.astype(w.dtype))), dz.astype(w.dtype)
     return _dot(x, dz, range(1, x.ndim), range(dz.ndim - 1)).astype(w.dtype)
@@ -101,7 +101,7 @@ def transposed_layout(x: Array) -> Array:
 
 
 def row_sum(dz: Array, b: Array) -> Array:
-    """Σ dz over every leading axis: the gradient of the bias `b` in `z + b`, in b's dtype."""
+    """Sum dz over every leading axis: the gradient of the bias `b` in `z + b`, in b's dtype."""
     return jnp.sum(dz, axis=tuple(range(dz.ndim - b.ndim)), dtype=accumulator(dz.dtype)).astype(b.dtype)
 
 
@@ -111,7 +111,7 @@ def rows(x: Array):
 
 
 def _features_first(x: Array) -> Array:
-    """`[..., features]` → `[features, ...]`."""
+    """Move the features first: `[..., features]` → `[features, ...]`."""
     return jnp.moveaxis(x, -1, 0)
 
 
@@ -121,14 +121,17 @@ def _fixed(w: Array) -> Array:
 
 
 def _dot(a: Array, b: Array, of_a: Sequence[int], of_b: Sequence[int]) -> Array:
-    """The product over these axes of `a` and of `b`.  No axes are merged: each may lie on devices of its own."""
+    """Contract these axes of `a` and `b`.  No axes are merged, because each may be sharded in its own way."""
     axes = tuple(i % a.ndim for i in of_a), tuple(i % b.ndim for i in of_b)
     place = {"preferred_element_type": accumulator(b.dtype), "out_sharding": _product_sharding(a, b, axes)}
     return lax.dot_general(a, b, (axes, ((), ())), **place)
 
 
 def _product_sharding(a: Array, b: Array, axes: tuple) -> NamedSharding | None:
-    """On a mesh with Explicit axes: the remaining axes lie as in `a` and `b`, none over what another is cut by."""
+    """Return the sharding of a product on a mesh with Explicit axes, or None without such a mesh.
+
+    The remaining axes keep their shardings in `a` and `b`, except over mesh axes that another one already uses.
+    """
     mesh, taken, spec = explicit_mesh((a, b)), frozenset(), []
     if mesh is None:
         return None

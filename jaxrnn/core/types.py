@@ -81,7 +81,7 @@ class CellOfParts(Cell, Protocol):
     """A cell made of cells, each of which can run over all steps before the next one starts."""
 
     def run_parts(self, params: Params, xs: Inputs, carry: Carry | None, run: Callable) -> tuple[Carry, Any]:
-        """(carry, ys) of all steps, where `run(cell, params, xs, carry) -> (carry, ys)` runs a part of the cell."""
+        """Run all steps, each part of the cell by `run(cell, params, xs, carry) -> (carry, ys)`; return (carry, ys)."""
         ...
 
 

@@ -133,7 +133,7 @@ def predicted_updates(exponent: float, first_exponent: float, time: int) -> int:
 
 @partial(jax.jit, static_argnums=0)
 def _exponents(cell: Cell, params: Params, xs, carry: Carry | None, mask) -> tuple[Float[Array, ""], ...]:
-    """λ and λ₀: means over valid steps, of every row as much as it has."""
+    """Return λ and λ₀, the means over all valid steps of all rows."""
     run = trajectory(cell, params, xs, carry, mask=mask)
     guess = jax.tree.map(lambda h: jnp.broadcast_to(h[:1], h.shape), run.before)
     valid = jnp.ones(leading_axes(xs), bool) if mask is None else mask

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def draw(diagnosis):
-    """Four panels and the advice below them: a `matplotlib.figure.Figure`."""
+    """Draw four panels and the advice below them, as a `matplotlib.figure.Figure`."""
     from matplotlib.figure import Figure  # no pyplot: no display is looked for
 
     figure = Figure(figsize=(10, 7.6), dpi=110)
@@ -52,7 +52,7 @@ def _flow(ax, diagnosis):
 
 
 def _spectrum(ax, diagnosis):
-    """|λ| of every J(t), and the rates exp(λᵢ) of the whole run."""
+    """Draw |λ| of every J(t), and the rates exp(λᵢ) of the whole run."""
     steps = np.arange(1, len(diagnosis.eigenvalues) + 1)
     ax.plot(steps, diagnosis.eigenvalues, ".", color="tab:gray", markersize=2, alpha=0.5)
     ax.plot(steps, diagnosis.eigenvalues[:, 0], "-", color="tab:blue", linewidth=1, label="spectral radius of J(t)")

@@ -227,7 +227,7 @@ _with_gradient.defvjp(lambda value, *rest: (value, rest), _with_gradient_bwd)
 
 
 def _ratios(rules: LocalRules, params: Params, xs, back: Pass, mask, reset):
-    """‖(∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾)ᵀ u⁽ᵗ⁾‖, u = δ / ‖δ‖, for all t at once, and ‖δ‖; 1 and 0 where nothing counts."""
+    """Return ‖(∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾)ᵀ u⁽ᵗ⁾‖, u = δ / ‖δ‖, and ‖δ‖ for all t at once; 1 and 0 for steps that do not count."""
     counts = jnp.ones(leading_axes(xs), bool) if mask is None else mask
     counts = counts if reset is None else counts & ~reset
     units, norms, exist = _units(back.gradients.carries, counts.ndim)
@@ -237,7 +237,7 @@ def _ratios(rules: LocalRules, params: Params, xs, back: Pass, mask, reset):
 
 
 def _units(deltas: Carry, axes: int) -> tuple[Carry, Float[Array, "..."], Bool[Array, "..."]]:
-    """δ / ‖δ‖ over all arrays of the carry, ‖δ‖, and whether ‖δ‖ > 0; first divided by its largest entry.
+    """Return δ / ‖δ‖ over all arrays of the carry, ‖δ‖, and whether ‖δ‖ > 0; δ is first divided by its largest entry.
 
     The squares of a gradient that has faded to 1e-30 are 0 in float32; its direction is not.
     """
@@ -249,7 +249,7 @@ def _units(deltas: Carry, axes: int) -> tuple[Carry, Float[Array, "..."], Bool[A
 
 
 def _divided(tree: Carry, by: Float[Array, "..."]) -> Carry:
-    """Floating arrays over one number a step and row."""
+    """Divide the floating arrays by one number per step and row."""
 
     def leaf(a):
         return a / by.reshape(by.shape + (1,) * (a.ndim - by.ndim)) if jnp.issubdtype(a.dtype, jnp.inexact) else a
@@ -258,11 +258,11 @@ def _divided(tree: Carry, by: Float[Array, "..."]) -> Carry:
 
 
 def _norm(v: Float[Array, "*leading n"]) -> Float[Array, "*leading"]:
-    """‖v‖, with the gradient 0 at v = 0."""
+    """Return ‖v‖, whose gradient at v = 0 is 0."""
     square = jnp.sum(v**2, axis=-1)
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
 
 
 def _over_rows(terms: Float[Array, "..."]) -> Float[Array, ""]:
-    """The sum over t, the mean over rows."""
+    """Return the mean over rows of the sums over t."""
     return jnp.mean(jnp.sum(terms, axis=0))

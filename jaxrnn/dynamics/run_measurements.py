@@ -85,13 +85,13 @@ def measure(cell: Cell, params: Params, xs: Inputs, loss: Callable, carry: Carry
 
 
 def _as_rows(tree: PyTree, axis: int, rows: int, batch: list[int]) -> PyTree:
-    """All batch axes, which begin at `axis`, as one."""
+    """Merge all batch axes, which begin at `axis`, into one."""
     return jax.tree.map(lambda a: a.reshape(*a.shape[:axis], rows, *a.shape[axis + len(batch) :]), tree)
 
 
 @partial(jax.jit, static_argnums=(0, 4))
 def _gradients_of_rows(rules: AutodiffRules, saved: Saved, dcarry: Carry, dys: PyTree, from_initial: bool):
-    """‖∇_{h⁽ᵗ⁾}L‖ for every t, the same of the last step's share of L alone, and ‖∇_θ L‖, of each row."""
+    """Return for each row ‖∇_{h⁽ᵗ⁾}L‖ of every t, the same for the last step's part of L alone, and ‖∇_θ L‖."""
 
     def one(xs, carry, mask, residuals, dcarry, dys):
         (time,) = leading_axes(xs)
@@ -108,7 +108,10 @@ def _gradients_of_rows(rules: AutodiffRules, saved: Saved, dcarry: Carry, dys: P
 
 
 def _by_distance(norms: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """`flow` of `norms`, ‖δ⁽ᵗ⁾‖ `[rows, time]`; `valid`: `[time, rows]`."""
+    """Return `flow`, ‖δ⁽ᵗ⁾‖ by the distance from the last valid step, relative to the norm there.
+
+    `norms`, ‖δ⁽ᵗ⁾‖, is `[rows, time]`; `valid` is `[time, rows]`.
+    """
     time, rows = valid.shape
     n = np.arange(time)[:, None]
     last = np.max(np.where(valid, n, -1), axis=0)
@@ -123,7 +126,7 @@ _growth_rates = jax.jit(growth_rates, static_argnums=(0, 5))
 
 @partial(jax.jit, static_argnums=0)
 def _flat(cell, params, before, zs, valid):
-    """The part of the valid steps at which each entry of z does not move the state: `[entries]`."""
+    """Return for each entry of z the fraction of valid steps at which it does not move the state: `[entries]`."""
 
     def influence(carry, z):
         jacobian = jax.jacrev(lambda v: as_vectors(cell.step(params, carry, unravel_floating(v, z))[0], 0))
@@ -142,7 +145,7 @@ def _flat(cell, params, before, zs, valid):
 
 
 def _eigenvalues(cell: Cell, params: Params, before: Carry, zs: Inputs, valid) -> np.ndarray:
-    """|λ| of every step's Jacobian, of one row; NaN where it is not finite."""
+    """Return |λ| of the Jacobian of every step of one row; NaN where it is not finite."""
     js = np.array(jacobians_along(cell, params, before, zs, valid, None))
     finite = np.isfinite(js)
     found = -np.sort(-np.abs(np.linalg.eigvals(np.where(finite, js, 0))), axis=-1)

@@ -173,7 +173,7 @@ class Greedy:
 
 
 def _known(name: str, value) -> float | None:
-    """A number, where it is one: a pytree's leaf may be a tracer, or anything that stands for a leaf, but no text."""
+    """Return a known number as a float, None for a tracer or another leaf of a pytree; raise TypeError for text."""
     if isinstance(value, str):
         raise TypeError(f"`{name}` must be a number, got {value!r}. Turn it into one: float(text).")
     if isinstance(value, jax.core.Tracer) or not isinstance(value, numbers.Real | np.ndarray | jax.Array):

@@ -58,7 +58,7 @@ class StopRule(Protocol):
 
     @property
     def length_logits(self) -> Float[Array, "*batch longest"] | None:
-        """log P(τ) for τ = 1, 2, …, up to a constant; None if the length is not predicted."""
+        """The unnormalized log P(τ) for τ = 1, 2, …; None if the length is not predicted."""
         ...
 
     def symbol_logits(self, outputs: Array) -> Array:

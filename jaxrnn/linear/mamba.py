@@ -123,7 +123,7 @@ class Mamba:
         return Staged(empty_register(params.conv, batch_shape), h)
 
     def project(self, params: MambaParams, xs: Array) -> Array:
-        """W u⁽ᵗ⁾."""
+        """Return W u⁽ᵗ⁾ for every t."""
         check_features("xs", xs, input_size=self.input_size)
         return matmul(xs, params.u)
 
@@ -141,7 +141,7 @@ class Mamba:
         return jnp.exp(-dt * rates), (z.dt * z.x)[..., None] * z.b[..., None, :]
 
     def read(self, params: MambaParams, carry: Array, z: MambaInput) -> Array:
-        """h C + D ⊙ x."""
+        """Return h C + D ⊙ x."""
         return jnp.sum(carry * z.c[..., None, :], axis=-1) + in_rank(params.d, z.x) * z.x
 
     step = linear_step

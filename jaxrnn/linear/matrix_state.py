@@ -80,20 +80,20 @@ class MatrixCell(Cell, Protocol):
     """A cell that reads its state S by queries, so only the last S of each chunk has to be stored."""
 
     def coefficients(self, params: Params, z: Inputs) -> tuple[Carry, Carry]:
-        """z⁽ᵗ⁾ → (a⁽ᵗ⁾, b⁽ᵗ⁾), any leading axes: trees as the carry, with `Erase` and `Outer` for each matrix in it."""
+        """Map z⁽ᵗ⁾ to (a⁽ᵗ⁾, b⁽ᵗ⁾): trees like the carry, with `Erase` and `Outer` per matrix; any leading axes."""
         ...
 
     def query(self, params: Params, z: Inputs) -> Any:
-        """z⁽ᵗ⁾ → q⁽ᵗ⁾, `[..., K]`: a tree as the carry, None where the leaf is no matrix."""
+        """Map z⁽ᵗ⁾ to q⁽ᵗ⁾, `[..., K]`: a tree like the carry, with None for each leaf that is not a matrix."""
         ...
 
     def answer(self, params: Params, r: Any, z: Inputs) -> Any:
-        """(r⁽ᵗ⁾, z⁽ᵗ⁾) → y⁽ᵗ⁾, where r is the carry with Sᵀ q, `[..., V]`, in the place of each matrix S."""
+        """Map (r⁽ᵗ⁾, z⁽ᵗ⁾) to y⁽ᵗ⁾, where r is the carry with each matrix S replaced by Sᵀ q, `[..., V]`."""
         ...
 
 
 def erase(a: Erase, state: Float[Array, "*batch key value"]) -> Float[Array, "*batch key value"]:
-    """a S = diag(d) S − w (uᵀ S).
+    """Return a S = diag(d) S − w (uᵀ S).
 
     >>> erase(Erase(jnp.zeros(1), jnp.array([1.0, 0.0]), jnp.array([1.0, 0.0])), jnp.ones((2, 1))).tolist()
     [[0.0], [1.0]]
@@ -103,12 +103,12 @@ def erase(a: Erase, state: Float[Array, "*batch key value"]) -> Float[Array, "*b
 
 
 def write(state: Float[Array, "*batch key value"], b: Outer) -> Float[Array, "*batch key value"]:
-    """S + k vᵀ."""
+    """Return S + k vᵀ."""
     return state + b.k[..., None] * b.v[..., None, :]
 
 
 def recall(state: Float[Array, "*batch key value"], q: Float[Array, "*batch key"]) -> Float[Array, "*batch value"]:
-    """Sᵀ q."""
+    """Return Sᵀ q."""
     return jnp.sum(state * q[..., None], axis=-2)
 
 

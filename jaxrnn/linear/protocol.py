@@ -52,11 +52,11 @@ class LinearCell(Cell, Protocol):
     """A cell whose step is h ← a h + b, y = read(h, z), with a and b that do not depend on h."""
 
     def coefficients(self, params: Params, z: Inputs) -> tuple[Carry, Carry]:
-        """z⁽ᵗ⁾ → (a⁽ᵗ⁾, b⁽ᵗ⁾), any leading axes: trees as the carry; a may lack the leading axes."""
+        """Map z⁽ᵗ⁾ to (a⁽ᵗ⁾, b⁽ᵗ⁾): trees like the carry; any leading axes, which a may lack."""
         ...
 
     def read(self, params: Params, carry: Carry, z: Inputs) -> Any:
-        """(h⁽ᵗ⁾, z⁽ᵗ⁾) → y⁽ᵗ⁾, any leading axes."""
+        """Map (h⁽ᵗ⁾, z⁽ᵗ⁾) to y⁽ᵗ⁾; any leading axes."""
         ...
 
 
@@ -94,7 +94,7 @@ def _linear_step(cell, params, state, z):
 
 
 def read_state(cell: LinearCell | MatrixCell, params: Params, state: PyTree, z: Inputs) -> Any:
-    """y⁽ᵗ⁾ from the state after the step, any leading axes."""
+    """Return y⁽ᵗ⁾, given the state after the step; any leading axes."""
     if not isinstance(cell, MatrixCell):
         return cell.read(params, state, z)
     q = cell.query(params, z)
@@ -103,7 +103,7 @@ def read_state(cell: LinearCell | MatrixCell, params: Params, state: PyTree, z: 
 
 
 def advance(a: PyTree, b: PyTree, state: PyTree) -> PyTree:
-    """a h + b, leaf by leaf; updates in turn one after the other."""
+    """Return a h + b, leaf by leaf; apply the updates of an `InTurn` one after the other."""
 
     def leaf(a, b, h):
         if isinstance(a, InTurn):
@@ -116,7 +116,7 @@ def advance(a: PyTree, b: PyTree, state: PyTree) -> PyTree:
 
 
 def times(a: PyTree, h: PyTree) -> PyTree:
-    """a h: element by element, as complex numbers where there are `ComplexPair`s, as matrices where a is one.
+    """Return a h: elementwise, as complex numbers for a `ComplexPair`, and as a matrix product if a is a matrix.
 
     >>> i = ComplexPair(jnp.array(0.0), jnp.array(1.0))
     >>> times(i, i)
@@ -141,7 +141,7 @@ def _product(a: Array, b: Array) -> Array:
 
 
 def plus(h: PyTree, b: PyTree) -> PyTree:
-    """h + b, where b may hold an `Outer` for a matrix of h.
+    """Return h + b, where b may have an `Outer` for a matrix of h.
 
     >>> plus(jnp.zeros((2, 1)), Outer(jnp.array([1.0, 2.0]), jnp.array([3.0]))).tolist()
     [[3.0], [6.0]]
@@ -154,7 +154,7 @@ def plus(h: PyTree, b: PyTree) -> PyTree:
 
 
 def dense(a: PyTree, b: PyTree) -> tuple[PyTree, PyTree]:
-    """(a, b) with matrices in the place of every `Erase` and `Outer`."""
+    """Return (a, b) with every `Erase` and `Outer` replaced by its matrix."""
     kinds, structure = jax.tree.flatten(a, is_leaf=is_coefficient)
     pairs = [
         densify(a, b) if isinstance(a, Erase | InTurn) else (a, b)
@@ -175,7 +175,7 @@ def conjugate(a: PyTree) -> PyTree:
 
 
 def ones(a: PyTree) -> PyTree:
-    """The 1 of `times`, like a."""
+    """Return the identity of `times` with the structure of a."""
 
     def leaf(a):
         if isinstance(a, ComplexPair):

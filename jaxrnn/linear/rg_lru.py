@@ -121,7 +121,7 @@ class RGLRU:
         return RGLRUInput(-RATE * r * rate, i * xs.astype(dtype))
 
     def lead(self, params: RGLRUParams, first: Array, z: RGLRUInput, steps: Steps) -> tuple[Array, RGLRUInput]:
-        """√(1 − a²), or 1 in the first step."""
+        """Scale x by √(1 − a²), or by 1 in the first step."""
         first, count = steps.count(first, z.x)
         begins = (count == 0)[..., None]
         # 1 − a² without cancellation; ½ keeps the root's derivative finite where the factor is not taken
@@ -129,11 +129,11 @@ class RGLRU:
         return first, z._replace(x=z.x * jnp.where(begins, 1, jnp.sqrt(variance)))
 
     def coefficients(self, params: RGLRUParams, z: RGLRUInput) -> tuple[Array, Array]:
-        """a, and √(1 − a²) i ⊙ x."""
+        """Return a, and b = √(1 − a²) i ⊙ x."""
         return jnp.exp(z.log_a), z.x
 
     def read(self, params: RGLRUParams, carry: Array, z: RGLRUInput) -> Array:
-        """y⁽ᵗ⁾ = h⁽ᵗ⁾."""
+        """Return y⁽ᵗ⁾ = h⁽ᵗ⁾."""
         return carry
 
     step = linear_step

@@ -134,14 +134,14 @@ class S5:
         return bar, times(_like(times(inverse, less_one), z.drive), z.drive)
 
     def read(self, params: S5Params, carry: ComplexPair, z: S5Input) -> Array:
-        """y⁽ᵗ⁾ = 2 Re(C h⁽ᵗ⁾) + D x⁽ᵗ⁾."""
+        """Return y⁽ᵗ⁾ = 2 Re(C h⁽ᵗ⁾) + D x⁽ᵗ⁾."""
         return 2 * matmul(jnp.concatenate([carry.re, carry.im], axis=-1), params.c) + z.skip
 
     step = linear_step
 
 
 def hippo_normal(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The eigenvalues of the normal part of HiPPO-LegS, those with Im > 0 first, and its eigenvectors as columns.
+    """Compute the eigenvalues of the normal part of HiPPO-LegS, those with Im > 0 first, and eigenvectors as columns.
 
     >>> lam, v = hippo_normal(4)
     >>> bool(np.allclose(lam.real, -0.5)), bool((lam.imag[:2] > 0).all())
@@ -158,5 +158,5 @@ def hippo_normal(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _like(a: ComplexPair, z: ComplexPair) -> ComplexPair:
-    """With the leading axes of z."""
+    """Broadcast a to the shape of z."""
     return ComplexPair(*(jnp.broadcast_to(part, z.re.shape) for part in a))

@@ -19,7 +19,7 @@ from jaxtyping import PyTree
 
 
 def known(size) -> int | None:
-    """The size as an integer; None where it is symbolic."""
+    """Return the size as an integer, or None if it is symbolic."""
     try:
         return operator.index(size)
     except (TypeError, jax.errors.JAXTypeError):
@@ -27,15 +27,15 @@ def known(size) -> int | None:
 
 
 def at_most(size, bound: int) -> bool:
-    """True where `size` is known and at most `bound`."""
+    """Return True if `size` is known and at most `bound`."""
     return (n := known(size)) is not None and n <= bound
 
 
 def at_least(size, bound: int) -> bool:
-    """True where `size` is known and at least `bound`."""
+    """Return True if `size` is known and at least `bound`."""
     return (n := known(size)) is not None and n >= bound
 
 
 def bytes_of(tree: PyTree):
-    """Bytes of all leaves together; symbolic where a size is."""
+    """Return the number of bytes of all leaves; it is symbolic if a size is."""
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

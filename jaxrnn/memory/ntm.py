@@ -163,7 +163,7 @@ class NTM:
         )
 
     def carry_parts(self, carry: NTMCarry) -> CarryParts:
-        """Nothing is constant but what the controller holds constant."""
+        """State that only the constants of the controller are constant."""
         return CarryParts(constants=carry_parts(self.controller, carry.controller).constants)
 
     def project(self, params: NTMParams, xs: Array) -> Array:
@@ -254,7 +254,7 @@ class NTMLocals(NamedTuple):
 
 
 def _per_head(packed: Array, heads: int) -> Array:
-    """`[*batch, heads·size]` → `[*batch, heads, size]`."""
+    """Unpack the heads: `[*batch, heads·size]` → `[*batch, heads, size]`."""
     return packed.reshape(*packed.shape[:-1], heads, packed.shape[-1] // heads)
 
 

@@ -115,7 +115,7 @@ class Feedback:
         return FeedbackCarry(self.cell.initial_carry(params.cell, batch_shape), fed)
 
     def carry_parts(self, carry: FeedbackCarry) -> CarryParts:
-        """Return y⁽ᵗ⁾ = o⁽ᵗ⁾ is in the carry where it is fed back as it is."""
+        """State that y⁽ᵗ⁾ = o⁽ᵗ⁾ is in the carry if all logits are fed back unchanged."""
         constants = carry_parts(self.cell, carry.cell).constants
         whole = self.feedback == "logits" and self.fed_size is None
         return CarryParts(output=carry.fed if whole else None, constants=constants)

@@ -98,11 +98,11 @@ class Forced:
     initial_carry = forwarded(Cell.initial_carry, params="cell")
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """Return whether the output is h, as it is the cell's; no array of the carry is constant."""
+        """State what the cell states about its output; no array of the carry is constant."""
         return carry_parts(self.cell, carry)._replace(constants=())
 
     def project(self, params: ForcedParams, xs: Array) -> tuple[Any, Array]:
-        """The cell's own z, and d."""
+        """Return z⁽ᵗ⁾ of the cell, and d⁽ᵗ⁾, for every t."""
         check_features("xs", xs, input_size=self.input_size)
         own = self.cell.input_size
         return self.cell.project(params.cell, xs[..., :own]), xs[..., own:]

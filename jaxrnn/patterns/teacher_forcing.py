@@ -203,7 +203,7 @@ class _Scheduled:
         return dcarry, (dz, dtarget, zeros(coin)), local
 
     def weight_bwd(self, params: Params, residuals, locals) -> Params:
-        """The cell's own."""
+        """Compute the sums over t by the rule of the cell."""
         return rules_of(self.cell).weight_bwd(params, residuals[0], locals)
 
     def _toss(self, carry: Carry, target: Array, coin: Array) -> Carry:

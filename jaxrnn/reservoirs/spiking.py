@@ -191,7 +191,7 @@ class LIF:
         return LIFCarry(v, excitatory, inhibitory, spikes, trace, jnp.zeros(shape, jnp.int32))
 
     def carry_parts(self, carry: Carry) -> CarryParts:
-        """y⁽ᵗ⁾ is the trace q⁽ᵗ⁾."""
+        """State that y⁽ᵗ⁾ is the trace q⁽ᵗ⁾."""
         return CarryParts(output=carry.trace)
 
     def project(self, params: LIFParams, xs: Array) -> Array:

@@ -51,7 +51,7 @@ class Corpus(NamedTuple):
 
 
 def optional(module: str, package: str, extra: str = "tasks") -> ModuleType:
-    """A module of a package that only some tasks need, and the extra of jaxrnn that brings it.
+    """Import a module of a package that only some tasks need.
 
     Raises:
       InputError: it is not installed; the message says what to install.
@@ -77,7 +77,7 @@ def builtin_text() -> str:
 
 
 def corpus(text: str, *, held_out: float = 0.1) -> Corpus:
-    """Number the characters of a text and hold its end out.
+    """Map the characters of a text to numbers, and hold out its end.
 
     The alphabet is that of the whole text, so that every held-out character has a probability.
 
@@ -102,7 +102,7 @@ def corpus(text: str, *, held_out: float = 0.1) -> Corpus:
 
 
 def split(tokens: Integer[np.ndarray, " time"], alphabet: str, digest: str, *, held_out: float = 0.1) -> Corpus:
-    """A corpus whose end is held out.
+    """Build a corpus whose end is held out.
 
     >>> split(np.array([0, 1, 0, 1]), "ab", "", held_out=0.25)[:2]
     (array([0, 1, 0]), array([1]))
@@ -112,7 +112,7 @@ def split(tokens: Integer[np.ndarray, " time"], alphabet: str, digest: str, *, h
 
 
 def numbers(alphabet: str) -> Integer[np.ndarray, " points"]:
-    """The number of each code point in an alphabet, in the smallest unsigned integers that hold them all.
+    """Return a table from code points to their numbers in an alphabet, with the smallest sufficient unsigned integers.
 
     >>> numbers("ac")[[ord("a"), ord("c")]]
     array([0, 1], dtype=uint8)
@@ -124,7 +124,7 @@ def numbers(alphabet: str) -> Integer[np.ndarray, " points"]:
 
 
 def code_points(text: str) -> Integer[np.ndarray, " time"]:
-    """The code point of each character.
+    """Return the code point of each character.
 
     >>> code_points("aé").tolist()
     [97, 233]
@@ -173,7 +173,7 @@ def decode(tokens: Integer[np.ndarray, " time"], alphabet: str) -> str:
 
 
 def epoch_rows(count: int, seed: int, step: int, *, batch: int) -> Int[np.ndarray, " batch"]:
-    """Batch number `step` of a finite set of examples: their numbers, each once before any comes again.
+    """Return the numbers of the examples in batch `step` of a finite set; each epoch has each example once.
 
     Args:
       count: how many examples there are.
@@ -190,7 +190,7 @@ def epoch_rows(count: int, seed: int, step: int, *, batch: int) -> Int[np.ndarra
 
 
 def digest(*arrays: np.ndarray) -> str:
-    """SHA-256 of arrays: their shapes, dtypes and values.
+    """Compute the SHA-256 of arrays: of their shapes, dtypes and values.
 
     >>> digest(np.zeros(2)) == digest(np.zeros((2, 1)))
     False
@@ -204,7 +204,7 @@ def digest(*arrays: np.ndarray) -> str:
 def stream_batch(
     tokens: Integer[np.ndarray, " n"], seed: int, step: int, *, batch: int, length: int
 ) -> Int[np.ndarray, "length_plus_1 batch"]:
-    """Batch number `step` of the stream: each row's next `length` tokens and the one after them.
+    """Return batch `step` of the stream: the next `length` tokens of each row, and the one after them.
 
     Args:
       tokens: the text, at least length + 1 tokens.

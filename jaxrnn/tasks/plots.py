@@ -45,7 +45,7 @@ def learning_curve(file: Path, records: list[dict], score: str, title: str) -> N
 
 
 def _points(records: list[dict], split: str, score: str) -> np.ndarray:
-    """[n, 2]: step and score, where both are finite."""
+    """Return the steps and scores of the records, where both are finite: `[n, 2]`."""
     points = [(r["step"], r[score]) for r in records if r["split"] == split and r.get(score) is not None]
     points = np.array(points, float).reshape(-1, 2)
     return points[np.isfinite(points).all(axis=1)]

@@ -11,32 +11,31 @@ from jaxrnn.training.train_state import Batch
 class Task(Protocol):
     """A frozen dataclass of options, hashable, each an option of `jaxrnn train` with its docstring as help.
 
-    `data` is whatever `load` gives; `facts` is a JSON dict of what must be known of the data to build the
-    model (an alphabet, a number of classes) and to know the data again (a digest); it is stored with the
-    weights.
+    `data` is what `load` returns.  `facts` is a JSON dict of the facts about the data that the model needs (an
+    alphabet, a number of classes) and that identify the data (a digest); it is stored with the weights.
     """
 
     unit: ClassVar[str]
-    """What is counted when speed is shown: "characters", "images"."""
+    """The unit in which the speed is shown: "characters", "images"."""
     score: ClassVar[str]
     """The metric that is drawn and shown, a key of both `metrics` and `evaluate`; the lower the better."""
     training: ClassVar[dict[str, Any]]
-    """What of `jaxrnn.commands.runs.experiments.Training` has another default here: {"steps": 300}."""
+    """Defaults that replace those of `jaxrnn.commands.runs.experiments.Training`: {"steps": 300}."""
 
     def load(self) -> tuple[Any, dict]:
-        """(data, facts).  Raises InputError where the data cannot be used."""
+        """Return (data, facts), or raise InputError if the data cannot be used."""
         ...
 
     def describe(self, facts: dict) -> str:
-        """The data in one line."""
+        """Describe the data in one line."""
         ...
 
     def model(self, facts: dict) -> Any:
-        """A hashable value with `init(key) -> params`."""
+        """Return the model: a hashable value with `init(key) -> params`."""
         ...
 
     def carry(self, model: Any, params: Params) -> Carry:
-        """h⁽⁰⁾ of the stream; None if the batches are independent."""
+        """Return h⁽⁰⁾ of the stream, or None if the batches are independent."""
         ...
 
     def units(self) -> int:
@@ -44,11 +43,11 @@ class Task(Protocol):
         ...
 
     def batch_at(self, data: Any, seed: int, step: int) -> Batch:
-        """Batch number `step`, a function of its arguments only: numpy arrays of shapes that never change."""
+        """Return batch number `step`: NumPy arrays of fixed shapes, a function of the arguments only."""
         ...
 
     def loss(self, model: Any, params: Params, carry: Carry, batch: Batch, key: Key) -> tuple[Any, Carry]:
-        """L and the carry to hand on; traced."""
+        """Return L and the carry for the next batch; this method is traced."""
         ...
 
     def metrics(self, loss: float) -> dict[str, float]:
@@ -56,43 +55,43 @@ class Task(Protocol):
         ...
 
     def evaluate(self, model: Any, params: Params, data: Any) -> dict[str, float]:
-        """Metrics on data that `batch_at` never gives."""
+        """Return the metrics on data that `batch_at` never returns."""
         ...
 
 
 @runtime_checkable
 class Illustrates(Protocol):
-    """A task that leaves something to look at, or to listen to, when a run ends."""
+    """A task that writes figures or sounds at the end of a run."""
 
     def illustrate(self, model: Any, params: Params, data: Any, folder: Path) -> dict[str, Path]:
-        """Writes files into `folder`; what each shows → the file."""
+        """Write files into `folder`, and return them by what they show."""
         ...
 
 
 @runtime_checkable
 class KeepsData(Protocol):
-    """A task whose data may be large: it is read once, and kept in a form that opens at once."""
+    """A task whose data may be large: it is read once and stored in a form that opens immediately."""
 
     def load_kept(self, folder: Path) -> tuple[Any, dict]:
-        """Load the data, kept in `folder`, which is created if needed."""
+        """Load the data, and store it in `folder`, which is created if needed."""
         ...
 
 
 @runtime_checkable
 class LoadsAgain(Protocol):
-    """A task that learns something from its data before its model is built, and says it in `facts`: a tokenizer."""
+    """A task that learns something from its data before its model is built, such as a tokenizer; `facts` has it."""
 
     def load_again(self, facts: dict, folder: Path) -> tuple[Any, dict]:
-        """Load the data of a run with what was learned then; `facts` come back where the data is the same."""
+        """Load the data of a run with what was learned then; the same data gives the same `facts`."""
         ...
 
 
 @runtime_checkable
 class LeavesFiles(Protocol):
-    """A task whose model is of no use without a file, such as a tokenizer."""
+    """A task whose model needs a file, such as a tokenizer."""
 
     def files(self, facts: dict) -> dict[str, str]:
-        """Return name → text, for the folder of the run and that of the saved model."""
+        """Return the text of each file by its name, for the folder of the run and that of the saved model."""
         ...
 
 

@@ -57,7 +57,7 @@ def read_corpus(file: str) -> Corpus:
 
 
 def kept_corpus(file: str, folder: Path) -> Corpus:
-    """`read_corpus`, and for a large file the same out of `folder`, where its numbers are put first if need be.
+    """Read a file like `read_corpus`; store the numbers of a large one in `folder`, and open them there.
 
     Raises:
       InputError: as `read_corpus`; the file is being written to.
@@ -133,7 +133,7 @@ def _second_reading(
 
 
 def _texts(file: str, stream: BinaryIO, watch: Callable[[int], object]) -> Iterator[str]:
-    """The text from its beginning, in pieces of some CHUNK bytes, none of them empty."""
+    """Yield the text from its beginning, in nonempty pieces of about CHUNK bytes."""
     stream.seek(0)
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")(), translate=True)
     consumed, chunk = 0, b"first"
@@ -155,7 +155,7 @@ def _texts(file: str, stream: BinaryIO, watch: Callable[[int], object]) -> Itera
 
 @contextlib.contextmanager
 def _opened(file: str) -> Iterator[BinaryIO]:
-    """The file, to be read as bytes."""
+    """Open the file for reading bytes."""
     try:
         path = Path(file)
         if not path.exists():
@@ -173,7 +173,7 @@ def _opened(file: str) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Inside, no other process reads the same text: it waits, and finds it kept."""
+    """Lock the folder: another process that reads the same text waits, and then finds it stored."""
     lock = os.open(path, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # a file system without locks
@@ -194,4 +194,4 @@ def _write_to(file: BinaryIO, tokens: np.ndarray) -> None:
 
 
 def _ignore(count: int) -> None:
-    """Nobody watches."""
+    """Ignore the progress."""

@@ -17,7 +17,7 @@ from jaxrnn.testing.statements import law, must_agree
 from jaxrnn.unrolling.scan import unroll as reference
 
 _ROWS = Problem(params=None, xs=1, carry=0, mask=1, reset=1, dcarry=0, dys=1)
-"""Where the batch axis of a problem lies."""
+"""The batch axis of each array of a problem; None for those without one."""
 _ROWS_OUT = Results(carry=0, ys=1, dparams=0, dxs=1, dcarry=0)
 
 
@@ -71,7 +71,7 @@ def law_rows_are_independent(cell: Cell, problem: Problem, *, unroll: Callable =
 
 
 def _select_rows(rows, if_true: PyTree, if_false: PyTree) -> PyTree:
-    """`select` on the second axis."""
+    """Select rows: apply `select` with `rows` along the second axis."""
     return jax.tree.map(lambda a, b: select(np.broadcast_to(rows, a.shape[:2]), a, b), if_true, if_false)
 
 
@@ -81,7 +81,7 @@ def _row_of(results: Results, b: int) -> tuple:
 
 
 def _row(problem: Problem, b: int) -> Problem:
-    """Row b, without a batch axis."""
+    """Return row b, without a batch axis."""
     pairs = zip(problem, _ROWS, strict=True)
     return Problem(
         *(jax.tree.map(lambda a, i=axis: a if i is None else np.take(a, b, i), tree) for tree, axis in pairs)
@@ -93,7 +93,7 @@ def _stack(trees: list[PyTree], axis: int) -> PyTree:
 
 
 def _reshape(tree: PyTree, start: int, stop: int, shape: tuple[int, ...]) -> PyTree:
-    """Axes start … start + stop − 1 as `shape`."""
+    """Replace axes start … start + stop − 1 by axes of the sizes `shape`."""
     return jax.tree.map(lambda a: a.reshape(*a.shape[:start], *shape, *a.shape[start + stop :]), tree)
 
 

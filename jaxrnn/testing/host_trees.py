@@ -9,7 +9,7 @@ from jaxrnn.core.types import Noisy, Timed
 
 
 def host(tree: PyTree) -> PyTree:
-    """Every leaf as NumPy's, typed keys excepted.
+    """Return every leaf as a NumPy array, except typed keys.
 
     >>> type(host(jnp.ones(3))).__name__
     'ndarray'
@@ -18,7 +18,7 @@ def host(tree: PyTree) -> PyTree:
 
 
 def select(condition, if_true: PyTree, if_false: PyTree) -> PyTree:
-    """`where`, leaf by leaf; `condition` covers the leading axes and all features of a leaf."""
+    """Apply `where` leaf by leaf; `condition` covers the leading axes and all features of a leaf."""
     condition = np.asarray(condition)
 
     def leaf(a, b):
@@ -28,22 +28,22 @@ def select(condition, if_true: PyTree, if_false: PyTree) -> PyTree:
 
 
 def zeros(tree: PyTree) -> PyTree:
-    """Zeros like every leaf."""
+    """Return a tree of zeros like every leaf."""
     return jax.tree.map(np.zeros_like, tree)
 
 
 def add(*trees: PyTree) -> PyTree:
-    """The sum of trees, leaf by leaf, in the leaves' own dtype."""
+    """Add trees leaf by leaf, in the dtype of the first."""
     return jax.tree.map(lambda a, *more: sum(more, a).astype(a.dtype), *trees)
 
 
 def steps_like(mask):
-    """0 … T − 1 along the first axis of `mask`, to be compared with one number a row."""
+    """Return 0 … T − 1 along the first axis of `mask`, to compare with one number per row."""
     return np.arange(mask.shape[0]).reshape(-1, *[1] * (mask.ndim - 1))
 
 
 def noisy(rng, tree: PyTree, scale: float, *, ints: bool = False) -> PyTree:
-    """The tree plus noise, where it is floating; if `ints`, plus 0, 1 or 2 where it is integer, drawn where boolean."""
+    """Add noise to floating leaves; with `ints`, add 0, 1 or 2 to integers and draw booleans."""
 
     def leaf(a):
         if jnp.issubdtype(a.dtype, jnp.floating):

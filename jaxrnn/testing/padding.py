@@ -133,7 +133,7 @@ def _apart(cell: Cell, problem: Problem, unroll: Callable, reverse: bool) -> Res
 
 
 def _alone(problem: Problem, inside) -> Problem:
-    """Each row's episode moved to the front, padding behind it, no reset anywhere; 0 steps where it has none."""
+    """Move the episode of each row to the front, with padding after it and no resets; a row without one has 0 steps."""
     source = steps_like(inside) + np.argmax(inside, axis=0)
     within = source < len(inside)
     source = np.minimum(source, len(inside) - 1)

@@ -69,12 +69,12 @@ class Results(NamedTuple):
 
 @functools.lru_cache(maxsize=64)
 def example_input(cell: Cell) -> PyTree:
-    """One step's input, without batch axes: the smallest vector that `cell` takes, by asking it.
+    """Return an input of one step, without batch axes: the smallest vector that `cell` accepts.
 
-    With noise beside it where the cell draws, and with Δt where it reads time.
+    It comes with noise if the cell draws, and with Δt if the cell reads time.
 
     Raises:
-      ValueError: no vector of 1 to 256 numbers is taken.
+      ValueError: the cell accepts no vector of 1 to 256 numbers.
 
     >>> from jaxrnn import GRU
     >>> example_input(GRU(input_size=3, hidden_size=5)).shape
@@ -116,7 +116,7 @@ def random_problem(
     batch: tuple[int, ...] = BATCH,
     dtype=None,
 ) -> Problem:
-    """Random parameters, inputs, start, mask, resets and cotangents for `cell`.
+    """Draw parameters, inputs, a start, a mask, resets and cotangents for `cell`.
 
     Args:
       cell: any cell.
@@ -154,7 +154,7 @@ def random_problem(
 
 @functools.lru_cache(maxsize=64)
 def _blank(cell: Cell, x: tuple, structure, time: int, batch: tuple[int, ...], dtype, default_float) -> tuple:
-    """(params, xs, carry, ys) before the noise; `default_float` stands for the x64 setting it was made under."""
+    """Return (params, xs, carry, ys) before the noise; `default_float` makes x64 a part of the cache key."""
 
     def cast(leaf):
         return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
@@ -169,31 +169,31 @@ def _blank(cell: Cell, x: tuple, structure, time: int, batch: tuple[int, ...], d
 
 @functools.lru_cache(maxsize=64)
 def _initial_params(cell: Cell, default_float) -> PyTree:
-    """Made once for all dtypes and shapes; `default_float` as in `_blank`."""
+    """Draw the initial parameters once for all dtypes and shapes; `default_float` as in `_blank`."""
     return host(quick_jit(cell.init)(jax.random.key(0)))
 
 
 @functools.partial(quick_jit, static_argnames="rows")
 def initial_carry(cell: Cell, params: PyTree, rows: tuple[int, ...]) -> PyTree:
-    """The carry that a run of these batch axes starts from, as one program."""
+    """Return the initial carry of a run with these batch axes, computed by one program."""
     return cell.initial_carry(params, rows)
 
 
 @functools.partial(quick_jit, static_argnames="rows")
 def initial_carry_gradient(cell: Cell, params: PyTree, rows: tuple[int, ...], dcarry: PyTree) -> PyTree:
-    """∇θ of ⟨dcarry, initial carry⟩: what a start sends to the parameters that it is made from."""
+    """Return the gradient of ⟨dcarry, initial carry⟩ with respect to the parameters."""
     return pullback(lambda params: cell.initial_carry(params, rows), params)[1](dcarry)[0]
 
 
 def _random_mask(rng, time: int, batch: tuple[int, ...]):
-    """Rows of many lengths, a full and an empty one among them, with some holes."""
+    """Draw a mask with rows of many lengths, a full and an empty one among them, and some holes."""
     lengths = rng.integers(0, time + 1, batch)
     lengths.flat[:2] = [time, 0][: lengths.size]
     return (np.arange(time).reshape(-1, *[1] * len(batch)) < lengths) & (rng.random((time, *batch)) < 0.85)
 
 
 def results(cell: Cell, problem: Problem, unroll: Callable, reverse: bool) -> Results:
-    """The run and its gradients, not compiled: to be transformed once more."""
+    """Return the results of a run and its gradients, not compiled, so that a caller can transform them."""
     params, xs, carry, mask, reset, dcarry, dys = problem
 
     def forward(params, xs, carry):

@@ -70,7 +70,7 @@ def dots(function: Callable, *args) -> int:
 
 
 def _loop(scan) -> Loop:
-    """A carried array has the shape that the body gives it; a stacked output has the time axis in front as well."""
+    """Describe a scan; an output is carried, not stacked, if it has the same shape inside and outside the body."""
     from jax.extend.core import jaxprs_in_params  # here, because it imports Pallas
 
     (body,) = jaxprs_in_params(scan.params)
@@ -130,7 +130,7 @@ def law_dtypes(cell: Cell, problem: Problem, *, unroll: Callable = reference) ->
 
 
 def _abstract(cell: Cell, problem: Problem, dtype: jnp.dtype) -> Problem:
-    """The shapes of a problem, floating parameters and inputs in `dtype`."""
+    """Return the shapes of a problem, with floating parameters and inputs in `dtype`."""
 
     def leaf(a):
         narrow = jax.dtypes.canonicalize_dtype(a.dtype)

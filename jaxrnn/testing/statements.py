@@ -24,9 +24,9 @@ _ARGUMENTS = {
 
 
 def law(check: Callable) -> Callable:
-    """A law as a public function: in float64 whatever the setting, on a random problem unless one is given.
+    """Make a law a public function, which runs in float64 and draws a problem if none is given.
 
-    Its documentation gets the arguments that all laws share, before those of its own, and the error.
+    Its docstring gets the arguments that all laws share, before those of its own, and the error.
     """
 
     @functools.wraps(check)
@@ -76,7 +76,7 @@ def must_agree(cell: Cell, statement: str, got: PyTree, want: PyTree, tolerance:
 
 
 def _difference(got, want) -> tuple[float, str]:
-    """The largest difference of two leaves, inf where NaN or a shape is in the way, and the leaf's name."""
+    """Return the largest difference of two leaves, inf if they have NaN or other shapes, and the name of the leaf."""
     (path, a), (_, b) = got, want
     a, b = (np.asarray(jax.random.key_data(v) if jnp.issubdtype(v.dtype, jax.dtypes.prng_key) else v) for v in (a, b))
     if a.shape != b.shape:

@@ -133,7 +133,7 @@ def draws(time: int = TIME, batch: tuple[int, ...] = BATCH) -> "SearchStrategy[d
 
 
 def _arrays(elements: "SearchStrategy", shape: tuple[int, ...]) -> "SearchStrategy[np.ndarray]":
-    """Arrays of one shape, filled one element at a time."""
+    """Draw arrays of one shape, one element at a time."""
     n = int(np.prod(shape))
     lists = _hypothesis().lists(elements, min_size=n, max_size=n)
     return lists.map(lambda values: np.array(values).reshape(shape))

@@ -102,7 +102,7 @@ def law_reverse_is_forward_on_the_flip(cell: Cell, problem: Problem, *, unroll: 
 
 
 def replace_floating(where, tree: PyTree, value: float) -> PyTree:
-    """`value` at the steps `where` of every floating leaf."""
+    """Set every floating leaf to `value` at the steps `where`."""
 
     def leaf(x):
         return select(where, np.full_like(x, value), x) if jnp.issubdtype(x.dtype, jnp.floating) else x

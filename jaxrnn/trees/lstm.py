@@ -83,7 +83,7 @@ class ChildSumTreeLSTM:
 
     @property
     def arity(self) -> None:
-        """None: any number of children."""
+        """None, for any number of children."""
 
     def init(self, key: Key) -> LSTMParams:
         """Draw U by Glorot's uniform rule and W orthogonal, gate by gate; b = 0, but 1 for the forget gates."""

@@ -99,7 +99,7 @@ class TreeAutodiffRules:
 
     @property
     def arity(self) -> int | None:
-        """The cell's own."""
+        """The largest number of children that the cell takes; None for any number."""
         return self.cell.arity
 
     init = forwarded(Cell.init)
@@ -107,11 +107,11 @@ class TreeAutodiffRules:
     project = forwarded(Cell.project)
 
     def leaf(self, params: Params, z: Inputs) -> tuple[Carry, Any]:
-        """The cell's own."""
+        """Run the leaf of the cell."""
         return self.cell.leaf(params, z)
 
     def step_tree(self, params: Params, children: Carry, present: Array, z: Inputs) -> tuple[Carry, Any]:
-        """The cell's own."""
+        """Run the step of the cell."""
         return self.cell.step_tree(params, children, present, z)
 
     def step_tree_fwd(self, params: Params, children: Carry, present: Array, z: Inputs):

@@ -29,7 +29,7 @@ from jaxrnn.machines.meshes import explicit_mesh, mesh_axes, spec_of
 
 
 def results_layout(params: Params, xs: Inputs, results: tuple) -> tuple:
-    """A `PartitionSpec` for each array of `(carry, ys, *reports)`; a report has the axes of the rows alone."""
+    """Return a `PartitionSpec` for each array of `(carry, ys, *reports)`; a report has only the axes of the rows."""
     of_rows, of_steps = layouts(params, xs)
     carry, ys, *reports = results
     return jax.tree.map(of_rows, carry), jax.tree.map(of_steps, ys), *jax.tree.map(of_rows, reports)
@@ -53,7 +53,7 @@ def layouts(params: Params, xs: Inputs) -> tuple[Callable[[Array], PartitionSpec
 
 
 def gradients_layout(params: Params, xs: Inputs, carry: Carry | None, gradients: Any) -> Any:
-    """A `PartitionSpec` for each array of `Gradients`: as what it is the gradient of."""
+    """Return a `PartitionSpec` for each array of `Gradients`: that of the array whose gradient it is."""
     of_rows, of_steps = layouts(params, xs)
     _, _, dcarry, dcarries = gradients
     start = jax.tree.map(of_rows, dcarry) if carry is None else _as_argument(carry)

@@ -212,7 +212,7 @@ class DeepOutput:
 
 
 def mlp(layers: tuple[Layer, ...], v: Float[Array, "*leading in"]) -> Float[Array, "*leading out"]:
-    """tanh(b_K + V_K … tanh(b₁ + V₁ v)).
+    """Return tanh(b_K + V_K … tanh(b₁ + V₁ v)).
 
     >>> mlp((Layer(jnp.ones((2, 3)), jnp.zeros(3)),), jnp.zeros((4, 2))).shape
     (4, 3)

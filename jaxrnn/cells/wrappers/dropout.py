@@ -77,7 +77,7 @@ class Dropout:
         return run(self.cell, params, self._dropped(xs), carry)
 
     def _dropped(self, xs):
-        """x̃, with the noise that the cell draws from if it draws any."""
+        """Return x̃, with the noise that the cell draws from, if it draws any."""
         x = drop(part_input(self, xs, 0), self.rate, each_step=self.per == "step")
         return part_input(self.cell, with_x(xs, x), 1)
 

@@ -110,7 +110,7 @@ class LayerNorm:
     carry_parts = parts_of_cell
 
     def project(self, params: LayerNormParams, xs: Array) -> Inputs:
-        """LN(U x⁽ᵗ⁾; γ_x) + b for every t; U x⁽ᵗ⁾ in the plain network, whose sum is normalized in the step."""
+        """Return LN(U x⁽ᵗ⁾; γ_x) + b for every t, or U x⁽ᵗ⁾ of `Elman`, whose step normalizes the sum."""
         without_b = params.cell._replace(b=jnp.zeros_like(params.cell.b))
         match self.cell:
             case Elman():
@@ -132,7 +132,7 @@ class LayerNorm:
 
 
 def normalize(a: Float[Array, "*leading n"], gain: Float[Array, " n"]) -> Float[Array, "*leading n"]:
-    """γ ⊙ (a − μ)/√(σ² + ε), ε = 1e-5, over the last axis, at least in float32.
+    """Return γ ⊙ (a − μ)/√(σ² + ε), ε = 1e-5, over the last axis, at least in float32.
 
     >>> normalize(jnp.array([1.0, 3.0]), jnp.ones(2)).round(3)
     Array([-1.,  1.], dtype=float32)
@@ -142,7 +142,7 @@ def normalize(a: Float[Array, "*leading n"], gain: Float[Array, " n"]) -> Float[
 
 
 def _normalize_together(parts: Sequence[Array], gains: Sequence[Array]) -> list[Array]:
-    """`normalize` of the parts side by side, which stay apart: μ and σ² run over the units of all of them."""
+    """Normalize the parts as if they were concatenated: μ and σ² are over the units of all of them."""
     parts = [a.astype(accumulator(a.dtype)) for a in parts]
     units = sum(a.shape[-1] for a in parts)
     mean = sum(jnp.sum(a, axis=-1, keepdims=True) for a in parts) / units
@@ -152,7 +152,7 @@ def _normalize_together(parts: Sequence[Array], gains: Sequence[Array]) -> list[
 
 
 def _normalize_gates(gates: Sequence[Array], gain: Array) -> list[Array]:
-    """LN of a GRU's (r, z) together and of n, each with its share of γ."""
+    """Normalize a GRU's r and z together and its n alone, each with its part of γ."""
     *both, candidate = jnp.split(gain, 3)
     return [*_normalize_together(gates[:2], both), normalize(gates[2], candidate)]
 

@@ -100,7 +100,7 @@ class Leaky:
             )
 
     def init(self, key: Key) -> LeakyParams:
-        """The cell's own, and α as it was given."""
+        """Draw the parameters of the cell, and set α to the given values."""
         check_key(key=key)
         params = self.cell.init(key)
         alpha = jnp.array(self.alpha if isinstance(self.alpha, tuple) else (self.alpha,), float)
@@ -113,21 +113,21 @@ class Leaky:
     carry_parts = parts_of_cell
 
     def step(self, params: LeakyParams, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
-        """h⁽ᵗ⁾ = α h⁽ᵗ⁻¹⁾ + (1 − α) h̃⁽ᵗ⁾, the carry's first array and the output."""
+        """Return h⁽ᵗ⁾ = α h⁽ᵗ⁻¹⁾ + (1 − α) h̃⁽ᵗ⁾ as the first array of the carry and as the output."""
         self._check_output(carry)
         after, _ = self.cell.step(params.cell, carry, z)
         out, _ = self._mixed(params, carry, after)
         return out
 
     def step_fwd(self, params: LeakyParams, carry: Carry, z: Inputs):
-        """The step; the cell's residual, h⁽ᵗ⁻¹⁾ and h̃⁽ᵗ⁾."""
+        """Run the step; the residual is that of the cell, h⁽ᵗ⁻¹⁾ and h̃⁽ᵗ⁾."""
         self._check_output(carry)
         (after, _), residual = rules_of(self.cell).step_fwd(params.cell, carry, z)
         out, pair = self._mixed(params, carry, after)
         return out, LeakyResidual(residual, *pair)
 
     def step_bwd(self, params: LeakyParams, residual: LeakyResidual, dcarry: Carry, dy: Array):
-        """g⁽ᵗ⁾: a share of 1 − α to the cell's own rule, a share of α to h⁽ᵗ⁻¹⁾."""
+        """Pass (1 − α) g⁽ᵗ⁾ to the rule of the cell, and α g⁽ᵗ⁾ to h⁽ᵗ⁻¹⁾."""
         (dh, *others), structure = jax.tree.flatten(dcarry)
         g = dh + dy
         alpha = in_rank(spread(params.alpha, g.shape[-1]), g)
@@ -137,7 +137,7 @@ class Leaky:
         return structure.unflatten([dh + alpha * g, *others]), dz, (local, (residual.h - residual.new) * g)
 
     def weight_bwd(self, params: LeakyParams, residuals: LeakyResidual, locals) -> LeakyParams:
-        """The cell's own, and ∇_α = Σₜ (h⁽ᵗ⁻¹⁾ − h̃⁽ᵗ⁾) ⊙ g⁽ᵗ⁾ over the units of each group."""
+        """Compute the sums of the cell, and ∇_α = Σₜ (h⁽ᵗ⁻¹⁾ − h̃⁽ᵗ⁾) ⊙ g⁽ᵗ⁾ over the units of each group."""
         local, dalphas = locals
         n = params.alpha.shape[0]
         groups = dalphas.reshape(*dalphas.shape[:-1], n, dalphas.shape[-1] // n).sum(-1)
@@ -152,7 +152,7 @@ class Leaky:
             )
 
     def _mixed(self, params: LeakyParams, carry: Carry, after: Carry):
-        """The step's results with h leaky, and (h⁽ᵗ⁻¹⁾, h̃⁽ᵗ⁾)."""
+        """Return the results of the step with the leaky h⁽ᵗ⁾, and (h⁽ᵗ⁻¹⁾, h̃⁽ᵗ⁾)."""
         old, (new, *others) = jax.tree.leaves(carry)[0], jax.tree.leaves(after)
         alpha = in_rank(spread(params.alpha, new.shape[-1]), new)
         h = alpha * old + (1 - alpha) * new

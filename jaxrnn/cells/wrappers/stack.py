@@ -75,7 +75,7 @@ class Stack:
         return CarryParts(output=parts[-1].output, constants=tuple(part.constants for part in parts))
 
     def project(self, params: tuple, xs: Inputs) -> Inputs:
-        """The lowest layer's projection, and the noise and Δt that the layers above it read beside y."""
+        """Return the projection of the lowest layer, with the noise and Δt that the layers above it read besides y."""
         if takes_noise(self):
             check_noisy(self, xs)
         z = self.cells[0].project(params[0], part_input(self.cells[0], xs, 0))
@@ -136,7 +136,7 @@ class StackResidual(NamedTuple):
 
 
 def layers(stack: Stack, params: tuple, carry: tuple, z: Inputs) -> Iterator[tuple[Any, Any]]:
-    """(carry, y) of one step of each layer, from the lowest up."""
+    """Run one step of each layer from the lowest up, and yield its (carry, y)."""
     z, beside = z if _reads_more(stack) else (z, None)
     y = None
     for layer, (cell, p, c) in enumerate(zip(stack.cells, params, carry, strict=True)):

@@ -68,7 +68,7 @@ class StateNoise:
     carry_parts = parts_of_cell
 
     def project(self, params: Params, xs: Noisy) -> Inputs:
-        """z⁽ᵗ⁾ + v⁽ᵗ⁾ for every t.
+        """Return z⁽ᵗ⁾ + v⁽ᵗ⁾ for every t.
 
         Raises:
           TypeError: `xs` without noise; a cell that does not project to floating arrays.

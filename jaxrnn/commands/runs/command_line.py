@@ -24,7 +24,7 @@ _PLAINLY = (
     (r"^Missing value for argument '(--\S+)'\. Expected 1 values$", r"\1 needs a value"),
     (r"^Missing from .*?: (\S+) .*\(required\)$", r"\1 is required"),
 )
-"""What tyro says, and how it is said here."""
+"""Messages of tyro, and their wording here."""
 
 
 def parse(
@@ -36,7 +36,7 @@ def parse(
     default: T | None = None,
     words: str = "[OPTIONS]",
 ) -> T:
-    """An `options` dataclass from `argv`; `--help` prints its fields and raises SystemExit(0).
+    """Parse `argv` into an `options` dataclass; `--help` prints its fields and raises SystemExit(0).
 
     Args:
       options: the dataclass.
@@ -85,13 +85,13 @@ def check_real(*, above_zero: bool = True, **options: float) -> None:
 
 
 def _plain(helptext: str) -> str:
-    """tyro's help after the description, whose lines it would run together, examples and all."""
+    """Return tyro's help without the description, whose lines tyro would join, examples included."""
     lines = _without_examples(helptext.split("DESCRIPTION", 1)[1].splitlines())
     return "\n".join(_without_none(line).rstrip() for line in lines).rstrip()
 
 
 def _without_examples(lines: list[str]) -> list[str]:
-    """The lines without the doctests of the options' docstrings, which are for readers of the source.
+    """Return the lines without the doctests of the options' docstrings, which are for readers of the source.
 
     >>> _without_examples(["  Learn.", "", "  >>> Text().units()", "  2048", "  ------", "  --file"])
     ['  Learn.', '  ------', '  --file']
@@ -109,7 +109,7 @@ def _without_examples(lines: list[str]) -> list[str]:
 
 
 def _without_none(line: str) -> str:
-    """A line of tyro's help without the None of an option that may be left out; its columns stay columns.
+    """Remove the None of an optional value from a line of tyro's help, and keep its columns aligned.
 
     >>> _without_none("  --run {None}|STR, -r {None}|STR   The folder.")
     '  --run STR, -r STR                 The folder.'
@@ -119,7 +119,7 @@ def _without_none(line: str) -> str:
 
 
 def _wrapped(description: str) -> str:
-    """Each line as wide as the terminal; examples, which are indented, stay whole, to be copied."""
+    """Wrap each line to the width of the terminal, except indented lines: examples, which readers copy."""
     width = shutil.get_terminal_size().columns
     return "\n".join(line if line.startswith(" ") else textwrap.fill(line, width) for line in description.splitlines())
 

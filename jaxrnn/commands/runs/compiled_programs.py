@@ -22,7 +22,7 @@ MOST = 1000
 
 
 def folder() -> Path:
-    """The folder that the user has named, or the one in the user's cache folder."""
+    """Return the folder that the user has named, or one in the user's cache folder."""
     if os.environ.get(NAME):
         return Path(os.environ[NAME])
     if os.environ.get("XDG_CACHE_HOME"):

@@ -35,11 +35,11 @@ class Progress:
         self.bar.close()
 
     def speed(self) -> float:
-        """Units a second since this process began."""
+        """Return the number of units per second since this process began."""
         return self.units / max(time.perf_counter() - self.started, 1e-9)
 
     def update(self, steps: int, units: int, loss: float, metrics: dict[str, float]) -> None:
-        """`steps` more updates, that read `units`."""
+        """Advance the bar by `steps` updates, which read `units` units."""
         self.done += steps
         self.units += units
         shown = " ".join(f"{LABELS.get(name, name)} {value:.2f}" for name, value in metrics.items())
@@ -48,7 +48,7 @@ class Progress:
         self.bar.update(steps)
 
     def say(self, text: str) -> None:
-        """A line that stays: above the bar, or in the log."""
+        """Print a line above the bar, or to the log."""
         if self.terminal:
             self.bar.write(text, file=sys.stderr)
         else:
@@ -56,7 +56,7 @@ class Progress:
 
 
 def _short(value: float) -> str:
-    """Three digits and a letter.
+    """Format a number as three digits and a letter.
 
     >>> _short(18732.0), _short(412.3)
     ('18.7k', '412')

@@ -28,10 +28,10 @@ ROOT = Path("runs")
 
 @contextlib.contextmanager
 def created(run: str | None, name: str) -> Iterator[Path]:
-    """A new folder, locked: the one that was asked for, or the first of runs/name, runs/name-2, … that is free.
+    """Create a folder and lock it: the given one, or the first free one of runs/name, runs/name-2, ….
 
     Raises:
-      InputError: the folder that was asked for is in use.
+      InputError: the given folder is in use.
     """
     path = _first_free(name) if run is None else Path(run)
     if run is not None:
@@ -43,7 +43,7 @@ def created(run: str | None, name: str) -> Iterator[Path]:
 
 
 def check_free(run: str) -> None:
-    """Raises InputError where a new run cannot have this folder."""
+    """Raise InputError if a new run cannot use this folder."""
     path = Path(run)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path}: exists already; --resume continues it, another --run begins a new one.")
@@ -51,10 +51,10 @@ def check_free(run: str) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Inside, no other process trains in this folder; a process that is killed leaves no lock behind.
+    """Lock the folder, so that no other process trains in it; a killed process leaves no lock behind.
 
     Raises:
-      InputError: another process does now.
+      InputError: another process is training in it.
     """
     folder = os.open(path, os.O_RDONLY)
     try:
@@ -84,7 +84,7 @@ def _first_free(name: str) -> Path:
 
 
 def find(run: str | None) -> Path:
-    """The folder of a run that has a checkpoint: the one that was asked for, or the newest in runs/.
+    """Return the folder of a run with a checkpoint: the given one, or the newest in runs/.
 
     Raises:
       InputError: there is no such run.
@@ -118,10 +118,10 @@ def kept_data(path: Path) -> Path:
 
 
 def append_metrics(path: Path, record: dict) -> None:
-    """One more line of metrics.jsonl; JSON has no NaN, so a number that is not finite becomes null.
+    """Append a line to metrics.jsonl; a nonfinite number becomes null, because JSON has no NaN.
 
     Raises:
-      InputError: it cannot be written; the checkpoints are as they were.
+      InputError: it cannot be written; the checkpoints are unchanged.
     """
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
     try:
@@ -134,7 +134,7 @@ def append_metrics(path: Path, record: dict) -> None:
 
 
 def read_metrics(path: Path) -> list[dict]:
-    """The lines of metrics.jsonl; a line that a crash cut short is left out."""
+    """Return the records of metrics.jsonl, without a line that a crash cut short."""
     records = []
     file = path / "metrics.jsonl"
     for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:

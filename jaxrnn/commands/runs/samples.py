@@ -73,7 +73,7 @@ class Sampling:
 
 
 def write_sample(begun: Experiment, state: TrainState, path: Path) -> None:
-    """At the end of a run, write a text to sample.txt and to the terminal, if the task draws one."""
+    """Write a text to sample.txt and to the terminal at the end of a run, if the task draws one."""
     if isinstance(begun.task, Samples):
         text = "".join(draw(begun, state.params, Sampling(length=400)))
         (path / "sample.txt").write_text(text + "\n", encoding="utf-8")

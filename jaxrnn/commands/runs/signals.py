@@ -61,7 +61,7 @@ def _read_signals(reader: int) -> None:
 
 
 def _receive(signum: int, frame: object = None) -> None:
-    """Note a first wish to stop; otherwise end."""
+    """Record the first signal during a run; otherwise end the process."""
     if _wishes is not None and not _wishes:
         _wishes.append(signum)
         _say("stopping after this update; once more stops at once, without saving\n")

@@ -41,7 +41,7 @@ _FACTS = ("unit", "score", "training")
 
 
 def task_named(name: str) -> Any:
-    """The class of a task.
+    """Return the class of a task.
 
     Raises:
       InputError: there is no such task, or the class is not a task.
@@ -64,14 +64,14 @@ def task_named(name: str) -> Any:
 
 
 def name_of(task: Task) -> str:
-    """The name that `task_named` knows a task by."""
+    """Return the name by which `task_named` finds the task."""
     kind = type(task)
     own = f"{kind.__module__}:{kind.__qualname__}"
     return next((name for name, known in TASKS.items() if known is kind), own)
 
 
 def places(task: Any) -> tuple[str, ...]:
-    """The options that say where the data lies: a resumed run may be given others, if the data is the same."""
+    """Return the options that locate the data; a resumed run may change them if the data is the same."""
     return getattr(task, "places", ())
 
 

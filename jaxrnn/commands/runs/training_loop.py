@@ -58,7 +58,7 @@ def _introduce(begun: Experiment, state: TrainState, path: Path) -> None:
 
 
 def _note(begun: Experiment, losses: np.ndarray, step: int, path: Path, progress: Progress) -> None:
-    """The mean of a dispatch, for metrics.jsonl and for the bar."""
+    """Record the mean loss of a dispatch in metrics.jsonl and show it in the progress bar."""
     loss, task = float(losses.mean()), begun.task
     metrics = task.metrics(loss)
     progress.update(len(losses), len(losses) * task.units(), loss, metrics)
@@ -67,7 +67,7 @@ def _note(begun: Experiment, losses: np.ndarray, step: int, path: Path, progress
 
 
 def _measure(begun: Experiment, state: TrainState, data: Any, path: Path, progress: Progress) -> float:
-    """The held-out score, with a record of all metrics and a checkpoint."""
+    """Evaluate on the held-out data, record all metrics, save a checkpoint, and return the score."""
     metrics = begun.task.evaluate(begun.model, state.params, data)
     record = {"step": int(state.step), "split": "held_out", **metrics, "skipped": int(state.skipped)}
     run_folder.append_metrics(path, record)
@@ -115,7 +115,7 @@ def _finish(begun: Experiment, state: TrainState, data: Any, path: Path, seconds
 
 
 def _said(metrics: dict, score: str) -> str:
-    """Held-out metrics as words, the score first: "0.061 nats, accuracy 0.983"; null in metrics.jsonl is NaN."""
+    """Format held-out metrics, the score first: "0.061 nats, accuracy 0.983"; null in metrics.jsonl is NaN."""
     first = math.nan if metrics[score] is None else metrics[score]
     others = (f", {name} {value:.3f}" for name, value in metrics.items() if name != score and isinstance(value, float))
     return f"{first:.3f} {score}{''.join(others)}".replace("_", " ")

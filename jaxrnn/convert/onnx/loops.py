@@ -97,7 +97,10 @@ def _run(cell: Any, params: Params, xs: Any, carry: Any = None, *, mask: Any = N
 
 
 def _last(ys: Any, mask: Any) -> Any:
-    """y at each row's last step, found by comparing: the number of steps is not known. 0 for a row without one."""
+    """Return y at the last step of each row, 0 for a row without steps.
+
+    The last step is found by comparing masks, because the number of steps is symbolic.
+    """
     valid = jnp.ones(ys.shape[:2], bool) if mask is None else mask
     after = jnp.concatenate([lax.slice_in_dim(valid, 1, ys.shape[0]), jnp.zeros_like(valid[:1])])
     return jnp.where((valid & ~after)[..., None], ys, 0).sum(0)

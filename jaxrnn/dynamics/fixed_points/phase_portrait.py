@@ -92,13 +92,13 @@ def _size(cell: Cell, params: Params) -> int:
 
 
 def _grid(low, high, n: int) -> Array:
-    """All points of a grid, `[n², 2]`, the first coordinate fastest."""
+    """Return all points of a grid, `[n², 2]`; the first coordinate varies fastest."""
     return jnp.stack(jnp.meshgrid(*(jnp.linspace(low[i], high[i], n) for i in range(2))), axis=-1).reshape(-1, 2)
 
 
 @partial(jax.jit, static_argnums=0)
 def _moves(cell, params, xs, carries):
-    """f(h, x) − h at every point."""
+    """Return f(h, x) − h at every point."""
 
     def move(carry, z):
         h = as_vectors(carry, 0)

@@ -140,7 +140,7 @@ def checked_starts(cell: Cell, params: Params, x: PyTree, starts: Carry, *, leas
 
 
 def _one_each(x: Array, count: int) -> Array:
-    """`[starts, features]`."""
+    """Return `x` as `[starts, features]`."""
     if x.ndim == 1:
         return jnp.broadcast_to(x, (count, *x.shape))
     if x.ndim != 2 or x.shape[0] != count:

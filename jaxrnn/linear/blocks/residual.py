@@ -166,7 +166,7 @@ class ResidualBlock:
         return carry, self._leave(params, x, gate, r)
 
     def _enter(self, params, xs):
-        """(x, n, W_g n)."""
+        """Return (x, n, W_g n)."""
         x = plain_input(xs)
         check_features("xs", x, size=self.size)
         x = x.astype(accumulator(params.gate.dtype))
@@ -174,7 +174,7 @@ class ResidualBlock:
         return x, n, matmul(n, params.gate)
 
     def _leave(self, params, x, gate, r):
-        """y from x, the gate and the output of the cell."""
+        """Return y, given x, the gate and the output r of the cell."""
         r = rms_norm(params.output_norm, r, self.groups) * jax.nn.silu(gate)
         x = x + matmul(r, params.output)
         if params.mlp is None:
@@ -183,7 +183,7 @@ class ResidualBlock:
         return x + matmul(jax.nn.silu(u) * v, params.mlp.down)
 
     def _value_size(self, params) -> int:
-        """The size of the cell's output."""
+        """Return the size of the output of the cell."""
 
         def one_step(params, x):
             cell = quiet(self.cell)

@@ -79,7 +79,7 @@ class CognitiveOptions(Protocol):
 
     @property
     def batch(self) -> int:
-        """Trials in an update."""
+        """The number of trials in an update."""
         ...
 
     def draw(self, key: Key, trials: int) -> Trials:
@@ -175,7 +175,7 @@ def evaluate(task: CognitiveOptions, model: ConstrainedNetwork, params: Any, dat
 
 @partial(jax.jit, static_argnums=0)
 def _answers(model: ConstrainedNetwork, params: Any, trials: Trials) -> tuple[Array, Array, Array, Array]:
-    """The error, the share of steps with the right sign among those asked for one, the outputs, the states."""
+    """Return the error, the fraction of steps with the right sign where one is asked for, the outputs, the states."""
     network, of = model.network, model.params(params)
     _, rs = unroll_bptt(quiet(network.cell), of.cell, trials.inputs)
     outputs = network.readout.apply(of.readout, rs)
@@ -198,7 +198,7 @@ def illustrate(task: Any, model: ConstrainedNetwork, params: Any, data: None, fo
 
 
 def _title(task: Any, model: ConstrainedNetwork) -> str:
-    """The task, the cell and the constraints that change its weights."""
+    """Return a title: the task, the cell, and the constraints that change its weights."""
     named = [type(m).__name__ + f"({m.at})" for m in model.constraints.maps if not isinstance(m, Fixed)]
     network = f"{type(task).__name__}, {task.hidden} {task.cell} units"
     return "\n".join([network, ", ".join(dict.fromkeys(named))]).strip()

@@ -151,7 +151,7 @@ class CaptionDigits:
         return {"captions": file}
 
     def _describe(self, images) -> Captions:
-        """Each image in each language."""
+        """Pair each image with its name in each language."""
         pixels = np.moveaxis(images.rows, 0, 1).reshape(-1, 64)
         language = np.tile(np.eye(len(NAMES), dtype=np.float32), (len(pixels), 1))
         x = np.concatenate([np.repeat(pixels, len(NAMES), axis=0), language], axis=1)

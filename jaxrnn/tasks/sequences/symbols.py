@@ -124,7 +124,7 @@ def learn_byte_pairs(texts: Any, size: int) -> str:
 
 
 def in_byte_pairs(data: Corpus, size: int, tokenizer: str | None = None, folder: Path | None = None) -> Corpus:
-    """Turn a corpus of characters into one of byte pairs, with the same characters held out.
+    """Encode a corpus of characters as byte pairs, with the same characters held out.
 
     Args:
       data: the characters.
@@ -151,7 +151,7 @@ def in_byte_pairs(data: Corpus, size: int, tokenizer: str | None = None, folder:
 
 
 def _tokens(characters: np.ndarray, data: Corpus, tokenizer: str, folder: Path | None) -> Integer[np.ndarray, " time"]:
-    """The tokens of one part; those of a large one are kept in `folder`, and opened there the next time."""
+    """Return the tokens of one part; those of a large part are saved in `folder` and memory-mapped the next time."""
     if folder is None or len(characters) < LARGE:
         return _encoded(characters, data.alphabet, tokenizer)
     known = f"{data.digest} {len(characters)} {tokenizer}"
@@ -171,7 +171,7 @@ def _encoded(characters: np.ndarray, alphabet: str, tokenizer: str) -> Integer[n
 
 
 def _pieces(characters: np.ndarray, alphabet: str) -> Iterator[str]:
-    """The text of a part, in pieces."""
+    """Yield the text of a part, in pieces."""
     points = np.array([ord(character) for character in alphabet], "<u4")
     for start in range(0, len(characters), CHUNK):
         yield points[characters[start : start + CHUNK]].tobytes().decode("utf-32-le")
@@ -193,7 +193,10 @@ def _tokenizer(text: str) -> Any:
 
 @lru_cache(maxsize=4)
 def _bytes_of_tokens(text: str) -> list[bytes]:
-    """The bytes of each token: a byte that is printable in Latin-1 stands for itself, the others follow from 256."""
+    """Return the bytes of each token.
+
+    In the tokenizer, a byte that is printable in Latin-1 stands for itself; the others are the characters from 256 on.
+    """
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = sorted(set(range(256)) - set(printable))
     byte = {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(others)}

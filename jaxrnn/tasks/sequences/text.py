@@ -107,11 +107,11 @@ class Text:
         return self._numbered(self._characters())
 
     def load_kept(self, folder: Path) -> tuple[Corpus, dict]:
-        """The same; a large text is put into `folder` as numbers, and opened there."""
+        """Load the data; store a large text in `folder` as numbers, and open it there."""
         return self._numbered(self._characters(folder), folder)
 
     def load_again(self, facts: dict, folder: Path) -> tuple[Corpus, dict]:
-        """The same with the tokens that were learned before."""
+        """Load the data as `load_kept` does, with the tokenizer in `facts`."""
         return self._numbered(self._characters(folder), folder, facts.get("tokenizer"))
 
     def files(self, facts: dict) -> dict[str, str]:
@@ -217,7 +217,7 @@ def _symbols(facts: dict) -> Characters | BytePairs:
 
 
 def _padded(tokens: np.ndarray) -> tuple[np.ndarray, int]:
-    """The prompt with room to the next power of two, so that few lengths are ever compiled; and its length."""
+    """Pad the prompt to the next power of two, so that few lengths are compiled; return it and its length."""
     return np.pad(tokens, (0, bucket(len(tokens), parts=1) - len(tokens))), len(tokens)
 
 
@@ -241,7 +241,7 @@ def _pieces(draw, carry, logits, key: Key, length: int, symbols: Characters | By
 def _likeliest(
     model, params, tokens: np.ndarray, width: int, length: int, symbols: Characters | BytePairs
 ) -> Iterator[str]:
-    """The first `length` characters of the best of `width` hypotheses of as many symbols; none stops before."""
+    """Yield the first `length` characters of the best of `width` hypotheses of `length` symbols each."""
     carry, _ = _read(model, params, _padded(tokens)[0], len(tokens) - 1)
     last = jnp.asarray(tokens[-1])
     beams = beam_search(model, params, carry, start=last, stop=NeverStop(), bound=length, width=width)

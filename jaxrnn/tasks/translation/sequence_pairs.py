@@ -62,7 +62,7 @@ def pairs(
     source_time: int | None = None,
     bound: int | None = None,
 ) -> Pairs:
-    """Number the symbols of every pair and pad.
+    """Map the symbols of every pair to numbers, and pad.
 
     Args:
       sources, targets: one sequence of symbols each: strings are sequences of characters, lists of words.

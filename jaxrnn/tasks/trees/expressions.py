@@ -156,7 +156,7 @@ class Expressions:
 
 
 def fill(shape: Shape, rng: np.random.Generator) -> Example:
-    """Random digits in the places of a shape, and what it comes to.
+    """Draw digits for the places of a shape, and evaluate the expression.
 
     >>> shape = shape_of(ast.parse("n * (n - 1)", mode="eval").body)
     >>> example = fill(shape, np.random.default_rng(0))

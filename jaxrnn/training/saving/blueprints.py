@@ -113,7 +113,7 @@ def class_name(kind: type) -> str:
 
 @functools.cache
 def _library() -> dict[str, type]:
-    """The public dataclasses of the namespaces."""
+    """Return the public dataclasses of the namespaces, by name."""
     return {
         f"{namespace.__name__.removeprefix('jaxrnn.')}.{name}": kind
         for namespace in _NAMESPACES

@@ -184,7 +184,7 @@ def load_params(folder: str | os.PathLike, model: Any) -> Params:
 
 
 def _card_text(card: Card, model: Any, params: Params) -> str:
-    """The model card: Markdown behind the lines that the hub reads."""
+    """Return the model card: Markdown after the header that the hub reads."""
     header = {"library_name": "jaxrnn", "tags": ["jax", "recurrent-neural-network"]}
     header |= {"license": card.license} if card.license else {}
     lines = ["---", *(f"{name}: {json.dumps(value)}" for name, value in header.items()), "---", f"# {card.title}", ""]

@@ -116,7 +116,7 @@ def _unroll(cell, params, xs, carry, mask, reset, *, reverse, chunk):
 
 
 def run_chunks(cell, params, xs, carry, mask, reset, initial, *, reverse, chunk=64, homogeneous=False):
-    """Loop over the chunks; arguments as `prepare` has them.
+    """Loop over the chunks; the arguments are those that `prepare` returns.
 
     If `homogeneous`, nothing is added to the state and nothing is read: from the identity in the place of each matrix,
     and from 1 elsewhere, the run ends in the product of all coefficients.
@@ -141,7 +141,7 @@ def run_chunks(cell, params, xs, carry, mask, reset, initial, *, reverse, chunk=
 
 
 def addends(cell, params, xs):
-    """The kinds and shapes of the addends of one step."""
+    """Return the kinds and shapes of the addends of one step."""
 
     def one_step(params, x):
         carry = cell.initial_carry(params, leading_axes(x)[1:])
@@ -152,7 +152,7 @@ def addends(cell, params, xs):
 
 
 def chunk_length(cell, params, xs, chunk: int) -> int:
-    """The steps of a chunk: fewer than `chunk` where a step consists of several updates."""
+    """Return the number of steps in a chunk: fewer than `chunk` if a step consists of several updates."""
     leaves = jax.tree.leaves(addends(cell, params, xs), is_leaf=is_coefficient)
     in_turn = [leaf for leaf in leaves if isinstance(leaf, InTurn)]
     updates = max((leaf.steps.k.shape[-2] for leaf in in_turn), default=1)
@@ -160,7 +160,7 @@ def chunk_length(cell, params, xs, chunk: int) -> int:
 
 
 def run_chunk(cell, params, zs, carry, mask, reset, initial, reverse, homogeneous=False):
-    """One chunk: (carry, z of C steps) → (carry, ys)."""
+    """Run one chunk: (carry, z of C steps) → (carry, ys)."""
     rejoin, state, zs = first_stage(cell, params, carry, zs, mask, reset, reverse)
     a, b = cell.coefficients(params, zs)
     if homogeneous:
@@ -182,7 +182,7 @@ def run_chunk(cell, params, zs, carry, mask, reset, initial, reverse, homogeneou
 
 
 def without_addends(b):
-    """The addends as zeros, those of a matrix with K columns."""
+    """Return the addends as zeros; those of a matrix get K columns."""
 
     def leaf(b):
         if isinstance(b, InTurn):
@@ -193,7 +193,7 @@ def without_addends(b):
 
 
 def identity(cell, params, xs, state):
-    """The state from which a homogeneous run gives the product of all coefficients."""
+    """Return the state from which a homogeneous run computes the product of all coefficients."""
 
     def leaf(b, s):
         if not isinstance(b, Outer | InTurn):
@@ -211,7 +211,7 @@ def _queries(cell, params, zs, structure):
 
 
 def _run_leaf(a, b, state, q, initial, *, mask, reset, reverse):
-    """(the state after the chunk, r or h of each step) of one leaf of the carry."""
+    """Run one leaf of the carry; return its state after the chunk, and r or h of each step."""
     if not isinstance(b, Outer | InTurn):
         hs = linear_recurrence(*gate(a, b, mask, reset, initial), state, reverse=reverse)
         return jax.tree.map(lambda h: h[0 if reverse else -1], hs), hs
@@ -228,7 +228,7 @@ def _run_leaf(a, b, state, q, initial, *, mask, reset, reverse):
 
 
 def check_decay(a) -> None:
-    """Raises ValueError where log d is known, as a constant in NumPy is, and above 0."""
+    """Raise ValueError if log d is known, as a NumPy constant is, and above 0."""
     log_d = a.steps.log_d if isinstance(a, InTurn) else a.log_d
     known = known_values(log_d)
     if known is not None and (known > 0).any():
@@ -236,13 +236,16 @@ def check_decay(a) -> None:
 
 
 def _full(a, b):
-    """The coefficient with all leading axes of the addend, in its dtype."""
+    """Return the coefficient with all leading axes and the dtype of the addend."""
     k = b.steps.k if isinstance(b, InTurn) else b.k
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (*k.shape[:-1], leaf.shape[-1])).astype(k.dtype), a)
 
 
 def _chunk_inputs(a, b, q) -> ChunkInputs:
-    """Arrays `[time, *batch, ·]` → `[*batch, time, ·]`; updates in turn one after the other, the last one is read."""
+    """Move time behind the batch: `[time, *batch, ·]` → `[*batch, time, ·]`.
+
+    The updates of an `InTurn` become consecutive steps, of which only the last is read.
+    """
     if not isinstance(b, InTurn):
         return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -2), ChunkInputs(a.log_d, a.u, a.w, b.k, b.v, q))
     unread = jnp.zeros((*b.steps.k.shape[:-2], b.steps.k.shape[-2] - 1, q.shape[-1]), q.dtype)
@@ -256,7 +259,7 @@ def _chunk_inputs(a, b, q) -> ChunkInputs:
 
 
 def _segment(reset, updates, state):
-    """The number of resets up to each update, `[*batch, time]`, with axes of size 1 for heads."""
+    """Return the number of resets up to each update, `[*batch, time]`, with axes of size 1 for the heads."""
     if reset is None:
         return None
     segment = jnp.moveaxis(jnp.cumsum(reset, axis=0, dtype=jnp.int32), 0, -1)
@@ -265,6 +268,6 @@ def _segment(reset, updates, state):
 
 
 def _cut(a, count, padding):
-    """`[time, ...]` → `[count, chunk, ...]`, with zeros behind the end."""
+    """Cut time into chunks: `[time, ...]` → `[count, chunk, ...]`, with zeros after the end."""
     a = jnp.pad(a, [(0, padding)] + [(0, 0)] * (a.ndim - 1)) if padding else a
     return a.reshape(count, a.shape[0] // count, *a.shape[1:])

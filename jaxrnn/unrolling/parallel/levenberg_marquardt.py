@@ -43,7 +43,7 @@ def damped_recurrence(
     *,
     time: Time = WHOLE,
 ) -> Float[Array, "time *rows slots"]:
-    """The δ that makes Σₜ ‖δ⁽ᵗ⁾ − J⁽ᵗ⁾ δ⁽ᵗ⁻¹⁾ − r⁽ᵗ⁾‖² + λ Σₜ ‖δ⁽ᵗ⁾‖² least, for all t in parallel.
+    """Find the δ that minimizes Σₜ ‖δ⁽ᵗ⁾ − J⁽ᵗ⁾ δ⁽ᵗ⁻¹⁾ − r⁽ᵗ⁾‖² + λ Σₜ ‖δ⁽ᵗ⁾‖², for all t in parallel.
 
     Args:
       jacobian: J, at least one step.
@@ -77,7 +77,7 @@ def damped_recurrence(
 
 
 def _combine(first: _Filter, second: _Filter) -> _Filter:
-    """Two stretches as one; `first` is the earlier."""
+    """Combine two stretches into one; `first` is the earlier."""
     apply, compose, transpose = MATRICES
     eye = jnp.eye(first.b.shape[-1], dtype=first.b.dtype)
     # (I + C₁ J₂)⁻ᵀ, put behind A₂: (A₂ (I + C₁ J₂)⁻¹)ᵀ = (I + J₂ C₁)⁻¹ A₂ᵀ
@@ -93,5 +93,5 @@ def _combine(first: _Filter, second: _Filter) -> _Filter:
 
 
 def _solve(a: Array, b: Array) -> Array:
-    """a⁻¹ b."""
+    """Return a⁻¹ b."""
     return b / a if a.shape[-1] == 1 else jnp.linalg.solve(a, b)

@@ -126,7 +126,7 @@ def newton_sharded(
 
 
 def _stretch(cell, solver, time, whole, over_t):
-    """One device's part of the run."""
+    """Run the stretch of one device."""
     (params, carry), (xs, mask, reset) = whole, over_t
     xs, carry, initial, reset = prepare_stretch(time, cell, params, xs, carry, mask, reset)
     run = Run(cell, leading_axes(xs)[1:], time)

@@ -31,7 +31,7 @@ class Run(NamedTuple):
     rows: tuple[int, ...]
     """The shape of the batch."""
     time: Time
-    """Where the steps lie, and their order."""
+    """The order of the steps, and the devices that hold them."""
 
 
 class Shared(NamedTuple):
@@ -39,11 +39,11 @@ class Shared(NamedTuple):
 
     params: Params
     initial: Carry | None
-    """What a reset goes back to."""
+    """The carry after a reset; None without resets."""
 
 
 class OverTime(NamedTuple):
-    """The inputs of a step: of one t, or `[time, ...]`."""
+    """The inputs of one step, or of all steps: `[time, ...]`."""
 
     z: Inputs
     mask: Array | None
@@ -51,12 +51,12 @@ class OverTime(NamedTuple):
 
 
 def everywhere(cell: Cell, shared: Shared, before: Carry, over_t: OverTime):
-    """f⁽ᵗ⁾(h⁽ᵗ⁻¹⁾) and y⁽ᵗ⁾ for all t, given h⁽⁰⁾ … h⁽τ⁻¹⁾."""
+    """Return f⁽ᵗ⁾(h⁽ᵗ⁻¹⁾) and y⁽ᵗ⁾ for all t, given h⁽⁰⁾ … h⁽τ⁻¹⁾."""
     return jax.vmap(partial(one_step, cell, shared))(before, over_t)
 
 
 def one_step(cell: Cell, shared: Shared, carry: Carry, at_t: OverTime):
-    """f⁽ᵗ⁾ and y⁽ᵗ⁾: one step under its mask and its reset."""
+    """Run one step under its mask and reset, and return f⁽ᵗ⁾(h⁽ᵗ⁻¹⁾) and y⁽ᵗ⁾."""
 
     def step(carry, z):
         return cell.step(shared.params, carry, z), None
@@ -65,7 +65,7 @@ def one_step(cell: Cell, shared: Shared, carry: Carry, at_t: OverTime):
 
 
 class System(NamedTuple):
-    """The equations, and what of a carry they are about."""
+    """The equations of a run, in the floating arrays of its carries."""
 
     run: Run
     shared: Shared
@@ -74,15 +74,15 @@ class System(NamedTuple):
     """h⁽⁰⁾."""
 
     def floats(self, tree: Carry) -> list[Array]:
-        """The arrays that have derivatives."""
+        """Return the floating arrays, which have derivatives."""
         return partition(tree)[0]
 
     def others(self, tree: Carry) -> list[Array]:
-        """The rest: integers, booleans, keys."""
+        """Return the other arrays: integers, booleans, keys."""
         return partition(tree)[1]
 
     def join(self, floats: list[Array], others: list[Array]) -> Carry:
-        """The carry again."""
+        """Join both kinds of arrays into a carry."""
         return combine(floats, others, self.start)
 
     def layout(self, kind: str) -> Layout:
@@ -91,7 +91,7 @@ class System(NamedTuple):
         return Layout(kind, tuple(a.shape[len(self.run.rows) :] for a in leaves), tuple(a.dtype for a in leaves))
 
     def before(self, hs: list[Array]) -> Carry:
-        """h⁽⁰⁾ … h⁽τ⁻¹⁾ from the floating arrays of h⁽¹⁾ … h⁽τ⁾; the others follow from them, step by step."""
+        """Return h⁽⁰⁾ … h⁽τ⁻¹⁾, given the floating arrays of h⁽¹⁾ … h⁽τ⁾; a loop over t computes the other arrays."""
         floats = self.shifted(hs, self.floats(self.start))
         others = self.others(self.start)
         if not others:
@@ -104,23 +104,23 @@ class System(NamedTuple):
         return self.join(floats, self.scan(body, others, (floats, self.over_t)))
 
     def step(self, before: Carry) -> Callable[[list[Array]], list[Array]]:
-        """The floating arrays of all h⁽ᵗ⁾ as a function of those of all h⁽ᵗ⁻¹⁾."""
+        """Return the function from the floating arrays of all h⁽ᵗ⁻¹⁾ to those of all h⁽ᵗ⁾."""
         others, run = self.others(before), self.run
         return lambda floats: self.floats(everywhere(run.cell, self.shared, self.join(floats, others), self.over_t)[0])
 
     def one_step(self, carry: Carry, at_t: OverTime) -> Carry:
-        """f⁽ᵗ⁾ of one t."""
+        """Return f⁽ᵗ⁾(h⁽ᵗ⁻¹⁾) of one t."""
         return one_step(self.run.cell, self.shared, carry, at_t)[0]
 
     def scan(self, body: Callable, start, over_t):
-        """The outputs of a loop over t, in the order of the run."""
+        """Run a loop over t in the order of the run, and return its outputs."""
         return self.run.time.scan(body, start, over_t)
 
     def shifted(self, hs: list[Array], start: list[Array]) -> list[Array]:
-        """h⁽⁰⁾ … h⁽τ⁻¹⁾ from h⁽¹⁾ … h⁽τ⁾ and h⁽⁰⁾."""
+        """Return h⁽⁰⁾ … h⁽τ⁻¹⁾, given h⁽¹⁾ … h⁽τ⁾ and h⁽⁰⁾."""
         return self.run.time.shift(hs, start)
 
     def over_time(self, rows: Array) -> Array:
-        """A flag for each row as one for each step and row."""
+        """Broadcast a flag per row to one per step and row."""
         time = jax.tree.leaves(self.over_t.z)[0].shape[0]
         return jnp.broadcast_to(rows, (time, *rows.shape))

@@ -139,14 +139,14 @@ def _newton(cell, params, xs, carry, mask, reset, *, reverse, solver):
 
 
 def solve(run: Run, solver: Newton, shared: Shared, xs: Inputs, mask, reset, start: Carry):
-    """(h⁽ᵗ⁾, y⁽ᵗ⁾) for all t, and how they were found; the arguments as `prepare` makes them."""
+    """Return h⁽ᵗ⁾, y⁽ᵗ⁾ for all t, and the convergence; the arguments are those that `prepare` returns."""
     over_t = OverTime(run.cell.project(shared.params, xs), mask, reset)
     before, convergence = fixed_point(run, solver, shared, over_t, start)
     return *everywhere(run.cell, shared, before, over_t), convergence
 
 
 def fixed_point(run: Run, solver: Newton, shared: Shared, over_t: OverTime, start: Carry) -> tuple[Carry, Convergence]:
-    """h⁽⁰⁾ … h⁽τ⁻¹⁾, each array with `[time]` in front, and how it was found."""
+    """Return h⁽⁰⁾ … h⁽τ⁻¹⁾, each array with a leading axis `[time]`, and the convergence."""
     found, convergence = _found(solver, System(run, *lax.stop_gradient((shared, over_t, start))))
     system = System(run, shared, over_t, start)
     floats = _differentiable(run, solver, shared, over_t, start, found)
@@ -154,7 +154,7 @@ def fixed_point(run: Run, solver: Newton, shared: Shared, over_t: OverTime, star
 
 
 def _found(solver: Newton, system: System) -> tuple[Carry, Convergence]:
-    """The solution, without derivatives."""
+    """Find h⁽⁰⁾ … h⁽τ⁻¹⁾, without derivatives; rows that do not converge are run by a loop."""
     hs, convergence = updates(system, solver)
     before = system.before(hs)
 
@@ -167,7 +167,7 @@ def _found(solver: Newton, system: System) -> tuple[Carry, Convergence]:
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _differentiable(run: Run, solver: Newton, shared: Shared, over_t: OverTime, start: Carry, found: Carry) -> list:
-    """The floating arrays of the solution that was found, with their derivatives."""
+    """Return the floating arrays of the solution, with their derivatives."""
     return System(run, shared, over_t, start).floats(found)
 
 
@@ -187,7 +187,7 @@ def _differentiable_jvp(run, solver, primals, tangents):
 
 
 def _tangents_by_scan(system: System, before: Carry, direct: list[Array], dstart: list[Array]) -> list[Array]:
-    """dh⁽⁰⁾ … dh⁽τ⁻¹⁾ of dh⁽ᵗ⁾ = J⁽ᵗ⁾ dh⁽ᵗ⁻¹⁾ + direct⁽ᵗ⁾, one t at a time."""
+    """Solve dh⁽ᵗ⁾ = J⁽ᵗ⁾ dh⁽ᵗ⁻¹⁾ + direct⁽ᵗ⁾ for dh⁽⁰⁾ … dh⁽τ⁻¹⁾, one t at a time."""
     floats, others = system.floats(before), system.others(before)
 
     def body(dh, at):
@@ -203,7 +203,7 @@ def _tangents_by_scan(system: System, before: Carry, direct: list[Array], dstart
 
 
 def _tangents_in_parallel(system: System, before: Carry, direct: list[Array], dstart: list[Array]) -> list[Array]:
-    """The same, with whole Jacobians."""
+    """Solve the equation of `_tangents_by_scan` in parallel over time, with whole Jacobians."""
     layout = system.layout("full")
     (jacobian,) = jacobians(layout, system.step(before), system.floats(before))
     (r,), (start,) = layout.pack(direct), layout.pack(dstart)

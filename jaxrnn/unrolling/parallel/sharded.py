@@ -104,7 +104,7 @@ def _stretch(cell, time, whole, over_t):
 
 
 def _stretch_in_chunks(cell, time, params, xs, carry, mask, reset, initial):
-    """The same in chunks: what a stretch does to the state is one step of a linear recurrence over the devices."""
+    """Run a stretch in chunks; its effect on the state is one step of a linear recurrence over the devices."""
     first, state = (carry.first, carry.state) if isinstance(carry, Staged) else (None, carry)
 
     def run(first, state, homogeneous=False):

@@ -73,7 +73,7 @@ def unroll_by_structure(
 
 
 def structural_member(cell: Cell, time: int) -> Callable | None:
-    """The member that the kind of a cell decides; None where it decides nothing.
+    """Return the member that the kind of a cell determines, or None if it determines none.
 
     >>> from jaxrnn import GRU, MinGRU
     >>> structural_member(MinGRU(3, 5), 100).__name__, structural_member(GRU(3, 5), 100)
