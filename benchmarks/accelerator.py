@@ -59,7 +59,7 @@ LONGEST_LOOP = 10_000
 """The steps up to which the loop over matrix states runs: it keeps each of them."""
 CHECKED = (jaxrnn.LSTM(8, 50), jaxrnn.LSTM(8, 64, "current"), jaxrnn.GRU(8, 64), jaxrnn.GRU(8, 30, "after"))
 TOLERANCES = {("float32", "highest"): 1e-5, ("float32", "default"): 5e-3, ("bfloat16", "default"): 5e-2}
-"""Of the largest difference, relative to the largest number of an array where that is above 1."""
+"""The bounds of the largest difference, relative to the largest number of an array if that is above 1."""
 Piece = Literal["agreement", "layers", "long", "matrix"]
 
 
@@ -73,7 +73,7 @@ class Line(NamedTuple):
     forward: float
     train: float
     compile_seconds: float = math.nan
-    """Of both programs."""
+    """The compile time of both programs."""
     megabytes: float = math.nan
     """The temporary memory of the training step."""
 

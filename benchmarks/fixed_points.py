@@ -33,7 +33,7 @@ from jaxrnn.tasks.cognitive import flip_flop
 
 TOL_Q, TOL_DQ, RATE, NOISE, MERGE = 1e-12, 1e-20, 0.05, 0.1, 1e-2
 STATE_NOISE = 0.1
-"""Of the state, in training.  Without it 128 units keep their bits in a continuum of slow states: no attractors."""
+"""The noise of the state in training.  Without it, 128 units keep their bits in a continuum of slow states."""
 
 
 class Searched(NamedTuple):

@@ -65,7 +65,8 @@ def main(
         updates: the length of the first training.
         seconds: the length of the second training.
         learning_rate: the highest learning rate.
-        batch, length: rows of text, and characters of each, in an update.
+        batch: the number of rows of text in an update.
+        length: the number of characters of a row in an update.
         evaluate_characters: how many held-out characters are scored.
         sampled: how many characters are sampled.
     """

@@ -58,7 +58,10 @@ def main(
         cells: names.
         lengths: numbers of steps.
         chunks: steps of a chunk.
-        heads, key_size, value_size, input_size: the sizes of the cells.
+        heads: the number of heads of a cell.
+        key_size: the size of a key of a head.
+        value_size: the size of a value of a head.
+        input_size: the size of x.
         loop: whether to run `unroll` and `unroll_bptt` too, which store a state for each step.
         pytorch: whether to run PyTorch for `gated_delta`, where it is installed and `loop` is on.
         compile_lengths: numbers of steps for which the stack of blocks is compiled.

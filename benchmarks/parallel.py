@@ -26,9 +26,9 @@ class Swept(NamedTuple):
 
     advice: jaxrnn.dynamics.Advice
     updates: int
-    """The most of any row."""
+    """The largest number of updates of any row."""
     converged: bool
-    """Whether every row did without the loop."""
+    """True if no row needed the loop."""
 
 
 def main(

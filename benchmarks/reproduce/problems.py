@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 SYMBOLS, WORD = 8, 10
-"""Of the copy problem: how many symbols, and how many of them are to be remembered."""
+"""The number of symbols of the copy problem, and the number of them to remember."""
 
 
 @partial(jax.jit, static_argnums=(1, 2))

@@ -32,20 +32,20 @@ class Case(NamedTuple):
     experiment: str
     """The file: "temporal_order"."""
     settings: dict[str, Any]
-    """What names the case within it; JSON."""
+    """The settings that identify the case in the file; JSON."""
     run: Callable[[], dict[str, Any]]
     """Measure it: figures, as JSON."""
     show: Callable[[dict[str, Any]], str]
     """The figures in a few words."""
     paper: str = "-"
-    """What the paper has, in a few words."""
+    """The result of the paper, in a few words."""
     seeds: int = 1
     work: float = 1.0
     """Proportional to the time it takes, within the experiment."""
 
 
 class Plan(NamedTuple):
-    """What a program is asked to do."""
+    """The options of a program: the cases to measure."""
 
     cases: list[Case]
     again: bool
@@ -60,9 +60,9 @@ class Record(NamedTuple):
     paper: str
     seeds: int
     seconds: float | None
-    """On the clock; of older records it is not always known."""
+    """The wall-clock time; some older records lack it."""
     cpu_seconds: float | None
-    """Of all threads together."""
+    """The CPU time of all threads together."""
     work: float
     when: dict[str, str]
     """The date, the commit, the versions, the machine; of older records what is known."""

@@ -37,7 +37,7 @@ ACTIVATIONS = {
     "relu": (jax.nn.relu, lambda h: (h > 0).astype(h.dtype)),
     "identity": (lambda a: a, jnp.ones_like),
 }
-"""What f may be."""
+"""The choices of f, by name."""
 
 
 class ElmanParams(NamedTuple):

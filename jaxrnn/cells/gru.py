@@ -37,7 +37,7 @@ from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_in_loop,
 from jaxrnn.core.types import Key
 
 Gates = tuple[Float[Array, "*leading hidden"], Float[Array, "*leading hidden"], Float[Array, "*leading hidden"]]
-"""Of r, z and n, one array each."""
+"""One array each for r, z and n."""
 
 
 class GRUParams(NamedTuple):
@@ -73,14 +73,14 @@ class GRUResidual(NamedTuple):
 
 
 class GRULocals(NamedTuple):
-    """The share of a step in the sums over t: ∇ of the pre-activations."""
+    """The share of a step in the sums over t."""
 
     dar: Float[Array, "*batch hidden"]
-    """Of the reset gate."""
+    """∇ of the pre-activation of the reset gate."""
     dak: Float[Array, "*batch hidden"]
-    """Of the update gate."""
+    """∇ of the pre-activation of the update gate."""
     dan: Float[Array, "*batch hidden"]
-    """Of the candidate."""
+    """∇ of the pre-activation of the candidate."""
 
 
 @jax.tree_util.register_static

@@ -43,7 +43,7 @@ from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_transpos
 from jaxrnn.core.types import Carry, Key
 
 FEEDBACKS = ("logits", "probabilities", "symbol", "sample")
-"""What may be fed back."""
+"""The choices of the feedback."""
 
 
 class JordanParams(NamedTuple):

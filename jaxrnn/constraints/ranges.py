@@ -58,7 +58,8 @@ class Bounded:
     """A parameter in (low, high), by a sigmoid.
 
     Args:
-      low, high: the bounds.
+      low: the lower bound.
+      high: the upper bound.
       at: the parameter.
 
     Raises:

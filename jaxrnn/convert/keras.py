@@ -37,7 +37,7 @@ from jaxrnn.directions.bidirectional_stack import BidirectionalStack
 
 _KERAS_GRU_GATES = "zrn"
 _ACTIVATIONS = {"tanh": "tanh", "relu": "relu", "linear": "identity"}
-"""What `SimpleRNN(activation=…)` may be, and its name here."""
+"""The activations of `SimpleRNN`, and their names here."""
 _MERGES = {"concat": "concat", "sum": "sum"}
 
 

@@ -45,7 +45,7 @@ from jaxrnn.directions.bidirectional_stack import BidirectionalStack
 from jaxrnn.objectives.readout import Readout, ReadoutParams
 
 _ACTIVATIONS = {"tanh": "tanh", "relu": "relu"}
-"""What `nonlinearity` may be, and its name here."""
+"""The values of `nonlinearity`, and their names here."""
 
 
 def from_torch(
@@ -136,7 +136,9 @@ def to_torch_cell(cell: Any, params: Params, *, bias: bool = True) -> dict[str, 
     """Write the state dict of the `nn.RNNCell`, `nn.LSTMCell` or `nn.GRUCell` that computes the same.
 
     Args:
-      cell, params, bias: as for `to_torch`, of one layer and one direction, without a projection.
+      cell: an `Elman` of tanh or relu, an `LSTM` without peepholes, or a `GRU(reset="after")`.
+      params: its parameters.
+      bias: False for a module that was made with `bias=False`; all biases must then be 0.
 
     Returns:
       Arrays by PyTorch's names.

@@ -21,7 +21,7 @@ from jaxrnn.objectives.readout import Readout, ReadoutParams
 from jaxrnn.reservoirs.reservoir import Reservoir, ReservoirParams, recurrent_matrix
 
 _ACTIVATIONS = {"tanh": "tanh", "relu": "relu", "identity": "identity"}
-"""What reservoirpy's functions are called, and their names here."""
+"""The names of reservoirpy's functions, and their names here."""
 
 
 def from_reservoirpy(node: Any) -> tuple[Reservoir, ReservoirParams]:

@@ -52,21 +52,21 @@ class Parts(NamedTuple):
     """The parts of a model that are exported."""
 
     inputs: Callable
-    """(params, xs) → what the network reads: an embedding's rows, or xs as they are."""
+    """(params, xs) → the inputs of the network: rows of an embedding, or xs itself."""
     tokens: bool
-    """Whether xs are tokens."""
+    """True if xs are tokens."""
     network: Any
     """The cell, or the network of two directions."""
     of_network: Callable
-    """params → the network's own."""
+    """params → the parameters of the network."""
     read: Callable
     """(params, ys) → out."""
     per_sequence: bool = False
-    """Whether out is the output of the last step only."""
+    """True if out is the output of the last step only."""
     zero_padding: bool = False
-    """Whether out is 0 on padding."""
+    """True if out is 0 on padding."""
     network_alone: bool = False
-    """Whether out is the output of the network itself."""
+    """True if out is the output of the network itself."""
 
 
 def export(

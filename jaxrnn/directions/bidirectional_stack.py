@@ -87,7 +87,10 @@ class BidirectionalStack:
           params: as from `init`.
           xs: inputs `[time, *batch, input]`.
           carry: one `Directions` per layer; None is the cells' initial carries.
-          mask, reset, reverse, run: as for `Bidirectional.apply`, for every layer.
+          mask: `[time, *batch]`; False where the step does not happen.
+          reset: `[time, *batch]`; True where a new episode begins, for both directions.
+          reverse: read the sequence from its other end: the forward cells run from the last step to the first.
+          run: the member of the unroll family to use for every layer: `unroll`, `unroll_bptt`, ….
 
         Returns:
           The final carries, one `Directions` per layer, and the outputs of the highest layer.

@@ -167,7 +167,11 @@ def unroll_2d_python(
     """Run a 2-D cell over images in two nested Python loops: the definition of `unroll_2d`.
 
     Args:
-      cell, params, xs, mask, reverse: as for `unroll_2d`.
+      cell: any 2-D cell.
+      params: its parameters.
+      xs: `[height, width, *batch, features]`.
+      mask: `[height, width, *batch]`; False outside an image.
+      reverse: (vertically, horizontally): `(True, False)` runs from the lower left corner.
 
     Returns:
       As `unroll_2d`.

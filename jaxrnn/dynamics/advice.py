@@ -80,7 +80,11 @@ def choose_method(
     processors busy, the loop is faster, whatever λ is.
 
     Args:
-      cell, params, xs, carry, mask: as for `unroll`, with values (not under `jit`); time is at least 1.
+      cell: any cell.
+      params: its parameters, with values: not under `jit`.
+      xs: inputs `[time, *batch, input]` with values; time is at least 1.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
 
     Returns:
       `Advice(method, exponent, horizon, first_exponent, updates)`; exponents are means over the rows.

@@ -116,9 +116,12 @@ def diagnose(
     """Diagnose how gradients flow, where units saturate and what is clipped, and advise what to change.
 
     Args:
-      cell, params, carry, mask: as for `unroll`.
-      xs: a batch like those in training, `[time, *batch, features]`, of at least 2 steps.
-      loss: L(carry, ys), a mean over rows, of what `unroll` gives; it may close over a read-out and targets.
+      cell: any cell.
+      params: its parameters.
+      xs: a batch like those in training, `[time, *batch, input]`, of at least 2 steps.
+      loss: L(carry, ys) of the results of `unroll`, a mean over rows; it may close over a read-out and targets.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
       clip: v of 3.3, the norm at which gradients are or would be clipped.
 
     Returns:

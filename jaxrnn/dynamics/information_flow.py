@@ -56,8 +56,13 @@ def omega(
     """Return Ω exactly, summed over t and averaged over rows.
 
     Args:
-      cell, params, xs, carry, mask, reset: as for `unroll`.
-      loss: L(carry, ys), whose gradient should keep its size.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      loss: L(carry, ys) of the results of `unroll`, whose gradient should keep its norm.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
 
     Returns:
       Ω, differentiable with respect to `params`, `xs`, `carry` and whatever `loss` closes over.
@@ -89,11 +94,17 @@ def pascanu_omega(
 ) -> Float[Array, ""]:
     """Return Ω with Pascanu's gradient, which treats the back-propagated vectors and the states as constants.
 
-    Its gradient is one contraction over t more than the
-    loss's own; that of `omega` is a second back-propagation through time.
+    Its gradient costs one contraction over t more than that of the loss; that of `omega` costs a second
+    back-propagation through time.
 
     Args:
-      cell, params, xs, loss, carry, mask, reset: as for `omega`.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      loss: L(carry, ys) of the results of `unroll`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
 
     Returns:
       As `omega`.
@@ -127,7 +138,13 @@ def omega_terms(
     """Return the terms of `omega`, (‖(∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾)ᵀ δ⁽ᵗ⁾‖ / ‖δ⁽ᵗ⁾‖ − 1)²; Ω is their sum over t.
 
     Args:
-      cell, params, xs, loss, carry, mask, reset: as for `omega`.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      loss: L(carry, ys) of the results of `unroll`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
 
     Returns:
       `[time, *batch]`; 0 where no term counts.
@@ -181,7 +198,13 @@ def loss_and_flow(
     (ratios − 1)² are the terms of `pascanu_omega`, (ratios² − 1)² those of the paper's program.
 
     Args:
-      cell, params, xs, loss, carry, mask, reset: as for `omega`.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      loss: L(carry, ys) of the results of `unroll`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
 
     Returns:
       `Flow(loss, ratios, norms)`.  The gradient of `loss` is that of back-propagation, for `params`, `xs`, `carry` and

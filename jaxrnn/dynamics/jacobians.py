@@ -41,7 +41,12 @@ def step_jacobians(
     """Return ∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾ for every t.
 
     Args:
-      cell, params, xs, carry, mask, reset: as for `unroll`.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
 
     Returns:
       J, `[time, *batch, n, n]`, n the number of floating entries of the carry.
@@ -125,8 +130,13 @@ def hidden_gradients(
     """Return ∇_{h⁽ᵗ⁾}L for every t, as vectors; their norms show how the gradient flows.
 
     Args:
-      cell, params, xs, carry, mask, reset: as for `unroll`.
-      loss: L(carry, ys), a scalar of what `unroll` gives.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      loss: L(carry, ys), a scalar function of the results of `unroll`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
 
     Returns:
       `[time, *batch, n]`, from the `carries` of `bptt`.

@@ -40,7 +40,11 @@ def lyapunov_spectrum(
     the system that the reservoir continues.
 
     Args:
-      cell, params, xs, carry, mask: as for `unroll`; a masked step does not count.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen, and does not count.
       count: the number of exponents; all by default.
       skip: the number of steps at the start to ignore, while Q converges.
 

@@ -51,7 +51,12 @@ def trajectory(
     """Run a cell over a sequence and keep every carry.
 
     Args:
-      cell, params, xs, carry, mask, reset: as for `unroll`.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
 
     Returns:
       `Trajectory(carry, ys, before, zs, after)`; all of it can be differentiated.

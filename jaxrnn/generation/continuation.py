@@ -38,14 +38,15 @@ def continue_sequence(
     Args:
       generator: a `Generator`, such as a `SymbolModel`.
       params: its parameters.
-      carry, logits: h and o behind the last symbol, as `SymbolModel.read` gives them for a prompt.
+      carry: h after the last symbol, as `SymbolModel.read` returns it for a prompt.
+      logits: o after the last symbol, `[vocabulary]`.
       key: a key.
-      start: n of the first symbol that is drawn.
-      length: how many symbols.
+      start: n of the first symbol to draw.
+      length: the number of symbols to draw.
       sampling: temperature, top-k and top-p; `Greedy()` takes the likeliest.
 
     Returns:
-      h and o behind the last symbol, and the symbols.
+      h and o after the last symbol, and the symbols, `[length]`.
 
     >>> from jaxrnn import GRU, SymbolModel
     >>> model = SymbolModel(GRU(4, 8), vocabulary=5, features=4, hidden_size=8)

@@ -122,7 +122,14 @@ def sample_scan(
     no gradient.
 
     Args:
-      keys, generator, params, carry, start, stop, bound, sampling: as for `sample`.
+      keys: one key per row, `[*batch]`.
+      generator: a `Generator`, a model with `vocabulary` and `next_logits`.
+      params: its parameters.
+      carry: h⁽⁰⁾, leading axes `[*batch]`.
+      start: y⁽⁰⁾, one symbol, or one per row.
+      stop: the stop rule.
+      bound: the number of steps.
+      sampling: temperature, top-k and top-p.
 
     Returns:
       As `sample`.
@@ -159,8 +166,12 @@ def greedy(
     sequence: see `beam_search`.
 
     Args:
-      generator, params, carry, stop, bound: as for `sample`.
+      generator: a `Generator`, a model with `vocabulary` and `next_logits`.
+      params: its parameters.
+      carry: h⁽⁰⁾, leading axes `[*batch]`.
       start: y⁽⁰⁾, one symbol per row; its shape is the batch shape.
+      stop: the stop rule.
+      bound: the largest number of steps.
 
     Returns:
       As `sample`.

@@ -57,9 +57,13 @@ def forced_outputs(
     A model with an `apply` that embeds and projects all steps at once returns the same faster.
 
     Args:
-      generator, params, carry, start, stop: as for `sample`.
-      symbols: y⁽ᵗ⁾; values beyond the length of a row are ignored.
-      lengths: τ, which a generator under `PredictedLength` also receives.
+      generator: a `Generator`, a model with `vocabulary` and `next_logits`.
+      params: its parameters.
+      carry: h⁽⁰⁾, leading axes `[*batch]`.
+      symbols: y⁽ᵗ⁾, `[time, *batch]`; values beyond the length of a row are ignored.
+      lengths: τ, `[*batch]`, which a generator under `PredictedLength` also receives.
+      start: y⁽⁰⁾, one symbol, or one per row.
+      stop: the stop rule.
 
     Returns:
       o⁽ᵗ⁾, `[time, *batch, vocabulary + stop.units]`; meaningless beyond the length of a row.

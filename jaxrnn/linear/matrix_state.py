@@ -34,11 +34,11 @@ class Erase(NamedTuple):
     """
 
     log_d: Float[Array, "*batch decay"]
-    """log d ≤ 0, `decay` = K, or 1 where all units share it."""
+    """log d ≤ 0; `decay` is K, or 1 if all units share it."""
     u: Float[Array, "*batch key"] | None = None
-    """What is read of the state before the decay; None for a plain decay, and so is w."""
+    """The key at which the old value uᵀ S is read; None for a plain decay, as is w."""
     w: Float[Array, "*batch key"] | None = None
-    """Where it is subtracted."""
+    """The key at which the old value is subtracted."""
 
 
 class Outer(NamedTuple):
@@ -50,9 +50,9 @@ class Outer(NamedTuple):
     """
 
     k: Float[Array, "*batch key"]
-    """Where v is added."""
+    """The key at which v is added."""
     v: Float[Array, "*batch value"]
-    """What is added."""
+    """The value that is added."""
 
 
 class InTurn(NamedTuple):

@@ -67,10 +67,12 @@ def linear_step(cell: Any, params: Params, carry: Carry, z: Inputs) -> tuple[Car
 
     Args:
       cell: the cell, with `coefficients` and `read`, or `query` and `answer`.
-      params, carry, z: as for `step`.
+      params: its parameters.
+      carry: h⁽ᵗ⁻¹⁾.
+      z: z⁽ᵗ⁾, one step of what `project` returns.
 
     Returns:
-      What `step` returns: the new carry and the output.
+      The new carry and the output.
 
     >>> import jax, jax.numpy as jnp
     >>> from jaxrnn.linear import MinGRU

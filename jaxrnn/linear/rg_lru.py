@@ -63,7 +63,8 @@ class RGLRU:
     Args:
       size: the size of x, h and y.
       blocks: the number of diagonal blocks of W_a and W_x, a divisor of `size`.
-      least_decay, largest_decay: a at r = 1 is uniform between these in a new cell, 0 < least < largest < 1.
+      least_decay: the lower bound of a at r = 1, which is uniform in a new cell; above 0.
+      largest_decay: the upper bound of a at r = 1; below 1.
 
     Raises:
       ValueError: a size below 1, blocks that do not divide it, or an empty interval.

@@ -68,7 +68,8 @@ class S5:
       input_size: the size of x.
       hidden_size: the number of complex numbers in h; with their conjugates the state has twice that size.
       output_size: the size of y.
-      least_step, largest_step: Δ is log-uniform between these in a new cell.
+      least_step: the lower bound of Δ, which is log-uniform in a new cell.
+      largest_step: the upper bound of Δ.
 
     Raises:
       ValueError: a size below 1, or step sizes that are not 0 < least < largest.

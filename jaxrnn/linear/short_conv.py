@@ -28,7 +28,7 @@ from jaxrnn.linear.protocol import linear_step
 from jaxrnn.linear.stages import Staged, Steps
 
 ACTIVATIONS = {"silu": jax.nn.silu, "identity": lambda a: a}
-"""What g may be."""
+"""The choices of g, by name."""
 
 
 class ShortConvParams(NamedTuple):

@@ -38,9 +38,9 @@ class Staged(NamedTuple):
     """
 
     first: PyTree
-    """What `lead` reads and changes; its initial value is 0."""
+    """The part that `lead` reads and updates; its initial value is 0."""
     state: PyTree
-    """What is linear, with coefficients that may depend on the first stage."""
+    """The part that is linear, with coefficients that may depend on the first stage."""
 
 
 @runtime_checkable

@@ -155,10 +155,12 @@ class MemoryNetwork:
     ) -> Answer:
         """Answer by reading one slot in each hop: the given one, or else the slot with the highest score.
 
-        A hop whose scores are all at most 0 reads nothing.  The other arguments, the result and the errors are those
-        of `answer`.
+        A hop whose scores are all at most 0 reads nothing.  The result and the errors are those of `answer`.
 
         Args:
+          params: E and T.
+          sentences: word numbers `[*batch, slots, words]`, as for `answer`.
+          question: word numbers `[*batch, words]`.
           supports: the slot of each hop, `[*batch, hops]`; −1 to read nothing.
         """
         if supports is not None:

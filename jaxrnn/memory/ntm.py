@@ -98,7 +98,8 @@ class NTM:
       input_size: the size of x.
       slots: N, the number of slots in the memory.
       width: the size of a slot.
-      read_heads, write_heads: the numbers of heads.
+      read_heads: the number of read heads.
+      write_heads: the number of write heads.
       reach: R; a head can shift by −R, …, R slots in one step.
 
     Raises:

@@ -131,8 +131,15 @@ def learn(
     """Run one step of any online algorithm.
 
     Args:
+      cell: the cell that learns.
       advance: maps (θ, J⁽ᵗ⁻¹⁾, row) to J⁽ᵗ⁾, for one row.
       pull: maps (J of all rows, g `[rows, carry]`) to Σ g J, shaped like θ.
+      params: θ.
+      state: the state after the previous step.
+      x: `[*batch, input]`.
+      loss: maps y⁽ᵗ⁾ `[*batch, hidden]` to L⁽ᵗ⁾.
+      mask: `[*batch]`; False where the step does not happen.
+      reset: `[*batch]`; True where a new episode begins.
     """
     xs = jax.tree.map(lambda a: jnp.asarray(a)[None], x)
     steps = tuple(None if a is None else jnp.asarray(a)[None] for a in (mask, reset))
@@ -184,8 +191,13 @@ def run_online(
 
     Args:
       algorithm: `RTRL(cell)`, `SnAp(cell, n)`, `UORO(cell)` or `EProp(cell)`.
-      params, state: θ, and the result of `algorithm.init`.
-      xs, targets, loss, mask, reset: as for `unroll_loss`; `loss` is ℓ of one step of one row.
+      params: θ.
+      state: the result of `algorithm.init`.
+      xs: inputs `[time, *batch, input]`.
+      targets: arrays `[time, *batch, ...]`; the second argument of ℓ.
+      loss: ℓ, of one step of one row: (y `[hidden]`, target) → a scalar.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
 
     Returns:
       `OnlineRun(state, loss, gradient)`.

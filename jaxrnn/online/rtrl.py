@@ -53,6 +53,7 @@ class RTRL:
         """Return the state before the first step: h⁽⁰⁾ and J = ∂h⁽⁰⁾/∂θ (0 for a given carry).
 
         Args:
+          params: θ.
           x: an input of one step, `[*batch, input]`; only its shape and dtype matter.
           carry: h⁽⁰⁾; None is the cell's initial carry.
 
@@ -76,7 +77,8 @@ class RTRL:
           x: `[*batch, input]`.
           loss: maps y⁽ᵗ⁾ `[*batch, hidden]` to L⁽ᵗ⁾.  If the loss is not known yet, get y from `cell.step`; the
             loss ⟨∇_y L, y⟩ then has the same gradient.
-          mask, reset: `[*batch]`, as in one step of `unroll`.
+          mask: `[*batch]`; False where the step does not happen.
+          reset: `[*batch]`; True where a new episode begins.
         """
         return learn(self.cell, self._advance, _pull, params, state, x, loss, mask, reset)
 

@@ -81,8 +81,13 @@ def teacher_forced(
 
     Args:
       cell: `Jordan`, `Feedback`, or another `FeedbackCell`.
-      params, xs, carry, mask, reset, reverse: as for `unroll`.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
       targets: y: token ids `[time, *batch]`, or vectors `[time, *batch, output]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: run from the last step to the first.
 
     Returns:
       The carry, whose feedback is the last valid y, so that a sequence can be split anywhere; and the outputs, `[time,
@@ -137,8 +142,15 @@ def scheduled_sampling(
 
     Args:
       key: the key of the coins.
-      cell, params, xs, targets, carry, mask, reset, reverse: as for `teacher_forced`.
+      cell: `Jordan`, `Feedback`, or another `FeedbackCell`.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      targets: y: token ids `[time, *batch]`, or vectors `[time, *batch, output]`.
       probability: p: a number, `[time]`, or `[time, *batch]`; p[t] applies to the feedback after step t.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: run from the last step to the first.
 
     Returns:
       The carry and the outputs, as `unroll`.

@@ -40,8 +40,11 @@ def forgetting_rate(
     echo-state property.
 
     Args:
-      cell, params, xs: as for `unroll`.
-      one, other: two initial carries.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      one: an initial carry, leading axes `[*batch]`.
+      other: another initial carry.
 
     Returns:
       `[*batch]`; −∞ where the two states became equal.

@@ -93,8 +93,12 @@ class ESN:
         """Return h⁽ᵗ⁾ for every t; with feedback, the reservoir reads the true y⁽ᵗ⁻¹⁾.
 
         Args:
-          params, xs, carry, mask, reset: as for `unroll`.
+          params: the parameters.
+          xs: inputs `[time, *batch, input]`.
           targets: y, `[time, *batch, output]`; ignored without feedback.
+          carry: h⁽⁰⁾; None is the initial carry of the reservoir.
+          mask: `[time, *batch]`; False where the step does not happen.
+          reset: `[time, *batch]`; True where a new episode begins.
           key: the key of a reservoir with noise.
 
         Returns:
@@ -143,9 +147,14 @@ class ESN:
 
         Args:
           params: the parameters, whose read-out is replaced.
-          xs, targets, carry, mask, reset, key: as for `states`.
+          xs: inputs `[time, *batch, input]`.
+          targets: y, `[time, *batch, output]`.
+          carry: h⁽⁰⁾; None is the initial carry of the reservoir.
           penalty: β.
           washout: the number of valid steps to skip at the start of each series (with `reset`, of each episode).
+          mask: `[time, *batch]`; False where the step does not happen.
+          reset: `[time, *batch]`; True where a new episode begins.
+          key: the key of a reservoir with noise.
 
         Returns:
           The final carry and the parameters.
@@ -172,14 +181,20 @@ class ESN:
         reset: Bool[Array, "..."] | None = None,
         key: Key | None = None,
     ) -> tuple[Carry, Equations]:
-        """Add a stretch of a stream to the normal equations; no h is kept beyond some hundred steps.
+        """Add a stretch of a stream to the normal equations; at most some hundred states h are stored at a time.
 
         `solve(equations, penalty)` then returns the read-out.
 
         Args:
+          params: the parameters.
           equations: the sums so far; `no_equations(hidden, output)` to start.
-          params, xs, targets, carry, washout, mask, reset, key: as for `fit`; a later stretch of a stream takes the
-            carry of the one before and no washout.
+          xs: inputs `[time, *batch, input]`.
+          targets: y, `[time, *batch, output]`.
+          carry: h⁽⁰⁾; a later stretch of a stream takes the carry of the one before.
+          washout: the number of valid steps to skip at the start of each series; 0 for a later stretch.
+          mask: `[time, *batch]`; False where the step does not happen.
+          reset: `[time, *batch]`; True where a new episode begins.
+          key: the key of a reservoir with noise.
 
         Returns:
           The final carry and the sums.

@@ -56,7 +56,8 @@ def tracker(hidden_size: int, output_size: int, penalty: float, *, bias: bool = 
     """Return the state before the first step: V = 0, P = I/β.
 
     Args:
-      hidden_size, output_size: the sizes of h and of y.
+      hidden_size: the size of h.
+      output_size: the size of y.
       penalty: β > 0; the penalty of the bias is 10⁻⁶ β.
       bias: False leaves the bias at 0, by a P that is 0 there.
 

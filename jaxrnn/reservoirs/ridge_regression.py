@@ -105,7 +105,8 @@ def no_equations(hidden_size: int, output_size: int) -> Equations:
     """Return the normal equations of no steps.
 
     Args:
-      hidden_size, output_size: the sizes of h and of y.
+      hidden_size: the size of h.
+      output_size: the size of y.
 
     Returns:
       `Equations`, all 0.
@@ -135,7 +136,9 @@ def add_equations(
 
     Args:
       equations: the sums so far; `no_equations(hidden, output)` to start.
-      hs, targets, mask: as for `ridge`.
+      hs: h, `[time, *batch, hidden]`.
+      targets: y, `[time, *batch, output]`.
+      mask: `[time, *batch]`; False where a step does not count.
 
     Returns:
       `Equations`.

@@ -64,8 +64,10 @@ def compare_bwd(
     """Map the gradients of the results of `Attention.compare` to those of its arguments.
 
     Args:
-      attention, params, memory: as for `compare`.
-      saved: as from `compared`.
+      attention: the attention.
+      params: its parameters.
+      saved: the residual that `compared` returns.
+      memory: the keys, values and mask, as for `compare`.
       dreading: ∇c, ∇α and ∇ of the coverage.
     """
     alpha = saved.weights

@@ -236,7 +236,10 @@ class Seq2Seq:
         Args:
           params: as from `init`.
           encoded: the source, as `encode` returns it.
-          symbols, lengths, start, key: as for `SymbolModel.apply`.
+          symbols: y⁽ᵗ⁾, `[time, *batch]`; values beyond the length of a row are ignored.
+          lengths: τ, `[*batch]`.
+          start: y⁽⁰⁾.
+          key: the key of a decoder that draws noise; `quiet(model)` generates without noise.
 
         Raises:
           TypeError, ValueError: as `SymbolModel.apply`.

@@ -176,10 +176,10 @@ def epoch_rows(count: int, seed: int, step: int, *, batch: int) -> Int[np.ndarra
     """Return the numbers of the examples in batch `step` of a finite set; each epoch has each example once.
 
     Args:
-      count: how many examples there are.
-      seed: the order; every epoch has another.
-      step: the number of the batch; nothing is remembered from one to the next.
-      batch: B.
+      count: the number of examples.
+      seed: determines the order of the examples, which differs between epochs.
+      step: the number of the batch; no state is kept between batches.
+      batch: B, the number of examples in a batch.
 
     >>> sorted(int(row) for step in range(3) for row in epoch_rows(6, 0, step, batch=4))
     [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
@@ -208,9 +208,10 @@ def stream_batch(
 
     Args:
       tokens: the text, at least length + 1 tokens.
-      seed: where in the circle row 0 starts.
-      step: the number of the batch; nothing is remembered from one to the next.
-      batch, length: B and τ.
+      seed: determines where in the text row 0 starts; the text is read in a circle.
+      step: the number of the batch; no state is kept between batches.
+      batch: B, the number of rows.
+      length: τ, the number of steps.
 
     Returns:
       Inputs and targets in one array: `[:-1]` and `[1:]`.

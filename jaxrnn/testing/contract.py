@@ -110,7 +110,7 @@ def check_cell(cell: Cell, *, x: PyTree | None = None, seed: int = 0) -> str:
       seed: the seed of the parameters, inputs, masks and resets.
 
     Returns:
-      How many laws hold, in words.
+      The number of laws that hold, in words.
 
     Raises:
       TypeError: the cell lacks a method.

@@ -22,7 +22,7 @@ from jaxrnn.unrolling.scan import readable, select, zeros
 from jaxrnn.unrolling.scan import unroll as reference
 
 DIRECTIONS = (False, True)
-"""Of `reverse`."""
+"""The values of `reverse`."""
 
 
 @law

@@ -37,7 +37,7 @@ class PlatformReport(NamedTuple):
     wrong: tuple[str, ...]
     """The programs whose numbers are not NumPy's, one line each."""
     warnings: tuple[str, ...]
-    """What a user of this machine and this JAX should know."""
+    """Known problems of this machine and this version of JAX."""
     tried: int
     """The number of programs."""
 

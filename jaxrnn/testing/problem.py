@@ -121,10 +121,12 @@ def random_problem(
     Args:
       cell: any cell.
       seed: the seed of everything random.
-      mask, reset: `[time, *batch]`; random too, unless given.
+      mask: `[time, *batch]`; None draws one.
+      reset: `[time, *batch]`; None draws one.
       x: an example of the input of one step without batch axes, an array or a pytree; the default is the
         smallest vector that the cell accepts.
-      time, batch: the leading axes.
+      time: the number of steps.
+      batch: the batch axes.
       dtype: the dtype of floating parameters and inputs; by default the widest one enabled.
 
     Returns:

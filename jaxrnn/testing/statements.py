@@ -50,9 +50,10 @@ def must_agree(cell: Cell, statement: str, got: PyTree, want: PyTree, tolerance:
     1e-10 in float64 and what the coarser of the two dtypes allows otherwise; 0 asks for equality.
 
     Args:
-      cell: named in the message.
+      cell: the cell, which the message names.
       statement: the law, in words, for the message.
-      got, want: pytrees of one structure.
+      got: a pytree.
+      want: a pytree of the same structure.
       tolerance: the largest difference permitted; None takes that of the dtypes.
 
     >>> from jaxrnn import GRU

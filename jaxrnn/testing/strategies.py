@@ -32,7 +32,8 @@ def cells(input_size: int = 3, hidden_size: int = 5) -> "SearchStrategy[Cell]":
     """Return a strategy of cells: bare, stacked or with derived rules, at one size.
 
     Args:
-      input_size, hidden_size: the sizes.
+      input_size: the size of x.
+      hidden_size: the size of h.
 
     Returns:
       A hypothesis strategy.

@@ -38,10 +38,15 @@ def spread_updates(
     """Run `updates` with the rows of each batch split over devices.
 
     Args:
-      loss_fn, optimizer, state, batches, key: as for `updates`; the same in every process.
+      loss_fn: `(params, carry, batch, key) -> (loss, carry)`, as for `update`; the same in every process, as are all
+        arguments.
+      optimizer: the optax optimizer given to `init_state`.
+      state: the state before the first update.
+      batches: the batches, each array with a leading axis `[steps]`.
+      key: the key of the run.
       rows: the number of rows of a batch, a multiple of the number of devices.  Each array in `batches` is split along
         its first axis of that length after `steps`; an array without one is copied to every device.
-      devices: all participating devices; the same in every process.
+      devices: all participating devices.
 
     Returns:
       The state after the last update, and L of each, in every process.

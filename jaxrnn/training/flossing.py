@@ -34,9 +34,13 @@ def flossing_loss(
     """Return the mean square distance of the first Lyapunov exponents from a target.
 
     Args:
-      cell, params, xs, carry, mask: as for `unroll`.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
       count: k, the number of exponents.
       target: the target of the exponents; 0 keeps the norm of gradients.
+      mask: `[time, *batch]`; False where the step does not happen.
       skip: the number of steps at the start to ignore.
 
     Returns:

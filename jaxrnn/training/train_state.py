@@ -133,8 +133,11 @@ def updates(
     For small models the dispatch costs more than the update; this dispatches once.
 
     Args:
-      loss_fn, optimizer, state, key: as for `update`.
+      loss_fn: `(params, carry, batch, key) -> (loss, carry)`, a static argument as for `update`.
+      optimizer: the optax optimizer given to `init_state`, also static.
+      state: the state before the first update.
       batches: the batches, each array with a leading axis `[steps]`.
+      key: the key of the run; `loss_fn` receives `jax.random.fold_in(key, state.step)`.
 
     Returns:
       The state after the last update, and L of each: `[steps]`.

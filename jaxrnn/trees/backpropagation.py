@@ -46,7 +46,10 @@ def unroll_tree_bpts(
     order; for `jvp` use `unroll_tree`.
 
     Args:
-      cell, params, forest, xs: as for `unroll_tree`.
+      cell: any tree cell.
+      params: its parameters.
+      forest: the trees, from `pack`.
+      xs: inputs of the leaves, `[leaves, batch, input]`, or `Nodes` of inputs of leaves and of inner nodes.
 
     Returns:
       As `unroll_tree`.

@@ -120,7 +120,10 @@ class SequenceClassifier:
 
     Args:
       cell: any cell.
-      symbols, features, hidden_size, classes: as for `TreeClassifier`.
+      symbols: the number of symbols.
+      features: the size of the embedding.
+      hidden_size: the size of h.
+      classes: the number of classes.
 
     Raises:
       TypeError: `cell` is not a cell.

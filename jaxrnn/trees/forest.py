@@ -106,7 +106,7 @@ def pack(
     steps: int | None = None,
     width: int | Literal["level"] | None = None,
 ) -> Forest:
-    """Turn a batch of trees into arrays, with NumPy on the host.
+    """Pack a batch of trees into arrays, with NumPy on the host.
 
     Sizes that are not given are rounded up (`bucket`), so that a thousand different batches compile a handful of times.
     With all sizes given, they compile once.
@@ -114,11 +114,12 @@ def pack(
     Args:
       trees: `Tree`s, or objects from which `build` makes a `Tree`.
       build: makes a `Tree` from an element of `trees`.
-      leaves, inner, arity: the capacity for leaves and inner nodes per tree, and for children per node.
+      leaves: the capacity for leaves per tree.
+      inner: the capacity for inner nodes per tree.
+      arity: the capacity for children per node.
       steps: the capacity for steps.
       width: the number of inner nodes in a step; with "level" a step is a level, as wide as the widest one.  The
-      default
-        is the power of two that makes steps·(width + `OVERHEAD`) smallest.
+        default is the power of two that makes steps·(width + `OVERHEAD`) smallest.
 
     Returns:
       A `Forest`.

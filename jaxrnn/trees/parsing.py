@@ -224,7 +224,8 @@ def from_ast(
 
     Args:
       node: the node that becomes the root.
-      children, label: as for `from_children`; by default all children, labeled by the names of their classes.
+      children: returns the children of a node from left to right; by default all of them.
+      label: returns the label of a node; by default the name of its class.
 
     Returns:
       A `Tree`.

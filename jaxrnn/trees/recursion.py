@@ -116,8 +116,11 @@ def unroll_tree_python(
     """Run a recursive network one tree and one node at a time: the definition of `unroll_tree`.
 
     Args:
-      cell, params, xs: as for `unroll_tree`.
-      trees: the trees themselves; the arrays in `xs` may be longer than the trees.
+      cell: any tree cell.
+      params: its parameters.
+      trees: the trees.
+      xs: inputs of the leaves, `[leaves, batch, input]`, or `Nodes` of inputs of leaves and of inner nodes.  The arrays
+        may be longer than the trees.
 
     Returns:
       As `unroll_tree`.

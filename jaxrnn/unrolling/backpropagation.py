@@ -42,8 +42,10 @@ def backward(cell, saved: Saved, dcarry, dys, reverse, every_t=False, from_initi
     """Run the recursion of 2.2.2 over the steps of a run in reverse, and compute the sums over t of 2.2.3.
 
     Args:
-      cell, saved: the cell that was passed to `forward`, and the record that it returned.
-      dcarry, dys: ∇L with respect to the results of the run.
+      cell: the cell that was passed to `forward`.
+      saved: the record that `forward` returned.
+      dcarry: ∇L with respect to the final carry.
+      dys: ∇L with respect to `ys`.
       reverse: as for the run.
       every_t: True to return `carries`; otherwise they are None.
       from_initial: True if the run started from the initial carry of the cell, a function of θ.
@@ -121,10 +123,15 @@ def bptt(
         δ⁽ᵗ⁾ = ∇_{h⁽ᵗ⁾}L,     δ⁽ᵗ⁻¹⁾ = (∂h⁽ᵗ⁾/∂h⁽ᵗ⁻¹⁾)ᵀ δ⁽ᵗ⁾ + (∂y⁽ᵗ⁻¹⁾/∂h⁽ᵗ⁻¹⁾)ᵀ ∇_{y⁽ᵗ⁻¹⁾}L
 
     Args:
-      cell, params, xs, mask, reset, reverse: as for `unroll`.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
       carry: h⁽⁰⁾; None is the cell's initial carry.
       dcarry: ∇L with respect to the final carry; None is 0.
-      dys: ∇L with respect to `ys`, `[time, *batch, hidden]`, V ᵀ∇_o for a loss on a read-out.
+      dys: ∇L with respect to `ys`, `[time, *batch, hidden]`, Vᵀ ∇_o for a loss on a read-out.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: True if the run went from the last step to the first.
 
     Returns:
       `Gradients(params, xs, carry, carries)`.  `carries[t]` is ∇L with respect to the carry after
@@ -189,7 +196,13 @@ def unroll_bptt(
     `jax.jvp` use `unroll`.
 
     Args:
-      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: run from the last step to the first.
 
     Returns:
       As `unroll`.

@@ -40,7 +40,15 @@ def bptt_python(
     It is slow; it serves for reading and for comparison.
 
     Args:
-      cell, params, xs, carry, dcarry, dys, mask, reset, reverse: as for `bptt`.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      dcarry: ∇L with respect to the final carry; None is 0.
+      dys: ∇L with respect to `ys`, `[time, *batch, hidden]`.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: True if the run went from the last step to the first.
 
     Returns:
       As `bptt`.

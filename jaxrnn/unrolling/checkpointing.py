@@ -56,7 +56,13 @@ def unroll_checkpointed(
     """Run a cell over a sequence and recompute segments in the backward pass, to save memory.
 
     Args:
-      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: run from the last step to the first.
       memory: "sqrt", "log", or the number of segments.
       run: the member of the family that runs a segment: `unroll_bptt`, or `unroll` for forward mode and second
         derivatives.

@@ -37,7 +37,12 @@ def unroll_layers(
 
     Args:
       cell: a `Stack`, or another cell with `run_parts`.
-      params, xs, carry, mask, reset, reverse: as for `unroll`.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: run from the last step to the first.
       run: the member of the family that runs a layer: `unroll`, `unroll_bptt`, `unroll_by_structure`, ….
 
     Returns:

@@ -109,11 +109,16 @@ def unroll_python(
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
     """Run a cell over a sequence in a Python loop: the definition of `unroll`.
 
-    It is slow, and its compile time under `jit`
-    grows with the number of steps; it serves for reading and for comparison.
+    It is slow, and its compile time under `jit` grows with the number of steps; it is for reading and for comparison.
 
     Args:
-      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: run from the last step to the first.
 
     Returns:
       As `unroll`.

@@ -50,11 +50,19 @@ def unroll_loss(
     """Run a cell over a sequence, and return the mean of ℓ over the valid steps instead of the outputs.
 
     Args:
-      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
       targets: arrays `[time, *batch, ...]`; the second argument of ℓ.
       loss: ℓ, of one step of one row: (y `[hidden]`, target) → a scalar.  The losses of `jaxrnn` fit:
         `lambda y, label: cross_entropy(readout.apply(p, y), label)`.
-      memory, run: as for `unroll_checkpointed`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: run from the last step to the first.
+      memory: "sqrt", "log", or the number of segments.
+      run: the member of the family that runs a segment: `unroll_bptt`, or `unroll` for forward mode and second
+        derivatives.
 
     Returns:
       The carry after the last step, and L: 0 if no step is valid.

@@ -74,7 +74,8 @@ def scan_blocks(
         `[time, ...]`.
       state: the initial state.
       over_t: arrays `[time, ...]`.
-      time, length: the numbers of steps in all and in a block.
+      time: the number of steps.
+      length: the number of steps in a block.
       reverse: True to run from the last step to the first.
 
     Returns:

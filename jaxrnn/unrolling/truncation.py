@@ -51,12 +51,16 @@ def unroll_truncated(
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
     """Run a cell over a sequence with the truncated gradient BPTT(k₁, k₂).
 
-    , and:
-
     Args:
-      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
       k1: the number of steps between two truncated passes.
       k2: the number of steps that a pass reaches back.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: run from the last step to the first.
       run: the member of the family that runs a window.
 
     Returns:

@@ -73,7 +73,8 @@ class CoRNN:
       input_size: the size of x.
       hidden_size: the number of oscillators.
       dt: Δt of every step where the input is an array and not `Timed`.
-      gamma, epsilon: the initial γ and ε of every unit.
+      gamma: the initial γ of every unit.
+      epsilon: the initial ε of every unit.
 
     Raises:
       ValueError: a size below 1; a Δt, γ or ε that is not above 0.

@@ -64,7 +64,7 @@ RATES = {
     "sigmoid": (jax.nn.sigmoid, lambda r: r * (1 - r)),
     "identity": (lambda x: x, jnp.ones_like),
 }
-"""What φ may be."""
+"""The choices of φ, by name."""
 
 
 class RateParams(NamedTuple):

@@ -132,7 +132,7 @@ class StackResidual(NamedTuple):
     layers: tuple
     """The residual of each layer, the lowest first."""
     beside: Inputs
-    """What the layers above the lowest read beside y: the keys that they draw from, and Δt."""
+    """The inputs besides y of the layers above the lowest: the keys that they draw from, and Δt."""
 
 
 def layers(stack: Stack, params: tuple, carry: tuple, z: Inputs) -> Iterator[tuple[Any, Any]]:

@@ -96,7 +96,8 @@ class ExpectedZoneout:
     It takes plain inputs.
 
     Args:
-      cell, rate: as for `Zoneout`.
+      cell: a cell whose carry is made of floating arrays `[*batch, features]`, one of which is its output.
+      rate: p, 0 ≤ p < 1; or a tuple, one for each array of the carry.
 
     Raises:
       TypeError, ValueError: as `Zoneout`.

@@ -129,7 +129,8 @@ def restore(
 
     Args:
       path: the run's folder.
-      task, training: the options with which to continue; None for the saved ones.
+      task: the task and its options; None for the saved one.
+      training: the options of the training; None for the saved ones.
       best: True for the state with the best score.
 
     Raises:

@@ -71,7 +71,7 @@ class Branches(NamedTuple):
     valid: Bool[Array, "branches steps"]
     """False after the end of the branch: s has left 0 … 1, or the correction did not converge."""
     eigenvalues: Complex[Array, "branches steps n"]
-    """Of ∂f/∂h, the largest |λ| first."""
+    """The eigenvalues of ∂f/∂h, the largest |λ| first."""
     unstable: Int[Array, "branches steps"]
     """The number of eigenvalues outside the unit circle."""
     bifurcation: Int[Array, "branches steps"]

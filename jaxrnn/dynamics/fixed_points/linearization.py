@@ -121,8 +121,9 @@ def as_carries(cell: Cell, params: Params, points: Float[Array, "points n"]) -> 
     """Return points as carries with a leading axis, or raise if the cell's state has another size.
 
     Args:
-      cell, params: the cell.
-      points: states as vectors.
+      cell: the cell.
+      params: its parameters.
+      points: states as vectors, `[points, n]`.
 
     Returns:
       Carries `[points, …]`; leaves that are not floating are those of the initial carry.

@@ -65,7 +65,7 @@ class Points(NamedTuple):
     slow: Array
     """True for slow points."""
     starts: Int[Array, " points"]
-    """How many starts have reached the point."""
+    """The number of starts that have reached the point."""
     indices: Int[Array, " points"]
     """The start that keeps it; `Found` at these indices is the point."""
 

@@ -46,7 +46,8 @@ def draw_phase_portrait(
       cell: a cell whose carry has two floating numbers, such as `Elman(1, 2)` or `GRU(1, 2)`.
       params: its parameters.
       x: the constant input, `[features]`.
-      low, high: the corners of the picture.
+      low: the lower left corner of the picture.
+      high: the upper right corner of the picture.
       ax: the axes to draw on; None for a figure of its own.
 
     Returns:

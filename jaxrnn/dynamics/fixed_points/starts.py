@@ -54,9 +54,12 @@ def sample_starts(
 
     Args:
       key: from `jax.random.key`.
-      cell, params, xs, carry: as for `unroll`.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
       count: the number of starts.
-      mask: as for `unroll`; states come only from valid steps.
+      mask: `[time, *batch]`; states come only from steps where it is True.
       noise: the standard deviation of the noise that is added to each floating number of a state.
 
     Returns:

@@ -43,17 +43,17 @@ class ChunkInputs(NamedTuple):
     """The coefficients of C steps, time in front of the features: `[*batch, C, ·]`."""
 
     log_d: Float[Array, "*batch time decay"]
-    """log d, `decay` = K, or 1 where all units share it."""
+    """log d; `decay` is K, or 1 if all units share it."""
     u: Float[Array, "*batch time key"] | None
-    """What is read before the write; None without erasure, and so is w."""
+    """The key at which the old value is read before the write; None without erasure, as is w."""
     w: Float[Array, "*batch time key"] | None
-    """Where it is subtracted."""
+    """The key at which the old value is subtracted."""
     k: Float[Array, "*batch time key"]
-    """Where v is added."""
+    """The key at which v is added."""
     v: Float[Array, "*batch time value"]
-    """What is added."""
+    """The value that is added."""
     q: Float[Array, "*batch time key"]
-    """What is read after the write."""
+    """The query that reads the state after the write."""
 
 
 def solve_chunk(

@@ -72,8 +72,9 @@ class DeltaProduct:
 
     Args:
       input_size: the size of x.
-      heads: how many states there are; y has the size heads · value_size.
-      key_size, value_size: K and V of each head.
+      heads: the number of states; y has the size heads · value_size.
+      key_size: K, the size of the keys of a head.
+      value_size: V, the size of the values of a head.
       updates: n.
       decay: whether S decays by α before the updates.
       negative_eigenvalues: β in (0, 2); False for (0, 1).

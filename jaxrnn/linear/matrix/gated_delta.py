@@ -86,8 +86,9 @@ class GatedDelta:
 
     Args:
       input_size: the size of x.
-      heads: how many states there are; y has the size heads · value_size.
-      key_size, value_size: K and V of each head.
+      heads: the number of states; y has the size heads · value_size.
+      key_size: K, the size of the keys of a head.
+      value_size: V, the size of the values of a head.
       decay: "head", one α a head; "unit", one for each of K units; None, α = 1.
       erase: whether the old value of k is subtracted; False is a plain sum of k vᵀ.
       negative_eigenvalues: β in (0, 2) in place of (0, 1).

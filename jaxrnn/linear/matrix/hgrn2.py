@@ -46,8 +46,9 @@ class HGRN2:
 
     Args:
       input_size: the size of x.
-      heads: how many states there are; y has the size heads · value_size.
-      key_size, value_size: K and V of each head.
+      heads: the number of states; y has the size heads · value_size.
+      key_size: K, the size of the keys of a head.
+      value_size: V, the size of the values of a head.
       least_gate: ℓ, from 0 to below 1.
 
     Raises:

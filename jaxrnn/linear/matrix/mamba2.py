@@ -68,7 +68,7 @@ class Mamba2:
 
     Args:
       input_size: the size of the input.
-      heads: how many states there are; y has the size heads · value_size.
+      heads: the number of states; y has the size heads · value_size.
       key_size: K, the size of B and C (the state size N of the paper).
       value_size: V, the size of a head (P of the paper).
       conv: the width of the convolution over time.

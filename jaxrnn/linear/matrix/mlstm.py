@@ -77,8 +77,9 @@ class MLSTM:
 
     Args:
       input_size: the size of x.
-      heads: how many states there are; y has the size heads · value_size.
-      key_size, value_size: K and V of each head.
+      heads: the number of states; y has the size heads · value_size.
+      key_size: K, the size of the keys of a head.
+      value_size: V, the size of the values of a head.
       gates: "sigmoid", or "exponential" for i = e^ĩ with a normalizer.
 
     Raises:

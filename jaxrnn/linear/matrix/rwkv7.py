@@ -96,8 +96,9 @@ class RWKV7:
 
     Args:
       input_size: the size of x.
-      heads: how many states there are; y has the size heads · value_size.
-      key_size, value_size: K and V of each head.
+      heads: the number of states; y has the size heads · value_size.
+      key_size: K, the size of the keys of a head.
+      value_size: V, the size of the values of a head.
       rank: the rank of the two products A B.
 
     Raises:

@@ -30,7 +30,7 @@ def delayed_match(
     delays: tuple[float, float] = (200.0, 800.0),
     decision: float = 300.0,
 ) -> Trials:
-    """Draw trials of delayed match to sample: do two stimuli match?  In half of the trials they do.
+    """Draw trials of delayed match to sample: tell whether two stimuli match, as they do in half of the trials.
 
     Args:
       key: a key.
@@ -38,8 +38,10 @@ def delayed_match(
       dt: the length of a step in milliseconds.
       stimuli: the number of stimuli, at least 2; each has an input.
       noise: σ of these inputs in each step.
-      fixation, stimulus, decision: the lengths of the periods in milliseconds.
+      fixation: the length of the fixation in milliseconds.
+      stimulus: the length of each stimulus in milliseconds.
       delays: the shortest and the longest delay in milliseconds.
+      decision: the length of the decision in milliseconds.
 
     Returns:
       The trials.  Inputs: a fixation cue, and one for each stimulus.  `conditions` has "sample", "test", "delay" in
@@ -92,8 +94,10 @@ def working_memory(
       frequencies: the possible values of f₁, in hertz.
       difference: the absolute difference of f₁ and f₂.
       noise: σ of the inputs in each step.
-      fixation, stimulus, decision: the lengths of the periods in milliseconds.
+      fixation: the length of the fixation in milliseconds.
+      stimulus: the length of each stimulus in milliseconds.
       delays: the shortest and the longest delay in milliseconds.
+      decision: the length of the decision in milliseconds.
 
     Returns:
       The trials.  Inputs: a fixation cue, and the frequency in two channels, one of which increases and one of which

@@ -41,7 +41,9 @@ def perceptual_decision(
       dt: the length of a step in milliseconds.
       coherences: the strengths of the evidence.
       noise: σ of the evidence in each step.
-      fixation, stimulus, decision: the lengths of the periods in milliseconds.
+      fixation: the length of the fixation in milliseconds.
+      stimulus: the length of the stimulus in milliseconds.
+      decision: the length of the decision in milliseconds.
 
     Returns:
       The trials.  Inputs: a fixation cue, which ends with the evidence, and the evidence.  `conditions` has
@@ -85,7 +87,9 @@ def context_decision(
       dt: the length of a step in milliseconds.
       coherences: the strengths of the evidence, drawn independently for each modality.
       noise: σ of the evidence in each step.
-      fixation, stimulus, decision: the lengths of the periods in milliseconds.
+      fixation: the length of the fixation in milliseconds.
+      stimulus: the length of the stimulus in milliseconds.
+      decision: the length of the decision in milliseconds.
 
     Returns:
       The trials.  Inputs: motion, color, the context "motion", the context "color".  `conditions` has "motion",
@@ -134,7 +138,10 @@ def multi_task(
       dt: the length of a step in milliseconds.
       coherences: the strengths of the evidence, independent for each modality.
       noise: σ of the evidence in each step.
-      fixation, stimulus, delay, decision: the lengths of the periods in milliseconds.
+      fixation: the length of the fixation in milliseconds.
+      stimulus: the length of the stimulus in milliseconds.
+      delay: the length of the delay in milliseconds.
+      decision: the length of the decision in milliseconds.
 
     Returns:
       The trials.  Inputs: a fixation cue, two modalities, and eight rules.  `conditions` has "rule", an index into

@@ -39,7 +39,9 @@ def draw_psychometric(file: Path, curves: dict[str, tuple[Any, Any]], *, title: 
     Args:
       file: the PNG to write.
       curves: label → (the condition of each trial, the answer of each trial); a NaN answer is left out.
-      title, x, y: what it shows.
+      title: the title of the figure.
+      x: the label of the horizontal axis.
+      y: the label of the vertical axis.
     """
     figure, panels = _figure((4.6, 3.6), 1, 1)
     for label, (condition, answer) in curves.items():
@@ -59,8 +61,9 @@ def draw_trajectories(file: Path, rs: np.ndarray, condition: Any, *, title: str,
     Args:
       file: the PNG to write.
       rs: states, `[time, trials, units]`.
-      condition: `[trials]`; up to twelve values are drawn by themselves.
-      title, name: what it shows, and the name of the condition.
+      condition: `[trials]`; up to twelve values are drawn separately.
+      title: the title of the figure.
+      name: the name of the condition.
     """
     rs, condition = np.asarray(rs, float), np.asarray(condition, float)
     values = np.unique(condition)

@@ -211,7 +211,8 @@ def draw_choices(
 
     Args:
       file: the PNG to write.
-      outputs, trials: what the network answered, and what it was asked.
+      outputs: the outputs of the network, `[time, trials, outputs]`.
+      trials: the trials that it answered.
       groups: label → (the name of the condition, True for the trials of the group).
       x: the label of the axis.
     """

@@ -30,7 +30,9 @@ def draw_heads(
       file: the PNG to write.
       model: a model with one bit per output.
       params: its parameters.
-      xs, targets, scored: the first row of `[time, rows, inputs]`, `[time, rows, outputs]` and `[time, rows]`.
+      xs: inputs `[time, rows, inputs]`; the first row is drawn.
+      targets: `[time, rows, outputs]`.
+      scored: `[time, rows]`; True where the output counts.
       title: the title of the figure.
 
     >>> import tempfile

@@ -32,7 +32,7 @@ from jaxrnn.tasks.reservoirs.solved import TRAINING, Solved, check_reservoir, dr
 HORIZON = 84
 """The number of steps to continue."""
 FITTED, WASHOUT, ROWS = 3000, 1000, 50
-"""The report's series for the read-out, and how many held-out series are continued."""
+"""The number of the report's series that train the read-out, and of held-out series that are continued."""
 SUBSTEPS = 10
 """Euler steps in one unit of time."""
 

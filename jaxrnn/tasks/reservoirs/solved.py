@@ -26,7 +26,7 @@ from jaxrnn.reservoirs.reservoir import Reservoir, ReservoirParams
 from jaxrnn.tasks.data import InputError, check_count
 
 TRAINING = {"steps": 60, "learning_rate": 3e-3, "warmup": 5, "every": 20, "dispatch": 5}
-"""How these tasks are trained unless the command line says otherwise."""
+"""The defaults of the options of training for these tasks."""
 
 
 @jax.tree_util.register_static
@@ -70,8 +70,10 @@ def draw_series(file: Path, os: np.ndarray, truth: np.ndarray, *, said: str, tru
 
     Args:
       file: the PNG to write.
-      os, truth: `[time, panels]`.
-      said, true: the labels of the two lines.
+      os: the forecast, `[time, panels]`.
+      truth: the series, `[time, panels]`.
+      said: the label of the forecast.
+      true: the label of the series.
       labels: `xlabel`, `ylabel`.
     """
     from matplotlib.figure import Figure  # no pyplot: no display is looked for

@@ -61,7 +61,8 @@ def draw_heat_map(file: Path, rows: list[str], columns: list[str], scores: np.nd
 
     Args:
       file: the PNG to write.
-      rows, columns: their names.
+      rows: the names of the rows.
+      columns: the names of the columns.
       scores: `[rows, columns]`.
       title: the title of the figure.
 

@@ -50,7 +50,7 @@ class StateTracking:
     """
 
     problem: Literal["words", "even-pairs", "cycle-navigation", "modular-arithmetic"] = "words"
-    """What to keep track of: the product of a word over --group, or the state of another problem."""
+    """The state to track: the product of a word over --group, or the state of another problem."""
     group: Literal["parity", "s3", "s4", "a5", "s5"] = "parity"
     """The group of the words: permutations of two (parity), three, four or five things; a5 the even ones of five."""
     cell: shared.TrackingCell = "gru"

@@ -40,7 +40,7 @@ class Data(NamedTuple):
     shown: tuple[str, ...]
     """One held-out text per language."""
     alphabet: str
-    """Of both."""
+    """The characters of both sets."""
 
 
 @jax.tree_util.register_static

@@ -65,8 +65,10 @@ def pairs(
     """Map the symbols of every pair to numbers, and pad.
 
     Args:
-      sources, targets: one sequence of symbols each: strings are sequences of characters, lists of words.
-      source_symbols, target_symbols: all symbols, in the order of their numbers.
+      sources: one sequence of symbols each, such as a string of characters or a list of words.
+      targets: one sequence of symbols for each source.
+      source_symbols: all symbols of the sources, in the order of their numbers.
+      target_symbols: all symbols of the targets, in the order of their numbers.
       source_time: the length of the source array; None for the bucket of the longest.
       bound: the largest length of a target, with its end symbol, and the length of the array; None for the bucket of
         the longest.

@@ -151,9 +151,10 @@ def translate(
       model: the encoder-decoder.
       params: its parameters.
       source: a sequence of source symbols.
-      source_symbols, target_symbols: all symbols, in the order of their numbers.
+      source_symbols: all source symbols, in the order of their numbers.
+      target_symbols: all target symbols, in the order of their numbers.
       bound: the largest length of the translation.
-      beam: hypotheses that are kept; with 1 the likeliest symbol is taken at every step.
+      beam: the number of hypotheses; with 1 the likeliest symbol is taken at every step.
 
     Returns:
       A `Translation`.

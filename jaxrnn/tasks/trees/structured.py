@@ -43,15 +43,15 @@ class Room(NamedTuple):
     """The sizes of every batch, so that there is one program."""
 
     leaves: int
-    """Leaves of a tree."""
+    """The number of leaves of a tree."""
     inner: int
-    """Inner nodes of a tree."""
+    """The number of inner nodes of a tree."""
     arity: int
-    """Children of a node."""
+    """The number of children of a node."""
     height: int
-    """Of a tree."""
+    """The height of a tree."""
     time: int
-    """Symbols of a text."""
+    """The number of symbols of a text."""
 
     def sizes(self, batch: int) -> dict[str, Any]:
         """Return the sizes for `pack`, with as many steps as any batch needs."""

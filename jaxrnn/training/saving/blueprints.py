@@ -32,7 +32,7 @@ from jaxrnn.training.saving.records import CheckpointError
 
 _NAMESPACES = (core, objectives, cells, wrappers, continuous, constraints, linear, matrix, blocks, directions)
 _NAMESPACES += (patterns, generation, seq2seq, trees, reservoirs, memory)
-"""Of whose public dataclasses a model may be made."""
+"""The namespaces whose public dataclasses a model may contain."""
 _PLAIN = (str, int, bool, type(None))
 
 

@@ -63,8 +63,10 @@ def from_hub(
 
     Args:
       repo_id: "owner/name".
-      revision: a branch, a tag or a commit; a commit is the one way to get the same model for ever.
-      classes, token, endpoint: as for `load_model` and `push_to_hub`.
+      revision: a branch, a tag or a commit; only a commit always gives the same model.
+      classes: your own classes, which the model may contain besides those of jaxrnn.
+      token: None is the one that `hf auth login` stored.
+      endpoint: another hub than huggingface.co.
 
     Returns:
       `(model, params)`.

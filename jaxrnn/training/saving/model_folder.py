@@ -31,7 +31,7 @@ from jaxrnn.training.saving.records import CheckpointError
 from jaxrnn.training.saving.weights import read_arrays, weights_bytes
 
 FORMAT = 1
-"""Of the folders that are written and read here."""
+"""The version of the format in which `save_model` writes folders; `load_model` reads no other."""
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 

@@ -63,7 +63,13 @@ def unroll_fused(
     No GPU has run the kernels yet, so their speed has not been measured.
 
     Args:
-      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
+      cell: any cell; only `LSTM` and `GRU` have kernels.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: run from the last step to the first.
 
     Returns:
       As `unroll`.

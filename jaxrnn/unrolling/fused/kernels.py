@@ -52,9 +52,9 @@ class Run(NamedTuple):
     gates: Gates
     blocking: Blocking
     reverse: bool
-    """From the last step to the first."""
+    """True to run from the last step to the first."""
     interpret: bool
-    """Whether to run in Pallas' interpreter."""
+    """True to run in Pallas' interpreter."""
 
 
 class Switches(NamedTuple):

@@ -72,7 +72,13 @@ def unroll_associative(
     keep all processors busy.
 
     Args:
-      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
+      cell: a cell that is linear in its carry, such as `MinGRU` or `LRU`.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: run from the last step to the first.
 
     Returns:
       As `unroll`.
@@ -154,7 +160,8 @@ def linear_recurrence(
     """Solve h⁽ᵗ⁾ = a⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾ for all t in parallel.
 
     Args:
-      a, b: arrays `[time, ...]`, or trees of them.
+      a: an array `[time, ...]`, or a tree of them.
+      b: an array `[time, ...]`, or a tree of them.
       start: h⁽⁰⁾, without the axis of time.
       reverse: True to run from the last step to the first; `start` is then the value after the last.
       algebra: the products of a.

@@ -55,8 +55,14 @@ def unroll_chunkwise(
     Element-wise states run in parallel inside a chunk.
 
     Args:
-      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
-      chunk: how many updates a chunk has, a power of two.  Work grows with it, the number of stored states falls.
+      cell: a cell that is linear in its carry, such as `GatedDelta`.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: run from the last step to the first.
+      chunk: the number of updates in a chunk, a power of two.  The work grows with it; fewer states are stored.
 
     Returns:
       As `unroll`.

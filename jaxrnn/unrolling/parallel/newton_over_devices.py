@@ -49,11 +49,15 @@ def unroll_newton_sharded(
 ) -> tuple[Carry, PyTree[Shaped[Array, "..."]]]:
     """Run any cell by Newton's method, with the steps split over the devices of a mesh.
 
-    `ys` comes back shared out in the same way.
-
     Args:
-      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
-      solver: how the updates are made.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: run from the last step to the first.
+      solver: the options of the updates.
       mesh: the devices.
       axis: the axis of the mesh along which time is split; other axes of the mesh can split the batch.
 
@@ -97,7 +101,16 @@ def newton_sharded(
     """Run any cell by Newton's method over devices, and report its convergence.
 
     Args:
-      cell, params, xs, carry, mask, reset, reverse, mesh, axis, solver: as for `unroll_newton_sharded`.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: run from the last step to the first.
+      solver: the options of the updates.
+      mesh: the devices.
+      axis: the axis of the mesh along which time is split; other axes of the mesh can split the batch.
 
     Returns:
       carry, ys, and a `Convergence`.

@@ -63,7 +63,13 @@ def unroll_newton(
     """Run any cell in parallel over time, by Newton's method.
 
     Args:
-      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: run from the last step to the first.
       solver: the options of the updates.
 
     Returns:
@@ -98,7 +104,14 @@ def newton(
     """Run any cell by Newton's method and report its convergence.
 
     Args:
-      cell, params, xs, carry, mask, reset, reverse: as for `unroll_newton`.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: run from the last step to the first.
+      solver: the options of the updates.
 
     Returns:
       carry, ys, and a `Convergence`.

@@ -56,7 +56,13 @@ def unroll_sharded(
     from device to device.
 
     Args:
-      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
+      cell: a cell that is linear in its carry, such as `MinGRU` or `GatedDelta`.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: run from the last step to the first.
       mesh: the devices.
       axis: the axis of the mesh along which time is split; other axes of the mesh can split the batch.
 
@@ -138,8 +144,13 @@ def linear_recurrence_sharded(
     """Solve a linear recurrence with its steps split over the devices along one axis of a mesh.
 
     Args:
-      a, b, start, reverse, algebra: as for `linear_recurrence`; time is a multiple of the number of devices.
-      mesh, axis: as for `unroll_sharded`.
+      a: an array `[time, ...]`, or a tree of them; time is a multiple of the number of devices.
+      b: an array `[time, ...]`, or a tree of them.
+      start: h⁽⁰⁾, without the axis of time.
+      mesh: the devices.
+      axis: the axis of the mesh along which time is split.
+      reverse: True to run from the last step to the first; `start` is then the value after the last.
+      algebra: the products of a.
 
     Returns:
       h⁽¹⁾ … h⁽τ⁾, split like b.

@@ -32,15 +32,16 @@ def run_in_stretches(
 ) -> tuple[PyTree, PyTree, PyTree]:
     """Run a function over the devices of a mesh, each with a stretch of the steps.
 
-    XLA decides how everything lies that is not said here, such as the rows, whatever the types of the mesh's axes are.
-    Where `over_t` lies on axes of type Explicit, as those of `jax.make_mesh` are, so do the results: time along the
-    axis that cuts it, rows as in `over_t`.
+    XLA chooses the shardings that are not specified here, such as those of the rows, for any type of mesh axes.  If
+    `over_t` is sharded over axes of type Explicit, as those of `jax.make_mesh` are, so are the results: time along
+    the axis that cuts it, rows as in `over_t`.
 
     Args:
       stretch: (*how, time, whole, over_t) of one device → (carry after its last step, ys, others), where all devices
         have the same others.
       how: hashable arguments, known when the program is traced.
-      mesh, time: the devices, the axis along which time is cut, and the order of the steps.
+      mesh: the devices.
+      time: the axis along which time is cut, and the order of the steps.
       whole: arrays that every device has.
       over_t: arrays `[time, ...]`; a device has its stretch.
 

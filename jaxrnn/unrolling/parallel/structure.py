@@ -45,7 +45,13 @@ def unroll_by_structure(
     """Run a cell over a sequence by the fastest exact member that its kind permits.
 
     Args:
-      cell, params, xs, carry, mask, reset, reverse: as for `unroll`.
+      cell: any cell.
+      params: its parameters.
+      xs: inputs `[time, *batch, input]`.
+      carry: h⁽⁰⁾; None is the cell's initial carry.
+      mask: `[time, *batch]`; False where the step does not happen.
+      reset: `[time, *batch]`; True where a new episode begins.
+      reverse: run from the last step to the first.
 
     Returns:
       As `unroll`.
