@@ -1,4 +1,7 @@
-"""Public names: documented with an example, and importable by exactly one path."""
+"""Public names: documented with an example, and importable by exactly one path.
+
+ruff checks that every name has a docstring and that `Args` has every argument.
+"""
 
 import importlib
 import inspect
@@ -26,7 +29,7 @@ def the(space: str, name: str):
 
 
 def is_alias(value) -> bool:
-    """Type aliases such as `Params` carry no docstring of their own."""
+    """Return whether a value is a type alias such as `Params`, which has no docstring of its own."""
     of_ours = getattr(value, "__module__", "").startswith("jaxrnn")
     return not of_ours or not (inspect.isfunction(value) or inspect.isclass(value))
 
@@ -38,7 +41,6 @@ def test_every_public_name_is_documented(space, name):
         return
     doc = inspect.getdoc(value) or ""
     about = doc + inspect.getmodule(value).__doc__ + importlib.import_module(f"jaxrnn.{space}").__doc__
-    assert doc
     assert ">>>" in doc or getattr(value, "_is_protocol", False) or issubclass_of(value, Exception), "no doctest"
     assert any(word in about for word in ("Reference", "hapter", "et al.", "§")), "no reference"
     if inspect.isfunction(value):
