@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def try_core(folder: Path, wheel: Path) -> None:
-    """`pip install jaxrnn`: the import works, the command says what it needs."""
+    """Try `pip install jaxrnn`: the import works, and the command names the extra that it needs."""
     run(folder, "python", "-m", "pip", "install", "--quiet", str(wheel))
     asked = run(
         folder, "python", "-c", "from importlib.metadata import requires; print(*requires('jaxrnn'), sep='\\n')"
@@ -78,7 +78,7 @@ def try_core(folder: Path, wheel: Path) -> None:
 
 
 def try_command(folder: Path, wheel: Path) -> None:
-    """`pip install 'jaxrnn[cli]'`: a model is trained, saved and evaluated."""
+    """Try `pip install 'jaxrnn[cli]'`: a model is trained, saved and evaluated."""
     run(folder, "python", "-m", "pip", "install", "--quiet", f"{wheel}[cli]")
     run(folder, "jaxrnn", "train", "--steps", "4", "--hidden", "8", "--run", "first")
     print(run(folder, "jaxrnn", "evaluate", "--run", "first"))

@@ -55,7 +55,7 @@ def arrow(axes: Axes, start: tuple, end: tuple, text: str = "", gap: float = 13,
 
 
 def unfolding(axes: Axes) -> None:
-    """一: the loop, and the same map at every step."""
+    """Draw 一: the loop, and the same map at every step."""
     canvas(axes, 10, 3.2)
     node(axes, 1, 2.2, "$h$", LIGHT)
     node(axes, 1, 0.7, "$x$")
@@ -76,7 +76,7 @@ def unfolding(axes: Axes) -> None:
 
 
 def recursion(axes: Axes) -> None:
-    """二: the signal forwards, the gradient backwards."""
+    """Draw 二: the signal forwards, the gradient backwards."""
     canvas(axes, 12, 4.6)
     for i, name in enumerate(["t-1", "t", "t+1"]):
         x = 1.6 + 4.2 * i
@@ -96,7 +96,7 @@ def recursion(axes: Axes) -> None:
 
 
 def distance(axes: Axes) -> None:
-    """三: how long a gradient is that has gone back t steps."""
+    """Draw 三: the length of a gradient after t steps back."""
     steps = np.arange(0, 101)
     for radius, style in ((0.9, ":"), (1.0, "-"), (1.1, "--")):
         axes.semilogy(steps, radius**steps, "k" + style)
@@ -106,7 +106,7 @@ def distance(axes: Axes) -> None:
 
 
 def attention(axes: Axes) -> None:
-    """四: an encoder, a decoder, and what the decoder looks back at."""
+    """Draw 四: an encoder, a decoder, and the states that the decoder attends to."""
     canvas(axes, 11, 4.2)
     for i in range(4):
         x = 1 + 1.3 * i
@@ -132,7 +132,7 @@ def attention(axes: Axes) -> None:
 
 
 def tree(axes: Axes) -> None:
-    """五: a tree is log τ deep where a chain is τ deep."""
+    """Draw 五: a tree is log τ deep where a chain is τ deep."""
     canvas(axes, 11, 3.6)
     for i in range(4):
         node(axes, 0.8 + 1.1 * i, 0.5, f"$x_{i + 1}$")
@@ -151,7 +151,7 @@ def tree(axes: Axes) -> None:
 
 
 def reservoir(axes: Axes) -> None:
-    """六: weights that are drawn once, and a read-out that is solved for."""
+    """Draw 六: weights that are drawn once, and a read-out that is solved for."""
     canvas(axes, 10, 3.6)
     rng = np.random.default_rng(3)
     angles = np.linspace(0, 2 * np.pi, 9, endpoint=False)
@@ -172,7 +172,7 @@ def reservoir(axes: Axes) -> None:
 
 
 def lstm(axes: Axes) -> None:
-    """七: the state C runs along the top; three gates decide what enters, stays and leaves."""
+    """Draw 七: the state C runs along the top; three gates decide what enters, stays and leaves."""
     canvas(axes, 11, 4.4)
     axes.add_patch(plt.Rectangle((1.6, 0.9), 7.6, 3.1, fill=False, edgecolor=GREY))
     arrow(axes, (0.4, 3.4), (10.6, 3.4), gap=0, linewidth=2)
@@ -200,7 +200,7 @@ def lstm(axes: Axes) -> None:
 
 
 def memory(axes: Axes) -> None:
-    """八: a controller, and heads that read and write all rows at once, some more than others."""
+    """Draw 八: a controller, and heads that read and write all rows at once, some more than others."""
     canvas(axes, 10, 4)
     box(axes, 1.8, 2, "controller", 2, 1.2, LIGHT)
     arrow(axes, (1.8, 0.1), (1.8, 1.5), gap=3)

@@ -73,7 +73,7 @@ print("largest difference", float(jnp.abs(ys - ys_loop).max()))
 
 
 def operations(run, time):
-    """How many operations the unrolled program has, scans counted by their body."""
+    """Return the number of operations of the unrolled program; a scan counts as its body."""
 
     def count(jaxpr):
         inner = [v for e in jaxpr.eqns for v in e.params.values() if hasattr(v, "jaxpr") or hasattr(v, "eqns")]
@@ -205,7 +205,7 @@ print("largest difference, an LSTM backwards over padded rows:", max(jax.tree.le
 
 # %%
 def reverse_scan(run):
-    """The reverse loop of the gradient's program."""
+    """Return the reverse loop of the gradient's program."""
     (loop,) = (loop for loop in loops(jax.grad(lambda w: loss(w, run)), (params, out)) if loop.reverse)
     return loop
 

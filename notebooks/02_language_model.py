@@ -84,7 +84,7 @@ cells = {
 
 
 def fit(cell, seed=0):
-    """The trained model's parameters, and the loss of every update in bits per character."""
+    """Train a model; return it, its parameters, and the loss of every update in bits per character."""
     model = SymbolModel(cell, len(text.alphabet), EMBEDDING, HIDDEN)
     key, optimizer = jax.random.key(seed), cosine_adam(4e-3, STEPS, clip=1.0)
     params = model.init(key)
@@ -102,7 +102,7 @@ def fit(cell, seed=0):
 
 
 def held_out_bits(model, params, rows=16):
-    """Bits per character of the text's last tenth, which no batch holds, in `rows` long rows."""
+    """Return the bits per character of the held-out last tenth of the text, in `rows` long rows."""
     size = len(text.held_out) // rows
     tokens = text.held_out[: rows * size].reshape(rows, size).T
     _, logits = jax.jit(model.read)(params, tokens[:-1])

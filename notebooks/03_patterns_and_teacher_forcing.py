@@ -59,7 +59,7 @@ from jaxrnn.patterns import Feedback, OutputToHidden, scheduled_sampling, teache
 
 @partial(jax.jit, static_argnums=(0, 2))
 def fit(loss, params, steps, key, setting=None):
-    """Adam on loss(params, key, progress, setting), fresh data at each step; the parameters, every step's loss."""
+    """Minimize loss(params, key, progress, setting) by Adam on fresh data; return the parameters and all losses."""
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(1e-2, steps)))
 
     def update(state, at):
@@ -235,7 +235,7 @@ for b, length in enumerate(lengths):
 
 # %%
 def loops(f, *arguments):
-    """How many loops there are in f's program."""
+    """Return the number of loops in the program of f."""
 
     def count(jaxpr):
         inner = [v for e in jaxpr.eqns for v in e.params.values() if hasattr(v, "jaxpr") or hasattr(v, "eqns")]
@@ -328,7 +328,7 @@ def waves(key, noise):
 
 
 def wave_loss(params, key, progress, setting):
-    """Before step 20 the truth is read; after it with a probability that goes from `start` to `end`."""
+    """Read the truth before step 20, and after it with a probability that goes from `start` to `end`."""
     noise, start, end = setting
     late = start + (end - start) * progress
     coin_key, data_key = jax.random.split(key)
@@ -338,7 +338,7 @@ def wave_loss(params, key, progress, setting):
 
 
 def errors(params, noise, probability):
-    """The outputs for new waves, and their root mean square error at each step."""
+    """Return the outputs for new waves, and their root mean square error at each step."""
     y, clean = waves(jax.random.key(42), noise)
     os = scheduled_sampling(key, wave_model.cell, params, nothing, y, probability)[1]
     return os, jnp.sqrt(jnp.mean((os - clean) ** 2, axis=(1, 2)))

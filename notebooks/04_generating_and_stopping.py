@@ -51,7 +51,7 @@ WORDS = NAMES["English"]
 
 
 def fit(loss, params, steps, rate=0.02):
-    """Adam on loss(params, key); everything in one compiled loop."""
+    """Minimize loss(params, key) by Adam, in one compiled loop."""
     optimizer = optax.adam(optax.cosine_decay_schedule(rate, steps))
 
     def step(state, key):
@@ -93,7 +93,7 @@ def rule_of(rule, model, params, batch):
 
 
 def log_p(rule, model, params):
-    """Of each of the ten words."""
+    """Return log P of each of the ten words."""
     tau = lengths + (rule == "end symbol")
     outputs = model.apply(params, symbols, tau, start=0)
     return jaxrnn.generation.log_likelihood(rule_of(rule, model, params, tau.shape), outputs, symbols, tau)

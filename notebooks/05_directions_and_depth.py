@@ -51,7 +51,7 @@ jax.config.update("jax_enable_x64", True)
 
 
 def heat(ax, values, title, xlabel, ylabel):
-    """A matrix, white where it is exactly 0."""
+    """Draw a matrix, white where it is exactly 0."""
     values = np.asarray(values)
     ax.imshow(np.where(values > 0, np.log10(np.maximum(values, 1e-12)), np.nan), cmap="viridis", vmin=-4, vmax=0.5)
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)

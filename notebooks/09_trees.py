@@ -106,7 +106,7 @@ plt.show()
 
 # %%
 def draw(ax, tree, b, forest, x0):
-    """One tree, every inner node with its step; returns the width."""
+    """Draw one tree, every inner node with its step; return the width."""
     first, width = len(tree.leaves), forest.shape.width
     x, y = {}, {}
     for n in range(tree.size):

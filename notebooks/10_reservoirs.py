@@ -64,7 +64,7 @@ DELTA, STEPS = 1e-6, 60
 
 
 def perturbed(cell, params):
-    """The size of a perturbation along v after n steps: both parts of v, as the state is real."""
+    """Return the norm of a perturbation along v after n steps: along both parts of v, because the state is real."""
     start = 0.1 * jax.random.normal(jax.random.key(2), (2, N))
     both = jnp.broadcast_to(xs[:STEPS, None], (STEPS, 2, 1))
     one, other = (jaxrnn.unroll(cell, params, both, h)[1] for h in (start, start + DELTA * v))
@@ -98,7 +98,7 @@ plt.show()
 
 # %%
 def jacobian_norms(params, inputs):
-    """‖∂h(n)/∂h(0)‖ for every n, and the states."""
+    """Return ‖∂h(n)/∂h(0)‖ for every n, and the states."""
 
     def step(carry, x):
         h, product = carry
@@ -260,7 +260,7 @@ templates = jnp.stack([template, template[::-1]])
 
 
 def jitter(key, template):
-    """Every spike moves by up to 3 steps, one in ten is lost."""
+    """Move every spike by up to 3 steps, and drop one in ten."""
     moved, lost = jax.random.split(key)
     shifts = jax.random.randint(moved, template.shape, -3, 4)
     t = jnp.clip(jnp.arange(TIME)[:, None] + shifts, 0, TIME - 1)

@@ -124,7 +124,7 @@ def step(h, z):
 
 @jax.jit
 def updates(keep):
-    """The size of the residual at every step, after 0, 1, 2, … updates; `keep` is what is kept of each Jacobian."""
+    """Return the size of the residual at every step after 0, 1, 2, … updates; `keep` masks each Jacobian."""
 
     def update(hs, _):
         before = jnp.concatenate([jnp.zeros((1, 12)), hs[:-1]])
@@ -189,7 +189,7 @@ ours = jax.grad(loss)(params, diagonal)
 
 
 def biased(params):
-    """The backward run with the diagonal of each Jacobian: ∇h of every t, then the sums of 2.2.3."""
+    """Run backward with the diagonal of each Jacobian: ∇h of every t, then the sums of 2.2.3."""
     hs = jaxrnn.unroll(cell, params, xs_long)[1][:, 0]
     before = jnp.concatenate([jnp.zeros((1, 12)), hs[:-1]])
 
@@ -266,7 +266,7 @@ assert counts[advised].max() <= 6 < counts[~advised].min()
 
 # %%
 def milliseconds(member, cell, params, xs):
-    """The least of five calls; the program is compiled before."""
+    """Return the minimum of five calls, after compilation."""
     program = jax.jit(lambda params, xs: member(cell, params, xs)[1])
     jax.block_until_ready(program(params, xs))
     taken = []

@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def run(source: Path, *, write: bool) -> bool:
-    """Execute one notebook in a kernel of its own; whether it failed."""
+    """Execute one notebook in its own kernel; return whether it failed."""
     start = time.perf_counter()
     notebook = jupytext.read(source)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}

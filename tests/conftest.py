@@ -16,7 +16,7 @@ from tests.quick_compilation import FLAGS
 
 
 def _start_backend() -> None:
-    """Starts XLA with the flags above, unless XLA_FLAGS is set; programs that a test starts do not inherit them.
+    """Start XLA with the flags above, unless XLA_FLAGS is set; programs that a test starts do not inherit them.
 
     A JAX whose flags are not known gets JAX's own setting alone.
     """
@@ -32,7 +32,7 @@ def _start_backend() -> None:
 
 
 def _check_annotated_functions_only() -> None:
-    """The import hook wraps every function, closures each time they are made; those without annotations say nothing."""
+    """Let the import hook wrap only annotated functions; otherwise it wraps every closure each time it is made."""
     jaxtyped = jaxtyping.jaxtyped
 
     def of_annotated(*, typechecker):
@@ -57,7 +57,7 @@ settings.load_profile("jaxrnn")
 
 @pytest.fixture
 def without_beartype():
-    """Calls reach the library's own checks, as a user's do."""
+    """Turn beartype off, so that calls reach the library's own checks, as those of a user do."""
     jaxtyping_config.update("jaxtyping_disable", True)
     yield
     jaxtyping_config.update("jaxtyping_disable", False)
@@ -65,13 +65,15 @@ def without_beartype():
 
 _MAPPINGS = Path("/proc/self/maps")  # Linux alone has it, and the limit
 _MOST_MAPPINGS = 40_000
-"""Of the 65,530 that Linux allows a process by default.  A compiled program holds 30 (JAX 0.10) to 75 (0.12), for as
-long as it is cached; when there are no more, LLVM's linker ends in a segmentation fault."""
+"""The largest number of memory maps, of the 65,530 that Linux allows a process by default.
+
+A compiled program holds 30 (JAX 0.10) to 75 (0.12) as long as it is cached; without a free one, LLVM's linker ends in a
+segmentation fault."""
 _finished = count(1)
 
 
 def pytest_runtest_logfinish() -> None:
-    """Forgets all compiled programs before there are more than a process can hold; 25 tests compile far fewer."""
+    """Drop all compiled programs before there are more than a process can hold; 25 tests compile far fewer."""
     if next(_finished) % 25 == 0 and _MAPPINGS.exists() and _mappings() > _MOST_MAPPINGS:
         jax.clear_caches()
         gc.collect()
@@ -82,7 +84,7 @@ def _mappings() -> int:
 
 
 def pytest_collection_finish() -> None:
-    """What is imported stays, and is looked through no more: the laws take a twelfth less time."""
+    """Exclude what is imported from garbage collection: the laws take a twelfth less time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)

@@ -61,7 +61,7 @@ def folder_of(path: Path) -> str:
 
 
 def imported_folders(path: Path) -> set[str]:
-    """The folders of jaxrnn from which a file imports at its top level."""
+    """Return the folders of jaxrnn from which a file imports at its top level."""
     found = set()
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "jaxrnn":

@@ -14,7 +14,7 @@ from tests.commands.small_runs import TEXT, TINY
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """A folder with a text and a finished run, trained once."""
+    """Return a folder with a text and a finished run, trained once."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "beer.txt").write_text(TEXT)
     before = Path.cwd()
@@ -28,7 +28,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A fresh working folder with a text."""
+    """Change to a fresh working folder with a text."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "beer.txt").write_text(TEXT)
     return tmp_path
@@ -36,14 +36,14 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def finished(here, trained):
-    """A fresh working folder with a text and a finished run, runs/text."""
+    """Change to a fresh working folder with a text and a finished run, runs/text."""
     shutil.copytree(trained / "runs", here / "runs")
     return here
 
 
 @pytest.fixture
 def process(tmp_path_factory):
-    """Starts real ones, and leaves none behind."""
+    """Return a function that starts real processes; kill those that are left at the end."""
     started, compiled = [], str(tmp_path_factory.getbasetemp() / "compiled")
 
     def start(*argv, stdout=subprocess.PIPE, x64="0"):  # x64="1" for what these tests' own process has written

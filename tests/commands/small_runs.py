@@ -15,7 +15,7 @@ TINY = [word for pair in (SIZES | STEPS).items() for word in pair]
 
 
 def refused(capsys, argv):
-    """The one line on stderr with which bad input is refused."""
+    """Run a command that refuses its input, and return its one line on stderr."""
     capsys.readouterr()
     code = main(list(argv))
     out, err = capsys.readouterr()
@@ -35,13 +35,13 @@ def without_speed(records):
 
 
 def leaves(run):
-    """The SHA-256 of every array in the newest checkpoint."""
+    """Return the SHA-256 of every array in the newest checkpoint."""
     (manifest,) = (run / "checkpoints").glob(f"*-step-{latest_step(run / 'checkpoints')}/manifest.json")
     return json.loads(manifest.read_text())["leaves"]
 
 
 def wait_for(run, lines, process):
-    """Returns when the run has written so many lines."""
+    """Wait until the run has written this many lines of metrics."""
     end = time.monotonic() + 300  # a busy machine
     while not (run / "metrics.jsonl").exists() or (run / "metrics.jsonl").read_bytes().count(b"\n") < lines:
         if process.poll() is not None or time.monotonic() > end:

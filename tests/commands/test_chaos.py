@@ -27,7 +27,7 @@ TEXT = "How much wood would a woodchuck chuck, if a woodchuck could chuck wood? 
 
 
 def train(directory: Path, *folder: str) -> subprocess.Popen:
-    """A real `jaxrnn train`, in its own process; what it says goes to a file."""
+    """Start a real `jaxrnn train` in its own process, with its output in a file."""
     (directory / "text.txt").write_text(TEXT)
     options = [] if "--resume" in folder else ["--file", "text.txt", *OPTIONS.split()]
     quick = {  # to start, which is what this test mostly waits for: compiled once, by the run that is not killed
@@ -46,7 +46,7 @@ def finish(process: subprocess.Popen, directory: Path) -> None:
 
 
 def step_of_metrics(run: Path) -> int:
-    """How far a run has come, by the last line that it wrote."""
+    """Return the number of updates of a run, by the last line that it wrote."""
     try:
         return json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["step"]
     except (OSError, IndexError, json.JSONDecodeError):  # no line, or half of one
@@ -54,7 +54,7 @@ def step_of_metrics(run: Path) -> int:
 
 
 def kill_at_a_random_moment(process: subprocess.Popen, run: Path, draw: random.Random) -> bool:
-    """False if the process came to its end before that."""
+    """Kill the process at a random moment; return False if it had ended before."""
     target = step_of_metrics(run) + draw.randrange(0, 4 * EVERY)
     while process.poll() is None and step_of_metrics(run) < target:
         time.sleep(0.002)
@@ -64,7 +64,7 @@ def kill_at_a_random_moment(process: subprocess.Popen, run: Path, draw: random.R
 
 
 def train_under_fire(directory: Path, name: str, draw: random.Random, kills: int) -> tuple[int, int]:
-    """A run that is killed at most so many times, and resumed; how many times it was, and how often in a save."""
+    """Kill a run at most `kills` times and resume it; return the number of kills, and of those in a save."""
     run, made, in_save = directory / name, 0, 0
     while True:
         begun = latest_step(run / "checkpoints") is not None
@@ -79,7 +79,7 @@ def train_under_fire(directory: Path, name: str, draw: random.Random, kills: int
 
 
 def manifest(run: Path) -> dict:
-    """Of the last checkpoint: the configuration, and the SHA-256 of every leaf of the state."""
+    """Return the configuration of the last checkpoint, and the SHA-256 of every leaf of the state."""
     (path,) = run.glob(f"checkpoints/*-step-{STEPS}/manifest.json")
     return json.loads(path.read_text())
 

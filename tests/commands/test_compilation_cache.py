@@ -15,7 +15,7 @@ from jaxrnn import GRU, unroll_bptt
 
 @pytest.fixture
 def cache(tmp_path):
-    """An empty cache, and what was found in it."""
+    """Use an empty cache; yield its folder and the counts of its hits and misses."""
     names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
     before = {name: getattr(jax.config, name) for name in names}
     found: Counter = Counter()
@@ -41,7 +41,7 @@ def test_a_program_is_compiled_once_and_then_read(cache):
     params, xs = cell.init(jax.random.key(0)), jnp.ones((4, 2, 3))
 
     def start():
-        """A function of its own, so that nothing in memory knows its program."""
+        """Compile a new function, whose program is not in memory."""
         program = jax.jit(jax.grad(lambda params, xs: jnp.sum(unroll_bptt(cell, params, xs)[1])))
         found.clear()
         program.lower(params, xs).compile()

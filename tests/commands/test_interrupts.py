@@ -34,7 +34,7 @@ def start(folder: Path, *argv: str) -> subprocess.Popen:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with two runs."""
+    """Return a folder with two runs."""
     path = tmp_path_factory.mktemp("interrupts")
     (path / "text.txt").write_text("how much wood would a woodchuck chuck? " * 40)
     runs = [
@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
 
 
 def wait_until_it_listens(process: subprocess.Popen) -> None:
-    """The thread that reads signals is the first that a process starts; before that Python itself comes up."""
+    """Wait for the thread that reads signals, the first that a process starts once Python runs."""
     while process.poll() is None and len(os.listdir(f"/proc/{process.pid}/task")) < 2:
         time.sleep(0.001)
 
@@ -60,7 +60,7 @@ def interrupt(process: subprocess.Popen, moment: float) -> None:
 
 
 def check(process: subprocess.Popen, moment: float) -> int:
-    """The exit code, with what goes with it on stderr; a process that had ended before is no failure."""
+    """Check stderr against the exit code, and return it; a process that had ended before is no failure."""
     out, err = process.communicate(timeout=100)
     said = f"after {moment:.2f} s: {process.returncode}\n{out[-200:]}\n{err}"
     assert process.returncode in (0, 130), said

@@ -140,7 +140,7 @@ OF_0_1_0 = {
         **{"seed": 0, "every": 2, "dispatch": 2},
     },
 }
-"""What a checkpoint of version 0.1.0 says of its run, without the facts."""
+"""The description of a run in a checkpoint of version 0.1.0, without the facts."""
 LEAVES_OF_0_1_0 = [
     *("embedding", "cell.u", "cell.w", "cell.b", "readout.v", "readout.c"),
     *("inner_state.1.0.count", "inner_state.1.0.mu.cell.u", "inner_state.1.0.nu.readout.c", "inner_state.1.1.count"),

@@ -24,7 +24,7 @@ from tests.tasks import test_tasks
 
 @pytest.fixture
 def moved(trained, here):
-    """The model alone, and the text, in another folder."""
+    """Copy the model alone to another folder, which has the text."""
     shutil.copytree(trained / "runs" / "text" / "model", here / "model")
     return here / "model"
 

@@ -28,7 +28,7 @@ SIZES = [
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A run with attention."""
+    """Train a run with attention, and return its folder."""
     run = tmp_path_factory.mktemp("run") / "reverse"
     assert main(["train", "--task", "reverse", "--run", str(run), *SIZES]) == 0
     return run

@@ -75,7 +75,7 @@ class Hub(BaseHTTPRequestHandler):
 
 @contextmanager
 def fake_hub():
-    """A server on this machine: its `.address`, `.repos` and the `.tokens` that it was shown."""
+    """Run a server on this machine, with its `.address`, its `.repos` and the `.tokens` that it received."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.repos, server.tokens = {}, []
     server.address = f"http://127.0.0.1:{server.server_port}"

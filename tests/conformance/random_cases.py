@@ -19,7 +19,7 @@ LENGTHS = jnp.array([3, 5, 1])
 
 
 def random_like(tree, seed: int):
-    """A normal draw of standard deviation 1/2 for every leaf of a tree of arrays or shapes."""
+    """Draw normal numbers of standard deviation 1/2 for every leaf of a tree of arrays or shapes."""
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda leaf: jnp.asarray(rng.normal(0, 0.5, leaf.shape), leaf.dtype), tree)
 
@@ -47,7 +47,7 @@ def results_and_gradients(run, *args):
 
 
 def assert_close(ours, theirs, tolerance: float):
-    """The same tree, the same shapes, every number within `tolerance`, absolute or relative; no NaN."""
+    """Assert equal structures and shapes, and all numbers within `tolerance`, absolute or relative; no NaN."""
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
     for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(ours), jax.tree.leaves(theirs), strict=True):
         assert a.shape == b.shape, jax.tree_util.keystr(path)
@@ -69,5 +69,5 @@ def with_padding(xs, lengths, value: float):
 
 
 def any_nan(tree) -> bool:
-    """Whether some leaf holds a NaN."""
+    """Return whether any leaf has a NaN."""
     return any(bool(jnp.isnan(leaf).any()) for leaf in jax.tree.leaves(tree))

@@ -40,7 +40,7 @@ def random_module(pair):
 
 
 def theirs(cell, xs, carry):
-    """The scan that Equinox' documentation advises."""
+    """Run the scan that Equinox' documentation advises."""
 
     def body(carry, x):
         after = jax.vmap(cell)(x, tuple(carry) if isinstance(carry, LSTMCarry) else carry)
@@ -50,7 +50,7 @@ def theirs(cell, xs, carry):
 
 
 def ours(run, cell, xs, carry):
-    """The same by `run`."""
+    """Run the converted cell by `run`."""
     return run(*from_equinox(cell), xs, carry)
 
 

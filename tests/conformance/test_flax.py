@@ -72,7 +72,7 @@ def theirs(pair, lengths, reverse, variables, xs, carry):
 
 
 def ours(pair, lengths, reverse, run, variables, xs, carry):
-    """The same by `run`."""
+    """Run the converted cell by `run`."""
     cell, params = from_flax(variables, activation=pair.activation)
     return run(cell, params, xs, pair.to_ours(carry), mask=mask_from_lengths(lengths, TIME), reverse=reverse)
 

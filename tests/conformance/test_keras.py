@@ -70,7 +70,7 @@ pairs = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 
 
 def random_problem(pair, reverse):
-    """A layer, and random weights, inputs `[time, batch, input]` and initial states for it."""
+    """Build a layer, and draw weights, inputs `[time, batch, input]` and initial states for it."""
     layer = pair.layer(HIDDEN, return_sequences=True, return_state=True, go_backwards=reverse)
     layer.build((BATCH, TIME, INPUT))
     weights = random_like([variable.value for variable in layer.trainable_variables], seed=0)
@@ -79,7 +79,7 @@ def random_problem(pair, reverse):
 
 
 def theirs(layer, lengths, weights, xs, states):
-    """The layer as a pure function; its outputs in our order, 0 on padding."""
+    """Run the layer as a pure function; return its outputs in our order, 0 on padding."""
     mask = None if lengths is None else mask_from_lengths(lengths, TIME).T
     fixed = [variable.value for variable in layer.non_trainable_variables]
     (ys, *states), _ = layer.stateless_call(weights, fixed, jnp.swapaxes(xs, 0, 1), initial_state=states, mask=mask)
@@ -88,7 +88,7 @@ def theirs(layer, lengths, weights, xs, states):
 
 
 def ours(pair, reverse, lengths, run, weights, xs, states):
-    """The same by `run`, in float64."""
+    """Run the converted layer by `run`, in float64."""
     weights, xs, states = jax.tree.map(lambda a: a.astype(jnp.float64), (weights, xs, states))
     mask = None if lengths is None else mask_from_lengths(lengths, TIME)
     carry = LSTMCarry(*states) if len(states) == 2 else states[0]

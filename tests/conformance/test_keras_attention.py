@@ -45,7 +45,7 @@ def theirs(make, lengths, scale, queries, states):
 
 
 def ours(score, lengths, scale, queries, states):
-    """The same in float64, one query after the other."""
+    """Attend by jaxrnn in float64, one query after the other."""
     scale, queries, states = (a.astype(jnp.float64) for a in (scale, queries, states))
     attention, eye, zeros = Attention(SIZE, SIZE, score), jnp.eye(SIZE), jnp.zeros(SIZE)
     params = AttentionParams(None, None, None, None, ScoreParams())

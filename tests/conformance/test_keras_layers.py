@@ -36,7 +36,7 @@ LAYERS = {
 
 
 def random_layer(make, inputs=4):
-    """A built layer whose weights, biases too, are random."""
+    """Build a layer with random weights and biases."""
     layer = make()
     layer.build((None, None, inputs))
     layer.set_weights([normal(k, *w.shape, dtype=np.float32) for k, w in enumerate(layer.weights)])

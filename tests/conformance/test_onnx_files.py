@@ -46,7 +46,7 @@ def session(model, params, path, **options):
 
 
 def named(prefix, carry):
-    """The carry's arrays by the names of a file's inputs or outputs."""
+    """Return the arrays of a carry by the names of a file's inputs or outputs."""
     return {
         prefix if name == "leaf" else f"{prefix}.{name}": np.asarray(leaf, np.float32)
         for name, leaf in name_leaves(carry).items()

@@ -40,7 +40,7 @@ SAMPLE = (
 
 
 def a_run(name):
-    """A cell, its parameters, inputs, a carry that is not the initial one, and its output."""
+    """Return a cell, its parameters, inputs, a carry other than the initial one, and its output."""
     cell = quiet(CELLS[name])
     xs = XS if name != "rg_lru" else np.concatenate([XS, XS[..., :1]], -1)
     params, rng = float32_params(cell), np.random.default_rng(2)

@@ -64,7 +64,7 @@ CASES = {
 
 
 def one_node(case, direction, feeds, outputs):
-    """A model of one node that takes `feeds`, serialized."""
+    """Return a serialized model of one node that takes `feeds`."""
     order = ["X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"]
     order = order[: 1 + max(order.index(name) for name in feeds)]
     attributes = dict(case.attributes, hidden_size=HIDDEN, direction=direction)
@@ -87,7 +87,7 @@ def one_node(case, direction, feeds, outputs):
 
 
 def theirs(case, direction, weights, xs, states, lengths):
-    """What the model gives: `(ys [time, batch, directions · hidden], final states)`."""
+    """Run the model: `(ys [time, batch, directions · hidden], final states)`."""
     feeds = {"X": xs} | {name: jnp.stack([getattr(w, name) for w in weights]) for name in "WRB"}
     feeds |= {"sequence_lens": lengths.astype(jnp.int32), "initial_h": states[0]}
     if case.operator == "LSTM":
@@ -102,7 +102,7 @@ def theirs(case, direction, weights, xs, states, lengths):
 
 
 def ours(case, direction, weights, xs, states, lengths, *, run=unroll, cell=None):
-    """The same by one unroll a direction."""
+    """Run the converted cells, one unroll per direction."""
     mask, sides, carries = mask_from_lengths(lengths, TIME), [], []
     for k, reverse in enumerate(DIRECTIONS[direction]):
         carry = LSTMCarry(*(s[k] for s in states)) if len(states) == 2 else states[0][k]

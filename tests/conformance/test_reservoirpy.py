@@ -21,7 +21,7 @@ RNG = np.random.default_rng(0)
 
 
 def theirs(cell, params):
-    """The same reservoir there."""
+    """Return the same reservoir in reservoirpy."""
     return nodes.Reservoir(**to_reservoirpy(cell, params))
 
 

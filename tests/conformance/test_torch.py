@@ -87,7 +87,7 @@ def bidirectional(pair, run, weights, xs, states, **options):
 
 
 def in_layout(carries):
-    """The final states as PyTorch stacks them: a tuple (h,) or (h, c) of `[layers, batch, hidden]`."""
+    """Stack the final states as PyTorch does: a tuple (h,) or (h, c) of `[layers, batch, hidden]`."""
     leaves = [jax.tree.leaves(carry) for carry in carries]
     return tuple(jnp.stack(state) for state in zip(*leaves, strict=True))
 

@@ -20,7 +20,7 @@ MODULES = {
 
 
 def run(cell, params, xs):
-    """The outputs of whatever `from_torch` returns."""
+    """Run whatever `from_torch` returns, and return its outputs."""
     return cell.apply(params, xs)[1] if hasattr(cell, "apply") else unroll(cell, params, xs)[1]
 
 

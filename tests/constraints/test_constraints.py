@@ -37,13 +37,13 @@ AREAS = Areas((6, 4), ((1.0, 0.5), (0.2, 1.0)))
 
 
 def recurrent(params):
-    """The gates of the recurrent weight, `[gates, n, n]`."""
+    """Return the gates of the recurrent weight, `[gates, n, n]`."""
     w = getattr(params, "cell", params).w
     return np.stack(np.split(np.asarray(w), w.shape[-1] // N, axis=-1))
 
 
 def updated(constraints, cell, raw, steps=3):
-    """The raw parameters after a few steps of AdamW, with large steps and decay."""
+    """Return the raw parameters after a few steps of AdamW, with a large learning rate and decay."""
     optimizer, xs = optax.adamw(0.3, weight_decay=0.1), jax.random.normal(KEY, (5, 3))
 
     @jax.jit

@@ -43,7 +43,7 @@ def step(cell, params, carry, x):
 
 
 def one_by_one(cell, params, xs):
-    """The definition: one step after another, all by one compiled program."""
+    """Run the definition: one step after another, all by one compiled program."""
     carry, ys = initial_carry(cell, params, ()), []
     for x in xs:
         carry, y = step(cell, params, carry, x)

@@ -163,7 +163,7 @@ def test_an_image_without_pixels_has_outputs_without_pixels(shape):
 
 
 def test_with_forget_gates_of_one_half_the_memory_grows_no_faster_than_the_paths_are_long():
-    """Where they start.  C is a sum over all paths: with a bias of 1, σ(1) = 0.73, it grows like 1.46^(i+j)."""
+    """These are the initial gates.  C sums over all paths: with a bias of 1, σ(1) = 0.73, it grows like 1.46^(i+j)."""
     cell = LSTM2D(1, 2)
     init = cell.init(jax.random.key(0))
     params = zeros(init)

@@ -38,7 +38,7 @@ def orthogonal(n, seed=0):
 
 
 def linear(w):
-    """The network whose J is w, everywhere."""
+    """Return the network whose J is w, everywhere."""
     n = w.shape[0]
     return Elman(1, n, "identity"), jax.device_put(ElmanParams(np.zeros((1, n)), w.T, np.zeros(n)))
 

@@ -31,7 +31,7 @@ def normal(seed, *shape):
 
 
 def plain(w, u=None, b=None):
-    """h ← tanh(h w + x u + b) or its like, by row vectors."""
+    """Return the parameters of h ← f(h w + x u + b), with row vectors."""
     n = w.shape[0]
     return ElmanParams(jnp.zeros((1, n)) if u is None else u, w, jnp.zeros(n) if b is None else b)
 
@@ -138,7 +138,7 @@ def test_the_logistic_map_at_many_inputs_at_once():
 
 
 def test_the_ghost_of_two_fixed_points_is_a_slow_point():
-    """q = ½ (h² + ε)² has its minimum at 0."""
+    """Search q = ½ (h² + ε)², whose minimum is at 0."""
     call = {"cell": Map("ghost"), "params": jnp.ones(()), "x": jnp.full(1, 1e-3), "starts": jnp.array([[-0.2], [0.1]])}
     for method in ("newton", "gradient"):
         found = find(**call, slow=1e-5, merge=1e-2, method=method)

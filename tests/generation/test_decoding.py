@@ -105,7 +105,7 @@ def test_vmap_over_keys_and_two_batch_axes_are_the_batch():
 
 
 def close(got, want):
-    """The same symbols; probabilities within the rounding of a matrix product with another number of rows."""
+    """Assert equal symbols, and probabilities within the rounding of a matrix product with another number of rows."""
     np.testing.assert_array_equal(got.symbols, want.symbols)
     np.testing.assert_array_equal(got.lengths, want.lengths)
     np.testing.assert_allclose(got.log_probability, want.log_probability, atol=1e-12)

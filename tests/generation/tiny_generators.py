@@ -25,11 +25,11 @@ class Case(NamedTuple):
         return self.model.initial_carry(self.params, batch)
 
     def rule(self, batch: tuple[int, ...], params: Any = None) -> StopRule:
-        """The stop rule that the model is made for."""
+        """Return the stop rule that the model was built for."""
         return rule_of(self.model, self.params if params is None else params, batch)
 
     def likelihood(self, symbols, lengths, stopped=None, params: Any = None) -> jax.Array:
-        """log P of every row."""
+        """Return log P of every row."""
         return likelihood(self.model, self.params if params is None else params, symbols, lengths, stopped)
 
 
@@ -62,7 +62,7 @@ class Everything(NamedTuple):
     stopped: np.ndarray
 
     def key(self, row: int) -> tuple[tuple[int, ...], bool]:
-        """What makes the row different from every other."""
+        """Return the symbols of the row and whether it stopped, which distinguish it from every other row."""
         length = int(self.lengths[row])
         return tuple(self.symbols[:length, row].tolist()), bool(self.stopped[row])
 

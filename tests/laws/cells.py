@@ -42,7 +42,7 @@ class OwnParams(NamedTuple):
 class OwnCarry(NamedTuple):
     h: Array
     steps: Array
-    """How many steps were made: integers, without a gradient."""
+    """The number of steps so far: integers, without a gradient."""
     log: dict
     """{"best": the largest h so far}."""
 

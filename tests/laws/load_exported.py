@@ -22,7 +22,7 @@ def cotangent(want, given):
 
 
 def difference(case: dict) -> float:
-    """How far the loaded program is from what was found where it was written."""
+    """Return the distance of the loaded program's results from those of the process that wrote it."""
     program = export.deserialize(case["program"])
     results, back = jax.vjp(program.call, *case["arguments"])
     gradients = back(jax.tree.map(cotangent, results, case["cotangents"]))[:3]

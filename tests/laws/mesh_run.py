@@ -73,7 +73,7 @@ def mesh_of(form: str) -> jax.sharding.Mesh:
 
 
 def placed(mesh, spec, tree):
-    """The arrays on the mesh, cut as `spec(array)` says."""
+    """Place the arrays on the mesh, sharded by `spec(array)`."""
     return jax.tree.map(lambda a: jax.device_put(a, NamedSharding(mesh, SPEC(*spec(a)))), tree)
 
 
@@ -91,14 +91,14 @@ def of_steps(a) -> tuple:
 
 
 def differences(loss, forms, params, over_rows, over_steps) -> dict[str, float]:
-    """How far loss(params, over_rows, over_steps) and its gradients over each mesh are from those on one device."""
+    """Return the distance of loss(params, over_rows, over_steps) and its gradients over each mesh from one device."""
     gradients = jax.value_and_grad(loss, argnums=(0, 1, 2), allow_int=True)
     want = jax.jit(gradients)(params, over_rows, over_steps)
     return {form: difference(loss, want, form, params, over_rows, over_steps) for form in forms}
 
 
 def difference(loss, want, form: str, params, over_rows, over_steps) -> float:
-    """How far they are over one mesh."""
+    """Return the distance over one mesh."""
     gradients, mesh = jax.value_and_grad(loss, argnums=(0, 1, 2), allow_int=True), mesh_of(form)
     cut = placed(mesh, of_rows, over_rows), placed(mesh, of_steps, over_steps)
     whole = placed(mesh, (lambda a: ()) if form in ("rows", "shard_map") else weight, params)
@@ -118,7 +118,7 @@ def difference(loss, want, form: str, params, over_rows, over_steps) -> float:
 
 
 def total(tree):
-    """A number that every floating array of the tree reaches."""
+    """Return a number that depends on every floating array of the tree."""
     floats = (leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating))
     return sum((jnp.sum(jnp.sin(leaf)) for leaf in floats), jnp.zeros(()))
 
@@ -129,14 +129,14 @@ def run_loss(cell, member, params, carry, over_steps):
 
 
 def of_run(name: str, member, forms) -> dict[str, float]:
-    """A run with a mask, resets and a start, backwards in time."""
+    """Compare a run with a mask, resets and a start, backwards in time."""
     cell = CELLS_RUN[name]
     p = random_problem(cell)
     return differences(partial(run_loss, cell, member), forms, p.params, p.carry, (p.xs, p.mask, p.reset))
 
 
 def of_losses(forms) -> dict[str, dict[str, float]]:
-    """A network with its read-out and each loss, and the loss that is summed on the way."""
+    """Compare a network with its read-out and each loss, and `unroll_loss`."""
     cell, readout = LSTM(3, 4), Readout(4, 6)
     p, rng = random_problem(cell, reset=np.zeros((6, 4), bool)), np.random.default_rng(0)
     params = p.params, jax.tree.map(lambda a: rng.standard_normal(a.shape), readout.init(jax.random.key(0)))
@@ -180,7 +180,7 @@ def of_trees(run, forms) -> dict[str, float]:
 
 
 def places() -> dict[str, list]:
-    """How the results of a run lie, by their types."""
+    """Return the shardings of the results of a run, by their types."""
     cell, mesh = LSTM(3, 4), mesh_of("both")
     p = random_problem(cell)
     with jax.set_mesh(mesh):

@@ -139,7 +139,7 @@ def test_the_output_s_share_is_in_the_hidden_gradient_where_the_output_is_the_st
 
 @partial(quick_jit, static_argnums=0)
 def forwards(cell, p):
-    """The final carry, and the gradient of Σ ⟨dy, y⟩ by RTRL from the cell's own start."""
+    """Return the final carry, and the gradient of Σ ⟨dy, y⟩ by RTRL from the cell's initial carry."""
 
     def loss(y, dy):
         return sum(jnp.vdot(*pair) for pair in zip(*map(jax.tree.leaves, (y, dy)), strict=True))

@@ -29,7 +29,7 @@ def test_length_zero_and_no_time_are_the_identity():
 
 
 def windows_one_by_one(cell, params, xs, carry, *, mask, reset, reverse, k1=2, k2=3):
-    """The definition, forwards: each chunk's outputs from a constant h at the beginning of its window."""
+    """Run the definition forwards: each chunk from a constant h at the beginning of its window."""
     assert not reverse
     ys, end = [], carry
     for stop in range(k1, mask.shape[0] + 1, k1):

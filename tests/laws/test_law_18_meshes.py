@@ -15,7 +15,7 @@ pytestmark = pytest.mark.process
 
 @cache
 def differences(part: str) -> dict:
-    """What a process of its own finds, which has four simulated devices."""
+    """Return the differences that a separate process with four simulated devices measures."""
     flags = f"--xla_force_host_platform_device_count=4 {FLAGS}"
     command = [sys.executable, "-m", "tests.laws.mesh_run", part]
     done = subprocess.run(command, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True, text=True, timeout=1500)

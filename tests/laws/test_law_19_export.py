@@ -55,7 +55,7 @@ CASES = {name: (cell, unroll_bptt, False) for name, cell in CELLS.items()} | {
 
 
 def symbolic(p: Problem) -> tuple:
-    """The shapes of the arguments of a run, for any time and batch."""
+    """Return the shapes of the arguments of a run, for any time and batch."""
     time, batch = export.symbolic_shape("time, batch")
 
     def of(*leading):
@@ -69,7 +69,7 @@ def symbolic(p: Problem) -> tuple:
 
 
 def exported(cell, member, reverse: bool, p: Problem) -> export.Exported:
-    """A run between plain trees, with parameters, carry, mask and reset as arguments."""
+    """Export a run between plain trees, with parameters, carry, mask and reset as arguments."""
 
     def one_run(params, xs, carry, mask, reset):
         return member(cell, params, xs, carry, mask=mask, reset=reset, reverse=reverse)
@@ -79,7 +79,7 @@ def exported(cell, member, reverse: bool, p: Problem) -> export.Exported:
 
 
 def write(path: Path, cell, member, reverse: bool) -> None:
-    """A program, its arguments, and what a run gives, for the other process."""
+    """Write a program, its arguments, and the results of a run for the other process."""
     p = random_problem(cell)
     carry, ys, *gradients = run(cell, p, unroll=member, reverse=reverse)
     case = {

@@ -35,7 +35,7 @@ def short_conv(cell, p, x):
 
 
 def rg_lru(cell, p, x):
-    """a = a₁^{c r}, h = a h + √(1 − a²) (i ⊙ x), the root 1 in the first step (2402.19427, equations 1 to 4)."""
+    """Run a = a₁^{c r}, h = a h + √(1 − a²) (i ⊙ x), the root 1 in the first step (2402.19427, equations 1 to 4)."""
     n, hs = cell.size // cell.blocks, [np.zeros(cell.size)]
     for t, now in enumerate(x):
         gates = [now[b * n : (b + 1) * n] @ p.gates[b] + p.b[b] for b in range(cell.blocks)]
@@ -60,7 +60,7 @@ def s5(cell, p, x):
 
 
 def mamba(cell, p, x):
-    """h = exp(Δ A) h + Δ B x for each unit, y = C h + D x (2312.00752, algorithm 2)."""
+    """Run h = exp(Δ A) h + Δ B x for each unit, y = C h + D x (2312.00752, algorithm 2)."""
     x = silu(causal_conv(x @ p.u, p.conv, p.conv_b))
     h, ys = np.zeros((cell.hidden_size, cell.state_size)), []
     for now in x:
@@ -73,7 +73,7 @@ def mamba(cell, p, x):
 
 
 def slstm(cell, p, x):
-    """c = f c + i z, n = f n + i, h = o c/n with i = e^ĩ, f = σ(f̃) (2405.04517, equations 8 to 14), unstabilized."""
+    """Run c = f c + i z, n = f n + i, h = o c/n, i = e^ĩ, f = σ(f̃) (2405.04517, equations 8 to 14), unstabilized."""
     size, heads = cell.hidden_size, cell.heads
     h, c, n, hs = *np.zeros((3, size)), []
     for now in x:
@@ -88,7 +88,7 @@ def slstm(cell, p, x):
 
 
 def mgu(cell, p, x):
-    """f = σ(W_f h + U_f x + b_f), h̃ = tanh(W (f ⊙ h) + U x + b), h = (1 − f) h + f h̃ (1603.09420)."""
+    """Run f = σ(W_f h + U_f x + b_f), h̃ = tanh(W (f ⊙ h) + U x + b), h = (1 − f) h + f h̃ (1603.09420)."""
     n, hs = cell.hidden_size, [np.zeros(cell.hidden_size)]
     for now in x:
         f = sigmoid(now @ p.u[:, :n] + hs[-1] @ p.w[:, :n] + p.b[:n])

@@ -88,7 +88,7 @@ def test_a_hop_that_is_to_read_nothing_leaves_the_question_as_it_was():
 
 
 def test_sure_attention_is_a_supervised_address():
-    """Where every pᵏ is one-hot, reading all slots is reading one."""
+    """If every pᵏ is one-hot, reading all slots is reading one."""
     sure = PARAMS._replace(words=PARAMS.words * 400, times=PARAMS.times * 400)
     soft = answer(sure, SENTENCES, QUESTION)
     hard = by_slot(sure, SENTENCES, QUESTION, jnp.moveaxis(soft.scores.argmax(-1), 0, -1))

@@ -40,7 +40,7 @@ def weighting(k, beta, g, s, gamma, memory, before):
 
 
 def turn(cell, raw, memory, address):
-    """What the controls do to one row's memory: (memory, weightings, reads)."""
+    """Apply the controls to the memory of one row: (memory, weightings, reads)."""
     h, m, r = cell.heads, cell.width, cell.read_heads
     sizes = [h * m, h, h, h * (2 * cell.reach + 1), h, cell.write_heads * m]
     k, beta, g, s, gamma, e, a = np.split(raw, np.cumsum(sizes))

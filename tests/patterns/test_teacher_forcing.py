@@ -56,7 +56,7 @@ def must_agree(got, want, atol=1e-13):
 
 
 def by_loops(cell, params, xs, targets, carry, heads, mask=None, reset=None, reverse=False):
-    """The definition, row by row and step by step, in Python's `if`."""
+    """Run the definition row by row and step by step, with Python's `if`."""
     step = jax.jit(lambda carry, x: cell.step(params, carry, cell.project(params, x)))
     with_fed = jax.jit(cell.with_fed)
     initial, one_hot = initial_carry(cell, params, ()), np.eye(OUTPUT)[targets]

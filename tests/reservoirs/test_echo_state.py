@@ -51,7 +51,7 @@ def test_a_shift_register_remembers_as_many_inputs_as_it_has_units():
 
 
 def best_gain_and_bias(mean, deviation):
-    """Where the expected moves of intrinsic plasticity are 0, for a unit whose input is standard normal."""
+    """Return the point where the expected updates of intrinsic plasticity are 0, for a standard normal input."""
     x, weights = np.polynomial.hermite_e.hermegauss(80)
     weights, variance = weights / weights.sum(), deviation**2
 

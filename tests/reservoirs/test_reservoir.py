@@ -38,7 +38,7 @@ VALID = DATA[2]
 
 
 def numpy_ridge(hs, targets, penalty, mask):
-    """The normal equations with the bias as an unpenalised column."""
+    """Solve the normal equations with the bias as an unpenalized column."""
     rows, n = np.asarray(mask).ravel(), hs.shape[-1]
     x = np.hstack([np.asarray(hs).reshape(len(rows), -1)[rows], np.ones((rows.sum(), 1))])
     y = np.asarray(targets).reshape(len(rows), -1)[rows]
@@ -139,7 +139,7 @@ def test_many_penalties_are_single_solutions_by_one_factorization_of_the_data():
 
 
 def stretches():
-    """The data in two parts."""
+    """Return the data in two parts."""
     return [jax.device_put([a[t] for a in DATA]) for t in (slice(0, 5), slice(5, 12))]
 
 

@@ -39,7 +39,7 @@ def after_every_step(cell, params, xs):
 
 
 def carries(params, xs):
-    """The carry after every step."""
+    """Return the carry after every step."""
     return host(after_every_step(PAIR, params, xs))
 
 

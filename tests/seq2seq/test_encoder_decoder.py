@@ -38,7 +38,7 @@ WORDS = np.array([[1, 2, 0], [2, 0, -1], [0, 9, -1], [0, 9, -1]])
 SOURCE, SYMBOLS = jax.device_put((SOURCES, WORDS))
 SOURCE_LENGTHS, LENGTHS = jax.device_put((np.array([5, 3, 2]), np.array([3, 2, 1])))
 THERE = np.arange(4)[:, None] < [3, 2, 1]
-"""Where `SYMBOLS` are not padding."""
+"""True where `SYMBOLS` are not padding."""
 
 
 def model_of(encoder=None, cell=None, enters="both", rule="end symbol", outputs=6):
@@ -93,7 +93,7 @@ def test_the_context_enters_where_the_chapter_says(enters):
 
 
 def test_the_context_is_the_whole_last_state_of_any_encoder():
-    """h and C of an LSTM; of two directions h at the row's own last step and g at its first; of a stack all layers."""
+    """It has h and C of an LSTM, h at the last step of a row and g at its first, and all layers of a stack."""
     source, lengths = SOURCES[:, 1:2], np.array([3])
     encoders = {20: Stack((LSTM(3, 5), LSTM(5, 5))), 7: Bidirectional(GRU(3, 5), Elman(3, 2))}
     for size, encoder in encoders.items():
@@ -137,7 +137,7 @@ def test_the_joint_likelihood_has_a_gradient_in_every_parameter_of_both_halves(m
 
 @pytest.mark.parametrize("rule", ["end symbol", "stop unit", "predicted length"])
 def test_every_stop_rule_and_every_decoder_takes_it(rule):
-    """log P of what they make is log P by teacher forcing, with attention; greedy is a beam of one."""
+    """Compare log P of generated sequences with teacher forcing, with attention; greedy is a beam of one."""
     cell = Attending(GRU(4 + 5, 6), Attention(6, 5), source=1)
     model = model_of(cell=cell, rule=rule, outputs=cell.output_size)
     assert isinstance(model, Generator)
@@ -225,7 +225,7 @@ def test_lengths_in_one_bucket_compile_once():
 
 
 def put(array, at, value):
-    """A copy with one number changed."""
+    """Return a copy with one number changed."""
     array = array.copy()
     array[at] = value
     return array

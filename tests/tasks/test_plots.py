@@ -17,7 +17,7 @@ def picture(file, records):
 
 
 def colors(image):
-    """How many pixels are clearly blue (training) and clearly red (held out)."""
+    """Count the pixels that are clearly blue (training) and clearly red (held out)."""
     r, g, b = np.moveaxis(image[..., :3], -1, 0)
     return int(((b - r > 0.15) & (b > g)).sum()), int(((r - b > 0.4) & (r - g > 0.4)).sum())
 

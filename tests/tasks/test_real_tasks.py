@@ -148,7 +148,7 @@ def test_windows_lie_inside_their_chorale_and_all_of_it_is_seen():
 
 
 def played(file):
-    """The events of a MIDI file as a piano roll of 64 steps."""
+    """Return the events of a MIDI file as a piano roll of 64 steps."""
     import music21
 
     midi = music21.midi.MidiFile()

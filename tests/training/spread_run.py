@@ -60,7 +60,7 @@ LONG = 52
 
 
 def against_the_loop(cell, member, reference, *, reverse: bool) -> dict:
-    """A member of the family over four devices: how far it is from its reference on one, and what they report.
+    """Compare a member of the family over four devices with its reference on one.
 
     "whole" counts the arrays over all t in the program of a device, of which there should be none, and in that of the
     reference, which has them.
@@ -103,7 +103,7 @@ def with_nan() -> dict:
 
 
 def recurrence() -> list[float]:
-    """How far `linear_recurrence_sharded` over four devices is from `linear_recurrence`, gradients too, both ways."""
+    """Return the distance of `linear_recurrence_sharded` from `linear_recurrence`, with gradients, both ways."""
     mesh, keys = jax.make_mesh((4,), ("time",)), jax.random.split(jax.random.key(0), 3)
     arguments = tuple(jax.random.normal(key, shape) for key, shape in zip(keys, ((8, 3), (8, 3), (3,)), strict=True))
 
@@ -120,7 +120,7 @@ def recurrence() -> list[float]:
 
 
 def sharded_time() -> dict:
-    """The forms that are parallel in time, over four devices."""
+    """Compare the forms that are parallel in time, over four devices."""
     turns = Newton(iterations=1, gradient="scan")  # too few updates, and integers in the carry
     trust = Newton(trust=1e-3, gradient="associative")
     forms = {

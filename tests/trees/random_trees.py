@@ -19,7 +19,7 @@ def random_tree(rng: np.random.Generator, leaves: int, arity: int = 2, *, unary:
 
 
 def random_xs(seed: int, forest, features: int, *, inner: bool = True) -> Nodes:
-    """Inputs of all places, those without a node too."""
+    """Draw inputs for all places, including those without a node."""
     rng = np.random.default_rng(seed)
     leaves = rng.standard_normal((*forest.leaf.shape, features))
     return jax.device_put(Nodes(leaves, rng.standard_normal((*forest.place.shape, features)) if inner else None))

@@ -46,7 +46,7 @@ class OwnParams(NamedTuple):
 class OwnState(NamedTuple):
     h: Array
     size: Array
-    """How many nodes there are below: integers, without a gradient."""
+    """The number of nodes below: integers, without a gradient."""
 
 
 @jax.tree_util.register_static
@@ -94,7 +94,7 @@ FOREST = pack(TREES, inner=max(len(tree.children) for tree in TREES), width=2)
 
 
 def gradients(run, params, xs, where=None):
-    """The results, and the gradients of a sum of all of them with as many different weights."""
+    """Return the results, and the gradients of a weighted sum of all of them."""
 
     def loss(params, xs):
         out = run(params, xs)

@@ -99,7 +99,7 @@ class Mixed:
 
 
 def loop(xs, sizes, state, mask, reset, reverse):
-    """The formula of one row of a batch, T × features, as a loop: (the last S, every r)."""
+    """Run the formula of one row, T × features, as a loop: (the last S, every r)."""
     r = np.zeros((len(xs), sizes[4]))
     steps = range(len(xs))
     for t in reversed(steps) if reverse else steps:

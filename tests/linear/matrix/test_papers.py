@@ -126,7 +126,7 @@ def retention(cell, p, x):
 
 
 def mamba2(cell, p, x):
-    """h = exp(Δ A) h + Δ B x, y = C h + D x (2405.21060, §2 and §7)."""
+    """Run h = exp(Δ A) h + Δ B x, y = C h + D x (2405.21060, §2 and §7)."""
     h, n, v_size = cell.heads, cell.key_size, cell.value_size
     z = silu(causal_conv(x @ p.u, p.conv) + p.conv_b)
     states, ys = np.zeros((h, v_size, n)), []
@@ -158,7 +158,7 @@ def mlstm(cell, p, x):
 
 
 def hgrn2(cell, p, x):
-    """h = Diag(f) h + (1 − f) i, y = o h (2404.07904, equation 4)."""
+    """Run h = Diag(f) h + (1 − f) i, y = o h (2404.07904, equation 4)."""
     h, k_size = cell.heads, cell.key_size
     states, ys = np.zeros((h, k_size, cell.value_size)), []
     for t in range(len(x)):

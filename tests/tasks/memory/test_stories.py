@@ -32,7 +32,7 @@ def drawn(kind, held_out=False, number=40):
 
 
 def told_again(sentences):
-    """What the sentences say, read word by word: everyone's ways, and what became of each thing."""
+    """Read the sentences word by word: the ways of everyone, and what happened to each thing."""
     ways, things, hands = {}, {}, {}
     for n, (who, verb, *_, what) in enumerate(sentences):
         if verb in WENT:
@@ -48,7 +48,7 @@ def where(ways, who, before=99):
 
 
 def answered(kind, made):
-    """The answer, from the sentences alone."""
+    """Return the answer, given the sentences alone."""
     ways, things, hands = told_again(made.sentences)
     words = made.question.words
     if kind == "one":

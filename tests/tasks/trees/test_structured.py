@@ -62,7 +62,7 @@ def test_no_held_out_expression_is_trained_on():
 
 
 def test_an_expression_is_worth_what_python_says_modulo_ten():
-    """Where no intermediate result leaves the digits, and nothing is divided."""
+    """The remainder of a sum or a product follows from those of the operands; that of |, & and ^ does not."""
     rng = np.random.default_rng(0)
     for source in ("a + b", "a - b * c", "-a + (b - c)", "a | b & c ^ a", "~(a + b) * c"):
         shape = shape_of(ast.parse(source, mode="eval").body)

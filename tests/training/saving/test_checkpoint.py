@@ -76,7 +76,7 @@ def files(directory) -> list[Path]:
 
 
 def file_of(directory, leaf: str) -> Path:
-    """The file that holds the numbers of a leaf."""
+    """Return the file with the numbers of a leaf."""
     (path,) = (p for p in files(directory) if p.parent.name == f"leaf.{leaf}" and not p.name.startswith("."))
     return path
 

@@ -91,7 +91,7 @@ def test_a_truncated_or_missing_file_is_named(file, left, folder):
 
 
 def resealed(folder, change):
-    """A folder whose writer meant harm: everything fits but what it says."""
+    """Change the configuration of a folder and seal it again, as a malicious writer would."""
     config = read_model_config(folder)
     change(config)
     (folder / "config.json").write_bytes(seal(config))

@@ -88,7 +88,7 @@ for_a_gpu = pytest.mark.filterwarnings("ignore:The Pallas Triton backend is depr
 
 
 def lowered(cell, platform, dtype="float32", **given):
-    """The program of a run and its gradients for a platform that need not be here, as text."""
+    """Lower a run and its gradients for a platform that need not be present; return the program as text."""
     problem = random_problem(cell, dtype=dtype)._replace(**given)
     function = jax.jit(partial(results, cell, unroll=unroll_fused, reverse=True))
     with a_gpu() if platform == "cuda" else nullcontext():

@@ -38,7 +38,7 @@ COMPARISONS = {0: np.equal, 1: np.not_equal, 2: np.less}
 
 
 def run(function, *args):
-    """The results of `function(*args)`, which is one `pallas_call`.
+    """Return the results of `function(*args)`, which is one `pallas_call`.
 
     Raises:
       AssertionError: a load or store outside its array, a number of a result written twice or never, or an argument
@@ -81,7 +81,7 @@ class _Instance(NamedTuple):
         self.block(block, {arg: _Pointer(i, np.int64(0)) for i, arg in enumerate(block.arguments)})
 
     def block(self, block, values: dict):
-        """Runs the ops of a block; what it hands on."""
+        """Run the ops of a block, and return the values that it yields."""
         for op in (op.operation for op in block.operations):
             operands = [values[operand] for operand in op.operands]
             if op.name in ("scf.yield", "tt.return"):

@@ -76,7 +76,7 @@ def test_the_recurrence_is_the_solution_of_a_linear_system_of_matrices():
 
 
 def test_no_round_of_the_scan_is_stored_for_the_gradient():
-    """What the backward pass keeps does not grow with log τ: a, h, and what made them."""
+    """The backward pass stores a, h and their inputs, so its memory does not grow with log τ."""
     cell = CELLS["min_gru"]
 
     def kept(time):
