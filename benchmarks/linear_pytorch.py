@@ -68,7 +68,7 @@ def loop(q, k, v, beta, log_a) -> torch.Tensor:
 
 
 def chunks(q, k, v, beta, log_a, size: int) -> torch.Tensor:
-    """Compute the same, a chunk of `size` steps at a time; `size` divides the number of steps."""
+    """Compute the results of `loop`, a chunk of `size` steps at a time; `size` divides the number of steps."""
     state, rs = k.new_zeros(*k.shape[:2], k.shape[-1], v.shape[-1]), []
     eye, pieces = torch.eye(size, dtype=k.dtype), [x.split(size, dim=2) for x in (q, k, v, beta, log_a.unsqueeze(-1))]
     for q_c, k_c, v_c, beta_c, log_c in zip(*pieces, strict=True):

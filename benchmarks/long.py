@@ -97,7 +97,7 @@ def full_loss(loss: Loss, run: Callable) -> Callable:
 
 
 def little_loss(loss: Loss, memory: str) -> Callable:
-    """Return the same with recomputation."""
+    """Return the loss of all outputs, computed with recomputation."""
 
     def function(params, xs, labels):
         if loss == "final carry":

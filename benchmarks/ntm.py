@@ -113,7 +113,7 @@ def pytorch_machine():
 
 
 def pytorch(batch: int, threads: int | None) -> Program:
-    """Return a program for the same in PyTorch; None leaves the number of threads to it."""
+    """Return a program for the same machine in PyTorch; None leaves the number of threads to it."""
     import torch
     from torch import nn
     from torch.nn import functional as F

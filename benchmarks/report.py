@@ -106,7 +106,7 @@ def document(rows: list[Row], gemm_gflops: float) -> dict:
 
 
 def machine() -> dict:
-    """Return what the numbers depend on."""
+    """Return the facts about the machine that the numbers depend on."""
     return {
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "platform": platform.machine(),

@@ -35,7 +35,7 @@ def program() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; the exit code: 0, 2 for bad input, 128 + n for a stop by signal n."""
+    """Run a command and return the exit code: 0, 2 for bad input, 128 + n for a stop by signal n."""
     argv = sys.argv[1:] if argv is None else argv
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever called, as by `>&-`

@@ -142,15 +142,15 @@ class Shaken:
     inputs: int
 
     def project(self, params, xs):
-        """Return the cell's own z, and the displacement."""
+        """Return z⁽ᵗ⁾ of the cell, and the displacement."""
         return self.cell.project(params, xs[..., : self.inputs]), xs[..., self.inputs :]
 
     def initial_carry(self, params, batch_shape=()):
-        """Return the cell's own."""
+        """Return the initial carry of the cell."""
         return self.cell.initial_carry(params, batch_shape)
 
     def init(self, key):
-        """Return the cell's own parameters."""
+        """Draw the parameters of the cell."""
         return self.cell.init(key)
 
     def step(self, params, carry, z):

@@ -120,7 +120,7 @@ def pattern(name: str, units: int) -> dict:
 
 
 def full_pattern(units: int) -> dict:
-    """Do the same by full-FORCE, in a network without feedback."""
+    """Learn a pattern by full-FORCE, in a network without feedback, and continue it."""
     fs = jnp.asarray(target("sinusoids", PERIOD * (LEARNED + AFTER)), jnp.float32)
     keys, learning = jax.random.split(jax.random.key(0), 3), PERIOD * LEARNED
     cell = RateNetwork(1, units, dt=1.0, tau=10.0, gain=1.5)

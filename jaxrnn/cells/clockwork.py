@@ -109,7 +109,7 @@ class Clockwork:
         return self._step(matmul_in_loop, params, carry, z)
 
     def step_bwd(self, params: ElmanParams, residual, dcarry: ClockworkCarry, dy: Array):
-        """Apply the recursion of 2.2.2 for the groups whose turn it was; ∇h as it came for the others."""
+        """Apply the recursion of 2.2.2 for the groups whose turn it was; pass ∇h⁽ᵗ⁾ on unchanged for the others."""
         _, derivative = ACTIVATIONS[self.activation]
         _, active, h = residual
         dh = dcarry.h + dy

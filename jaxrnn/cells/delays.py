@@ -51,7 +51,7 @@ class DelaysParams(NamedTuple):
 
 
 class DelaysCarry(NamedTuple):
-    """h⁽ᵗ⁾, and as many of the states before it as the longest delay wants.
+    """h⁽ᵗ⁾, and the states before it that the longest delay needs.
 
     >>> cell = Delays(2, 3, delays=(1, 10))
     >>> cell.initial_carry(cell.init(jax.random.key(0))).h.shape
@@ -101,7 +101,7 @@ class Delays:
             check_positive(**{f"delays[{i}]": d})
 
     def init(self, key: Key) -> DelaysParams:
-        """Draw U by Glorot's uniform rule, each W_d orthogonal over √|D|, b = 0: h⁽ᵗ⁾ keeps the size that it had."""
+        """Draw U by Glorot's uniform rule, and each W_d orthogonal over √|D|, so that h⁽ᵗ⁾ keeps its norm; b = 0."""
         check_key(key=key)
         u_key, w_key = jax.random.split(key)
         n, count = self.hidden_size, len(self.delays)

@@ -39,7 +39,7 @@ class FeedForwardParams(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class FeedForward:
-    """h⁽ᵗ⁾ = tanh(b + U x⁽ᵗ⁾), whatever was before.
+    """h⁽ᵗ⁾ = tanh(b + U x⁽ᵗ⁾), independent of the past.
 
     Args:
       input_size: the size of x.

@@ -140,7 +140,7 @@ class GRU:
         return out
 
     def step_fwd(self, params: GRUParams, carry: Array, z: Gates):
-        """Return the step, and what its backward reads."""
+        """Run the step and return it with its residual."""
         return self._step(matmul_in_loop, params, carry, z)
 
     def _step(self, matmul: Callable, params: GRUParams, carry: Array, z: Gates):

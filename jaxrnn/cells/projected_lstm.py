@@ -136,7 +136,7 @@ class ProjectedLSTM:
         return (LSTMCarry(h, c), h), ProjectedLSTMResidual(carry.h, carry.c, (i, f, g, o))
 
     def step_bwd(self, params: ProjectedLSTMParams, residual: ProjectedLSTMResidual, dcarry: LSTMCarry, dy: Array):
-        """Apply the recursion of 2.2.2: with Pᵀ before the gates: (∇h⁽ᵗ⁾, ∇C⁽ᵗ⁾) → (∇h⁽ᵗ⁻¹⁾, ∇C⁽ᵗ⁻¹⁾)."""
+        """Apply the recursion of 2.2.2, with Pᵀ before the gates: (∇h⁽ᵗ⁾, ∇C⁽ᵗ⁾) → (∇h⁽ᵗ⁻¹⁾, ∇C⁽ᵗ⁻¹⁾)."""
         c, (i, f, g, o) = residual.c, residual.gates
         tanh_c = jnp.tanh(f * c + i * g)
         dh = dcarry.h + dy

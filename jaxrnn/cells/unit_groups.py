@@ -16,7 +16,7 @@ def check_groups(name: str, groups: int, size: int) -> None:
 
 
 def spread(values: Shaped[Array, " groups"], size: int) -> Shaped[Array, " units"]:
-    """Return the number of every unit: `[groups]` → `[size]`.
+    """Repeat the number of each group for its units: `[groups]` → `[size]`.
 
     >>> spread(jnp.array([0.0, 0.9]), 4).tolist()
     [0.0, 0.0, 0.8999999761581421, 0.8999999761581421]

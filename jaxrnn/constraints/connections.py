@@ -25,7 +25,7 @@ from jaxrnn.core.types import Key
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Sparse:
-    """Every connection exists with the same probability.
+    """Connections that exist with equal probability.
 
     Args:
       density: the probability.
@@ -62,7 +62,7 @@ class Sparse:
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class NoSelfConnections:
-    """No unit is connected to itself: w_ii = 0, in every gate.
+    """A weight without self-connections: w_ii = 0, in every gate.
 
     Args:
       at: the parameter.

@@ -89,7 +89,7 @@ def from_keras(layer: Any) -> tuple[Any, Params]:
 
 
 def to_keras(cell: Any, params: Params) -> list[np.ndarray]:
-    """Write what `set_weights` of the Keras layer that computes the same takes.
+    """Write the arrays for `set_weights` of the Keras layer that computes the same.
 
     Args:
       cell: an `Elman`, an `LSTM` without peepholes or a `GRU` (`reset_after` is whether its reset is "after"); a

@@ -80,7 +80,7 @@ def checked_arrays(source: str, weights: Mapping[str, Any], shapes: Mapping[str,
 
 
 def check_mapping(name: str, value: Any, remedy: str) -> None:
-    """Raise ConversionError unless it is a dict; of a module say what to take of it."""
+    """Raise ConversionError unless it is a dict; for a module, the error says what to pass."""
     if not isinstance(value, Mapping):
         raise ConversionError(f"`{name}` must be a dict of arrays, got {type(value).__name__}: use {remedy}.")
 
@@ -122,7 +122,7 @@ def shape_of(source: str, weights: Mapping[str, Any], name: str, axes: int) -> t
 
 
 def gate_count(source: str, name: str, rows: int, hidden: int) -> int:
-    """Return how many gates of `hidden` units lie along an axis of `rows`: 1, 3 or 4.
+    """Return the number of gates of `hidden` units along an axis of `rows`: 1, 3 or 4.
 
     Raises:
       ConversionError: another number.
@@ -165,13 +165,13 @@ def refuse(library: str, cell: Any, why: str) -> ConversionError:
 
 
 def check_zero(library: str, what: str, array: Array, remedy: str) -> None:
-    """Raise ConversionError unless every number is 0: the other side has no place for it."""
+    """Raise ConversionError unless every number is 0, because the other library has no such parameter."""
     if np.any(np.asarray(array) != 0):
         raise ConversionError(f"{what} must be 0 for {library}, which has none, got {np.asarray(array)}. {remedy}")
 
 
 def check_activation(name: str, library: str, gates: int, activation: str | None, known: Mapping[str, str]) -> str:
-    """Return the name here of an RNN's activation; an LSTM's or a GRU's are fixed.
+    """Return jaxrnn's name of an RNN's activation; those of an LSTM or a GRU are fixed.
 
     Raises:
       ConversionError: one that is not here, or one for a cell whose activations are fixed.

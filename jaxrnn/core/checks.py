@@ -196,7 +196,7 @@ def leading_axes(xs: Inputs) -> tuple[int, ...]:
 
 
 def check_time_is_known(function: str, time) -> None:
-    """Raise ValueError where the number of steps is symbolic and a Python loop over them is asked for."""
+    """Raise ValueError if the number of steps is symbolic, because a Python loop over them needs it."""
     if known(time) is None:
         raise ValueError(
             f"`{function}` loops over the steps in Python, so `xs` must have a known number of steps, got {time}. "

@@ -145,7 +145,7 @@ class ReadsTime(Protocol):
     """A cell that takes `Timed(x, dt)`, and an array of equal steps as well."""
 
     def timed(self, xs: Inputs) -> Timed:
-        """Return the inputs with Δt: `Timed` as it is, an array with the cell's own step."""
+        """Return the inputs with Δt: `Timed` unchanged, an array with the time step of the cell."""
         ...
 
 

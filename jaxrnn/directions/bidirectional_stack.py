@@ -81,7 +81,7 @@ class BidirectionalStack:
         reverse: bool = False,
         run: Callable = unroll,
     ) -> tuple[tuple[Directions, ...], Float[Array, "..."]]:
-        """Run every layer over the sequence; the arguments of `Bidirectional.apply`.
+        """Run every layer over the sequence, the lowest first.
 
         Args:
           params: as from `init`.

@@ -120,7 +120,7 @@ def choose_method(
 
 
 def predicted_updates(exponent: float, first_exponent: float, time: int) -> int:
-    """Predict how many updates Newton's method takes, from λ, λ₀ and τ.
+    """Predict the number of updates of Newton's method from λ, λ₀ and τ.
 
     >>> predicted_updates(-0.5, -0.5, 400), predicted_updates(0.1, 0.5, 400)
     (4, 182)

@@ -159,7 +159,7 @@ def hidden_gradients(
 
 
 def memory_length(norms: Float[Array, "time *batch"], fraction: float = 0.3679) -> Float[Array, "*batch"]:
-    """Return how many steps back a gradient reaches before it falls below a fraction of its final norm.
+    """Return the number of steps back that a gradient reaches before it falls below a fraction of its final norm.
 
     Args:
       norms: ‖∇_{h⁽ᵗ⁾}L‖ for a loss at the last step only, `[time, *batch]`.

@@ -85,7 +85,7 @@ class Forced:
         return self.cell.input_size + self.observed
 
     def init(self, key: Key) -> ForcedParams:
-        """Draw the cell's parameters; α as it was given."""
+        """Draw the parameters of the cell, and set α from the field."""
         check_key(key=key)
         params = self.cell.init(key)
         leaves = jax.tree.leaves(jax.eval_shape(self.cell.initial_carry, params))

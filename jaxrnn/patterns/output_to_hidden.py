@@ -83,7 +83,7 @@ class OutputToHidden:
     def free_loss(
         self, params: Params, xs: Inputs, targets: Shaped[Array, "..."], *, mask: Steps = None, reset: Steps = None
     ) -> Float[Array, ""]:
-        """Return the same loss of the free-running network, with BPTT through its own outputs."""
+        """Return `loss` of the free-running network, with BPTT through its own outputs."""
         return TARGETS[self.target][0](self.free_logits(params, xs, mask=mask, reset=reset), targets, mask=mask)
 
     def scheduled_loss(

@@ -77,7 +77,7 @@ def kept_corpus(file: str, folder: Path) -> Corpus:
 
 
 def _keep(file: str, stream: BinaryIO, path: Path) -> None:
-    """Write the numbers, and then the facts, which make them count."""
+    """Write the numbers, and then the facts, which make them valid."""
     from tqdm import tqdm  # of the command line, which alone keeps texts
 
     before, size = _key(stream), os.fstat(stream.fileno()).st_size
@@ -122,7 +122,7 @@ def _first_reading(file: str, stream: BinaryIO, watch: Callable[[int], object]) 
 def _second_reading(
     file: str, stream: BinaryIO, facts: _Facts, write: Callable[[np.ndarray], object], watch: Callable[[int], object]
 ) -> np.dtype:
-    """Write the number of each character; their dtype."""
+    """Write the number of each character, and return their dtype."""
     table = numbers(facts.alphabet)
     for text in _texts(file, stream, watch):
         points = code_points(text)

@@ -91,7 +91,7 @@ class Forest(NamedTuple):
 
     @property
     def shape(self) -> ForestShape:
-        """The sizes."""
+        """The sizes of the arrays."""
         steps, width, arity = self.children.shape
         return ForestShape(self.leaf.shape[1], self.leaf.shape[0], self.place.shape[0], arity, steps, width)
 

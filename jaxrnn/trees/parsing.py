@@ -67,7 +67,7 @@ def from_children(
 
 
 class _Complete(NamedTuple):
-    """Marks the place behind a node's children in the list of what is to be done."""
+    """A mark after the children of a node in the list of what is to be done."""
 
     node: Any
     children: int

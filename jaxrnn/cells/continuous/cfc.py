@@ -104,7 +104,7 @@ class CfC:
     carry_parts = carry_is_output
 
     def timed(self, xs: Inputs) -> Timed:
-        """Return the inputs with Δt: `Timed` as it is, an array with equal steps `dt`."""
+        """Return the inputs with Δt: `Timed` unchanged, an array with equal steps `dt`."""
         return as_timed(xs, self.dt, input_size=self.input_size)
 
     def project(self, params: CfCParams, xs: Inputs) -> tuple[Array, Array]:

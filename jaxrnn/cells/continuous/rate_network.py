@@ -159,7 +159,7 @@ class RateNetwork:
         return self.tau if isinstance(self.tau, tuple) else (self.tau,)
 
     def init(self, key: Key) -> RateParams:
-        """Draw U by Glorot's uniform rule, W from N(0, g²/N); b = 0, τ as it was given."""
+        """Draw U by Glorot's uniform rule and W from N(0, g²/N); set b = 0, and τ from the field."""
         check_key(key=key)
         n, (u_key, w_key) = self.hidden_size, jax.random.split(key)
         w = self.gain / math.sqrt(n) * jax.random.normal(w_key, (n, n))
@@ -233,5 +233,5 @@ class RateNetwork:
 
 
 def _with_dt(z: Array | tuple[Array, Array]) -> tuple[Array, Array | None]:
-    """Return z⁽ᵗ⁾ and Δt, None where it is the cell's own."""
+    """Return z⁽ᵗ⁾ and Δt, which is None if the Δt of the cell applies."""
     return z if isinstance(z, tuple) else (z, None)

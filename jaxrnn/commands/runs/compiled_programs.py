@@ -33,7 +33,7 @@ def folder() -> Path:
 
 
 def keep() -> None:
-    """Let JAX keep compiled programs; to be called before JAX is imported."""
+    """Let JAX store compiled programs on disk; call this before JAX is imported."""
     if os.environ.get(NAME):  # it is the user's: nothing in it is ours to remove
         return
     with contextlib.suppress(OSError, RuntimeError):  # no home, or a read-only one: nothing is kept

@@ -64,7 +64,7 @@ def find_trained(folder: str | None, *, best: bool = False) -> Trained:
 
 
 def leave_model(begun: Experiment, state: TrainState, held_out: dict[str, Any], path: Path) -> Path:
-    """Save the model of a run that has come to its end, with a card of what was measured; its folder."""
+    """Save the model of a finished run with a card of its metrics, and return its folder."""
     config = {name: fact for name, fact in begun.config().items() if name != "where"}  # a path of this computer
     metrics = {name: value for name, value in held_out.items() if name not in ("step", "split", "skipped")}
     how = f"Trained by `jaxrnn train --task {config['task']}`, {state.step} updates."

@@ -23,7 +23,7 @@ from jaxrnn.training.train_state import TrainState
 
 
 def fit(begun: Experiment, state: TrainState, data: Any, path: Path, *, keep_best: bool = False) -> int:
-    """Train until the last update or a signal; save; show the result.  0, or 128 + the signal."""
+    """Train until the last update or a signal, save, and show the result; return 0, or 128 + the signal."""
     _introduce(begun, state, path)
     task, training, started = begun.task, begun.training, time.perf_counter()
     step, key = int(state.step), training.keys()[1]

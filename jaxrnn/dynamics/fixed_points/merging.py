@@ -71,7 +71,7 @@ class Points(NamedTuple):
 
 
 def mean_and_spread(starts: Float[Array, "starts n"]) -> tuple[Float[Array, " n"], Float[Array, ""]]:
-    """Return m and √⟨‖h₀ − m‖²⟩ of the starts that are numbers."""
+    """Return m and √⟨‖h₀ − m‖²⟩ of the starts without NaN."""
     mean = jnp.nanmean(starts, axis=0)
     return mean, jnp.sqrt(jnp.nanmean(jnp.sum((starts - mean) ** 2, axis=-1)))
 
@@ -142,7 +142,7 @@ def distinct(found: "Found", *, size: int | None = None) -> Points:
 
 
 def reasons(found: "Found") -> dict[str, int]:
-    """Count what the starts have come to.
+    """Count the outcomes of the starts.
 
     Args:
       found: from `find`.

@@ -146,7 +146,7 @@ def _products_of_one_decay(log_d, rows, columns, same):
 
 
 def _products_of_unit_decays(log_d, rows, columns, same):
-    """Return the same with a decay for each unit: step by step inside secondary blocks, factored between them."""
+    """Return these products with a decay per unit: step by step inside secondary blocks, factored between them."""
     inner = jnp.exp(_sums_between(jnp.swapaxes(_cut(log_d), -1, -2)))  # [..., block, unit, i, j]
     near = (_inside(inner), _inside(_one_step_earlier(inner), None, -1))
     through, before, after = (jnp.exp(sums) for sums in _prefix_sums(_cut(log_d)))

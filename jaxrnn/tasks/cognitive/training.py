@@ -87,7 +87,7 @@ class CognitiveOptions(Protocol):
         ...
 
     def curves(self, outputs: np.ndarray, trials: Trials, file: Path) -> None:
-        """Draw what the network answered against what it was asked."""
+        """Draw the answers of the network against the conditions of the trials."""
         ...
 
 

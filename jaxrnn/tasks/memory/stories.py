@@ -121,7 +121,7 @@ class Stories:
         return as_numbers([story(rng, k, self.sentences, held_out=held_out) for k in kinds], self.sentences, self.hops)
 
     def loss(self, model: MemoryNetwork, params: MemoryNetworkParams, carry: Carry, batch: Questions, key: Key):
-        """Return −log P(answer), and of the supporting sentences if they are given."""
+        """Return −log P(answer), plus −log P of the supporting sentences with supervised addressing."""
         supports = jnp.asarray(batch.supports)
         answer = self.read(model, params, batch, supports)
         loss = cross_entropy(answer.logits, jnp.asarray(batch.answer))

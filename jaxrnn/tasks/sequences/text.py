@@ -196,7 +196,7 @@ class Text:
         top_p: float | None = None,
         beam: int | None = None,
     ) -> Iterator[str]:
-        """Continue a prompt, in pieces as they are drawn; with `beam`, return the likeliest that is found at once.
+        """Continue a prompt, in pieces as they are drawn, or with `beam` in one piece, the likeliest that is found.
 
         Raises:
           InputError: the prompt has characters that are not in the alphabet.

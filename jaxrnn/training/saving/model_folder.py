@@ -129,7 +129,7 @@ def load_model(folder: str | os.PathLike, *, classes: tuple[type, ...] = ()) -> 
 
 
 def read_model_config(folder: str | os.PathLike) -> dict:
-    """Return what config.json says, if it is the one that was written.
+    """Return the content of config.json, or raise if it has changed since it was written.
 
     Args:
       folder: what `save_model` wrote.

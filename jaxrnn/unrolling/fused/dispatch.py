@@ -131,7 +131,7 @@ def _start(cell: Cell, params: Params, xs: Inputs, carry: Carry | None) -> Carry
 
 @jax.custom_jvp
 def _differentiated_once(tree):
-    """Return the tree as it is; its derivative is an error that says what to do."""
+    """Return the tree unchanged; its derivative raises an error that names the remedy."""
     return tree
 
 

@@ -49,7 +49,7 @@ _ANY_SHARED = 99
 
 
 def has_kernels(cell: Cell) -> TypeGuard[LSTM | GRU]:
-    """Return whether there are kernels for the cell.  Warn where a GPU waits for them and JAX cannot compile them."""
+    """Return whether there are kernels for the cell; warn if there is a GPU but JAX cannot compile them."""
     if not isinstance(cell, LSTM | GRU):
         return False
     if not HAVE_TRITON and _cuda_devices():

@@ -208,7 +208,7 @@ def solve_recurrence(time: Time, algebra: Algebra, a: PyTree, b: PyTree, start: 
 
 
 def check_recurrence(a: PyTree, b: PyTree, start: PyTree, algebra: Algebra) -> None:
-    """Raise ValueError unless `a` and `b` have one axis of time, and `start` and a b are as b is."""
+    """Raise ValueError unless `a` and `b` have equal times, and a b and `start` fit b and one step of b."""
     shapes, wanted = ([jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (a, b))
     if not wanted or () in shapes + wanted or len({time for time, *_ in shapes + wanted}) > 1:
         raise ValueError(f"`a` and `b` must be arrays [time, ...] with equal times, got shapes {shapes} and {wanted}.")

@@ -116,7 +116,7 @@ class Cut:
         return self._inside.begin(hs, jax.tree.map(lambda f, own: jnp.where(begins, f, own), first, self.first(hs)))
 
     def prefix(self, combine: Callable, steps: PyTree) -> PyTree:
-        """Return that of the stretch, after all stretches before it: log₂ D rounds.
+        """Return s⁽ᵗ⁾ ∘ … ∘ s⁽¹⁾ for the steps of the stretch, by log₂ D rounds over the devices.
 
         In each round every device sends one joined step to one other device.
         """
@@ -132,7 +132,7 @@ class Cut:
         return jax.tree.map(lambda own, both: jnp.where(exists, both, own), inside, both)
 
     def entering(self, run: Callable[[PyTree], PyTree], start: PyTree) -> PyTree:
-        """Return what enters each stretch, where `run` gives what leaves it: D − 1 turns, the devices wait."""
+        """Return the state that enters each stretch, by D − 1 turns; `run` maps it to the state that leaves."""
 
         def turn(entering, _):
             return self._handed_on(run(entering), start), None
@@ -140,7 +140,7 @@ class Cut:
         return lax.scan(turn, start, length=lax.axis_size(self.axis) - 1)[0]
 
     def scan(self, body: Callable, start: PyTree, over_t: PyTree) -> PyTree:
-        """Take D turns.  In each all devices run their stretch; after turn d the first d begin where they should."""
+        """Run the loop in D turns.  In each, all devices run their stretch; after turn d the first d are right."""
 
         def stretch(entering):
             return lax.scan(body, entering, over_t, reverse=self.reverse)
@@ -152,7 +152,7 @@ class Cut:
         return stretch(entering)[1]
 
     def largest(self, a: Array) -> Array:
-        """Return the maximum over all devices; NaN where one is, which `lax.pmax` would not say."""
+        """Return the maximum over all devices, or NaN if there is one, which `lax.pmax` may ignore."""
         return self._inside.largest(lax.all_gather(self._inside.largest(a), self.axis))
 
     def total(self, a: Array) -> Array:
