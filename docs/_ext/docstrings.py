@@ -17,6 +17,8 @@ def escape(app: Sphinx, what: str, name: str, value: object, options: dict, line
     if what in ("data", "attribute") and lines[:1] == (inspect.getdoc(type(value)) or "").splitlines()[:1]:
         lines[:] = value_docstring(name.rpartition(".")[2])
     lines[:] = marked_up(lines)
+    if what in ("data", "attribute", "property"):
+        lines[:0] = ["..", ""]  # an empty comment: napoleon takes the first line up to a colon for a type
 
 
 def marked_up(lines: list[str]) -> list[str]:
