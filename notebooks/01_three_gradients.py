@@ -172,10 +172,10 @@ print("∇h(t), explicit − by hand:", float(np.abs(gradients.carries - hand_dh
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
 norms = jnp.linalg.norm(gradients.carries, axis=-1)
 axes[0].plot(range(1, TIME + 1), norms, "o-")
-axes[0].set(xlabel="t", ylabel="‖∇h(t) L‖", title="A loss at every step: every t has its share", ylim=(0, None))
+axes[0].set(xlabel="t", ylabel="‖∇h(t) L‖", title="Loss at every step", ylim=(0, None))
 last = jaxrnn.bptt(cell, params, xs, None, None, dys.at[:-1].set(0)).carries
 axes[1].semilogy(range(1, TIME + 1), jnp.linalg.norm(last, axis=-1), "o-")
-axes[1].set(xlabel="t", title="A loss at t = τ alone: the gradient fades on its way back")
+axes[1].set(xlabel="t", title="Loss at t = τ only: the gradient vanishes backward")
 for ax in axes:
     ax.grid(alpha=0.3)
 plt.show()

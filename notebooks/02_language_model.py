@@ -121,10 +121,10 @@ fig, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 window = np.ones(15) / 15
 for name, (_, _, bits) in runs.items():
     ax.plot(np.arange(len(bits) - 14) + 7, np.convolve(bits, window, "valid"), label=name)
-ax.axhline(np.log2(len(text.alphabet)), color="gray", linestyle=":", label="knowing nothing")
+ax.axhline(np.log2(len(text.alphabet)), color="gray", linestyle=":", label="uniform distribution")
 frequencies = np.bincount(text.train) / len(text.train)
 entropy = -(frequencies[frequencies > 0] * np.log2(frequencies[frequencies > 0])).sum()
-ax.axhline(entropy, color="gray", linestyle="--", label="knowing the letters' frequencies")
+ax.axhline(entropy, color="gray", linestyle="--", label="letter frequencies")
 ax.set(xlabel="update", ylabel="bits per character", title="Three cells of 128 units on the same text")
 ax.legend()
 ax.grid(alpha=0.3)
@@ -154,7 +154,7 @@ for name, (model, params, _) in runs.items():
 ax.set(
     xlabel="steps before the loss",
     ylabel="‖∇h‖ / at the end",
-    title="The gradient of one prediction, backwards in time",
+    title="Gradient of one prediction, backward in time",
 )
 ax.legend()
 ax.grid(alpha=0.3)

@@ -115,7 +115,10 @@ for bound, text in ((STEPS * np.log(2), "seven coins, 7 log 2"), (np.log(2), "on
     ax.axhline(bound, color="gray", lw=0.8, ls="--")
     ax.annotate(text, (250, bound), xytext=(0, 4), textcoords="offset points", color="gray")
 ax.set(
-    xlabel="update", ylabel="−log P(y | x), nats a sequence", ylim=(0, 6), title="The two likelihoods on the same data"
+    xlabel="update",
+    ylabel="−log P(y | x), nats a sequence",
+    ylim=(0, 6),
+    title="Negative log-likelihood on the same data",
 )
 ax.legend(loc="center right")
 ax.grid(alpha=0.3)
@@ -358,17 +361,15 @@ for (name, noise), params in trained.items():
 y, clean = waves(jax.random.key(42), 0.0)
 fig, axes = plt.subplots(1, 2, figsize=(11, 3.5), layout="constrained")
 axes[0].plot(clean[:, 0, 0], color="gray", label="the wave")
-axes[0].plot(y[:READ, 0, 0], "k.", label="what was read")
+axes[0].plot(y[:READ, 0, 0], "k.", label="values read")
 for name in ways:
     os, error = errors(trained[name, 0.0], 0.0, then_free)
     axes[0].plot(range(READ, WAVE), os[READ:, 0, 0], label=name)
     axes[1].plot(range(WAVE), error, label=name)
-axes[0].set(xlabel="t", ylabel="y", title="20 values read, then running free: one row", ylim=(None, 2.2))
+axes[0].set(xlabel="t", ylabel="y", title="20 values read, then free running: one row", ylim=(None, 2.2))
 axes[0].legend(ncols=2, loc="upper left")
 axes[1].axvline(READ, color="gray", lw=0.8, ls="--")
-axes[1].set(
-    xlabel="t", ylabel="root mean square error", title="64 rows, by how the network was trained", ylim=(0, None)
-)
+axes[1].set(xlabel="t", ylabel="root mean square error", title="Mean over 64 rows, by training method", ylim=(0, None))
 axes[1].legend()
 for ax in axes:
     ax.grid(alpha=0.3)

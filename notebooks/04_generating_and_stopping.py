@@ -113,7 +113,12 @@ fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 for rule, curve in curves.items():
     ax.plot(curve, label=rule)
 ax.axhline(np.log(10), color="gray", ls="--", lw=0.8, label="log 10")
-ax.set(xlabel="update", ylabel="−log P(word), nats", ylim=(2, 8), title="Maximum likelihood under three rules")
+ax.set(
+    xlabel="update",
+    ylabel="−log P(word), nats",
+    ylim=(2, 8),
+    title="Training by maximum likelihood, three stopping rules",
+)
 ax.legend()
 ax.grid(alpha=0.3)
 plt.show()
@@ -139,7 +144,7 @@ for i, rule in enumerate(RULES):
     ax.bar(np.arange(1, 8) + 0.2 * i - 0.3, np.bincount(letters, minlength=8)[1:8] / ROWS, 0.2, label=rule)
 truth = np.bincount(lengths, minlength=8)[1:8] / 10
 ax.bar(np.arange(1, 8) + 0.3, truth, 0.2, color="k", alpha=0.4, label="the ten words")
-ax.set(xlabel="letters", ylabel="part of the words", title="How long is what they make?")
+ax.set(xlabel="letters", ylabel="fraction of the words", title="Length of the generated words")
 ax.legend()
 plt.show()
 
@@ -157,7 +162,7 @@ shown = ax.imshow(stops.T[:, :LONGEST], cmap="Blues", vmin=0, vmax=1, aspect="au
 for i, word in enumerate(WORDS):
     for t, letter in enumerate(word):
         ax.text(t, i, letter, ha="center", va="center", color="white" if stops[t, i] > 0.5 else "black")
-ax.set(yticks=[], xlabel="t", title="The probability of stopping here")
+ax.set(yticks=[], xlabel="t", title="Probability of stopping at step t")
 fig.colorbar(shown)
 plt.show()
 

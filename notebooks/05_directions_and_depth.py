@@ -166,7 +166,7 @@ steps = np.add.outer(np.arange(HEIGHT), np.arange(WIDTH))
 axes[0].imshow(steps, cmap="plasma")
 for i, j in np.ndindex(HEIGHT, WIDTH):
     axes[0].text(j, i, steps[i, j], ha="center", va="center", fontsize=7, color="w" if steps[i, j] < 12 else "k")
-axes[0].set(title="the wavefront: the step of each pixel", xlabel="j", ylabel="i")
+axes[0].set(title="The wavefront: step at which each pixel is computed", xlabel="j", ylabel="i")
 heat(axes[1], sees(lambda x: jaxrnn.directions.unroll_2d(grid_cell, four_params[0], x)), "one direction", "j", "i")
 heat(axes[2], sees(lambda x: four.apply(four_params, x)), "four directions", "j", "i")
 for ax in axes[1:]:
@@ -262,7 +262,7 @@ for label, deep in transitions.items():
         norms.append(jnp.linalg.norm(product, 2))
     ax.semilogy(range(1, LONG), norms, label=label)
     print(f"{label:26} ‖∂h(T)/∂h(T−{LONG - 1})‖ = {norms[-1]:.1e}")
-ax.set(xlabel="k", ylabel="‖∂h(T)/∂h(T−k)‖", title="What is left of the gradient k steps back")
+ax.set(xlabel="k", ylabel="‖∂h(T)/∂h(T−k)‖", title="Norm of the gradient k steps back")
 ax.legend()
 ax.grid(alpha=0.3)
 plt.show()

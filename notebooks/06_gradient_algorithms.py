@@ -215,7 +215,7 @@ ax.loglog(counts, [error(drawn[:n].mean(0)) for n in counts], "o-", label="UORO,
 ax.loglog(counts, error(drawn[:1].mean(0)) / np.sqrt(counts), "k:", label="1/√n")
 for (name, value), color in zip(list(errors.items())[:2], ("C1", "C2"), strict=True):
     ax.axhline(value, color=color, ls="--", label=name)
-ax.set(xlabel="n", ylabel="relative error", title="Unbiased with variance, or biased without")
+ax.set(xlabel="n", ylabel="relative error", title="Unbiased with variance (UORO), biased without (SnAp)")
 ax.legend()
 ax.grid(alpha=0.3)
 plt.show()
@@ -265,7 +265,7 @@ for name, (algorithm, *key) in learners.items():
     print(f"{name:8} loss of the last 500 steps {losses[-500:].mean():.3f}")
     ax.semilogy(np.arange(len(smooth)) * 100, smooth, label=name)
 ax.axhline(1, color="k", ls=":", label="no memory")
-ax.set(xlabel="step", ylabel="squared error", title=f"Recall what came {DELAY} steps before, learned online")
+ax.set(xlabel="step", ylabel="squared error", title=f"Recalling the input of {DELAY} steps before, learned online")
 ax.legend()
 ax.grid(alpha=0.3)
 plt.show()

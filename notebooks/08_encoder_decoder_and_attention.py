@@ -124,9 +124,9 @@ for name, (model, params, losses) in learned.items():
     axes[0].plot(losses, label=f"attention: {name}", linewidth=0.9)
     axes[1].plot(tested, shares, "o-", label=f"attention: {name}")
     print(f"{name:9}", {int(n): float(round(share, 2)) for n, share in zip(tested, shares, strict=True)})
-axes[0].set(xlabel="update", ylabel="−log P a letter, nats", title="learning to reverse")
-axes[1].axvspan(LONGEST, 2 * LONGEST, color="0.9", label="longer than any learned from")
-axes[1].set(xlabel="length", ylabel="right to the last letter", title="the bottleneck")
+axes[0].set(xlabel="update", ylabel="−log P per letter, nats", title="Learning to reverse")
+axes[1].axvspan(LONGEST, 2 * LONGEST, color="0.9", label="longer than in training")
+axes[1].set(xlabel="length", ylabel="fraction without an error", title="Accuracy against length")
 for ax in axes:
     ax.legend(frameon=False)
 plt.show()
@@ -147,7 +147,7 @@ fig, ax = plt.subplots(figsize=(5, 4.6), layout="constrained")
 ax.imshow(answer.weights, cmap="Blues", vmin=0, vmax=1)
 ax.set_xticks(range(len(text)), text)
 ax.set_yticks(range(len(answer.answer)), answer.answer)
-ax.set(xlabel="read", ylabel="written", title="α")
+ax.set(xlabel="source letter", ylabel="written letter", title="Attention weights α")
 plt.show()
 
 # %% [markdown]

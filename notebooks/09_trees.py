@@ -89,8 +89,8 @@ for (name, make), style in zip(shapes.items(), ("o-", "s-"), strict=True):
     size = jnp.linalg.norm(jacobian[:, :, 0], axis=(0, 2))
     axes[1].semilogy(range(1, TAU + 1), size, style, markersize=3, label=name)
     print(f"{name:14} {forest.shape.steps:3} steps, ‖∂h_root/∂x‖ from {size.min():.1e} to {size.max():.1e}")
-axes[0].set(xlabel="τ", ylabel="steps", title="steps one after another")
-axes[1].set(xlabel="leaf", ylabel="‖∂h_root/∂x_leaf‖", title="what the root feels of each leaf")
+axes[0].set(xlabel="τ", ylabel="steps", title="Sequential steps")
+axes[1].set(xlabel="leaf", ylabel="‖∂h_root/∂x_leaf‖", title="Gradient of the root with respect to each leaf")
 for ax in axes:
     ax.legend()
     ax.grid(alpha=0.3)
@@ -192,8 +192,14 @@ for name, (curve, scores) in results.items():
     axes[1].plot(depths, [scores[f"accuracy_{d}"] for d in depths], "o-", label=name)
     print(f"{name:9} held out: {scores['nats']:.3f} nats, accuracy {scores['accuracy']:.1%}")
 count = len(held_out(small["depth"], small["arity"], ListOps(**small).room))
-axes[0].set(xlabel="update", ylabel="nats, mean of 20", title="training batches")
-axes[1].set(xlabel="depth", ylabel="accuracy", title=f"{count} held-out expressions", xticks=list(depths), ylim=(0, 1))
+axes[0].set(xlabel="update", ylabel="nats, mean of 20", title="Training loss")
+axes[1].set(
+    xlabel="depth",
+    ylabel="accuracy",
+    title=f"Accuracy on {count} held-out expressions",
+    xticks=list(depths),
+    ylim=(0, 1),
+)
 for ax in axes:
     ax.legend()
     ax.grid(alpha=0.3)

@@ -79,12 +79,12 @@ for radius in (0.8, 1.0, 1.2):
     (line,) = axes[0].semilogy(n, DELTA * radius**n, label=f"δ|λ|ⁿ, |λ| = {radius}")
     axes[0].semilogy(n[::4], grown[::4], "o", color=line.get_color(), markersize=4)
     print(f"radius {radius}: largest relative distance from δ|λ|ⁿ {abs(grown / (DELTA * radius**n) - 1).max():.1e}")
-axes[0].set(title="linear: as the formula says", xlabel="n", ylabel="size of the perturbation")
+axes[0].set(title="Linear: as the formula predicts", xlabel="n", ylabel="size of the perturbation")
 axes[0].legend()
 tanh = jaxrnn.reservoirs.Reservoir(1, N, connections=5)
 for radius in (0.8, 1.2, 3.0):
     axes[1].semilogy(n, perturbed(tanh, params._replace(radius=jnp.asarray(radius))), label=f"ρ = {radius}")
-axes[1].set(title="tanh: growth ends where the units saturate", xlabel="n")
+axes[1].set(title="tanh: growth stops where the units saturate", xlabel="n")
 axes[1].legend()
 plt.show()
 
@@ -119,8 +119,8 @@ for strength, style in ((0.1, "-"), (20.0, "--")):
         axes[1].semilogy(norms, style, color=color, label=f"ρ = {radius}, input × {strength:g}")
         if radius == 3.0:
             axes[0].plot(hs[:, :3], style, color=color, alpha=0.6)
-axes[0].set(title="forwards, ρ = 3: h stays in [−1, 1]", xlabel="n", ylabel="h, three units")
-axes[1].set(title="backwards: ‖∂h(n)/∂h(0)‖ / √N", xlabel="n", ylim=(1e-30, 1e30))
+axes[0].set(title="Forward, ρ = 3: h stays in [−1, 1]", xlabel="n", ylabel="h, three units")
+axes[1].set(title="Backward: ‖∂h(n)/∂h(0)‖ / √N", xlabel="n", ylim=(1e-30, 1e30))
 axes[1].legend()
 
 # what the radius does, over a sweep: the rate at which two close beginnings part or meet
@@ -139,9 +139,9 @@ rates = jax.jit(
 for strength, rate in zip(strengths, rates, strict=True):
     axes[2].plot(radii, jnp.maximum(rate, -0.3), ".-", label=f"input × {strength:g}")  # −∞: equal to the last bit
 axes[2].axhline(0, color="k", linewidth=0.8)
-axes[2].axvspan(0.8, 1.25, alpha=0.15, label="the usual advice")
+axes[2].axvspan(0.8, 1.25, alpha=0.15, label="commonly recommended")
 axes[2].set(
-    title="below 0 the beginning is forgotten", xlabel="spectral radius", ylabel="rate a step", ylim=(-0.32, 0.2)
+    title="Below 0 the initial state is forgotten", xlabel="spectral radius", ylabel="rate per step", ylim=(-0.32, 0.2)
 )
 axes[2].legend()
 plt.show()
@@ -183,12 +183,12 @@ carry, fitted = jax.jit(lambda p: esn.fit(p, nothing[:3000], series[:3000], pena
 _, os = esn.apply(fitted, nothing[3000:], carry)
 fig, axes = plt.subplots(2, 1, figsize=(10, 4.6), layout="constrained", sharex=True)
 axes[0].plot(series[3000:, 0], color="0.6", linewidth=3, label="the series")
-axes[0].plot(os[:, 0], color="C3", linewidth=1, label="the network on its own")
+axes[0].plot(os[:, 0], color="C3", linewidth=1, label="network, free running")
 axes[0].set_ylabel("x(t)")
 axes[0].legend(ncol=2)
 axes[1].semilogy(abs(os - series[3000:])[:, 0], color="C3")
 axes[1].axvline(84, color="k", linewidth=0.8)
-axes[1].set(xlabel="steps behind the last true value", ylabel="|error|")
+axes[1].set(xlabel="steps after the last true value", ylabel="|error|")
 plt.show()
 print(f"|error| after 84 steps: {float(abs(os - series[3000:])[83, 0, 0]):.1e}")
 
@@ -242,7 +242,7 @@ print(f"log₁₀ of the error: {path[0, 2]:.2f} → {path[:, 2].min():.2f}")
 fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 ax.pcolormesh(radii, retentions, jnp.clip(scores, -3, 0), cmap="viridis_r")
 ax.plot(path[:, 0], path[:, 1], "w.-")
-ax.set(xlabel="spectral radius", ylabel="retention", title="down the gradient through the ridge regression")
+ax.set(xlabel="spectral radius", ylabel="retention", title="Gradient descent through the ridge regression")
 plt.show()
 
 # %% [markdown]
@@ -285,7 +285,7 @@ for ax, row in zip(axes, (0, 1), strict=True):
     spikes = trace[1:] - float(wired.trace) * trace[:-1] > 0.5
     when, who = np.nonzero(spikes)
     ax.plot(when, who, "k.", markersize=2)
-    ax.set(title=f"the liquid under spike train {'AB'[row]}", xlabel="ms")
+    ax.set(title=f"Liquid driven by spike train {'AB'[row]}", xlabel="ms")
 axes[0].set_ylabel("neuron")
 plt.show()
 

@@ -106,10 +106,10 @@ _, swept = unroll(plane, rivals, sweep, left_end.h[0])
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True, layout="constrained")
 fixed_points.draw_branches(branches, 0, ax=axes[0])
-axes[0].set(title="the fixed points", xlabel="s, x = −1 + 2 s", ylabel="h₁, the first unit")
+axes[0].set(title="Fixed points", xlabel="s, x = −1 + 2 s", ylabel="h₁, the first unit")
 axes[1].plot(up, swept[:1500, 0], label="x goes up")
 axes[1].plot(1 - up, swept[1500:, 0], label="x goes down")
-axes[1].set(title="the network, 1,500 steps each way", xlabel="s, x = −1 + 2 s")
+axes[1].set(title="States of the network, 1,500 steps each way", xlabel="s, x = −1 + 2 s")
 axes[1].legend()
 plt.show()
 
@@ -162,14 +162,14 @@ said = readout.apply(out, hs)
 
 fig, axes = plt.subplots(1, 2, figsize=(11, 3.4), layout="constrained", gridspec_kw={"width_ratios": [1, 2]})
 axes[0].semilogy(losses, lw=0.8)
-axes[0].set(xlabel="update", ylabel="mean squared error", title="learning")
+axes[0].set(xlabel="update", ylabel="mean squared error", title="Training loss")
 for bit in range(BITS):
     axes[1].axhline(-3 * bit, color="lightgray", lw=0.5)
     axes[1].plot(trials.inputs[:, 0, bit] - 3 * bit, color="tab:orange", ls="-", lw=0.8)
     axes[1].plot(trials.targets[:, 0, bit] - 3 * bit, color="tab:blue", ls="--")
     axes[1].plot(said[:, 0, bit] - 3 * bit, color="black", ls="-")
 axes[1].set(yticks=[0, -3, -6], yticklabels=["bit 1", "bit 2", "bit 3"], xlabel="step t")
-axes[1].set_title("one trial: pulses (orange), target (dashed), output (black)")
+axes[1].set_title("One trial: pulses (orange), target (dashed), output (black)")
 plt.show()
 print(f"right: {jnp.mean(jnp.sign(said) == trials.targets):.2%} of all bits of all steps")
 
@@ -261,11 +261,13 @@ axes[0].plot(circle.real, circle.imag, color="gray", lw=0.7, ls="-")
 for name, chosen, style in (("stable", stable, "ko"), ("saddles on edges", saddles, "rx")):
     values = np.asarray(modes.eigenvalues[chosen])
     axes[0].plot(values.real.ravel(), values.imag.ravel(), style, ms=4, alpha=0.6, label=name)
-axes[0].set(xlabel="real part of λ", ylabel="imaginary part of λ", title="eigenvalues of ∂f/∂h", aspect="equal")
+axes[0].set(xlabel="real part of λ", ylabel="imaginary part of λ", title="Eigenvalues of ∂f/∂h", aspect="equal")
 axes[0].legend(loc="lower left")
 order = np.arange(1, UNITS + 1)
 axes[1].semilogy(order, np.asarray(modes.time_constants[stable]).T, "k.-", lw=0.5, ms=3)
-axes[1].set(xlabel="mode, the slowest first", ylabel="time constant −1 / log |λ|, steps", title="each of the corners")
+axes[1].set(
+    xlabel="mode, the slowest first", ylabel="time constant −1 / log |λ|, steps", title="Time constants at each corner"
+)
 plt.show()
 leave = np.asarray(1 / jnp.log(jnp.abs(modes.eigenvalues[saddles, 0])))
 print(f"saddles are left with time constants of {leave.min():.1f} to {leave.max():.1f} steps")
@@ -341,13 +343,13 @@ select = fixed_points.selection_vectors(their).mean(axis=0)
 kept = xs[49] @ select
 fig, axes = plt.subplots(1, 2, figsize=(10.5, 4), layout="constrained")
 fixed_points.draw_trajectories(xs[during], slow, their, ax=axes[0])
-axes[0].set(title="60 trials while the evidence lasts, and the slow points")
+axes[0].set(title="60 trials during the evidence, and the slow points")
 axes[0].set_aspect("equal", adjustable="datalim")
 for side, style in ((1, "o"), (-1, "x")):
     chosen = np.asarray(answers == side)
     axes[1].plot(total[chosen], kept[chosen], style, ms=4, color="tab:blue" if side > 0 else "tab:orange",
                  label=f"answer {side:+}")  # fmt: skip
-axes[1].set(xlabel="sum of the evidence", ylabel="s · x at its end", title="what the selection vector s reads")
+axes[1].set(xlabel="sum of the evidence", ylabel="s · x at the end", title="Projection on the selection vector s")
 axes[1].legend()
 plt.show()
 cue, evidence = np.abs(np.asarray(their.selection[:, 0])).mean(axis=0)
