@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import benchmarks.reproduce
-from benchmarks.reproduce import state_tracking
+from benchmarks.reproduce import state_tracking, turing_machine
 from benchmarks.reproduce.__main__ import PROGRAMS, plan
 from benchmarks.reproduce.chaotic_flows import kuramoto_sivashinsky
 from benchmarks.reproduce.networks import networks
@@ -18,6 +18,7 @@ from benchmarks.reproduce.reservoir_rings import ring_of
 from benchmarks.reproduce.temporal_order import guard, init, mean_omega
 from jaxrnn.dynamics.information_flow import Flow
 from jaxrnn.reservoirs import spectral_radius
+from jaxrnn.tasks.memory import Copy
 
 KEY = jax.random.key(0)
 
@@ -111,3 +112,19 @@ def test_a_case_of_state_tracking_has_an_accuracy_of_each_seed_at_each_length():
     assert list(figures["accuracy"]) == ["40", "256", "2048"] and figures["chance"] == 0.5
     assert all(len(scores) == 2 and min(scores) > 0 for scores in figures["accuracy"].values())
     assert state_tracking.show(figures).startswith("40: ")
+
+
+def test_a_turing_machine_trains_on_episodes_without_most_of_their_padding():
+    task = Copy(problem="repeat-copy", hidden=8, slots=9, width=4, batch=3)
+    model, episodes = task.model({}), task.batch_at(None, 0, 0)
+    short, params = turing_machine.cropped(episodes), model.init(KEY)
+    assert len(short.xs) < len(episodes.xs) and short.scored.sum() == episodes.scored.sum()
+    losses = [task.loss(model, params, None, each, KEY)[0] for each in (short, episodes)]
+    np.testing.assert_allclose(*losses, rtol=1e-6)
+
+
+def test_a_case_of_the_turing_machine_scores_what_it_was_trained_on_and_what_is_longer():
+    figures = turing_machine.measure("copy", 2, "rmsprop", 1e-4, batch=1, seed=0)
+    assert list(figures["beyond"]) == ["30 vectors", "60 vectors", "120 vectors"]
+    assert all(0.3 < scores["wrong"] < 0.7 and scores["perfect"] == 0 for scores in figures["beyond"].values())
+    assert turing_machine.show(figures).endswith("% at 120 vectors")

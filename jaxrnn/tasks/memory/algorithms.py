@@ -70,18 +70,21 @@ def copy(bits: int, longest: int) -> Problem:
     return Problem(bits + 2, bits, lambda items: 2 * items + 1, draw, shortest=1)
 
 
-def repeat_copy(bits: int, longest: int) -> Problem:
-    """Build repeat-copy: R copies, with R from 1 to `longest` given by the mark, normalized over training."""
+def repeat_copy(bits: int, longest: int, times: int = 0) -> Problem:
+    """Build repeat-copy: R copies, with R from 1 to `longest` given by the mark, normalized over training.
+
+    With `times`, R is always this number, which may be larger than any in training.
+    """
     mean, deviation = (longest + 1) / 2, max(((longest**2 - 1) / 12) ** 0.5, 1.0)
 
     def draw(rng: np.random.Generator, items: int) -> Episode:
-        vectors, times = rng.integers(0, 2, (items, bits)), int(rng.integers(1, longest + 1))
-        question = _marked(vectors, (1.0, (times - mean) / deviation))
-        answer = np.pad(np.tile(vectors, (times, 1)), [(0, 1), (0, 1)])
+        vectors, copies = rng.integers(0, 2, (items, bits)), times or int(rng.integers(1, longest + 1))
+        question = _marked(vectors, (1.0, (copies - mean) / deviation))
+        answer = np.pad(np.tile(vectors, (copies, 1)), [(0, 1), (0, 1)])
         answer[-1, bits] = 1
         return _question_and_answer(question, answer)
 
-    return Problem(bits + 3, bits + 1, lambda items: items * (longest + 1) + 2, draw, shortest=1)
+    return Problem(bits + 3, bits + 1, lambda items: items * ((times or longest) + 1) + 2, draw, shortest=1)
 
 
 def associative_recall(bits: int, longest: int) -> Problem:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxrnn.tasks.data import InputError
-from jaxrnn.tasks.memory.algorithms import ITEM, PROBLEMS, batch, best_bits
+from jaxrnn.tasks.memory.algorithms import ITEM, PROBLEMS, batch, best_bits, repeat_copy
 from jaxrnn.tasks.memory.copy import Copy
 
 
@@ -44,6 +44,14 @@ def test_repeat_copy_asks_for_the_vectors_as_often_as_it_says_and_then_an_end():
         times = round(xs[4, 10] * np.sqrt((10**2 - 1) / 12) + 5.5)
         np.testing.assert_array_equal(answer[:-1, :8], np.tile(xs[:4, :8], (times, 1)))
         assert answer[-1, 8] == 1 and not answer[:-1, 8].any()
+
+
+def test_a_test_of_repeat_copy_may_ask_for_more_copies_than_training():
+    problem = repeat_copy(8, 10, times=20)
+    xs, targets, scored = problem.draw(np.random.default_rng(0), 4)
+    assert len(xs) == problem.time(4) == 4 * 21 + 2
+    np.testing.assert_allclose(xs[4, 10], (20 - 5.5) / np.sqrt((10**2 - 1) / 12), rtol=1e-6)  # by training's scale
+    np.testing.assert_array_equal(targets[scored][:-1, :8], np.tile(xs[:4, :8], (20, 1)))
 
 
 def test_associative_recall_asks_for_the_item_after_the_one_shown_again():
