@@ -14,7 +14,7 @@ bits per scored bit.
     python -m benchmarks.reproduce.turing_machine --problems associative-recall --seeds 3
 """
 
-from functools import cache, partial
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -28,7 +28,7 @@ from benchmarks.reproduce import on_one_thread_each, results
 from jaxrnn.objectives.losses import bernoulli
 from jaxrnn.patterns.hidden_to_hidden import ManyToMany, PatternParams
 from jaxrnn.tasks.memory import Copy
-from jaxrnn.tasks.memory.algorithms import Episode, Problem, batch, best_bits, repeat_copy
+from jaxrnn.tasks.memory.algorithms import PROBLEMS, Episode, Problem, batch, best_bits, repeat_copy
 
 MULTIPLE = 8
 """Episodes are padded to a multiple of this many steps; the update is compiled once for each of them."""
@@ -41,31 +41,39 @@ HELD_OUT, HELD_OUT_SEED = 64, 2**31
 
 
 class Trial(NamedTuple):
-    """A problem with the sizes of the paper, for a feed-forward controller."""
+    """A problem and a controller, with the sizes of the paper's tables 1 and 2."""
 
+    problem: str
+    controller: str
     heads: int
-    hidden: int
     learning_rate: float
     episodes: int
     """As many as the paper's curves need to come near 0, or to level off."""
     seconds: float
     """CPU seconds of 1,000 episodes, about."""
     paper: str
+    hidden: int = 100
 
 
-TRIALS = {
-    "copy": Trial(1, 100, 1e-4, 50_000, 1.2, "near 0 after about 50,000 episodes (figure 3)"),
-    "associative-recall": Trial(4, 256, 1e-4, 30_000, 3.5, "near 0 after about 30,000 episodes (figure 10)"),
-    "repeat-copy": Trial(1, 100, 1e-4, 100_000, 1.7, "near 0 (figure 7)"),
-    "n-grams": Trial(1, 100, 3e-5, 200_000, 5.5, "close to the best predictor (figure 13)"),
-    "priority-sort": Trial(8, 512, 3e-5, 200_000, 11.0, "far below an LSTM (figure 18)"),
-}
+COPY, RECALL = "near 0 after about 50,000 episodes (figure 3)", "near 0 after about 30,000 episodes (figure 10)"
+TRIALS = (
+    Trial("copy", "feed-forward", 1, 1e-4, 50_000, 1.2, COPY),
+    Trial("copy", "lstm", 1, 1e-4, 50_000, 1.7, COPY),
+    Trial("associative-recall", "feed-forward", 4, 1e-4, 30_000, 3.5, RECALL, 256),
+    Trial("associative-recall", "lstm", 1, 1e-4, 30_000, 1.7, RECALL),
+    Trial("repeat-copy", "feed-forward", 1, 1e-4, 100_000, 1.7, "near 0 (figure 7)"),
+    Trial("repeat-copy", "lstm", 1, 1e-4, 100_000, 2.5, "near 0 (figure 7)"),
+    Trial("n-grams", "feed-forward", 1, 3e-5, 200_000, 5.5, "close to the best predictor (figure 13)"),
+    Trial("n-grams", "lstm", 1, 3e-5, 200_000, 6.0, "close to the best predictor (figure 13)"),
+    Trial("priority-sort", "feed-forward", 8, 3e-5, 200_000, 11.0, "far below an LSTM (figure 18)", 512),
+)
 
 
 def plan(
     full: bool = False,
     again: bool = False,
     problems: tuple[str, ...] = (),
+    controllers: tuple[str, ...] = (),
     seeds: int = 0,
     first_seed: int = 0,
     episodes: int = 0,
@@ -73,12 +81,13 @@ def plan(
     batch_size: int = 1,
     learning_rate: float = 0.0,
 ) -> results.Plan:
-    """Plan a case for each problem.
+    """Plan a case for each problem, controller and seed.
 
     Args:
         full: all problems with 5 seeds and the paper's episodes, in place of copy with one seed and 10,000.
         again: measure again what is stored; without `full` everything is measured again.
         problems: which problems.
+        controllers: which controllers: feed-forward, or lstm.
         seeds: another number of seeds.
         first_seed: the first of them.
         episodes: another number of episodes.
@@ -88,18 +97,21 @@ def plan(
     """
     seeds = seeds or (5 if full else 1)
     cases = []
-    for problem in problems or (tuple(TRIALS) if full else ("copy",)):
-        trial = TRIALS[problem]
+    problems = problems or (tuple(PROBLEMS) if full else ("copy",))
+    controllers = controllers or (("feed-forward", "lstm") if full else ("feed-forward",))
+    for trial in (t for t in TRIALS if t.problem in problems and t.controller in controllers):
         settings = {
-            "problem": problem,
+            "problem": trial.problem,
+            "controller": trial.controller,
             "episodes": episodes or (trial.episodes if full else 10_000),
             "optimizer": optimizer,
             "learning_rate": learning_rate or trial.learning_rate,
             "batch": batch_size,
         }
+        rule = chosen(optimizer, settings["learning_rate"])
         work = float(settings["episodes"] * trial.seconds)
         for seed in range(first_seed, first_seed + seeds):
-            run = partial(measure, **settings, seed=seed)
+            run = partial(measure, trial, episodes=settings["episodes"], rule=rule, batch=batch_size, seed=seed)
             cases.append(results.Case("turing_machine", settings | {"seed": seed}, run, show, trial.paper, 1, work))
     return results.Plan(cases, again or not full)
 
@@ -112,12 +124,12 @@ def show(figures: dict) -> str:
     return "; ".join(f"{100 * wrong:.2f} %{name}" for name, wrong in named)
 
 
-def measure(problem: str, episodes: int, optimizer: str, learning_rate: float, batch: int, seed: int) -> dict:
+def measure(trial: Trial, episodes: int, rule: optax.GradientTransformation, batch: int, seed: int) -> dict:
     """Train a machine and return its scores, its learning curve, and its scores beyond."""
-    trial = TRIALS[problem]
-    task = Copy(problem=problem, heads=trial.heads, hidden=trial.hidden, batch=batch)
+    problem, controller, heads, *_, hidden = trial
+    task = Copy(problem=problem, controller=controller, heads=heads, hidden=hidden, batch=batch)
     model, (within, *beyond) = task.model({}), tests(task)
-    params, curve = train(task, chosen(optimizer, learning_rate), episodes // batch, seed)
+    params, curve = train(task, rule, episodes // batch, seed)
     figures = scores(model, params, held_out(within)) | {"curve": curve}
     figures["beyond"] = {test.name: scores(model, params, held_out(test)) for test in beyond}
     return figures | ({"best_bits": best(held_out(within))} if problem == "n-grams" else {})
@@ -174,9 +186,8 @@ def best(episodes: Episode) -> float:
     return float(np.mean([best_bits(row) for row in rows]))
 
 
-@cache
 def chosen(optimizer: str, learning_rate: float) -> optax.GradientTransformation:
-    """Return the optimizer of the paper, or Adam; the same object each time, so that no seed compiles again."""
+    """Return the optimizer of the paper, or Adam."""
     rule = {
         "rmsprop": partial(optax.rmsprop, decay=0.95, momentum=0.9),
         "adam": optax.adam,
@@ -185,22 +196,20 @@ def chosen(optimizer: str, learning_rate: float) -> optax.GradientTransformation
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2, 3))
-def _update(task: Copy, optimizer: optax.GradientTransformation, params: PatternParams, state, episodes: Episode):
+def _update(task: Copy, rule: optax.GradientTransformation, params: PatternParams, state, episodes: Episode):
     """Return the parameters and the state after one update, and the loss before it."""
     model, unused = task.model({}), jax.random.key(0)
     loss, gradient = jax.value_and_grad(lambda params: task.loss(model, params, None, episodes, unused)[0])(params)
-    changes, state = optimizer.update(gradient, state, params)
+    changes, state = rule.update(gradient, state, params)
     return optax.apply_updates(params, changes), state, loss
 
 
-def train(
-    task: Copy, optimizer: optax.GradientTransformation, updates: int, seed: int
-) -> tuple[PatternParams, list[float]]:
+def train(task: Copy, rule: optax.GradientTransformation, updates: int, seed: int) -> tuple[PatternParams, list[float]]:
     """Return the parameters, and the bits per step of every 1,000 episodes."""
     params = task.model({}).init(jax.random.key(seed))
-    state, losses, curve = optimizer.init(params), [], []
+    state, losses, curve = rule.init(params), [], []
     for step in trange(updates, disable=None):
-        params, state, loss = _update(task, optimizer, params, state, cropped(task.batch_at(None, seed, step)))
+        params, state, loss = _update(task, rule, params, state, cropped(task.batch_at(None, seed, step)))
         losses.append(loss)
         if len(losses) * task.batch >= SHOWN:
             curve.append(round(float(np.mean(jax.device_get(losses)) / np.log(2)), 4))
