@@ -6,6 +6,7 @@ benchmarks/results; the text around it is written by hand.
     python -m benchmarks.reproduce.page
 """
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -147,24 +148,33 @@ def flows() -> list[str]:
 
 
 def turing_machine() -> list[str]:
-    """Return the table of wrong bits of every seed, within the training lengths and beyond."""
+    """Return the table of every seed's scores within the lengths of training, and beyond."""
     records = results.read("turing_machine")
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(json.dumps(record.settings | {"seed": None}), []).append(record)
+    header = ("problem", "controller", "paper", "trained by", "episodes", "wrong bits", "learned after", "wrong beyond")
+    return table(header, map(_turing_machines, groups.values()), records)
 
-    def row(record: Record) -> list[str]:
-        s, figures = record.settings, record.figures
-        ngrams = "best_bits" in figures
-        within = figures["bits"] if ngrams else figures["wrong"]
-        shown = " ".join(f"{score:.3f}" if ngrams else f"{100 * score:.1f} %" for score in sorted(within))
-        beyond = "; ".join(
-            f"{n}: {100 * min(scores):.1f} % to {100 * max(scores):.1f} %" for n, scores in figures["beyond"].items()
-        )
-        if ngrams:
-            beyond = f"the best predictor: {figures['best_bits']:.3f} bits"
-        how = f"{s['optimizer']}, batches of {s['batch']}"
-        return [s["problem"], record.paper, how, f"{s['episodes']:,}", shown, beyond or "-"]
 
-    header = ("problem", "paper", "trained by", "episodes", "wrong bits of each seed; n-grams: bits", "beyond")
-    return table(header, map(row, records), records)
+def _turing_machines(records: list[Record]) -> list[str]:
+    """Return the row of the seeds of one case; of n-grams, the bits in place of the wrong bits."""
+    s, each = records[0].settings, [record.figures for record in records]
+    if "best_bits" in each[0]:
+        within = "bits: " + " ".join(f"{f['bits']:.3f}" for f in each)
+        after, beyond = "-", f"the best predictor: {each[0]['best_bits']:.3f} bits"
+    else:
+        within, after = " ".join(f"{f['wrong']:.2%}" for f in each), " ".join(_learned_after(f["curve"]) for f in each)
+        tests = {name: " ".join(f"{f['beyond'][name]['wrong']:.1%}" for f in each) for name in each[0]["beyond"]}
+        beyond = "; ".join(f"{name}: {wrong}" for name, wrong in tests.items()) or "-"
+    how = f"{s['optimizer']}, {s['learning_rate']:g}, batches of {s['batch']}"
+    return [s["problem"], s["controller"], records[0].paper, how, f"{s['episodes']:,}", within, after, beyond]
+
+
+def _learned_after(curve: list[float]) -> str:
+    """Return the thousands of episodes until the loss is a twentieth of that of the first thousand."""
+    below = [k for k, loss in enumerate(curve, 1) if loss < curve[0] / 20]
+    return f"{below[0]},000" if below else "-"
 
 
 def fitzhugh_nagumo() -> list[str]:

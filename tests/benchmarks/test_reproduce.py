@@ -125,7 +125,7 @@ def test_a_turing_machine_trains_on_episodes_without_most_of_their_padding():
 
 def test_a_case_of_the_turing_machine_scores_what_it_was_trained_on_and_what_is_longer():
     figures = turing_machine.measure(
-        turing_machine.TRIALS[0], 2, turing_machine.chosen("rmsprop", 1e-4), batch=1, seed=0
+        turing_machine.TRIALS[0], 2, turing_machine.chosen("graves", 1e-4), batch=1, seed=0
     )
     assert list(figures["beyond"]) == ["30 vectors", "60 vectors", "120 vectors"]
     assert all(0.3 < scores["wrong"] < 0.7 and scores["perfect"] == 0 for scores in figures["beyond"].values())
