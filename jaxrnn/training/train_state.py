@@ -180,7 +180,8 @@ def cosine_rmsprop(
 ) -> optax.GradientTransformation:
     """Return RMSProp with momentum 0.9 after clipping every entry, with a linear warm-up and a cosine decay to 0.
 
-    The Neural Turing machine was trained by this rule, at a constant rate of 10⁻⁴ or less and one episode an update.
+    The Neural Turing machine was trained at a constant rate of 10⁻⁴ or less and one episode an update, by a rule like
+    this one: it divides by √(n − m² + 10⁻⁴), with m the mean of g, where this one divides by √(n + 10⁻⁸).
 
     Args:
       learning_rate: the highest rate.
