@@ -144,8 +144,8 @@ def measure(trial: Trial, episodes: int, rule: optax.GradientTransformation, bat
     problem, controller, heads, *_, hidden = trial
     task = Copy(problem=problem, controller=controller, heads=heads, hidden=hidden, batch=batch)
     model, (within, *beyond) = task.model({}), tests(task)
-    params, curve = train(task, rule, episodes // batch, seed)
-    figures = scores(model, params, held_out(within)) | {"curve": curve}
+    params, curve, skipped = train(task, rule, episodes // batch, seed)
+    figures = scores(model, params, held_out(within)) | {"curve": curve, "skipped": skipped}
     figures["beyond"] = {test.name: scores(model, params, held_out(test)) for test in beyond}
     return figures | ({"best_bits": best(held_out(within))} if problem == "n-grams" else {})
 
@@ -202,14 +202,18 @@ def best(episodes: Episode) -> float:
 
 
 def chosen(optimizer: str, learning_rate: float) -> optax.GradientTransformation:
-    """Return the optimizer of the paper; RMSProp with optax's ε = 10⁻⁸, which divides by no variance; or Adam."""
+    """Return the optimizer of the paper; RMSProp with optax's ε = 10⁻⁸, which divides by no variance; or Adam.
+
+    An update whose gradient is not finite is skipped.
+    """
     rmsprop = partial(optax.rmsprop, decay=0.95, momentum=0.9)
     rule = {
         "graves": partial(rmsprop, eps=1e-4, centered=True, eps_in_sqrt=True),
         "rmsprop": rmsprop,
         "adam": optax.adam,
     }[optimizer]
-    return optax.chain(optax.clip(10.0), rule(learning_rate))
+    never = jnp.iinfo(jnp.int32).max
+    return optax.apply_if_finite(optax.chain(optax.clip(10.0), rule(learning_rate)), max_consecutive_errors=never)
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2, 3))
@@ -230,17 +234,19 @@ def _update(task: Copy, rule: optax.GradientTransformation, params: PatternParam
     return optax.apply_updates(params, changes), state, loss
 
 
-def train(task: Copy, rule: optax.GradientTransformation, updates: int, seed: int) -> tuple[PatternParams, list[float]]:
-    """Return the parameters, and the bits per step of every 1,000 episodes."""
+def train(
+    task: Copy, rule: optax.GradientTransformation, updates: int, seed: int
+) -> tuple[PatternParams, list[float], int]:
+    """Return the parameters, the bits per step of every 1,000 episodes, and the number of updates skipped."""
     params = task.model({}).init(jax.random.key(seed))
     state, losses, curve = rule.init(params), [], []
     for step in trange(updates, disable=None):
         params, state, loss = _update(task, rule, params, state, cropped(task.batch_at(None, seed, step)))
         losses.append(loss)
         if len(losses) * task.batch >= SHOWN:
-            curve.append(round(float(np.mean(jax.device_get(losses)) / np.log(2)), 4))
+            curve.append(round(float(np.nanmean(jax.device_get(losses)) / np.log(2)), 4))
             losses = []
-    return params, curve
+    return params, curve, int(state.total_notfinite)
 
 
 def cropped(episodes: Episode) -> Episode:
