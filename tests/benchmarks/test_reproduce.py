@@ -107,6 +107,14 @@ def test_reservoirs_that_share_their_weights_go_on_the_same_way_wherever_on_the_
     np.testing.assert_allclose(jnp.roll(here, 4, axis=-1), there, rtol=1e-12)
 
 
+def test_words_are_learned_from_short_prefixes_on():
+    questions = state_tracking.TRIALS["s3"].make().draw(KEY, 40, 3)
+    for steps, asked in ((0, 2), (7, 7), (60, 40)):
+        shorter = state_tracking.shortened(questions, jnp.asarray(steps))
+        assert shorter.asked.sum(0).tolist() == [asked] * 3
+        assert shorter.asked[:asked].all()
+
+
 def test_a_case_of_state_tracking_has_an_accuracy_of_each_seed_at_each_length():
     figures = state_tracking.measure("parity", "min-gru", 2, range(2))
     assert list(figures["accuracy"]) == ["40", "256", "2048"] and figures["chance"] == 0.5
