@@ -64,16 +64,14 @@ def without_beartype():
 
 
 _MAPPINGS = Path("/proc/self/maps")  # Linux alone has it, and the limit
-_MOST_MAPPINGS = 40_000
-"""The largest number of memory maps, of the 65,530 that Linux allows a process by default.
-
-A compiled program holds 30 (JAX 0.10) to 75 (0.12) as long as it is cached; without a free one, LLVM's linker ends in a
-segmentation fault."""
+_MOST_MAPPINGS = 15_000
+"""Memory mappings of a process of about 4 GB.  A compiled program holds 30 (JAX 0.10) to 75 (0.12) as long as it is
+cached.  Linux allows a process 65,530 by default; without a free one, LLVM's linker ends in a segmentation fault."""
 _finished = count(1)
 
 
 def pytest_runtest_logfinish() -> None:
-    """Drop all compiled programs before there are more than a process can hold; 25 tests compile far fewer."""
+    """Drop all compiled programs before they fill the memory."""
     if next(_finished) % 25 == 0 and _MAPPINGS.exists() and _mappings() > _MOST_MAPPINGS:
         jax.clear_caches()
         gc.collect()
