@@ -5,16 +5,17 @@ recursive least squares at every second step, starting with P = I; the network a
 
 * **Figure 2**, patterns: a triangle wave, the sum of four sinusoids, the same under noise, and the first coordinate of
   the Lorenz flow.  The table shows the root mean square error before learning (the output is 0), in the last cycle of
-  learning, and without learning in the first and the tenth cycle after it; the tenth cycle of a periodic pattern is
-  compared at the best phase.  Lorenz is chaotic: after learning only the first time unit can agree, and later the size
-  of the output.
+  learning, and in the first cycle after it, each the median over several networks; then the error of every network in
+  the tenth cycle after learning, at the best phase.  Lorenz is chaotic: after learning only the first time unit can
+  agree, and later the size of the output.
 * **Figure 4**, chaos: the sum of sinusoids for g from 0.75 to 1.5, the median over several networks of the cycles until
   the network, left alone for one cycle, errs by less than 0.05, its error in the third cycle after learning at the best
   phase, and the norm of the read-out.
-* **full-FORCE** (DePasquale et al. 2018) on the sum of sinusoids, with fewer units.
+* **full-FORCE** (DePasquale et al. 2018) on the sum of sinusoids, with half as many units.
 
     python -m benchmarks.reproduce.force
-    python -m benchmarks.reproduce.force --full        # the paper's 1000 units
+    python -m benchmarks.reproduce.force --units 500   # a few minutes
+    python -m benchmarks.reproduce.force --full        # the paper's 1000 units, ten networks for each row
 """
 
 from functools import partial
@@ -44,20 +45,21 @@ def plan(full: bool = False, again: bool = False, units: int = 0, seeds: int = 0
     """Plan a case for each pattern, each gain, and full-FORCE.
 
     Args:
-        full: 1000 units and ten networks for each gain, in place of 300 units and three.
+        full: 1000 units and ten networks for each row, in place of 300 units and three.
         again: measure again what is stored; without `full` everything is measured again.
         units: another number of units.
-        seeds: another number of networks for each gain.
+        seeds: another number of networks for each row.
     """
     units, seeds = units or (1000 if full else 300), seeds or (10 if full else 3)
     cases = [
         results.Case(
             "force",
-            {"pattern": name, "units": units},
-            partial(pattern, name, units),
+            {"pattern": name, "units": units, "seeds": seeds},
+            partial(patterns, name, units, seeds),
             show_pattern,
             paper,
-            work=units**2,
+            seeds,
+            work=seeds * units**2,
         )
         for name, paper in (
             ("triangle", "learned, stable after"),
@@ -78,9 +80,10 @@ def plan(full: bool = False, again: bool = False, units: int = 0, seeds: int = 0
         )
         for gain in GAINS
     ]
-    few = units // 3
-    settings = {"pattern": "full-FORCE, sinusoids", "units": few}
-    cases.append(results.Case("force", settings, partial(full_pattern, few), show_pattern, work=2 * few**2))
+    few = units // 2
+    settings = {"pattern": "full-FORCE, sinusoids", "units": few, "seeds": seeds}
+    run = partial(patterns, "full-FORCE", few, seeds)
+    cases.append(results.Case("force", settings, run, show_pattern, seeds=seeds, work=2 * seeds * few**2))
     return results.Plan(cases, again or not full)
 
 
@@ -111,21 +114,27 @@ def started(units: int, gain: float, seed: int):
     return cell, params, carry, tracker(units, 1, penalty=1.0, bias=False)
 
 
-def pattern(name: str, units: int) -> dict:
+def patterns(name: str, units: int, seeds: int) -> dict:
+    """Return the errors of several networks."""
+    each = [full_pattern(units, seed) if name == "full-FORCE" else pattern(name, units, seed) for seed in range(seeds)]
+    return {key: [errors[key] for errors in each] for key in each[0]}
+
+
+def pattern(name: str, units: int, seed: int) -> dict:
     """Learn a pattern, and continue it without learning."""
     fs = jnp.asarray(target(name, PERIOD * (LEARNED + AFTER)), jnp.float32)
     clean = np.asarray(fs if name != "noisy sinusoids" else target("sinusoids", len(fs)))
-    cell, params, carry, state = started(units, 1.5, 0)
+    cell, params, carry, state = started(units, 1.5, seed)
     learning, rest = PERIOD * LEARNED, PERIOD * AFTER
     carry, params, _, zs = force(cell, params, state, jnp.zeros((learning, 0)), fs[:learning], carry)
     _, free = unroll(cell, params, jnp.zeros((rest, 0)), carry)
     return errors(np.asarray(zs), np.asarray(free), clean, name != "lorenz")
 
 
-def full_pattern(units: int) -> dict:
+def full_pattern(units: int, seed: int) -> dict:
     """Learn a pattern by full-FORCE, in a network without feedback, and continue it."""
     fs = jnp.asarray(target("sinusoids", PERIOD * (LEARNED + AFTER)), jnp.float32)
-    keys, learning = jax.random.split(jax.random.key(0), 3), PERIOD * LEARNED
+    keys, learning = jax.random.split(jax.random.key(seed), 3), PERIOD * LEARNED
     cell = RateNetwork(1, units, dt=1.0, tau=10.0, gain=1.5)
     first, driver = cell.init(keys[0]), jax.random.uniform(keys[1], (1, units), minval=-1.0)
     state, start = (
@@ -163,9 +172,11 @@ def rms(error: np.ndarray) -> float:
 
 
 def show_pattern(figures: dict) -> str:
-    """Return the errors before, during and after learning."""
-    last = f", tenth {figures['tenth']:.3f}" if "tenth" in figures else f", size {figures['size']:.2f}"
-    return f"{figures['before']:.2f} → {figures['during']:.4f} → {figures['after']:.4f}{last}"
+    """Return the median errors before, during and after learning, and the last one of each network."""
+    before, during, after = (np.median(figures[key]) for key in ("before", "during", "after"))
+    name, digits = ("tenth", 3) if "tenth" in figures else ("size", 2)
+    each = " ".join(f"{value:.{digits}f}" for value in figures[name])
+    return f"{before:.2f} → {during:.4f} → {after:.4f}, {name} {each}"
 
 
 def chaos(gain: float, units: int, seeds: int) -> dict:
