@@ -48,7 +48,13 @@ def other_problems() -> list[str]:
         return " ".join(f"{max(scores):.2f}" for scores in known[problem][kind].figures["accuracy"].values())
 
     rows = [[kind, *(cell(kind, problem) for problem in known)] for kind in KINDS]
-    return table(["cell", *known], rows, [record for records in known.values() for record in records.values()])
+    header = ["cell", *(f"{problem}, {_updates(records)} updates" for problem, records in known.items())]
+    return table(header, rows, [record for records in known.values() for record in records.values()])
+
+
+def _updates(records: dict) -> str:
+    """Return the numbers of updates of the records, as "1,500" or "1,500 and 6,000"."""
+    return " and ".join(f"{n:,}" for n in sorted({record.settings["updates"] for record in records.values()}))
 
 
 def tracking_map() -> list[str]:
