@@ -8,7 +8,7 @@ benchmarks/results; the text around it is written by hand.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import mean, median
 
@@ -164,11 +164,16 @@ def _turing_machines(records: list[Record]) -> list[str]:
         within = "bits: " + " ".join(f"{f['bits']:.3f}" for f in each)
         after, beyond = "-", f"the best predictor: {each[0]['best_bits']:.3f} bits"
     else:
-        within, after = " ".join(f"{f['wrong']:.2%}" for f in each), " ".join(_learned_after(f["curve"]) for f in each)
-        tests = {name: " ".join(f"{f['beyond'][name]['wrong']:.1%}" for f in each) for name in each[0]["beyond"]}
-        beyond = "; ".join(f"{name}: {wrong}" for name, wrong in tests.items()) or "-"
-    how = f"{s['optimizer']}, {s['learning_rate']:g}, batches of {s['batch']}"
+        within, after = _percent(f["wrong"] for f in each), " ".join(_learned_after(f["curve"]) for f in each)
+        tests = {name: _percent(f["beyond"][name]["wrong"] for f in each) for name in each[0]["beyond"]}
+        beyond = "<br>".join(f"{name}: {wrong}" for name, wrong in tests.items()) or "-"
+    how = f"{s['optimizer']}, {s['learning_rate']:g}" + (f", batches of {s['batch']}" if s["batch"] > 1 else "")
     return [s["problem"], s["controller"], records[0].paper, how, f"{s['episodes']:,}", within, after, beyond]
+
+
+def _percent(shares: Iterable[float]) -> str:
+    """Return shares as percentages of one decimal, with one sign behind them."""
+    return " ".join(f"{100 * share:.1f}" for share in shares) + " %"
 
 
 def _learned_after(curve: list[float]) -> str:

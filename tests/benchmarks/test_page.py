@@ -46,3 +46,9 @@ def test_what_is_stored_can_be_shown(full):
     stored = {name: read(name) for name in {case.experiment for case in cases}}
     found = [(case, find(stored[case.experiment], case.settings)) for case in cases]
     assert [case.show(record.figures) for case, record in found if record]
+
+
+def test_no_line_of_the_docs_begins_with_a_percent_sign_which_myst_takes_for_a_comment():
+    pages = list(PAGE.parent.rglob("*.md"))
+    assert len(pages) > 20
+    assert not [page for page in pages if re.search("^%", page.read_text(encoding="utf-8"), re.MULTILINE)]
