@@ -1,4 +1,4 @@
-"""The built site in a real browser: `make docs-check`, after `make docs`.
+"""The built site in a real browser: `make docs-check`.
 
 Headless Chromium reads the site from a server on this machine, so that what would need the network fails.
 """
