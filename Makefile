@@ -74,7 +74,8 @@ chaos: $(VENV)/.dev  ## kill a training run at 100 random moments and resume it 
 docs: $(VENV)/.docs  ## the site, in docs/_build/html; a warning is an error
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going -b html docs docs/_build/html $(ARGS)
 
-docs-check: docs $(VENV)/.dev  ## the site in headless Chromium: console, formulas, search, a phone, the dark (installs Chromium where apt is available)
+docs-check: $(VENV)/.docs $(VENV)/.dev  ## the site in headless Chromium: console, formulas, search, a phone, the dark (installs Chromium where apt is available)
+	@$(MAKE) --no-print-directory docs ARGS=  # ARGS is for pytest
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium chromium-driver; }
 	$(BIN)/python -m pytest -o addopts="-n 2 --dist loadgroup -q" docs/check/in_a_browser.py $(ARGS)
 
