@@ -65,8 +65,10 @@ def without_beartype():
 
 _MAPPINGS = Path("/proc/self/maps")  # Linux alone has it, and the limit
 _MOST_MAPPINGS = 15_000
-"""Memory mappings of a process of about 4 GB.  A compiled program holds 30 (JAX 0.10) to 75 (0.12) as long as it is
-cached.  Linux allows a process 65,530 by default; without a free one, LLVM's linker ends in a segmentation fault."""
+"""Memory mappings; a worker stays near 6 GB with this limit.
+
+A compiled program holds 30 (JAX 0.10) to 75 (0.12) as long as it is cached.  Linux allows a process 65,530 by default;
+without a free one, LLVM's linker ends in a segmentation fault."""
 _finished = count(1)
 
 
