@@ -41,6 +41,7 @@ def test_every_public_name_is_documented(space, name):
         return
     doc = inspect.getdoc(value) or ""
     about = doc + inspect.getmodule(value).__doc__ + importlib.import_module(f"jaxrnn.{space}").__doc__
+    assert doc
     assert ">>>" in doc or getattr(value, "_is_protocol", False) or issubclass_of(value, Exception), "no doctest"
     assert any(word in about for word in ("Reference", "hapter", "et al.", "§")), "no reference"
     if inspect.isfunction(value):

@@ -19,20 +19,24 @@ def best_known(problem: str) -> dict[str, Record]:
 
 
 def state_tracking(problem: str) -> list[str]:
-    """Return the accuracies of a problem at three lengths, the best and the median of the seeds."""
-    known, lengths = best_known(problem), [str(n) for n in TRIALS[problem].tested]
+    """Return the accuracies of a problem at three lengths, the best and the median of the seeds, of all records."""
+    lengths, paper = (
+        [str(n) for n in TRIALS[problem].tested],
+        {kind: PAPERS.get((problem, kind), "-") for kind in KINDS},
+    )
+    records = [r for r in results.read("state_tracking") if r.settings["problem"] == problem]
 
-    def row(kind: str) -> list[str]:
-        paper = PAPERS.get((problem, kind), "-")
-        if kind not in known:
-            return [kind, *["not measured"] * len(lengths), paper, "-", "-"]
-        record = known[kind]
-        accuracy = [record.figures["accuracy"][n] for n in lengths]
+    def row(record: Record) -> list[str]:
+        kind, accuracy = record.settings["cell"], [record.figures["accuracy"][n] for n in lengths]
         shown = [f"{max(a):.2f} / {median(a):.2f}" if len(a) > 1 else f"{a[0]:.2f}" for a in accuracy]
-        return [kind, *shown, paper, f"{record.settings['updates']:,}", str(record.seeds)]
+        return [kind, *shown, paper[kind], f"{record.settings['updates']:,}", str(record.seeds)]
 
+    rows = []
+    for kind in KINDS:
+        own = sorted((r for r in records if r.settings["cell"] == kind), key=lambda r: r.settings["updates"])
+        rows += [*map(row, own)] or [[kind, *["not measured"] * len(lengths), paper[kind], "-", "-"]]
     header = ["cell", *(f"{int(n):,} steps" for n in lengths), "published", "updates", "seeds"]
-    return table(header, map(row, KINDS), list(known.values()))
+    return table(header, rows, records)
 
 
 def other_problems() -> list[str]:
