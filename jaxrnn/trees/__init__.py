@@ -4,8 +4,8 @@
 
 Trees of any shape are packed into one `Forest`, whose levels are computed together, so a batch of unequal trees is one
 program.  Start with `from_nested` (a tree from nested tuples), `pack`, and `unroll_tree` with `TreeElman`,
-`ChildSumTreeLSTM` or `NaryTreeLSTM`; `unroll_tree_bpts` has the explicit backward pass.  A right comb computes what a
-network over a sequence computes; a balanced tree has depth log₂ τ.
+`ChildSumTreeLSTM`, `NaryTreeLSTM` or `TreeDeepSet`; `unroll_tree_bpts` has the explicit backward pass.  A right comb
+computes what a network over a sequence computes; a balanced tree has depth log₂ τ.
 
 Chapter 五; Goodfellow et al. 2016, §10.6; Socher et al. 2011; Tai, Socher & Manning 2015.
 """
@@ -13,6 +13,7 @@ Chapter 五; Goodfellow et al. 2016, §10.6; Socher et al. 2011; Tai, Socher & M
 from jaxrnn.machines.plain_trees import register_records
 from jaxrnn.trees.backpropagation import unroll_tree_bpts
 from jaxrnn.trees.classifiers import SequenceClassifier, StructureParams, TreeClassifier
+from jaxrnn.trees.deep_set import TreeDeepSet, TreeDeepSetParams
 from jaxrnn.trees.elman import TreeElman, TreeElmanParams
 from jaxrnn.trees.forest import Forest, ForestShape, Nodes, node_values, pack
 from jaxrnn.trees.lstm import ChildSumTreeLSTM, NaryTreeLSTM, NaryTreeLSTMParams
@@ -34,6 +35,8 @@ __all__ = [
     "TreeAutodiffRules",
     "TreeCell",
     "TreeClassifier",
+    "TreeDeepSet",
+    "TreeDeepSetParams",
     "TreeElman",
     "TreeElmanParams",
     "TreeError",

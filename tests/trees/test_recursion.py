@@ -22,6 +22,7 @@ from jaxrnn.trees import (
     Nodes,
     Tree,
     TreeAutodiffRules,
+    TreeDeepSet,
     TreeElman,
     TreeError,
     balanced_tree,
@@ -79,6 +80,7 @@ CELLS = {
     "elman": TreeElman(INPUT, HIDDEN, ARITY),
     "child_sum": ChildSumTreeLSTM(INPUT, HIDDEN),
     "nary": NaryTreeLSTM(INPUT, HIDDEN, 1 + ARITY),
+    "deep_set": TreeDeepSet(INPUT, HIDDEN, inner_size=4),
     "autodiff_rules": TreeAutodiffRules(NaryTreeLSTM(INPUT, HIDDEN, ARITY)),
 }
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS.keys())
@@ -279,7 +281,7 @@ def test_the_explicit_loop_carries_no_weights_and_multiplies_as_often_as_a_step(
         return jax.tree.leaves(unroll_tree_bpts(cell, params, FOREST, xs)[0])[0].sum()
 
     forwards, backwards = loops(jax.grad(loss), params)
-    products = 2 if cell == CELLS["child_sum"] else 1
+    products = {CELLS["child_sum"]: 2, CELLS["deep_set"]: 3}.get(cell, 1)
     assert forwards.dots == products and backwards.reverse
     assert backwards.dots <= 2 * products and not shapes & set(backwards.carried)
 
