@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 
 from jaxrnn.core.noise import takes_noise, with_noise
 from jaxrnn.core.types import Carry, Cell
@@ -159,5 +160,5 @@ def _output_of(cell: Cell, input_size: int | None) -> Any:
         x = jax.tree.map(lambda a: a[0], with_noise(key, x[None])) if takes_noise(cell) else x
         return cell.step(params, carry, cell.project(params, x))[1]
 
-    x = None if input_size is None else jax.ShapeDtypeStruct((input_size,), float)
+    x = None if input_size is None else jax.ShapeDtypeStruct((input_size,), jnp.result_type(float))
     return jax.eval_shape(one_step, jax.eval_shape(lambda: jax.random.key(0)), x)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxrnn.core.forwarding import forwarded
@@ -149,7 +150,7 @@ def output_of_leaf(cell: TreeCell, input_size: int) -> jax.ShapeDtypeStruct | No
         return cell.leaf(params, cell.project(params, x))[1]
 
     key = jax.eval_shape(lambda: jax.random.key(0))
-    leaves = jax.tree.leaves(jax.eval_shape(one_leaf, key, jax.ShapeDtypeStruct((input_size,), float)))
+    leaves = jax.tree.leaves(jax.eval_shape(one_leaf, key, jax.ShapeDtypeStruct((input_size,), jnp.result_type(float))))
     return leaves[0] if len(leaves) == 1 and leaves[0].ndim else None
 
 

@@ -1,5 +1,7 @@
 """Law 13: every floating dtype, x64 on and off; the dtypes of the results follow `jaxrnn.core.precision`."""
 
+import subprocess
+import sys
 from functools import partial
 
 import jax
@@ -53,3 +55,22 @@ def test_without_x64_nothing_is_float64():
     with jax.enable_x64(False):
         p = random_problem(cell)
         assert float_dtypes(unroll(cell, p.params, p.xs)) == {jnp.dtype("float32")}
+
+
+FLOAT32 = """
+import jax
+from tests.laws.cells import CELLS
+from jaxrnn import GRU, unroll_bptt
+from jaxrnn.testing import random_problem
+from jaxrnn.testing.problem import results
+
+for cell in CELLS.values():
+    jax.eval_shape(cell.init, jax.random.key(0))
+results(GRU(3, 5), random_problem(GRU(3, 5), dtype="float32"), unroll=unroll_bptt, reverse=False)
+"""
+
+
+def test_programs_in_float32_warn_of_nothing():
+    """Every cell is put together in another process; those of this one were put together with x64."""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", FLOAT32], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
