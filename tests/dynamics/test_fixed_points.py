@@ -11,6 +11,7 @@ import pytest
 from jaxrnn import GRU, LSTM, Elman, unroll
 from jaxrnn.cells import ElmanParams, Jordan, LSTMParams
 from jaxrnn.dynamics.fixed_points import (
+    Bifurcation,
     Outcome,
     Stability,
     as_carries,
@@ -287,3 +288,12 @@ def test_wrong_points_margins_noise_and_cells_are_named(without_beartype):
         find(cell, params, X, cell.initial_carry(params, (2,)))
     with pytest.raises(ValueError, match="`size` must be given under jit"):
         jax.jit(lambda s: distinct(find(Elman(1, 1), plain(jnp.eye(1)), X, s)))(jnp.zeros((2, 1)))
+
+
+@pytest.mark.parametrize("names", [Stability, Outcome, Bifurcation])
+def test_an_element_of_an_array_is_looked_up_and_another_number_is_refused(names):
+    for array in (jnp.arange(len(names)), np.arange(len(names))):
+        assert [names(k) for k in array] == list(names)
+    for wrong in (len(names), jnp.array(len(names))):
+        with pytest.raises(ValueError, match="is not a valid"):
+            names(wrong)

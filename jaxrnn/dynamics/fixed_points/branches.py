@@ -21,7 +21,6 @@ maps).
 """
 
 from collections.abc import Callable
-from enum import IntEnum
 from functools import partial
 from typing import NamedTuple
 
@@ -32,6 +31,7 @@ from jaxtyping import Array, Bool, Complex, Float, Int, PyTree, Shaped
 
 from jaxrnn.core.checks import check_positive
 from jaxrnn.core.types import Cell, Params
+from jaxrnn.dynamics.fixed_points.codes import Code
 from jaxrnn.dynamics.fixed_points.linearization import as_carries
 from jaxrnn.dynamics.fixed_points.search import checked_starts
 from jaxrnn.dynamics.jacobians import next_state
@@ -40,7 +40,7 @@ CORRECTIONS = 6
 """Newton steps after each prediction."""
 
 
-class Bifurcation(IntEnum):
+class Bifurcation(Code):
     """The event on a branch between a point and the one before it.
 
     Args:

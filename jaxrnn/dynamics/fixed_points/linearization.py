@@ -15,7 +15,6 @@ if some |λ| is 1 within a margin and none is larger, as along a line of fixed p
 References: Sussillo & Barak 2013; Mante, Sussillo, Shenoy & Newsome 2013 (selection vectors); Strogatz 2015, §5.
 """
 
-from enum import IntEnum
 from functools import partial
 from typing import NamedTuple
 
@@ -25,12 +24,13 @@ from jaxtyping import Array, Complex, Float, Int, PyTree, Shaped
 
 from jaxrnn.core.pytrees import ravel_floating, unravel_floating
 from jaxrnn.core.types import Carry, Cell, Params
+from jaxrnn.dynamics.fixed_points.codes import Code
 from jaxrnn.dynamics.fixed_points.search import checked_starts
 from jaxrnn.dynamics.jacobians import next_state
 from jaxrnn.dynamics.states import as_vectors
 
 
-class Stability(IntEnum):
+class Stability(Code):
     """The class of a fixed point.
 
     Args:

@@ -8,7 +8,6 @@ Points are kept greedily in the order of q; along a line of fixed points, the ke
 References: Golub & Sussillo 2018 (FixedPointFinder).
 """
 
-from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
@@ -18,12 +17,13 @@ from jax import lax
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxrnn.core.pytrees import ravel_floating
+from jaxrnn.dynamics.fixed_points.codes import Code
 
 if TYPE_CHECKING:
     from jaxrnn.dynamics.fixed_points.search import Found
 
 
-class Outcome(IntEnum):
+class Outcome(Code):
     """The outcome of the search from one start.
 
     Args:

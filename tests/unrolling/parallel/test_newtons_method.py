@@ -60,8 +60,11 @@ def test_a_linear_cell_takes_one_update(cell, jacobian):
 
 
 def test_jacobi_s_updates_settle_one_step_each():
-    """damping=1: J is 0, and h⁽ᵗ⁾ is right when h⁽ᵗ⁻¹⁾ is, so τ updates solve τ steps, and no fewer do."""
-    _, (_, _, report) = run(LSTM_CELL, XS[:7], Newton(damping=1.0, tolerance=0.0))
+    """damping=1: J is 0, and h⁽ᵗ⁾ is right when h⁽ᵗ⁻¹⁾ is, so τ updates solve τ steps, and no fewer do.
+
+    Up to rounding: the first residual is computed by another program than those in the loop.
+    """
+    _, (_, _, report) = run(LSTM_CELL, XS[:7], Newton(damping=1.0))
     np.testing.assert_array_equal(report.iterations, [7, 7, 7])
 
 
