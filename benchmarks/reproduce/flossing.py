@@ -7,8 +7,8 @@ behind it: 80 tanh units, sequences of 300 steps in batches of 16, Adam at 1e-3.
 the first 75 Lyapunov exponents of runs of 55 steps to 0; "plain" omits these updates and is otherwise the same.  The
 constant answer ½ has the error 0.25.
 
-    python -m benchmarks.reproduce.flossing                  # d = 40, 1 seed, 1,000 updates
-    python -m benchmarks.reproduce.flossing --full           # d = 20, 40, 70, 3 seeds, 3,000 updates
+    python -m benchmarks.reproduce.flossing                  # d = 50, 1 seed, 2,000 updates
+    python -m benchmarks.reproduce.flossing --full           # d = 20 to 70, 3 seeds, 4,000 updates
 """
 
 from functools import partial
@@ -33,14 +33,14 @@ def plan(
     """Train with and without flossing, for each delay.
 
     Args:
-        full: d = 20, 40 and 70, 3 seeds and 3,000 updates, in place of 40, 1 and 1,000.
+        full: d = 20, 40, 50, 60 and 70, 3 seeds and 4,000 updates, in place of 50, 1 and 2,000.
         delays: other values of d; even.
         updates: another number of updates.
         seeds: another number of seeds.
         again: with `full`, measure again what is stored.
     """
-    delays = delays or ((20, 40, 70) if full else (40,))
-    updates, seeds = updates or (3000 if full else 1000), seeds or (3 if full else 1)
+    delays = delays or ((20, 40, 50, 60, 70) if full else (50,))
+    updates, seeds = updates or (4000 if full else 2000), seeds or (3 if full else 1)
     cases = [
         results.Case(
             "flossing",
