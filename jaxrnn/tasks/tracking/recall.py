@@ -52,6 +52,7 @@ class Recall:
 
     unit: ClassVar[str] = "sequences"
     score: ClassVar[str] = "nats"
+    conv: ClassVar[int | None] = 4
     training: ClassVar[dict] = {"steps": 2000, "learning_rate": 5e-3, "every": 1000}
 
     load, model, carry, units = shared.load, shared.model, shared.carry, shared.units

@@ -64,6 +64,7 @@ class StateTracking:
 
     unit: ClassVar[str] = "sequences"
     score: ClassVar[str] = "nats"
+    conv: ClassVar[int | None] = None
     training: ClassVar[dict] = {"steps": 1500, "learning_rate": 5e-3, "every": 500}
 
     load, model, carry, units = shared.load, shared.model, shared.carry, shared.units

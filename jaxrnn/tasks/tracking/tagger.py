@@ -9,7 +9,7 @@ References: Merrill, Petty & Sabharwal 2024, §5; Grazzi et al. 2025, §5; Goodf
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -83,6 +83,8 @@ class Tagger:
       tokens: the number of tokens.
       classes: the number of answers.
       hidden: the number of units of the cell; even, because two heads share them.
+      conv: the width of the convolution over time in DeltaNet and DeltaProduct; None for none.  It brings a key and its
+        value into one step, which recall needs; without it, words over S₃ are learned far sooner.
 
     Raises:
       ValueError: an unknown kind, a size below 1, or an odd number of units.
@@ -99,6 +101,7 @@ class Tagger:
     tokens: int
     classes: int
     hidden: int = 32
+    conv: int | None = 4
 
     def __post_init__(self):
         check_choice("kind", self.kind, tuple(KINDS))
@@ -109,7 +112,8 @@ class Tagger:
     @property
     def cell(self) -> Cell:
         """The cell."""
-        return KINDS[self.kind](self.tokens, self.hidden)
+        cell = KINDS[self.kind](self.tokens, self.hidden)
+        return replace(cell, conv=self.conv) if isinstance(cell, GatedDelta | DeltaProduct) else cell
 
     def init(self, key: Key) -> TaggerParams:
         """Draw the parameters of the cell, of the layer and of the read-out."""

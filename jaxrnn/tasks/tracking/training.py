@@ -56,7 +56,7 @@ def load(task: Any) -> tuple[None, dict]:
 def model(task: Any, facts: dict) -> Tagger:
     """Build the model: tokens, the cell, a layer, the answers."""
     problem = task.questions()
-    return Tagger(task.cell, problem.tokens, problem.classes, task.hidden)
+    return Tagger(task.cell, problem.tokens, problem.classes, task.hidden, task.conv)
 
 
 def carry(task: Any, model: Tagger, params: TaggerParams) -> Carry:

@@ -128,6 +128,11 @@ def test_every_kind_gives_logits_of_the_same_model(kind):
     assert params.hidden.v.shape[0] == 8
 
 
+def test_recall_has_a_convolution_over_time_and_state_tracking_has_none():
+    tasks = Recall(cell="deltanet"), StateTracking(cell="deltaproduct-2")
+    assert [task.model({}).cell.conv for task in tasks] == [4, None]
+
+
 def test_the_accuracy_of_a_length_is_that_of_its_last_quarter():
     right = np.zeros((16, 3), bool)
     right[6:8] = True
