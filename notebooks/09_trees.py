@@ -158,7 +158,7 @@ for name, run in runs.items():
 # %% [markdown]
 # ## Does the tree help?
 # ListOps expressions are nested MAX, MIN, MED and SM (sum modulo 10) of digits. The network over the tree and the LSTM
-# over the text have the same number of parameters. This is a short training run at small depth;
+# over the text have about as many parameters. This is a short training run at small depth;
 # `jaxrnn train --task listops` is the full one.
 
 # %%
@@ -183,7 +183,7 @@ def learn(task, steps=400):
     return curve, task.evaluate(model, state.params, data)
 
 
-small = {"depth": 3, "arity": 3, "leaves": 12, "hidden": 64, "batch": 64}
+small = {"depth": 3, "arity": 3, "leaves": 12, "hidden": 64, "batch": 64, "growth": 0}
 results = {network: learn(ListOps(network=network, **small)) for network in ("tree", "sequence")}
 fig, axes = plt.subplots(1, 2, figsize=(11, 3.4), layout="constrained")
 for name, (curve, scores) in results.items():

@@ -4,10 +4,15 @@
 
 MAX, MIN, MED (the median, rounded down) and SM (the sum modulo 10) of up to five numbers, some of which are such lists
 themselves, to a depth of six.  Which digits an operation combines depends on the structure alone: the tree
-network receives it, while the LSTM, with exactly as many parameters, reads the brackets.  All depths are equally
-frequent, and no held-out expression occurs in training.
+network receives it, while the LSTM, with about as many parameters, reads the brackets.  All depths are equally
+frequent among the held-out expressions, none of which occurs in training.
 
-References: Nangia & Bowman 2018, "ListOps: a diagnostic dataset for latent tree learning"; Tai, Socher & Manning 2015.
+Training starts with expressions of depth 1, which show what an operation does to digits, and goes deeper step by step.
+In a batch, all depths up to the largest have about equally many operations.  Only the value of the whole expression is
+ever given.
+
+References: Nangia & Bowman 2018, "ListOps: a diagnostic dataset for latent tree learning"; Zaheer et al. 2017 (the
+set); Bengio, Louradour, Collobert & Weston 2009, "Curriculum learning".
 """
 
 import random
@@ -22,7 +27,7 @@ import jax
 from jaxrnn.tasks.data import check_count
 from jaxrnn.tasks.trees import structured
 from jaxrnn.tasks.trees.structured import Example, Model, Network, Room
-from jaxrnn.trees.lstm import ChildSumTreeLSTM
+from jaxrnn.trees.deep_set import TreeDeepSet
 from jaxrnn.trees.parsing import from_children
 
 OPERATIONS = {
@@ -34,6 +39,8 @@ OPERATIONS = {
 SYMBOLS = (*"0123456789", *OPERATIONS, "]")
 HELD_OUT = 200
 """The number of held-out expressions of each depth."""
+AVERAGE = 4
+"""The largest mean of the numbers of operations in a batch of training; what exceeds it is redrawn."""
 NESTED = 0.15
 """The probability that a child is a list, except for the child that sets the depth."""
 
@@ -48,7 +55,7 @@ class ListOps:
     """
 
     network: Network = "tree"
-    """Over the tree (a child-sum tree-LSTM), or over the text (an LSTM of the same size)."""
+    """Over the tree (children as a set), or over the text (an LSTM of about as many parameters)."""
     depth: int = 6
     """The largest depth; all depths from 1 are equally frequent."""
     arity: int = 5
@@ -56,15 +63,17 @@ class ListOps:
     leaves: int = 32
     """The largest number of digits of an expression; larger ones are redrawn."""
     hidden: int = 128
-    """Units."""
+    """Units; the LSTM over the text has three eighths more."""
     embedding: int = 32
     """Size of an embedded symbol."""
-    batch: int = 64
+    batch: int = 128
     """Expressions in an update."""
+    growth: int = 400
+    """Updates after which the largest depth in training, at first 1, grows by one; 0 for all depths from the start."""
 
     unit: ClassVar[str] = "expressions"
     score: ClassVar[str] = "nats"
-    training: ClassVar[dict] = {"steps": 3000, "learning_rate": 2e-3, "every": 500}
+    training: ClassVar[dict] = {"steps": 5000, "learning_rate": 2e-3, "warmup": 100, "every": 500}
 
     carry, units, loss, metrics = structured.carry, structured.units, structured.loss, structured.metrics
 
@@ -72,6 +81,7 @@ class ListOps:
         structured.check_options(
             self.network, depth=self.depth, hidden=self.hidden, embedding=self.embedding, batch=self.batch
         )
+        check_count(0, growth=self.growth)
         check_count(2, arity=self.arity)
         check_count(2 * self.depth, leaves=self.leaves)  # so that not nearly all are drawn again
 
@@ -92,19 +102,25 @@ class ListOps:
 
     def model(self, facts: dict) -> Model:
         """Build the model: ten classes from the root, or from the last symbol."""
-        cell = ChildSumTreeLSTM(self.embedding, self.hidden)
-        return structured.classifier(self.network, cell, len(SYMBOLS), self.embedding, self.hidden, classes=10)
+        hidden = self.hidden if self.network == "tree" else self.hidden + 3 * self.hidden // 8
+        cell = TreeDeepSet(self.embedding, self.hidden, 2 * self.hidden)
+        return structured.classifier(self.network, cell, len(SYMBOLS), self.embedding, hidden, classes=10)
 
     def batch_at(self, data: list[Example], seed: int, step: int):
-        """Draw random expressions that are not held out."""
+        """Draw random expressions that are not held out, with equally many operations of each depth on average."""
         rng = random.Random(f"{seed}, {step}")
-        seen = _texts(self.depth, self.arity, self.room)
+        seen, room = _texts(self.depth, self.arity, self.room), self.room._replace(average=AVERAGE)
+        depths = range(1, 1 + (min(self.depth, 1 + step // self.growth) if self.growth else self.depth))
         examples: list[Example] = []
+        left = room.together(self.batch) - self.batch  # after one operation for each expression
         while len(examples) < self.batch:
-            example = draw(rng, rng.randint(1, self.depth), self.arity, self.room)
-            if tuple(example.text) not in seen:
+            depth = rng.choices(depths, [1 / depth for depth in depths])[0]
+            example = draw(rng, depth, self.arity, self.room)
+            more = len(example.tree.children) - 1
+            if tuple(example.text) not in seen and more <= left:
                 examples.append(example)
-        return structured.batch_of(self.network, examples, self.room)
+                left -= more
+        return structured.batch_of(self.network, examples, room)
 
     def evaluate(self, model: Model, params, data: list[Example]) -> dict[str, float]:
         """Return loss and accuracy on the held-out expressions, overall and by depth."""

@@ -52,11 +52,17 @@ class Room(NamedTuple):
     """The height of a tree."""
     time: int
     """The number of symbols of a text."""
+    average: int | None = None
+    """The largest mean of the numbers of inner nodes in a batch; None for `inner`."""
+
+    def together(self, batch: int) -> int:
+        """Return the number of inner nodes of all trees of a batch; always enough for one tree."""
+        return batch * self.inner if self.average is None else max(batch * self.average, self.inner)
 
     def sizes(self, batch: int) -> dict[str, Any]:
         """Return the sizes for `pack`, with as many steps as any batch needs."""
-        width = 128
-        steps = self.height + -(-batch * self.inner // width)
+        width = 64
+        steps = self.height + -(-self.together(batch) // width)
         return {"leaves": self.leaves, "inner": self.inner, "arity": self.arity, "steps": steps, "width": width}
 
 
