@@ -69,7 +69,7 @@ class Stories:
     """The largest number of sentences of a story."""
     hops: int = 3
     """The number of hops."""
-    width: int = 48
+    width: int = 256
     """Size of an embedded word."""
     encoding: Literal["position", "bag"] = "position"
     """The encoding of a sentence: with or without word order."""
@@ -80,7 +80,7 @@ class Stories:
 
     unit: ClassVar[str] = "questions"
     score: ClassVar[str] = "nats"
-    training: ClassVar[dict] = {"steps": 4000, "learning_rate": 1e-2, "clip": 10.0, "every": 500, "dispatch": 20}
+    training: ClassVar[dict] = {"steps": 8000, "learning_rate": 3e-3, "clip": 10.0, "every": 1000, "dispatch": 20}
 
     def __post_init__(self):
         check_count(6, sentences=self.sentences)
