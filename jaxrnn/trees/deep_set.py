@@ -58,7 +58,7 @@ class TreeDeepSetParams(NamedTuple):
 
 
 class _Residual(NamedTuple):
-    """What the backward pass reads."""
+    """The values that the backward pass reads."""
 
     a: Array
     """a_k, 0 for a missing child: `[*batch, n, inner]`."""
