@@ -4,8 +4,8 @@ Every problem asks about the prefix at each step, so a training sequence contain
 uses 40 steps; the score is the accuracy over the last quarter of 40, 256 and 2,048 steps.  Recall is trained on 16
 pairs of a key and a value and scored at 8, 16 and 32 (24, 48 and 96 steps).  The tables show the best and the median
 over the seeds, two of which are trained side by side.  Words over S₃ and A₅, cycle navigation and modular arithmetic
-are learned from short prefixes on: the loss counts two steps at first, and all 40 from half of the updates on; there
-DeltaNet and DeltaProduct have no convolution over time, with which they did not begin to learn S₃ in 4,000 updates.
+are learned from short prefixes on: the loss counts two steps at first, and all 40 from half of the updates on.  There
+DeltaNet and DeltaProduct have no convolution over time; `--convolution` gives them one.
 
 A cell that is linear in its state solves parity only if its transitions have eigenvalues below 0 (Grazzi et al. 2025);
 n reflections a step can track permutations of n + 1 things (Siems et al. 2025); A₅ is not solvable, and its word
@@ -85,6 +85,7 @@ def plan(
     seeds: int = 0,
     first_seed: int = 0,
     updates: int = 0,
+    convolution: bool = False,
 ) -> results.Plan:
     """Plan a case for each problem and cell.
 
@@ -98,15 +99,18 @@ def plan(
         seeds: another number of seeds.
         first_seed: the first of them.
         updates: another number of updates.
+        convolution: give DeltaNet and DeltaProduct a convolution over four steps in every problem.
     """
+    conv = {"conv": 4} if convolution else {}
     problems = problems or (tuple(TRIALS) if full else FAST)
     seeds = seeds or (5 if full else 2)
     planned = {problem: updates or (20_000 if full else FAST.get(problem, 1_000)) for problem in problems}
     cases = [
         results.Case(
             "state_tracking",
-            {"problem": problem, "cell": kind, "updates": planned[problem], "seeds": seeds, "first_seed": first_seed},
-            partial(measure, problem, kind, planned[problem], range(first_seed, first_seed + seeds)),
+            {"problem": problem, "cell": kind, "updates": planned[problem], "seeds": seeds, "first_seed": first_seed}
+            | conv,
+            partial(measure, problem, kind, planned[problem], range(first_seed, first_seed + seeds), **conv),
             show,
             PAPERS.get((problem, kind), "-"),
             seeds,
@@ -118,10 +122,10 @@ def plan(
     return results.Plan(cases, again or not full)
 
 
-def measure(problem: str, kind: str, updates: int, seeds: range) -> dict:
-    """Return the accuracy of each seed by length, and that of a guess."""
+def measure(problem: str, kind: str, updates: int, seeds: range, conv: int | None = None) -> dict:
+    """Return the accuracy of each seed by length, and that of a guess; `conv` replaces the trial's None."""
     trial = TRIALS[problem]
-    model = Tagger(kind, trial.make().tokens, trial.make().classes, trial.hidden, trial.conv)
+    model = Tagger(kind, trial.make().tokens, trial.make().classes, trial.hidden, conv or trial.conv)
     keys = [jax.random.split(jax.random.key(seed), 3) for seed in seeds]
     init = jax.jit(model.init)  # one at a time: QRs that run side by side can block the threads of jaxlib 0.10
     starts = [jax.block_until_ready(init(key)) for key, _, _ in keys]

@@ -84,7 +84,7 @@ class Tagger:
       classes: the number of answers.
       hidden: the number of units of the cell; even, because two heads share them.
       conv: the width of the convolution over time in DeltaNet and DeltaProduct; None for none.  It brings a key and its
-        value into one step, which recall needs; without it, words over S₃ are learned far sooner.
+        value into one step, which recall needs; with it, DeltaProduct does not begin to learn words over S₃.
 
     Raises:
       ValueError: an unknown kind, a size below 1, or an odd number of units.

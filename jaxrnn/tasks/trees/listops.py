@@ -57,7 +57,7 @@ class ListOps:
     network: Network = "tree"
     """Over the tree (children as a set), or over the text (an LSTM of about as many parameters)."""
     depth: int = 6
-    """The largest depth; all depths from 1 are equally frequent."""
+    """The largest depth."""
     arity: int = 5
     """The largest number of operands; the smallest is 2."""
     leaves: int = 32
