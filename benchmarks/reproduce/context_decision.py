@@ -3,7 +3,7 @@
 After Mante, Sussillo, Shenoy & Newsome 2013: a tanh rate network reports the sign of one of two noisy inputs, which a
 context selects.  After training, with input 0 and for each context, the slow points of the network are searched for,
 starting from states on its own trajectories, and the network is linearized there.  W starts with a spectral radius of ½
-and has a penalty, so that few slow modes of the random network remain after learning.
+and has a penalty.
 
     points     slow and fixed points of each context, and the share of their variance along one line
     slowest    the median |λ| of the slowest mode (1 on a line attractor), and of the second
