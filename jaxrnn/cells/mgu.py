@@ -11,6 +11,7 @@ f, n side by side along the last axis → `params.u`, `params.w`, `params.b`.
 References: Zhou et al. 2016, "Minimal gated unit for recurrent neural networks", §3, equations 11 to 13.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from jaxtyping import Array, Float
 from jaxrnn.core.carry_facts import carry_is_output
 from jaxrnn.core.checks import check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
-from jaxrnn.core.precision import accumulator, add_bias, matmul
+from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_in_loop, matmul_transposed, outer_sum
 from jaxrnn.core.types import Key
 
 
@@ -38,6 +39,26 @@ class MGUParams(NamedTuple):
     """(Wᶠ, W)ᵀ: `[hidden, 2·hidden]`."""
     b: Float[Array, " gates_hidden"]
     """(bᶠ, b): `[2·hidden]`."""
+
+
+class MGUResidual(NamedTuple):
+    """The record of a step for its backward."""
+
+    h: Float[Array, "*batch hidden"]
+    """h⁽ᵗ⁻¹⁾."""
+    f: Float[Array, "*batch hidden"]
+    """The gate."""
+    n: Float[Array, "*batch hidden"]
+    """The candidate."""
+
+
+class MGULocals(NamedTuple):
+    """The share of a step in the sums over t."""
+
+    daf: Float[Array, "*batch hidden"]
+    """∇ of the pre-activation of the gate."""
+    dan: Float[Array, "*batch hidden"]
+    """∇ of the pre-activation of the candidate."""
 
 
 @jax.tree_util.register_static
@@ -86,8 +107,31 @@ class MGU:
 
     def step(self, params: MGUParams, carry: Array, z: Array) -> tuple[Array, Array]:
         """Return h⁽ᵗ⁾ as the carry and the output."""
-        n = self.hidden_size
-        f = jax.nn.sigmoid(z[..., :n] + matmul(carry, params.w[:, :n]))
-        candidate = jnp.tanh(z[..., n:] + matmul(f * carry, params.w[:, n:]))
-        h = (1 - f) * carry + f * candidate
-        return h, h
+        return self._step(matmul, params, carry, z)[0]
+
+    def step_fwd(self, params: MGUParams, carry: Array, z: Array):
+        """Run the step and return it with its residual."""
+        return self._step(matmul_in_loop, params, carry, z)
+
+    def _step(self, matmul: Callable, params: MGUParams, carry: Array, z: Array):
+        (zf, zn), (wf, wn) = jnp.split(z, 2, axis=-1), jnp.split(params.w, 2, axis=-1)
+        f = jax.nn.sigmoid(zf + matmul(carry, wf))
+        n = jnp.tanh(zn + matmul(f * carry, wn))
+        h = (1 - f) * carry + f * n
+        return (h, h), MGUResidual(carry, f, n)
+
+    def step_bwd(self, params: MGUParams, residual: MGUResidual, dcarry: Array, dy: Array):
+        """Apply the recursion of 2.2.2: ∇h⁽ᵗ⁾ → ∇h⁽ᵗ⁻¹⁾ and ∇ of both pre-activations."""
+        (h, f, n), (wf, wn) = residual, jnp.split(params.w, 2, axis=-1)
+        dh = dcarry + dy
+        dan = dh * f * (1 - n**2)
+        dseen = matmul_transposed(dan, wn)  # ∇ of f ⊙ h⁽ᵗ⁻¹⁾
+        daf = (dh * (n - h) + dseen * h) * f * (1 - f)
+        before = dh * (1 - f) + dseen * f + matmul_transposed(daf, wf)
+        return before, jnp.concatenate([daf, dan], axis=-1), MGULocals(daf, dan)
+
+    def weight_bwd(self, params: MGUParams, residuals: MGUResidual, locals: MGULocals) -> MGUParams:
+        """Apply the sums of 2.2.3 for W; those of U and b come from `project`."""
+        (hs, f, _), (wf, wn) = residuals, jnp.split(params.w, 2, axis=-1)
+        dw = jnp.concatenate([outer_sum(hs, locals.daf, wf), outer_sum(f * hs, locals.dan, wn)], axis=-1)
+        return MGUParams(jnp.zeros_like(params.u), dw, jnp.zeros_like(params.b))

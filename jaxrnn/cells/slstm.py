@@ -15,6 +15,7 @@ Uᵀ → `params.u`, Rᵀ → `params.r`, one block a head, b → `params.b`; th
 References: Beck et al. 2024, "xLSTM: extended long short-term memory", §2.2 and appendix A.2.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from jaxtyping import Array, Float
 from jaxrnn.core.carry_facts import h_is_output
 from jaxrnn.core.checks import check_divides, check_features, check_positive
 from jaxrnn.core.initializers import input_weights, per_gate
-from jaxrnn.core.precision import accumulator, add_bias, matmul
+from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_in_loop, matmul_transposed, outer_sum
 from jaxrnn.core.types import Key
 
 
@@ -61,6 +62,32 @@ class SLSTMCarry(NamedTuple):
     """n⁽ᵗ⁾ e^{−m}."""
     m: Float[Array, "*batch hidden"]
     """m⁽ᵗ⁾."""
+
+
+class SLSTMResidual(NamedTuple):
+    """The record of a step for its backward."""
+
+    before: SLSTMCarry
+    """The states before the step."""
+    i: Float[Array, "*batch hidden"]
+    """i′."""
+    f: Float[Array, "*batch hidden"]
+    """f′."""
+    g: Float[Array, "*batch hidden"]
+    """tanh(z)."""
+    o: Float[Array, "*batch hidden"]
+    """σ(o)."""
+    slope: Float[Array, "*batch hidden"]
+    """∂ log σ(f)/∂f = σ(−f)."""
+    input_wins: Float[Array, "*batch hidden"]
+    """∂m⁽ᵗ⁾/∂i: 1 where m⁽ᵗ⁾ = i, 0 where it is the other value, ½ where both are equal."""
+
+
+class SLSTMLocals(NamedTuple):
+    """The share of a step in the sums over t."""
+
+    da: Float[Array, "*batch gates_hidden"]
+    """∇ of the pre-activations of the four gates: `[*batch, 4·hidden]`."""
 
 
 @jax.tree_util.register_static
@@ -122,17 +149,65 @@ class SLSTM:
 
     def step(self, params: SLSTMParams, carry: SLSTMCarry, z: Array) -> tuple[SLSTMCarry, Array]:
         """Return the new states, and h⁽ᵗ⁾ as the output."""
-        i, f, g, o = (a + r for a, r in zip(jnp.split(z, 4, axis=-1), self._recurrent(params, carry.h), strict=True))
-        kept = jax.nn.log_sigmoid(f) + carry.m
-        m = jnp.where(carry.n == 0, i, jnp.maximum(kept, i))
-        i = jnp.exp(i - m)
-        f = jnp.exp(jnp.where(carry.n == 0, 0, kept - m))  # c and n are 0 there, whatever f is
-        c, n = f * carry.c + i * jnp.tanh(g), f * carry.n + i
-        h = jax.nn.sigmoid(o) * c / n
-        return SLSTMCarry(h, c, n, m), h
+        return self._step(matmul, params, carry, z)[0]
 
-    def _recurrent(self, params, h):
-        """Return R h of each gate."""
-        heads = h.reshape(*h.shape[:-1], self.heads, self.hidden_size // self.heads).astype(params.r.dtype)
-        products = jnp.einsum("...hi,hio->...ho", heads, params.r, preferred_element_type=h.dtype)
-        return (gate.reshape(h.shape) for gate in jnp.split(products, 4, axis=-1))
+    def step_fwd(self, params: SLSTMParams, carry: SLSTMCarry, z: Array):
+        """Run the step and return it with its residual."""
+        return self._step(matmul_in_loop, params, carry, z)
+
+    def _step(self, matmul: Callable, params: SLSTMParams, carry: SLSTMCarry, z: Array):
+        i, f, g, o = jnp.split(z + self._mixed(matmul, carry.h, params.r), 4, axis=-1)
+        fresh, kept = carry.n == 0, jax.nn.log_sigmoid(f) + carry.m
+        m = jnp.where(fresh, i, jnp.maximum(kept, i))
+        input_wins = jnp.where(fresh, 1, 0.5 + 0.5 * jnp.sign(i - kept))
+        i = jnp.exp(i - m)
+        new_f = jnp.exp(jnp.where(fresh, 0, kept - m))  # c and n are 0 there, whatever f is
+        g, o = jnp.tanh(g), jax.nn.sigmoid(o)
+        c, n = new_f * carry.c + i * g, new_f * carry.n + i
+        h = o * c / n
+        return (SLSTMCarry(h, c, n, m), h), SLSTMResidual(carry, i, new_f, g, o, jax.nn.sigmoid(-f), input_wins)
+
+    def step_bwd(self, params: SLSTMParams, residual: SLSTMResidual, dcarry: SLSTMCarry, dy: Array):
+        """Apply the recursion of 2.2.2 for the four states, and return ∇ of the pre-activations."""
+        (_, c, n, _), i, f, g, o, slope, input_wins = residual
+        new_c, new_n = f * c + i * g, f * n + i
+        dh = dcarry.h + dy
+        dc = dcarry.c + dh * o / new_n
+        dn = dcarry.n - dh * o * new_c / new_n**2
+        through_i = (dc * g + dn) * i
+        through_f = jnp.where(n == 0, 0, (dc * c + dn * n) * f)
+        dm = dcarry.m - through_i - through_f
+        dkept = through_f + dm * (1 - input_wins)
+        do = dh * new_c / new_n * o * (1 - o)
+        da = jnp.concatenate([through_i + dm * input_wins, dkept * slope, dc * i * (1 - g**2), do], axis=-1)
+        before = SLSTMCarry(self._mixed_back(da, params.r), dc * f, dn * f, dkept)
+        return before, da, SLSTMLocals(da)
+
+    def weight_bwd(self, params: SLSTMParams, residuals: SLSTMResidual, locals: SLSTMLocals) -> SLSTMParams:
+        """Apply the sums of 2.2.3 for R; those of U and b come from `project`."""
+        pairs = zip(self._of_heads(residuals.before.h, 1), self._of_heads(locals.da, 4), params.r, strict=True)
+        return SLSTMParams(
+            u=jnp.zeros_like(params.u),
+            r=jnp.stack([outer_sum(*pair) for pair in pairs]),
+            b=jnp.zeros_like(params.b),
+        )
+
+    def _mixed(self, matmul: Callable, h: Array, r: Array) -> Array:
+        """Return R h of the four gates, `[*batch, 4·hidden]`: one product for each head."""
+        products = [matmul(of_head, block) for of_head, block in zip(self._of_heads(h, 1), r, strict=True)]
+        return self._from_heads(products, 4)
+
+    def _mixed_back(self, da: Array, r: Array) -> Array:
+        """Return Rᵀ ∇a, `[*batch, hidden]`."""
+        pairs = zip(self._of_heads(da, 4), r, strict=True)
+        return jnp.concatenate([matmul_transposed(of_head, block) for of_head, block in pairs], axis=-1)
+
+    def _of_heads(self, values: Array, gates: int) -> list[Array]:
+        """Split `[..., gates·hidden]` into one array `[..., gates·head]` for each head."""
+        apart = [jnp.split(gate, self.heads, axis=-1) for gate in jnp.split(values, gates, axis=-1)]
+        return [jnp.concatenate(of_head, axis=-1) for of_head in zip(*apart, strict=True)]
+
+    def _from_heads(self, values: list[Array], gates: int) -> Array:
+        """Undo `_of_heads`."""
+        apart = [jnp.split(of_head, gates, axis=-1) for of_head in values]
+        return jnp.concatenate([part for gate in zip(*apart, strict=True) for part in gate], axis=-1)

@@ -15,6 +15,7 @@ References: Hasani et al. 2022, "Closed-form continuous-time neural networks", e
 continuous-depth models".
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,7 +28,15 @@ from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import carry_is_output
 from jaxrnn.core.checks import check_positive
 from jaxrnn.core.initializers import input_weights, per_gate
-from jaxrnn.core.precision import accumulator, add_bias, matmul
+from jaxrnn.core.precision import (
+    accumulator,
+    add_bias,
+    matmul,
+    matmul_in_loop,
+    matmul_transposed,
+    outer_sum,
+    row_sum,
+)
 from jaxrnn.core.types import Inputs, Key, Timed
 
 
@@ -48,6 +57,38 @@ class CfCParams(NamedTuple):
     """The heads g, k, f, c, transposed: `[backbone, 4·hidden]`."""
     c: Float[Array, " heads_hidden"]
     """Their biases: `[4·hidden]`."""
+
+
+SIZE, SLOPE = 1.7159, 2 / 3
+"""The constants of the backbone, 1.7159 tanh(2/3 ·)."""
+
+
+class CfCResidual(NamedTuple):
+    """The record of a step for its backward."""
+
+    h: Float[Array, "*batch hidden"]
+    """h⁽ᵗ⁻¹⁾."""
+    backbone: Float[Array, "*batch backbone"]
+    """The output of the shared layer."""
+    g: Float[Array, "*batch hidden"]
+    """g."""
+    k: Float[Array, "*batch hidden"]
+    """k."""
+    f: Float[Array, "*batch hidden"]
+    """f."""
+    s: Float[Array, "*batch hidden"]
+    """s."""
+    dt: Float[Array, "*batch 1"]
+    """Δt."""
+
+
+class CfCLocals(NamedTuple):
+    """The share of a step in the sums over t."""
+
+    da: Float[Array, "*batch backbone"]
+    """∇ of the pre-activation of the backbone."""
+    dheads: Float[Array, "*batch heads_hidden"]
+    """∇ of the pre-activations of the four heads."""
 
 
 @jax.tree_util.register_static
@@ -114,10 +155,36 @@ class CfC:
 
     def step(self, params: CfCParams, carry: Array, z: tuple[Array, Array]) -> tuple[Array, Array]:
         """Run one step; h⁽ᵗ⁾ is both the carry and the output."""
-        (a, dt), n = z, self.hidden_size
-        backbone = 1.7159 * jnp.tanh(2 / 3 * (a + matmul(carry, params.w)))
-        heads = add_bias(matmul(backbone, params.v), params.c)
-        g, k = jnp.tanh(heads[..., :n]), jnp.tanh(heads[..., n : 2 * n])
-        s = jax.nn.sigmoid(heads[..., 2 * n : 3 * n] * dt + heads[..., 3 * n :])
+        return self._step(matmul, params, carry, z)[0]
+
+    def step_fwd(self, params: CfCParams, carry: Array, z: tuple[Array, Array]):
+        """Run the step and return it with its residual."""
+        return self._step(matmul_in_loop, params, carry, z)
+
+    def _step(self, matmul: Callable, params: CfCParams, carry: Array, z: tuple[Array, Array]):
+        a, dt = z
+        backbone = SIZE * jnp.tanh(SLOPE * (a + matmul(carry, params.w)))
+        g, k, f, c = jnp.split(add_bias(matmul(backbone, params.v), params.c), 4, axis=-1)
+        g, k, s = jnp.tanh(g), jnp.tanh(k), jax.nn.sigmoid(f * dt + c)
         h = (1 - s) * g + s * k
-        return h, h
+        return (h, h), CfCResidual(carry, backbone, g, k, f, s, dt)
+
+    def step_bwd(self, params: CfCParams, residual: CfCResidual, dcarry: Array, dy: Array):
+        """Apply the recursion of 2.2.2: ∇h⁽ᵗ⁾ → ∇h⁽ᵗ⁻¹⁾, ∇ of the backbone's pre-activation, and ∇Δt."""
+        _, backbone, g, k, f, s, dt = residual
+        dh = dcarry + dy
+        ds = dh * (k - g) * s * (1 - s)
+        dheads = jnp.concatenate([dh * (1 - s) * (1 - g**2), dh * s * (1 - k**2), ds * dt, ds], axis=-1)
+        da = matmul_transposed(dheads, params.v) * SLOPE * (SIZE - backbone**2 / SIZE)
+        ddt = jnp.sum(ds * f, axis=-1, keepdims=True)
+        return matmul_transposed(da, params.w), (da, ddt), CfCLocals(da, dheads)
+
+    def weight_bwd(self, params: CfCParams, residuals: CfCResidual, locals: CfCLocals) -> CfCParams:
+        """Apply the sums of 2.2.3 for W and the heads; those of U and b come from `project`."""
+        return CfCParams(
+            u=jnp.zeros_like(params.u),
+            w=outer_sum(residuals.h, locals.da, params.w),
+            b=jnp.zeros_like(params.b),
+            v=outer_sum(residuals.backbone, locals.dheads, params.v),
+            c=row_sum(locals.dheads, params.c),
+        )

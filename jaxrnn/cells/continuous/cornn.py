@@ -14,6 +14,7 @@ U, W, V, b, γ, ε → `params.u`, `.w`, `.v`, `.b`, `.gamma`, `.epsilon`.
 References: Rusch & Mishra 2021, "Coupled oscillatory recurrent neural network (coRNN)", equations 1 and 3.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,7 +27,16 @@ from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_positive
 from jaxrnn.core.initializers import input_weights, recurrent_weights
-from jaxrnn.core.precision import accumulator, add_bias, in_rank, matmul
+from jaxrnn.core.precision import (
+    accumulator,
+    add_bias,
+    in_rank,
+    matmul,
+    matmul_in_loop,
+    matmul_transposed,
+    outer_sum,
+    row_sum,
+)
 from jaxrnn.core.types import Inputs, Key, Timed
 
 
@@ -62,6 +72,28 @@ class CoRNNCarry(NamedTuple):
     """y⁽ᵗ⁾, the output."""
     z: Array
     """z⁽ᵗ⁾ = y′."""
+
+
+class CoRNNResidual(NamedTuple):
+    """The record of a step for its backward."""
+
+    before: CoRNNCarry
+    """y⁽ᵗ⁻¹⁾ and z⁽ᵗ⁻¹⁾."""
+    z: Float[Array, "*batch hidden"]
+    """z⁽ᵗ⁾."""
+    force: Float[Array, "*batch hidden"]
+    """tanh(b + …)."""
+    dt: Float[Array, "*batch 1"]
+    """Δt."""
+
+
+class CoRNNLocals(NamedTuple):
+    """The share of a step in the sums over t."""
+
+    da: Float[Array, "*batch hidden"]
+    """∇ of the pre-activation of the force."""
+    dchange: Float[Array, "*batch hidden"]
+    """∇ of the acceleration."""
 
 
 @jax.tree_util.register_static
@@ -134,9 +166,46 @@ class CoRNN:
 
     def step(self, params: CoRNNParams, carry: CoRNNCarry, z: tuple[Array, Array]) -> tuple[CoRNNCarry, Array]:
         """Update the velocity, then the position, which is the output."""
+        return self._step(matmul, params, carry, z)[0]
+
+    def step_fwd(self, params: CoRNNParams, carry: CoRNNCarry, z: tuple[Array, Array]):
+        """Run the step and return it with its residual."""
+        return self._step(matmul_in_loop, params, carry, z)
+
+    def _step(self, matmul: Callable, params: CoRNNParams, carry: CoRNNCarry, z: tuple[Array, Array]):
         (a, dt), (y, velocity) = z, carry
         force = jnp.tanh(a + matmul(y, params.w) + matmul(velocity, params.v))
-        pull = in_rank(params.gamma, y) * y + in_rank(params.epsilon, y) * velocity
-        velocity = velocity + dt * (force - pull)
+        velocity = velocity + dt * (force - _pull(params, carry))
         y = y + dt * velocity
-        return CoRNNCarry(y, velocity), y
+        return (CoRNNCarry(y, velocity), y), CoRNNResidual(carry, velocity, force, dt)
+
+    def step_bwd(self, params: CoRNNParams, residual: CoRNNResidual, dcarry: CoRNNCarry, dy: Array):
+        """Apply the recursion of 2.2.2, through the position first and then through the velocity."""
+        before, velocity, force, dt = residual
+        dy = dcarry.y + dy
+        dz = dcarry.z + dt * dy
+        dchange = dt * dz
+        da = dchange * (1 - force**2)
+        dbefore = CoRNNCarry(
+            y=dy - in_rank(params.gamma, dy) * dchange + matmul_transposed(da, params.w),
+            z=dz - in_rank(params.epsilon, dy) * dchange + matmul_transposed(da, params.v),
+        )
+        ddt = jnp.sum(dy * velocity + dz * (force - _pull(params, before)), axis=-1, keepdims=True)
+        return dbefore, (da, ddt), CoRNNLocals(da, dchange)
+
+    def weight_bwd(self, params: CoRNNParams, residuals: CoRNNResidual, locals: CoRNNLocals) -> CoRNNParams:
+        """Apply the sums of 2.2.3 for W, V, γ and ε; those of U and b come from `project`."""
+        y, velocity = residuals.before
+        return CoRNNParams(
+            u=jnp.zeros_like(params.u),
+            w=outer_sum(y, locals.da, params.w),
+            v=outer_sum(velocity, locals.da, params.v),
+            b=jnp.zeros_like(params.b),
+            gamma=row_sum(-locals.dchange * y, params.gamma),
+            epsilon=row_sum(-locals.dchange * velocity, params.epsilon),
+        )
+
+
+def _pull(params: CoRNNParams, carry: CoRNNCarry) -> Array:
+    """Return γ ⊙ y + ε ⊙ z."""
+    return in_rank(params.gamma, carry.y) * carry.y + in_rank(params.epsilon, carry.y) * carry.z

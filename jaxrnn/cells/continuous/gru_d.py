@@ -19,6 +19,7 @@ References: Che, Purushotham, Cho, Sontag & Liu 2018, "Recurrent neural networks
 missing values", equations 3 to 15.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,7 +32,16 @@ from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import h_is_output
 from jaxrnn.core.checks import check_positive
 from jaxrnn.core.initializers import input_weights, per_gate, recurrent_weights
-from jaxrnn.core.precision import accumulator, add_bias, in_rank, matmul
+from jaxrnn.core.precision import (
+    accumulator,
+    add_bias,
+    in_rank,
+    matmul,
+    matmul_in_loop,
+    matmul_transposed,
+    outer_sum,
+    row_sum,
+)
 from jaxrnn.core.types import Inputs, Key, Timed
 
 
@@ -75,6 +85,42 @@ class GRUDCarry(NamedTuple):
     """x′: the last observation of each feature, x̄ before the first."""
     elapsed: Array
     """The time between it and step t, 0 where step t is observed."""
+
+
+class GRUDResidual(NamedTuple):
+    """The record of a step for its backward."""
+
+    before: GRUDCarry
+    """The state before the step."""
+    x: Float[Array, "*batch input"]
+    """x⁽ᵗ⁾, 0 where it is missing."""
+    m: Float[Array, "*batch input"]
+    """m⁽ᵗ⁾."""
+    dt: Float[Array, "*batch 1"]
+    """Δt."""
+    of_x: Float[Array, "*batch input"]
+    """γˣ."""
+    of_h: Float[Array, "*batch hidden"]
+    """γʰ."""
+    r: Float[Array, "*batch hidden"]
+    """The reset gate."""
+    z: Float[Array, "*batch hidden"]
+    """The update gate."""
+    n: Float[Array, "*batch hidden"]
+    """The candidate."""
+
+
+class GRUDLocals(NamedTuple):
+    """The share of a step in the sums over t."""
+
+    da: Float[Array, "*batch gates_hidden"]
+    """∇ of the pre-activations of r, z and n: `[*batch, 3·hidden]`."""
+    dof_x: Float[Array, "*batch input"]
+    """∇ of wˣ ⊙ δ + bˣ."""
+    dof_h: Float[Array, "*batch hidden"]
+    """∇ of bʰ + Wʰ δ."""
+    dfilled: Float[Array, "*batch input"]
+    """∇ of x̂⁽ᵗ⁾."""
 
 
 @jax.tree_util.register_static
@@ -146,16 +192,65 @@ class GRUD:
 
     def step(self, params: GRUDParams, carry: GRUDCarry, z: tuple) -> tuple[GRUDCarry, Array]:
         """Decay the input and the state over δ⁽ᵗ⁾, then run one step of the GRU."""
+        return self._step(matmul, params, carry, z)[0]
+
+    def step_fwd(self, params: GRUDParams, carry: GRUDCarry, z: tuple):
+        """Run the step and return it with its residual."""
+        return self._step(matmul_in_loop, params, carry, z)
+
+    def _step(self, matmul: Callable, params: GRUDParams, carry: GRUDCarry, z: tuple):
         (a, x, m, dt), n = z, self.hidden_size
         delta = carry.elapsed + dt
         of_x = jnp.exp(-jax.nn.relu(in_rank(params.w_x, delta) * delta + in_rank(params.b_x, delta)))
         of_h = jnp.exp(-jax.nn.relu(add_bias(matmul(delta, params.w_h), params.b_h)))
-        last = m * x + (1 - m) * carry.last
-        filled = m * x + (1 - m) * (of_x * carry.last + (1 - of_x) * in_rank(params.mean, x))
         h = of_h * carry.h
-        a = a + matmul(filled, params.u)
-        gates = jax.nn.sigmoid(a[..., : 2 * n] + matmul(h, params.w[:, : 2 * n]))
-        r, update = gates[..., :n], gates[..., n:]
+        a = a + matmul(_filled(params, carry.last, x, m, of_x), params.u)
+        r, update = jnp.split(jax.nn.sigmoid(a[..., : 2 * n] + matmul(h, params.w[:, : 2 * n])), 2, axis=-1)
         new = jnp.tanh(a[..., 2 * n :] + matmul(r * h, params.w[:, 2 * n :]))
         h = (1 - update) * h + update * new
-        return GRUDCarry(h, last, (1 - m) * delta), h
+        after = GRUDCarry(h, m * x + (1 - m) * carry.last, (1 - m) * delta)
+        return (after, h), GRUDResidual(carry, x, m, dt, of_x, of_h, r, update, new)
+
+    def step_bwd(self, params: GRUDParams, residual: GRUDResidual, dcarry: GRUDCarry, dy: Array):
+        """Apply the recursion of 2.2.2: through the GRU, then through the decays of the state and of the input."""
+        (h, last, elapsed), x, m, dt, of_x, of_h, r, update, new = residual
+        n, delta, mean = self.hidden_size, elapsed + dt, in_rank(params.mean, x)
+        faded, dh = of_h * h, dcarry.h + dy
+        dan = dh * update * (1 - new**2)
+        dseen = matmul_transposed(dan, params.w[:, 2 * n :])
+        dgates = jnp.concatenate([dseen * faded * r * (1 - r), dh * (new - faded) * update * (1 - update)], axis=-1)
+        da = jnp.concatenate([dgates, dan], axis=-1)
+        dfaded = dh * (1 - update) + dseen * r + matmul_transposed(dgates, params.w[:, : 2 * n])
+        dfilled = matmul_transposed(da, params.u)
+        dof_h = -dfaded * faded * (of_h < 1)  # relu has the slope 0 at 0
+        dof_x = -dfilled * (1 - m) * (last - mean) * of_x * (of_x < 1)
+        ddelta = dcarry.elapsed * (1 - m) + dof_x * in_rank(params.w_x, x) + matmul_transposed(dof_h, params.w_h)
+        before = GRUDCarry(h=dfaded * of_h, last=(dcarry.last + dfilled * of_x) * (1 - m), elapsed=ddelta)
+        estimate = of_x * last + (1 - of_x) * mean
+        dm = dfilled * (x - estimate) + dcarry.last * (x - last) - dcarry.elapsed * delta
+        dz = da, (dfilled + dcarry.last) * m, dm, jnp.sum(ddelta, axis=-1, keepdims=True)
+        return before, dz, GRUDLocals(da, dof_x, dof_h, dfilled)
+
+    def weight_bwd(self, params: GRUDParams, residuals: GRUDResidual, locals: GRUDLocals) -> GRUDParams:
+        """Apply the sums of 2.2.3 for everything but V and b, which come from `project`."""
+        (h, last, elapsed), x, m, dt, of_x, of_h, r, *_ = residuals
+        (da, dof_x, dof_h, dfilled), n = locals, self.hidden_size
+        delta, faded = elapsed + dt, of_h * h
+        w = jnp.split(params.w, [2 * n], axis=-1)
+        dw = outer_sum(faded, da[..., : 2 * n], w[0]), outer_sum(r * faded, da[..., 2 * n :], w[1])
+        return GRUDParams(
+            u=outer_sum(_filled(params, last, x, m, of_x), da, params.u),
+            w=jnp.concatenate(dw, axis=-1),
+            v=jnp.zeros_like(params.v),
+            b=jnp.zeros_like(params.b),
+            w_x=row_sum(dof_x * delta, params.w_x),
+            b_x=row_sum(dof_x, params.b_x),
+            w_h=outer_sum(delta, dof_h, params.w_h),
+            b_h=row_sum(dof_h, params.b_h),
+            mean=row_sum(dfilled * (1 - m) * (1 - of_x), params.mean),
+        )
+
+
+def _filled(params: GRUDParams, last: Array, x: Array, m: Array, of_x: Array) -> Array:
+    """Return x̂⁽ᵗ⁾."""
+    return m * x + (1 - m) * (of_x * last + (1 - of_x) * in_rank(params.mean, x))

@@ -15,6 +15,7 @@ References: Rusch, Mishra, Erichson & Mahoney 2022, "Long expressive memory for 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from jaxrnn.cells.continuous.timed_inputs import as_timed, check_step_length
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import CarryParts
 from jaxrnn.core.checks import check_positive
-from jaxrnn.core.precision import accumulator, add_bias, matmul
+from jaxrnn.core.precision import accumulator, add_bias, matmul, matmul_in_loop, matmul_transposed, outer_sum
 from jaxrnn.core.types import Inputs, Key, Timed
 
 
@@ -58,6 +59,34 @@ class LEMCarry(NamedTuple):
     """y⁽ᵗ⁾, the output."""
     z: Array
     """z⁽ᵗ⁾."""
+
+
+class LEMResidual(NamedTuple):
+    """The record of a step for its backward."""
+
+    before: LEMCarry
+    """y⁽ᵗ⁻¹⁾ and z⁽ᵗ⁻¹⁾."""
+    z: Float[Array, "*batch hidden"]
+    """z⁽ᵗ⁾."""
+    first: Float[Array, "*batch hidden"]
+    """Δ₁/Δt."""
+    second: Float[Array, "*batch hidden"]
+    """Δ₂/Δt."""
+    new_z: Float[Array, "*batch hidden"]
+    """tanh(bᶻ + …)."""
+    new_y: Float[Array, "*batch hidden"]
+    """tanh(bʸ + …)."""
+    dt: Float[Array, "*batch 1"]
+    """Δt."""
+
+
+class LEMLocals(NamedTuple):
+    """The share of a step in the sums over t."""
+
+    dgates: Float[Array, "*batch gates_hidden"]
+    """∇ of the pre-activations of Δ₁, Δ₂ and z: `[*batch, 3·hidden]`."""
+    day: Float[Array, "*batch hidden"]
+    """∇ of the pre-activation of y."""
 
 
 @jax.tree_util.register_static
@@ -125,10 +154,42 @@ class LEM:
 
     def step(self, params: LEMParams, carry: LEMCarry, z: tuple[Array, Array]) -> tuple[LEMCarry, Array]:
         """Update z, then y, which is the output."""
-        a, dt = z
-        n, (y, z_before) = self.hidden_size, carry
-        gates = a[..., : 3 * n] + matmul(y, params.w)
-        first, second = dt * jax.nn.sigmoid(gates[..., :n]), dt * jax.nn.sigmoid(gates[..., n : 2 * n])
-        after = (1 - first) * z_before + first * jnp.tanh(gates[..., 2 * n :])
-        y = (1 - second) * y + second * jnp.tanh(a[..., 3 * n :] + matmul(after, params.w_y))
-        return LEMCarry(y, after), y
+        return self._step(matmul, params, carry, z)[0]
+
+    def step_fwd(self, params: LEMParams, carry: LEMCarry, z: tuple[Array, Array]):
+        """Run the step and return it with its residual."""
+        return self._step(matmul_in_loop, params, carry, z)
+
+    def _step(self, matmul: Callable, params: LEMParams, carry: LEMCarry, z: tuple[Array, Array]):
+        (a, dt), n = z, self.hidden_size
+        first, second, new_z = jnp.split(a[..., : 3 * n] + matmul(carry.y, params.w), 3, axis=-1)
+        first, second, new_z = jax.nn.sigmoid(first), jax.nn.sigmoid(second), jnp.tanh(new_z)
+        after = (1 - dt * first) * carry.z + dt * first * new_z
+        new_y = jnp.tanh(a[..., 3 * n :] + matmul(after, params.w_y))
+        y = (1 - dt * second) * carry.y + dt * second * new_y
+        return (LEMCarry(y, after), y), LEMResidual(carry, after, first, second, new_z, new_y, dt)
+
+    def step_bwd(self, params: LEMParams, residual: LEMResidual, dcarry: LEMCarry, dy: Array):
+        """Apply the recursion of 2.2.2, through y first and then through z, which y reads."""
+        (y, z), _, first, second, new_z, new_y, dt = residual
+        dy = dcarry.y + dy
+        day = dy * dt * second * (1 - new_y**2)
+        dz = dcarry.z + matmul_transposed(day, params.w_y)
+        dfirst, dsecond = dz * (new_z - z), dy * (new_y - y)  # ∇Δ₁, ∇Δ₂
+        da_first, da_second = dt * dfirst * first * (1 - first), dt * dsecond * second * (1 - second)
+        dgates = jnp.concatenate([da_first, da_second, dz * dt * first * (1 - new_z**2)], axis=-1)
+        before = LEMCarry(
+            y=dy * (1 - dt * second) + matmul_transposed(dgates, params.w),
+            z=dz * (1 - dt * first),
+        )
+        ddt = jnp.sum(dfirst * first + dsecond * second, axis=-1, keepdims=True)
+        return before, (jnp.concatenate([dgates, day], axis=-1), ddt), LEMLocals(dgates, day)
+
+    def weight_bwd(self, params: LEMParams, residuals: LEMResidual, locals: LEMLocals) -> LEMParams:
+        """Apply the sums of 2.2.3 for W and Wʸ; those of U and b come from `project`."""
+        return LEMParams(
+            u=jnp.zeros_like(params.u),
+            w=outer_sum(residuals.before.y, locals.dgates, params.w),
+            w_y=outer_sum(residuals.z, locals.day, params.w_y),
+            b=jnp.zeros_like(params.b),
+        )
