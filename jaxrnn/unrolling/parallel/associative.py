@@ -8,7 +8,8 @@ solve a linear system, L(a) h = b with L(a) lower bidiagonal, and are differenti
 
     dh = L(a)⁻¹ (db + da h),        λ = L(a)⁻ᵀ ∇h:   λ⁽ᵗ⁾ = a⁽ᵗ⁺¹⁾ᵀ λ⁽ᵗ⁺¹⁾ + ∇h⁽ᵗ⁾
 
-λ is the hidden gradient of 2.2.2, another linear recurrence, from the end; no intermediate round is stored.
+λ is the hidden gradient of 2.2.2, another linear recurrence, from the end; no intermediate round is stored.  On a CPU
+the recurrence runs as a loop, with the same results; everything else is computed for all t at once everywhere.
 
 Masks and resets are coefficients: a masked step has a = 1 and b = 0; after a boundary a = 0, and b includes a h⁽⁰⁾.  So
 episodes and rows of unequal length cost nothing extra.
@@ -196,7 +197,7 @@ def solve_recurrence(time: Time, algebra: Algebra, a: PyTree, b: PyTree, start: 
         return time.shift(tree, jax.tree.map(lambda a: jnp.zeros_like(a[0]), tree))
 
     def solve(time, a, b):  # from h⁽⁰⁾ = 0
-        return time.prefix(partial(join, algebra), (a, b))[1]
+        return time.recur(algebra.apply, partial(join, algebra), a, b)
 
     back = time.backwards()
     return lax.custom_linear_solve(

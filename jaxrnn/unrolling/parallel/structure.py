@@ -3,7 +3,7 @@
 | cell | run by |
 |---|---|
 | a matrix state (`MatrixCell`) | `unroll_chunkwise`, from CHUNK steps on |
-| linear in its carry otherwise (`LinearCell`) | `unroll_associative` |
+| linear in its carry otherwise (`LinearCell`) | `unroll_associative`; `unroll` if its state outgrows its input |
 | made of parts, one of them linear (`Stack`, `Dropout`, `ResidualBlock`) | `unroll_layers`, each part by this table |
 | any other | `unroll_bptt` |
 
@@ -16,17 +16,23 @@ References: Appleyard, Kočiský & Blunsom 2016 (layer by layer); Martin & Cundy
 from collections.abc import Callable
 from typing import Any
 
+import jax
 from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxrnn.core.checks import leading_axes
-from jaxrnn.core.types import Carry, Cell, CellOfParts, Params, parts
+from jaxrnn.core.types import Carry, Cell, CellOfParts, Inputs, Params, parts
 from jaxrnn.linear.matrix_state import MatrixCell
 from jaxrnn.linear.protocol import LinearCell
+from jaxrnn.linear.stages import Staged
 from jaxrnn.machines.sizes import at_least
 from jaxrnn.unrolling.backpropagation import unroll_bptt
 from jaxrnn.unrolling.layer_by_layer import unroll_layers
 from jaxrnn.unrolling.parallel.associative import unroll_associative
 from jaxrnn.unrolling.parallel.chunkwise import starts_at_zero, unroll_chunkwise
+from jaxrnn.unrolling.scan import unroll
+
+OUTGROWN = 4
+"""A state of that many numbers for each number of z⁽ᵗ⁾ is not stored for all t: `benchmarks/every_cell.py`."""
 
 CHUNK = 32
 """Steps from which on the gradient is cheaper in chunks than step by step: `benchmarks/linear.py`."""
@@ -75,6 +81,8 @@ def unroll_by_structure(
     member = structural_member(cell, leading_axes(xs)[0])
     if member is unroll_chunkwise and reset is not None and not starts_at_zero(cell, params):
         member = unroll_bptt
+    if member is unroll_associative and outgrows(cell, params, xs):
+        member = unroll
     return (member or unroll_bptt)(cell, params, xs, carry, **options)
 
 
@@ -90,6 +98,22 @@ def structural_member(cell: Cell, time: int) -> Callable | None:
     if isinstance(cell, LinearCell):
         return unroll_associative
     return unroll_by_structure if isinstance(cell, CellOfParts) and is_linear(cell) else None
+
+
+def outgrows(cell: Cell, params: Params, xs: Inputs) -> bool:
+    """Return whether the state is much larger than z⁽ᵗ⁾, as in `Mamba`, which has N states for each unit.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from jaxrnn import MinGRU
+    >>> from jaxrnn.linear import Mamba
+    >>> [outgrows(cell, cell.init(jax.random.key(0)), jnp.ones((7, 3))) for cell in (Mamba(3, 5), MinGRU(3, 5))]
+    [True, False]
+    """
+    first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[-1:], x.dtype), xs)
+    z, carry = jax.eval_shape(cell.project, params, first), jax.eval_shape(cell.initial_carry, params)
+    state = carry.state if isinstance(carry, Staged) else carry
+    numbers, read = (sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (state, z))
+    return numbers >= OUTGROWN * read
 
 
 def is_linear(network: Any) -> bool:

@@ -7,6 +7,7 @@ cases:
 |---|---|---|
 | `shift` | h⁽ᵗ⁻¹⁾ moved to t | the same; the end of a stretch goes to the next device |
 | `prefix` | s⁽ᵗ⁾ ∘ … ∘ s⁽¹⁾, an associative scan | of each stretch, then of the D stretches, then both |
+| `recur` | h⁽ᵗ⁾ = a⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾: `prefix`, but a loop on a CPU | `prefix` |
 | `begin` | the first step replaced | on the first device |
 | `last` | h⁽ᵗ⁾ at the end of the run | at the end of the stretch |
 | `scan` | step by step | step by step, stretch after stretch: the devices run one after the other |
@@ -74,6 +75,27 @@ class Whole:
             return _prefix_by_doubling(combine, steps, self.reverse)
         return lax.associative_scan(combine, steps, reverse=self.reverse)
 
+    def recur(self, apply: Callable, join: Callable, a: PyTree, b: PyTree) -> PyTree:
+        """Return h⁽ᵗ⁾ = a⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾ from h⁽⁰⁾ = 0: `prefix(join, (a, b))`, but a loop on a CPU.
+
+        One step of the loop costs less there than the rounds of an associative scan, which read and write all steps
+        about 2 log₂ τ times: `benchmarks/every_cell.py`.
+        """
+
+        def rounds(a, b):
+            return self.prefix(join, (a, b))[1]
+
+        def loop(a, b):
+            def step(h, at_t):
+                h = jax.tree.map(jnp.add, apply(at_t[0], h), at_t[1])
+                return h, h
+
+            return scan(step, jax.tree.map(lambda leaf: jnp.zeros_like(leaf[0]), b), (a, b), reverse=self.reverse)[1]
+
+        if known(jax.tree.leaves(b)[0].shape[0]) is None:
+            return rounds(a, b)
+        return lax.platform_dependent(a, b, cpu=loop, default=rounds)
+
     def scan(self, body: Callable, start: PyTree, over_t: PyTree) -> PyTree:
         """Return the outputs of `lax.scan`."""
         return scan(body, start, over_t, reverse=self.reverse)[1]
@@ -130,6 +152,10 @@ class Cut:
         entering, exists = self._from_before(so_far, 1)
         both = combine(jax.tree.map(lambda s, a: jnp.broadcast_to(s, a.shape), entering, inside), inside)
         return jax.tree.map(lambda own, both: jnp.where(exists, both, own), inside, both)
+
+    def recur(self, apply: Callable, join: Callable, a: PyTree, b: PyTree) -> PyTree:
+        """Return h⁽ᵗ⁾ = a⁽ᵗ⁾ h⁽ᵗ⁻¹⁾ + b⁽ᵗ⁾ from h⁽⁰⁾ = 0: `prefix(join, (a, b))`."""
+        return self.prefix(join, (a, b))[1]
 
     def entering(self, run: Callable[[PyTree], PyTree], start: PyTree) -> PyTree:
         """Return the state that enters each stretch, by D − 1 turns; `run` maps it to the state that leaves."""
