@@ -1,6 +1,6 @@
 """Parallel in time: all steps of a run at once, and runs whose time axis is cut over devices.
 
-    unroll_associative   a cell that is linear in its carry: one associative scan, O(log τ) rounds
+    unroll_associative   a cell that is linear in its carry: one associative scan, O(log τ) rounds; a loop on a CPU
     unroll_chunkwise     a matrix state: matrix products within chunks, a loop over chunks
     unroll_by_structure  any cell or stack: each part by the fastest exact member that its kind permits
     unroll_newton        any cell: Newton's method on h⁽ᵗ⁾ − f(h⁽ᵗ⁻¹⁾, x⁽ᵗ⁾) = 0 for all t together

@@ -13,6 +13,7 @@ from jaxrnn import testing as laws
 from jaxrnn.linear import ComplexPair, LinearCell, LinearUnit, MinLSTM
 from jaxrnn.testing.host_trees import host
 from jaxrnn.unrolling.parallel import Algebra, linear_recurrence, linear_recurrence_sharded
+from jaxrnn.unrolling.parallel.time_axis import Cut, Whole
 from tests.random_params import random_params
 from tests.unrolling.laws_of_the_family import FAMILY
 
@@ -36,6 +37,32 @@ def test_a_law_of_the_family_holds_for_complex_coefficients(law, without_beartyp
 @pytest.mark.parametrize("law", CORE, ids=lambda law: law.__name__)
 def test_in_parallel_is_step_by_step(cell, law):
     law(cell, unroll=unroll_associative)
+
+
+@pytest.fixture
+def in_rounds(monkeypatch):
+    """Solve recurrences by the associative scan, as every platform but the CPU does."""
+    jax.clear_caches()
+    monkeypatch.setattr(Whole, "recur", Cut.recur)
+    yield
+    jax.clear_caches()
+
+
+@pytest.mark.parametrize("name", ["min_gru", "lru"])
+@pytest.mark.parametrize("law", CORE, ids=lambda law: law.__name__)
+def test_in_rounds_is_step_by_step(name, law, in_rounds):
+    law(CELLS[name], unroll=unroll_associative)
+
+
+def test_derivatives_in_rounds_are_finite_differences(in_rounds):
+    laws.law_derivatives_are_finite_differences(CELLS["lru"], unroll=unroll_associative)
+
+
+def test_a_cpu_solves_a_recurrence_by_a_loop_and_other_platforms_in_rounds():
+    a, b = jnp.ones((64, 3)), jnp.ones((64, 3))
+    for platform, loops in (("cpu", 1), ("tpu", 0)):
+        program = jax.jit(lambda a, b: linear_recurrence(a, b, b[0])).trace(a, b).lower(lowering_platforms=(platform,))
+        assert program.as_text().count("stablehlo.while") == loops
 
 
 @pytest.mark.parametrize("name", ["min_gru", "lru"])
