@@ -88,8 +88,8 @@ for cell in (
 
 # %% [markdown]
 # The figure shows how many steps each state includes after each round, for 32 steps. Round $k$ combines what lies
-# $2^{k-1}$ steps apart. (`unroll_associative` takes about twice as many rounds, with less work in all; on a CPU it solves the recurrence by a
-# loop, which is faster there, and computes everything else for all steps at once.)
+# $2^{k-1}$ steps apart. (`unroll_associative` takes about twice as many rounds, with less work in all. On a CPU it
+# solves the recurrence by a loop, which is faster there, and computes everything else for all steps at once.)
 
 # %%
 rounds = [np.ones(32, int)]
