@@ -20,7 +20,7 @@ keeps the *old* h, as everywhere here.  Training and evaluation are the same: th
 References: Ba, Kiros & Hinton 2016, §3.1 and the supplementary material; chapter 2.8.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -34,7 +34,17 @@ from jaxrnn.cells.lstm import LSTM, LSTMCarry
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.carry_facts import parts_of_cell
 from jaxrnn.core.forwarding import forwarded
-from jaxrnn.core.precision import accumulator, add_bias, in_rank, matmul
+from jaxrnn.core.local_rules import pullback
+from jaxrnn.core.precision import (
+    accumulator,
+    add_bias,
+    in_rank,
+    matmul,
+    matmul_in_loop,
+    matmul_transposed,
+    outer_sum,
+    row_sum,
+)
 from jaxrnn.core.types import Carry, Cell, Inputs, Key, Params
 
 
@@ -56,6 +66,26 @@ class LayerNormParams(NamedTuple):
     """γ of C, in the LSTM."""
     bias_c: PyTree[Float[Array, " hidden"]] = None
     """b_c, in the LSTM."""
+
+
+class LayerNormResidual(NamedTuple):
+    """The record of a step for its backward."""
+
+    carry: Carry
+    """The carry before the step."""
+    z: Inputs
+    """The projected input."""
+    products: list[Array]
+    """W h⁽ᵗ⁻¹⁾: of all gates together, or of each gate of a GRU."""
+
+
+class LayerNormLocals(NamedTuple):
+    """The share of a step in the sums over t."""
+
+    dproducts: list[Array]
+    """∇ of the products."""
+    dvectors: LayerNormParams
+    """∇ of the gains and biases, summed over the rows; None for U and W."""
 
 
 @jax.tree_util.register_static
@@ -122,13 +152,54 @@ class LayerNorm:
 
     def step(self, params: LayerNormParams, carry: Carry, z: Inputs) -> tuple[Carry, Array]:
         """Run one step of the equations above."""
+        return self._after_products(_vectors(params), carry, z, self._products(matmul, params, carry))
+
+    def step_fwd(self, params: LayerNormParams, carry: Carry, z: Inputs):
+        """Run the step; the residual is its input and its products."""
+        products = self._products(matmul_in_loop, params, carry)
+        return self._after_products(_vectors(params), carry, z, products), LayerNormResidual(carry, z, products)
+
+    def step_bwd(self, params: LayerNormParams, residual: LayerNormResidual, dcarry: Carry, dy: Array):
+        """Differentiate everything after the products by `jax.vjp`, and the products by hand."""
+        _, back = pullback(self._after_products, _vectors(params), *residual)
+        dvectors, dcarry, dz, dproducts = back((dcarry, dy))
+        pairs = zip(dproducts, self._weights(params), strict=True)
+        dh = sum(matmul_transposed(*pair) for pair in pairs)
+        dcarry = dcarry._replace(h=dcarry.h + dh) if isinstance(self.cell, LSTM) else dcarry + dh
+        return dcarry, dz, LayerNormLocals(dproducts, dvectors)
+
+    def weight_bwd(
+        self, params: LayerNormParams, residuals: LayerNormResidual, locals: LayerNormLocals
+    ) -> LayerNormParams:
+        """Apply the sums of 2.2.3 for W, the gains and the biases; that of U comes from `project`."""
+        triples = zip(locals.dproducts, self._weights(params), strict=True)
+        dw = [outer_sum(self._h(residuals.carry), dproduct, w) for dproduct, w in triples]
+        sums = jax.tree.map(row_sum, locals.dvectors, _vectors(params))
+        cell = sums.cell._replace(u=jnp.zeros_like(params.cell.u), w=jnp.concatenate(dw, axis=-1))
+        return sums._replace(cell=cell)
+
+    def _h(self, carry: Carry) -> Array:
+        return carry.h if isinstance(self.cell, LSTM) else carry
+
+    def _weights(self, params: LayerNormParams) -> list[Array]:
+        """Return W, in the parts whose products are normalized apart."""
+        return jnp.split(params.cell.w, 3, axis=-1) if isinstance(self.cell, GRU) else [params.cell.w]
+
+    def _products(self, matmul: Callable, params: LayerNormParams, carry: Carry) -> list[Array]:
+        return [matmul(self._h(carry), w) for w in self._weights(params)]
+
+    def _after_products(self, vectors: LayerNormParams, carry: Carry, z: Inputs, products: list[Array]):
         match self.cell:
             case Elman():
-                return _elman(self.cell, params, carry, z)
+                return _elman(self.cell, vectors, z, products[0])
             case LSTM():
-                return _lstm(params, carry, z + normalize(matmul(carry.h, params.cell.w), params.gain_h))
-        products = [matmul(carry, w) for w in jnp.split(params.cell.w, 3, axis=-1)]
-        return _gru(params, carry, z, _normalize_gates(products, params.gain_h))
+                return _lstm(vectors, carry, z + normalize(products[0], vectors.gain_h))
+        return _gru(vectors, carry, z, _normalize_gates(products, vectors.gain_h))
+
+
+def _vectors(params: LayerNormParams) -> LayerNormParams:
+    """Return the parameters without U and W."""
+    return params._replace(cell=params.cell._replace(u=None, w=None))
 
 
 def normalize(a: Float[Array, "*leading n"], gain: Float[Array, " n"]) -> Float[Array, "*leading n"]:
@@ -157,8 +228,8 @@ def _normalize_gates(gates: Sequence[Array], gain: Array) -> list[Array]:
     return [*_normalize_together(gates[:2], both), normalize(gates[2], candidate)]
 
 
-def _elman(cell: Elman, params: LayerNormParams, h: Array, z: Array) -> tuple[Array, Array]:
-    a = add_bias(normalize(z + matmul(h, params.cell.w), params.gain_x), params.cell.b)
+def _elman(cell: Elman, params: LayerNormParams, z: Array, product: Array) -> tuple[Array, Array]:
+    a = add_bias(normalize(z + product, params.gain_x), params.cell.b)
     f, _ = ACTIVATIONS[cell.activation]
     h = f(a)
     return h, h

@@ -14,9 +14,9 @@ References: Krueger et al. 2017, "Zoneout: regularizing RNNs by randomly preserv
 2.8.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,8 +25,18 @@ from jaxtyping import Array
 from jaxrnn.core.carry_facts import CarryParts, carry_parts, output_place
 from jaxrnn.core.checks import check_is_cell
 from jaxrnn.core.forwarding import forwarded
+from jaxrnn.core.local_rules import rules_of
 from jaxrnn.core.noise import check_rate, keep, part_input, quiet
 from jaxrnn.core.types import Carry, Cell, Inputs, Noisy, Params
+
+
+class ZoneoutResidual(NamedTuple):
+    """The record of a step for its backward."""
+
+    cell: Any
+    """The residual of the cell."""
+    held: list[Array]
+    """d⁽ᵗ⁾ for each array of the carry."""
 
 
 @jax.tree_util.register_static
@@ -85,7 +95,23 @@ class Zoneout:
     def step(self, params: Params, carry: Carry, z: tuple[Inputs, list[Array]]) -> tuple[Carry, Any]:
         """Return h̃⁽ᵗ⁾ where d⁽ᵗ⁾ = 0, h⁽ᵗ⁻¹⁾ where d⁽ᵗ⁾ = 1."""
         z, held = z
-        return _mixed(self.cell, params, carry, z, lambda i, old, new: jnp.where(held[i], old, new))
+        after, _ = self.cell.step(params, carry, z)
+        return _mixed(self.cell, held, carry, after)
+
+    def step_fwd(self, params: Params, carry: Carry, z: tuple[Inputs, list[Array]]):
+        """Run the step; the residual is that of the cell, and d⁽ᵗ⁾."""
+        z, held = z
+        (after, _), residual = rules_of(self.cell).step_fwd(params, carry, z)
+        return _mixed(self.cell, held, carry, after), ZoneoutResidual(residual, held)
+
+    def step_bwd(self, params: Params, residual: ZoneoutResidual, dcarry: Carry, dy: Any):
+        """Pass ∇h⁽ᵗ⁾ to h⁽ᵗ⁻¹⁾ where d⁽ᵗ⁾ = 1, and to the rule of the cell where d⁽ᵗ⁾ = 0."""
+        before, dz, local = _apart(self.cell, residual.held, params, residual.cell, dcarry, dy)
+        return before, (dz, [jnp.zeros_like(held) for held in residual.held]), local
+
+    def weight_bwd(self, params: Params, residuals: ZoneoutResidual, locals: Any) -> Params:
+        """Return the sums of the cell."""
+        return rules_of(self.cell).weight_bwd(params, residuals.cell, locals)
 
 
 @jax.tree_util.register_static
@@ -125,8 +151,24 @@ class ExpectedZoneout:
 
     def step(self, params: Params, carry: Carry, z: Inputs) -> tuple[Carry, Any]:
         """Run the expectation of the step over d⁽ᵗ⁾."""
-        rates = _rates(self.rate, len(jax.tree.leaves(carry)))
-        return _mixed(self.cell, params, carry, z, lambda i, old, new: rates[i] * old + (1 - rates[i]) * new)
+        after, _ = self.cell.step(params, carry, z)
+        return _mixed(self.cell, self._kept(carry), carry, after)
+
+    def step_fwd(self, params: Params, carry: Carry, z: Inputs):
+        """Run the step; the residual is that of the cell."""
+        (after, _), residual = rules_of(self.cell).step_fwd(params, carry, z)
+        return _mixed(self.cell, self._kept(carry), carry, after), residual
+
+    def step_bwd(self, params: Params, residual: Any, dcarry: Carry, dy: Any):
+        """Pass p ∇h⁽ᵗ⁾ to h⁽ᵗ⁻¹⁾, and the rest to the rule of the cell."""
+        return _apart(self.cell, self._kept(dcarry), params, residual, dcarry, dy)
+
+    def weight_bwd(self, params: Params, residuals: Any, locals: Any) -> Params:
+        """Return the sums of the cell."""
+        return rules_of(self.cell).weight_bwd(params, residuals, locals)
+
+    def _kept(self, carry: Carry) -> tuple[float, ...]:
+        return _rates(self.rate, len(jax.tree.leaves(carry)))
 
 
 def _rates(rate: float | tuple[float, ...], count: int) -> tuple[float, ...]:
@@ -138,15 +180,35 @@ def _rates(rate: float | tuple[float, ...], count: int) -> tuple[float, ...]:
     return rate
 
 
-def _mixed(cell: Cell, params: Params, carry: Carry, z: Inputs, mix: Callable) -> tuple[Carry, Any]:
-    """Run one step of a cell, and mix its new carry with the old one, array by array, and y likewise."""
+def _mixed(cell: Cell, kept: Sequence[Array | float], old: Carry, new: Carry) -> tuple[Carry, Any]:
+    """Mix the new carry with the old one, array by array, and return y, one of them, likewise."""
+    place = _place(cell, old)
+    (olds, structure), news = jax.tree.flatten(old), jax.tree.leaves(new)
+    mixed = [_mix(*of_array) for of_array in zip(kept, olds, news, strict=True)]
+    return structure.unflatten(mixed), mixed[place]
+
+
+def _apart(cell: Cell, kept: Sequence[Array | float], params: Params, residual: Any, dcarry: Carry, dy: Any):
+    """Return the results of `step_bwd`: the adjoint of `_mixed`, and the rule of the cell."""
+    ds, structure = jax.tree.flatten(dcarry)
+    ds[_place(cell, dcarry)] += dy
+    to_cell = structure.unflatten([_mix(share, jnp.zeros_like(d), d) for share, d in zip(kept, ds, strict=True)])
+    before, dz, local = rules_of(cell).step_bwd(params, residual, to_cell, jnp.zeros_like(dy))
+    past_it = structure.unflatten([_mix(share, d, jnp.zeros_like(d)) for share, d in zip(kept, ds, strict=True)])
+    return jax.tree.map(jnp.add, before, past_it), dz, local
+
+
+def _mix(kept: Array | float, old: Array, new: Array) -> Array:
+    """Return the old value where it is kept, or as a share of the sum."""
+    return kept * old + (1 - kept) * new if isinstance(kept, float) else jnp.where(kept, old, new)
+
+
+def _place(cell: Cell, carry: Carry) -> int:
+    """Return which array of the carry is the output."""
     place = output_place(cell, carry)
     if place is None:
         raise TypeError(
             f"`cell` must output one array of its carry, y = h, to be zoned out; {cell} does not. "
             "If a cell inside it does, wrap that one; if the cell itself does, define its `carry_parts`."
         )
-    after, _ = cell.step(params, carry, z)
-    (old, structure), new = jax.tree.flatten(carry), jax.tree.leaves(after)
-    mixed = [mix(i, a, b) for i, (a, b) in enumerate(zip(old, new, strict=True))]
-    return jax.tree.unflatten(structure, mixed), mixed[place]
+    return place
