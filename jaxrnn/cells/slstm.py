@@ -185,12 +185,11 @@ class SLSTM:
 
     def weight_bwd(self, params: SLSTMParams, residuals: SLSTMResidual, locals: SLSTMLocals) -> SLSTMParams:
         """Apply the sums of 2.2.3 for R; those of U and b come from `project`."""
-        pairs = zip(self._of_heads(residuals.before.h, 1), self._of_heads(locals.da, 4), params.r, strict=True)
-        return SLSTMParams(
-            u=jnp.zeros_like(params.u),
-            r=jnp.stack([outer_sum(*pair) for pair in pairs]),
-            b=jnp.zeros_like(params.b),
-        )
+        n, heads = self.hidden_size, self.heads
+        head = n // heads
+        dense = outer_sum(residuals.before.h, locals.da, jnp.zeros((n, 4 * n), params.r.dtype))
+        blocks = jnp.einsum("higho->higo", dense.reshape(heads, head, 4, heads, head))  # those on the diagonal
+        return SLSTMParams(jnp.zeros_like(params.u), blocks.reshape(params.r.shape), jnp.zeros_like(params.b))
 
     def _mixed(self, matmul: Callable, h: Array, r: Array) -> Array:
         """Return R h of the four gates, `[*batch, 4·hidden]`: one product for each head."""
