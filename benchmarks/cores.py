@@ -2,8 +2,9 @@
 
 Runs the same program twice, and PyTorch's for comparison: on one CPU device, whose products XLA may split over several
 threads, and with the rows of the batch split over as many CPU devices as there are cores (`jaxrnn.training.split_cpu`).
-Prints a table to standard output: minima in milliseconds, how many times as fast the second is as the first and as
-PyTorch, and what the rule of `jaxrnn.training.devices_for` recommends.
+Prints a table to standard output: minima in milliseconds, how many times as fast the second is as the first, what the
+rule of `jaxrnn.training.devices_for` chooses, and how many times as fast that is as PyTorch, with the geometric means
+over all sizes and over those of `benchmarks.layers`.
 
     python -m benchmarks.cores
     python -m benchmarks.cores --cells gru --configurations 200 8 96 200
@@ -11,6 +12,7 @@ PyTorch, and what the rule of `jaxrnn.training.devices_for` recommends.
 
 import importlib.util
 import math
+from statistics import geometric_mean
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +21,7 @@ import tyro
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jaxrnn
-from benchmarks import report
+from benchmarks import layers, report
 from benchmarks.contenders import CellName, Configuration, inputs, jaxrnn_cell, pytorch, unroll_bptt
 from benchmarks.timing import Program, compiled, interleaved
 from jaxrnn.training import devices_for, split_cpu
@@ -27,6 +29,7 @@ from jaxrnn.training import devices_for, split_cpu
 CONFIGURATIONS = (
     (100, 32, 128, 128),
     (784, 32, 1, 128),
+    (1000, 1, 64, 64),
     (1000, 2, 64, 64),
     (200, 8, 96, 200),
     (100, 64, 64, 64),
@@ -55,14 +58,30 @@ def main(
     print(report.machine() | {"devices": devices})
     peers = {"pytorch": pytorch} if importlib.util.find_spec("torch") else {}
     print(
-        f"\n{'cell':<10}{'T,B,in,hidden':<18}{'one':>9}{'rows':>9}{'pytorch':>9}{'one/rows':>10}{'torch/rows':>11}{'rule':>6}"
+        f"\n{'cell':<10}{'T,B,in,hidden':<18}{'one':>9}{'rows':>9}{'pytorch':>9}{'one/rows':>10}{'chosen':>8}{'torch/chosen':>14}"
     )
     for cell in cells:
+        ratios = {}
         for sizes in map(Configuration._make, configurations):
             programs = {"one": unroll_bptt(cell, sizes)["train"], "rows": rows_over_cores(cell, sizes)}
             programs |= {name: make(cell, sizes)["train"] for name, make in peers.items()}
             times = {name: timing.minimum for name, timing in interleaved(programs, seconds=seconds).items()}
-            print(line(cell, sizes, times), flush=True)
+            torch, choice = times.get("pytorch", math.nan), chosen(cell, sizes)
+            ratios[sizes] = torch / times[choice]
+            print(
+                f"{cell:<10}{','.join(map(str, sizes)):<18}{times['one']:>9.2f}{times['rows']:>9.2f}{torch:>9.2f}"
+                f"{times['one'] / times['rows']:>10.2f}{choice:>8}{ratios[sizes]:>14.2f}",
+                flush=True,
+            )
+        print(f"{cell}: geometric mean of torch/chosen {geometric_mean(ratios.values()):.2f}", end="")
+        known = [ratios[sizes] for sizes in map(Configuration._make, layers.CONFIGURATIONS) if sizes in ratios]
+        print(f"; over the sizes of benchmarks.layers {geometric_mean(known):.2f}" if known else "")
+
+
+def chosen(cell: CellName, sizes: Configuration) -> str:
+    """Return "rows" where `devices_for` spreads the rows, else "one"."""
+    params = jax.eval_shape(jaxrnn_cell(cell, sizes).init, jax.random.key(0))
+    return "rows" if len(devices_for(params, sizes.batch)) > 1 else "one"
 
 
 def rows_over_cores(cell: CellName, sizes: Configuration) -> Program:
@@ -76,17 +95,6 @@ def rows_over_cores(cell: CellName, sizes: Configuration) -> Program:
         lambda params, xs: jnp.mean(jaxrnn.unroll_bptt(layer, params, xs)[1] ** 2), argnums=(0, 1)
     )
     return compiled(jax.jit(loss, out_shardings=(whole, (whole, rows))), params, xs)
-
-
-def line(cell: CellName, sizes: Configuration, times: dict[str, float]) -> str:
-    """Return one line of the table."""
-    torch = times.get("pytorch", math.nan)
-    params = jax.eval_shape(jaxrnn_cell(cell, sizes).init, jax.random.key(0))
-    rule = "rows" if len(devices_for(params, sizes.batch)) > 1 else "one"
-    return (
-        f"{cell:<10}{','.join(map(str, sizes)):<18}{times['one']:>9.2f}{times['rows']:>9.2f}{torch:>9.2f}"
-        f"{times['one'] / times['rows']:>10.2f}{torch / times['rows']:>11.2f}{rule:>6}"
-    )
 
 
 if __name__ == "__main__":
