@@ -89,8 +89,8 @@ RATIOS: dict[str, Callable[[], Pair]] = {
     "LSTM, checkpointed against full memory": recomputation,
     "GatedDelta, chunks against the loop": chunks,
     "sampling, LSTM(256), against PyTorch": lambda: (
-        sampling.ours(jaxrnn.sample, 200, 100, 256),
-        sampling.pytorch(200, 100, 256, None),
+        sampling.ours(jaxrnn.sample, 200, 100, 256, 1),
+        sampling.pytorch(200, 100, 256, 1, None),
     ),
     "attention, training step, against PyTorch": attention_against_pytorch,
     "trees, training step, against PyTorch": trees_against_pytorch,
