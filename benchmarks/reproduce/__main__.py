@@ -12,6 +12,7 @@ from benchmarks.reproduce import (
     force,
     gradient_distance,
     lorenz,
+    lstm_tasks,
     memory_tasks,
     on_one_thread_each,
     reservoirs,
@@ -24,6 +25,7 @@ from benchmarks.reproduce import (
 PROGRAMS: tuple[ModuleType, ...] = (
     temporal_order,
     memory_tasks,
+    lstm_tasks,
     state_tracking,
     gradient_distance,
     reservoirs,

@@ -16,6 +16,7 @@ import tyro
 
 from benchmarks.reproduce import context_decision, flossing, force, gradient_distance, lorenz, reservoirs, results
 from benchmarks.reproduce import temporal_order as temporal_order_program
+from benchmarks.reproduce.lstm_tables import lstm_tasks
 from benchmarks.reproduce.result_tables import NOT_MEASURED, table
 from benchmarks.reproduce.results import Record
 from benchmarks.reproduce.state_tracking import TRIALS
@@ -221,6 +222,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "temporal-order-long": lambda: temporal_order(fast=False),
     "memory-tasks": lambda: memory_tasks(updates=2_000),
     "memory-tasks-longer": lambda: memory_tasks(updates=3_000),
+    "lstm-tasks": lstm_tasks,
     "gradient-distance": gradients,
     "mackey-glass": mackey_glass,
     "flows": flows,
