@@ -19,6 +19,7 @@ from benchmarks.reproduce import temporal_order as temporal_order_program
 from benchmarks.reproduce.lstm_tables import lstm_tasks
 from benchmarks.reproduce.result_tables import NOT_MEASURED, table
 from benchmarks.reproduce.results import Record
+from benchmarks.reproduce.sequence_tables import draw_sentence_lengths, sentence_lengths, source_order
 from benchmarks.reproduce.state_tracking import TRIALS
 from benchmarks.reproduce.tracking_tables import other_problems, scaled_accuracies, state_tracking, tracking_map
 from jaxrnn.tasks.tracking import KINDS, draw_heat_map
@@ -46,6 +47,7 @@ def main() -> None:
     """Rewrite the page's tables, and draw its pictures."""
     PAGE.write_text(rendered(PAGE.read_text()))
     gradient_distance.draw(gradient_distance.stored()).savefig(DOCS / "gradient_distance.png")
+    draw_sentence_lengths().savefig(DOCS / "sentence_lengths.png")
     if tracking_map() != NOT_MEASURED:
         title = "Accuracy at 256 steps, at 16 pairs of recall"
         draw_heat_map(DOCS / "state_tracking.png", list(KINDS), list(TRIALS), scaled_accuracies(), title)
@@ -227,6 +229,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "mackey-glass": mackey_glass,
     "flows": flows,
     "turing-machine": turing_machine,
+    "source-order": source_order,
+    "sentence-lengths": sentence_lengths,
     "tracking-map": tracking_map,
     "tracking-others": other_problems,
     "fitzhugh-nagumo": fitzhugh_nagumo,

@@ -1,0 +1,111 @@
+"""Two findings about encoder-decoders: sources in reverse, and the score against the length with and without attention.
+
+Sutskever, Vinyals & Le 2014, §3.3: an LSTM without attention translates better when it reads each source backwards,
+because the first words of a source are then close to the first words of its translation.  Here the same model is
+trained on each problem twice, on sources in order and on sources reversed.  Which of them has the short lags depends on
+the problem.  The answers of copy and numbers have the order of the source; an ISO date begins with the year, which all
+five languages write last, so there the sources in order have the short lags.
+
+Bahdanau, Cho & Bengio 2015, figure 2: with a context of fixed size the score falls with the length of the sentence,
+with attention it does not.  Here both are trained on copy of 1 to 20 letters and tested on 2 to 40.
+
+    python -m benchmarks.reproduce.sequence_to_sequence            # 1 seed, 300 updates
+    python -m benchmarks.reproduce.sequence_to_sequence --full     # 3 seeds, 2,000 updates
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import tyro
+
+from benchmarks.reproduce import on_one_thread_each, results
+from benchmarks.reproduce.encoder_decoders import EVERY, LONGEST, TESTED, trained_on_length, trained_on_order
+
+ORDERS = ("in order", "reversed")
+PAPERS = {
+    "in order": "perplexity 5.8, BLEU 25.9 (WMT'14)",
+    "reversed": "perplexity 4.7, BLEU 30.6 (WMT'14)",
+    "none": "falls with the length (figure 2, WMT'14)",
+    "additive": "does not fall to 60 words (figure 2, WMT'14)",
+}
+WORK = {"copy": 2.0, "numbers": 1.0, "dates": 2.0, "length": 3.0}
+"""The time of an update, relative to that of numbers."""
+
+
+def plan(
+    full: bool = False,
+    again: bool = False,
+    problems: tuple[str, ...] = ("copy", "numbers", "dates"),
+    attentions: tuple[str, ...] = ("none", "additive"),
+    seeds: int = 0,
+    first_seed: int = 0,
+    updates: int = 0,
+) -> results.Plan:
+    """Plan a case for each problem, order and seed, and for each attention and seed.
+
+    Args:
+        full: 3 seeds and 2,000 updates, in place of 1 and 300.
+        again: measure again what is stored; without `full` everything is measured again.
+        problems: which problems are read in both orders.
+        attentions: which models are scored by length; "location" is known too.
+        seeds: another number of seeds.
+        first_seed: the first of them.
+        updates: another number of updates, a multiple of 100.
+    """
+    updates, seeds = updates or (2_000 if full else 300), seeds or (3 if full else 1)
+    each = range(first_seed, first_seed + seeds)
+    cases = [
+        _case({"problem": problem, "source": order}, order, WORK[problem], updates, seed, run, show_order)
+        for problem in problems
+        for order in ORDERS
+        for seed in each
+        for run in [partial(trained_on_order, problem, order == "in order", updates, seed)]
+    ]
+    cases += [
+        _case({"attention": attention}, attention, WORK["length"], updates, seed, run, show_length)
+        for attention in attentions
+        for seed in each
+        for run in [partial(trained_on_length, attention, updates, seed)]
+    ]
+    return results.Plan(cases, again or not full)
+
+
+def _case(
+    names: dict[str, str], which: str, work: float, updates: int, seed: int, run: Callable, show: Callable
+) -> results.Case:
+    """Return the case of one seed."""
+    settings = names | {"updates": updates, "seed": seed}
+    return results.Case("sequence_to_sequence", settings, run, show, PAPERS.get(which, "-"), 1, work * updates)
+
+
+def reached(answers: list[float], share: float = 0.5) -> int | None:
+    """Return the updates after which this share of the held-out answers is right, None if it never is.
+
+    >>> reached([0.1, 0.6, 0.4]), reached([0.1])
+    (200, None)
+    """
+    return next((k * EVERY for k, right in enumerate(answers, 1) if right >= share), None)
+
+
+def at(figures: dict, length: int, score: str = "answers") -> float:
+    """Return the score at one of the lengths that are tested."""
+    return figures[score][TESTED.index(length)]
+
+
+def show_order(figures: dict) -> str:
+    """Return the perplexity of a symbol, the right answers, and when half of them were."""
+    after = reached(figures["answers"])
+    half = f"half after {after:,}" if after else "never half"
+    return f"perplexity {np.exp(figures['nats'][-1]):.3f}, {figures['answers'][-1]:.1%} right, {half}"
+
+
+def show_length(figures: dict) -> str:
+    """Return the right answers at three lengths."""
+    lengths = LONGEST // 2, LONGEST, 2 * LONGEST
+    return "right: " + ", ".join(f"{at(figures, n):.0%} at {n}" for n in lengths)
+
+
+if __name__ == "__main__":
+    on_one_thread_each()
+    results.run(tyro.cli(plan, description=__doc__))
