@@ -100,11 +100,10 @@ def trained_on_order(name: str, in_order: bool, updates: int, seed: int) -> dict
     return {name: rounded(curve) for name, curve in curves._asdict().items()}
 
 
-def trained_on_length(attention: str, updates: int, seed: int) -> dict:
+def trained_on_length(attention: str, updates: int, seed: int, hidden: int) -> dict:
     """Train on copy up to `LONGEST` letters and return the share of right symbols and of right answers by length."""
     problem = problem_of("copy", updates, seed)
-    sizes = {"hidden": HIDDEN, "embedding": EMBEDDING}
-    model = translator(*problem.symbols, attention=attention, **sizes)
+    model = translator(*problem.symbols, hidden=hidden, embedding=EMBEDDING, attention=attention)
     params, curves = train(model, updates, *map(on_device, problem[:2]), jax.random.key(seed))
     symbols, whole = by_length(model, params)
     return {"nats": rounded(curves.nats), "symbols": symbols, "answers": whole}

@@ -20,7 +20,7 @@ import numpy as np
 import tyro
 
 from benchmarks.reproduce import on_one_thread_each, results
-from benchmarks.reproduce.encoder_decoders import EVERY, LONGEST, TESTED, trained_on_length, trained_on_order
+from benchmarks.reproduce.encoder_decoders import EVERY, HIDDEN, LONGEST, TESTED, trained_on_length, trained_on_order
 
 ORDERS = ("in order", "reversed")
 PAPERS = {
@@ -29,6 +29,8 @@ PAPERS = {
     "none": "falls with the length (figure 2, WMT'14)",
     "additive": "does not fall to 60 words (figure 2, WMT'14)",
 }
+LEARNED = {"copy": 0.25, "numbers": 0.9, "dates": 0.9}
+"""The share of right answers up to which the updates are counted."""
 WORK = {"copy": 2.0, "numbers": 1.0, "dates": 2.0, "length": 3.0}
 """The time of an update, relative to that of numbers."""
 
@@ -41,6 +43,7 @@ def plan(
     seeds: int = 0,
     first_seed: int = 0,
     updates: int = 0,
+    hidden: int = HIDDEN,
 ) -> results.Plan:
     """Plan a case for each problem, order and seed, and for each attention and seed.
 
@@ -52,23 +55,33 @@ def plan(
         seeds: another number of seeds.
         first_seed: the first of them.
         updates: another number of updates, a multiple of 100.
+        hidden: the units of encoder and decoder in the models that are scored by length.
     """
     updates, seeds = updates or (2_000 if full else 300), seeds or (3 if full else 1)
+    size = {} if hidden == HIDDEN else {"hidden": hidden}
     each = range(first_seed, first_seed + seeds)
     cases = [
-        _case({"problem": problem, "source": order}, order, WORK[problem], updates, seed, run, show_order)
+        _case(
+            {"problem": problem, "source": order},
+            order,
+            WORK[problem],
+            updates,
+            seed,
+            run,
+            partial(show_order, problem),
+        )
         for problem in problems
         for order in ORDERS
         for seed in each
         for run in [partial(trained_on_order, problem, order == "in order", updates, seed)]
     ]
     cases += [
-        _case({"attention": attention}, attention, WORK["length"], updates, seed, run, show_length)
+        _case({"attention": attention} | size, attention, WORK["length"], updates, seed, run, show_length)
         for attention in attentions
         for seed in each
-        for run in [partial(trained_on_length, attention, updates, seed)]
+        for run in [partial(trained_on_length, attention, updates, seed, hidden)]
     ]
-    return results.Plan(cases, again or not full)
+    return results.Plan(sorted(cases, key=lambda case: case.settings["seed"]), again or not full)
 
 
 def _case(
@@ -79,10 +92,10 @@ def _case(
     return results.Case("sequence_to_sequence", settings, run, show, PAPERS.get(which, "-"), 1, work * updates)
 
 
-def reached(answers: list[float], share: float = 0.5) -> int | None:
+def reached(answers: list[float], share: float) -> int | None:
     """Return the updates after which this share of the held-out answers is right, None if it never is.
 
-    >>> reached([0.1, 0.6, 0.4]), reached([0.1])
+    >>> reached([0.1, 0.6, 0.4], 0.5), reached([0.1], 0.5)
     (200, None)
     """
     return next((k * EVERY for k, right in enumerate(answers, 1) if right >= share), None)
@@ -93,11 +106,12 @@ def at(figures: dict, length: int, score: str = "answers") -> float:
     return figures[score][TESTED.index(length)]
 
 
-def show_order(figures: dict) -> str:
-    """Return the perplexity of a symbol, the right answers, and when half of them were."""
-    after = reached(figures["answers"])
-    half = f"half after {after:,}" if after else "never half"
-    return f"perplexity {np.exp(figures['nats'][-1]):.3f}, {figures['answers'][-1]:.1%} right, {half}"
+def show_order(problem: str, figures: dict) -> str:
+    """Return the perplexity of a symbol, the right answers, and the updates until the problem counts as learned."""
+    share = LEARNED[problem]
+    after = reached(figures["answers"], share)
+    when = f"{share:.0%} after {after:,}" if after else f"never {share:.0%}"
+    return f"perplexity {np.exp(figures['nats'][-1]):.3f}, {figures['answers'][-1]:.1%} right, {when}"
 
 
 def show_length(figures: dict) -> str:
