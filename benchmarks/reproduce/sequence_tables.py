@@ -11,7 +11,7 @@ from benchmarks.reproduce import results
 from benchmarks.reproduce.encoder_decoders import HIDDEN, LONGEST, TESTED
 from benchmarks.reproduce.result_tables import table
 from benchmarks.reproduce.results import Record
-from benchmarks.reproduce.sequence_to_sequence import LEARNED, PAPERS, at, reached
+from benchmarks.reproduce.sequence_to_sequence import EARLY, LEARNED, PAPERS, at, perplexities, reached
 
 NAMES = {"none": "a fixed context", "additive": "additive attention", "location": "location attention"}
 SHOWN = (6, 10, 14, 20, 24, 30, 40)
@@ -37,13 +37,14 @@ def source_order() -> list[str]:
             problem,
             order,
             f"{updates:,}",
-            _each([float(np.exp(f["nats"][-1])) for f in curves], "{:.3f}"),
+            *(_each(list(each), "{:.3f}") for each in zip(*map(perplexities, curves), strict=True)),
             _each([100 * f["symbols"][-1] for f in curves], "{:.1f}"),
             _each([100 * f["answers"][-1] for f in curves], "{:.1f}"),
             f"{100 * share:.0f} %: " + " ".join(f"{n:,}" if n else "-" for n in after),
         ]
 
-    header = ("problem", "source", "updates", "perplexity", "symbols right, %", "answers right, %", "right after")
+    scores = f"perplexity after {EARLY}", "at the end", "symbols right, %", "answers right, %", "right after"
+    header = ("problem", "source", "updates", *scores)
     return _table(header, row, stored("problem", "source", "updates"))
 
 

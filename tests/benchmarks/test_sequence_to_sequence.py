@@ -49,7 +49,7 @@ def test_a_case_of_each_kind_has_its_figures(monkeypatch):
     curves = encoder_decoders.trained_on_order("numbers", in_order=False, updates=2, seed=0)
     assert [len(curve) for curve in curves.values()] == [2, 2, 2]
     assert curves["nats"][0] == pytest.approx(np.log(11), rel=0.1)  # at first nothing is known of 10 digits and the end
-    assert program.show_order("numbers", curves).endswith("0.0% right, never 90%")
+    assert program.show_order("numbers", curves).endswith("0.0% right, never 50%")
     lengths = encoder_decoders.trained_on_length("none", updates=2, seed=0, hidden=8)
     assert len(lengths["symbols"]) == len(lengths["answers"]) == len(TESTED) and max(lengths["answers"]) == 0
     assert program.show_length(lengths) == "right: 0% at 10, 0% at 20, 0% at 40"
@@ -74,13 +74,14 @@ def test_the_scores_of_a_known_answer(monkeypatch):
 
 
 def test_the_tables_have_a_row_of_the_seeds_of_each_case(monkeypatch):
-    curves = [{"nats": [1, 1, 0.0], "symbols": [0, 0, 0.9], "answers": answers} for answers in SEEDS]
+    curves = [{"nats": [2, np.log(5), 0.0], "symbols": [0, 0, 0.9], "answers": answers} for answers in SEEDS]
     by_length = [{"symbols": [0.5] * len(TESTED), "answers": [share] * len(TESTED)} for share in (0.2, 0.6)]
     records = [
         record({"problem": "copy", "source": "reversed", "updates": 300, "seed": seed}, curves[seed]) for seed in (1, 0)
     ] + [record({"attention": "none", "updates": 300, "seed": seed}, by_length[seed]) for seed in (0, 1)]
     monkeypatch.setattr(sequence_tables.results, "read", lambda name: records)
-    row = "| copy | reversed | 300 | 1.000 (1.000 1.000) | 90.0 (90.0 90.0) | 57.5 (75.0 40.0) | 25 %: 200 300 |"
+    perplexities, shares = "5.000 (5.000 5.000) | 1.000 (1.000 1.000)", "90.0 (90.0 90.0) | 57.5 (75.0 40.0)"
+    row = f"| copy | reversed | 300 | {perplexities} | {shares} | 25 %: 200 300 |"
     assert sequence_tables.source_order()[2] == row
     assert sequence_tables.sentence_lengths()[2].startswith("| a fixed context | 64 | 300 | 2 | 60 / 40 | 60 / 40 |")
     lines = sequence_tables.draw_sentence_lengths().axes[0].get_lines()
