@@ -2,14 +2,13 @@
 
 Four pieces, each a table on standard output and a file PIECE.json in a folder, rewritten after every line:
 
-* `agreement` compares the results and gradients of `unroll_bptt` and `unroll_fused` on the GPU, with masks, resets and
-  both directions, with those of `unroll` on the CPU: in float32 at `jax.default_matmul_precision("highest")`, in
-  float32 at the default precision, whose products are TF32, and in bfloat16, each with its own tolerance;
-* `layers` times the forward pass and a training step in milliseconds, the programs taking turns, with compile seconds
-  and temporary memory.  `unroll_fused` is `unroll_bptt` where the weights do not fit on chip.  cuDNN's LSTM in JAX
-  supports only float32;
-* `long` runs a sequence of one row, from 1,000 steps to a million: by the loop, by Newton's method over all steps, and
-  for a cell that is linear in its carry by the loop and by the associative scan;
+* `agreement` compares results and gradients of `unroll_bptt` and `unroll_fused` on the GPU, with masks, resets and both
+  directions, with those of `unroll` on the CPU: in float32 at the precision "highest" and at the default one (TF32),
+  and in bfloat16, each with its own tolerance;
+* `layers` times the forward pass and a training step, the programs taking turns, with compile seconds and temporary
+  memory.  `unroll_fused` is `unroll_bptt` where the weights do not fit on chip; cuDNN's LSTM in JAX has only float32;
+* `long` runs one row of 1,000 to a million steps: by the loop, by Newton's method over all steps, and a cell that is
+  linear in its carry by the loop and by the associative scan;
 * `matrix` runs a cell with matrix states by the loop and in chunks.
 
     python -m benchmarks.accelerator                  on a machine with a GPU; elsewhere one line, and exit status 2
@@ -110,10 +109,8 @@ def main(
     right = True
     for piece in pieces:
         if piece == "agreement":
-            checked = (
-                (CHECKED, jaxrnn.unrolling.fused.unroll_fused) if gpu else ((jaxrnn.GRU(8, 3),), unroll_interpreted)
-            )
-            right = agreement(*checked)
+            fused = jaxrnn.unrolling.fused.unroll_fused if gpu else unroll_interpreted
+            right = agreement(CHECKED if gpu else (jaxrnn.GRU(8, 3),), fused)
             store(folder / "agreement.json", {"right": right})
         else:
             table(until(end, lines[piece]()), folder / f"{piece}.json")
@@ -141,10 +138,7 @@ def versions() -> dict[str, str]:
 
 
 def _installed(package: str) -> bool:
-    try:
-        return bool(importlib.metadata.version(package))
-    except importlib.metadata.PackageNotFoundError:
-        return False
+    return any(importlib.metadata.distributions(name=package))
 
 
 def agreement(cells: tuple, fused: Callable) -> bool:
