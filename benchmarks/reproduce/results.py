@@ -139,24 +139,24 @@ def now() -> dict[str, str]:
 
 
 def announcement(cases: list[Case], todo: list[Case], stored: dict[str, list[Record]]) -> str:
-    """Tell how much there is to do, and how long it takes according to the stored seconds."""
+    """Tell how much there is to do, and how much CPU time that takes according to the stored seconds."""
     times = [estimate(case, stored[case.experiment]) for case in todo]
     known = sum(seconds for seconds in times if seconds is not None)
-    said = f"{len(cases)} cases, {len(cases) - len(todo)} of them stored; the others take about {in_words(known)}"
+    said = f"{len(cases)} cases, {len(cases) - len(todo)} stored; the others take about {in_words(known)} of CPU time"
     unknown = sum(seconds is None for seconds in times)
     return said + (f", and {unknown} that nothing like was ever timed\n" if unknown else "\n")
 
 
 def estimate(case: Case, records: list[Record]) -> float | None:
-    """Return the seconds of a case: its own, or those of the most similar record times the ratio of the work."""
-    records = [record for record in records if record.seconds is not None]
+    """Return the CPU seconds of a case: its own, or those of the most similar record times the ratio of the work."""
+    records = [record for record in records if record.cpu_seconds is not None]
     own = find(records, case.settings)
     if own is not None:
-        return own.seconds
+        return own.cpu_seconds
     if not records:
         return None
     like = max(records, key=lambda record: len(record.settings.items() & case.settings.items()))
-    return like.seconds * case.work / like.work
+    return (like.cpu_seconds or 0.0) * case.work / like.work
 
 
 def in_words(seconds: float) -> str:

@@ -46,7 +46,7 @@ def test_the_table_has_the_paper_s_figure_and_ours_side_by_side(tmp_path, capsys
 def test_the_time_of_a_case_that_never_ran_is_that_of_the_most_similar_by_its_work(tmp_path):
     run(Plan([case("a", work=2.0)], again=False), tmp_path)
     (record,) = read("sums", tmp_path)
-    records = [record._replace(seconds=10.0)]
+    records = [record._replace(cpu_seconds=10.0)]
     assert estimate(case("a"), records) == 10
     assert estimate(case("b", work=8.0), records) == 40
     assert estimate(case("b"), []) is None
