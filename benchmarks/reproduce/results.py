@@ -142,7 +142,8 @@ def announcement(cases: list[Case], todo: list[Case], stored: dict[str, list[Rec
     """Tell how much there is to do, and how much CPU time that takes according to the stored seconds."""
     times = [estimate(case, stored[case.experiment]) for case in todo]
     known = sum(seconds for seconds in times if seconds is not None)
-    said = f"{len(cases)} cases, {len(cases) - len(todo)} stored; the others take about {in_words(known)} of CPU time"
+    left = f"the others take about {in_words(known)} of CPU time"
+    said = f"{len(cases)} cases, {len(cases) - len(todo)} of them stored; {left}"
     unknown = sum(seconds is None for seconds in times)
     return said + (f", and {unknown} that nothing like was ever timed\n" if unknown else "\n")
 
