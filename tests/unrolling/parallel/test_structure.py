@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn import GRU, Dropout, Elman, MinGRU, Stack, choose_method, testing, unroll
-from jaxrnn.linear import ShortConv
+from jaxrnn import GRU, Dropout, Elman, MinGRU, Stack, choose_method, testing, unroll, unroll_associative
+from jaxrnn.linear import Mamba, ShortConv
 from jaxrnn.linear.blocks import Normalize, ResidualBlock
 from jaxrnn.linear.matrix import GatedDelta
 from jaxrnn.testing import loops
@@ -45,6 +45,17 @@ def test_a_reset_to_a_state_that_is_not_zero_runs_step_by_step():
     reset = jnp.zeros(40, bool).at[20].set(True)
     got, want = (member(cell, params, xs, reset=reset) for member in (unroll_by_structure, unroll))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), got, want)
+
+
+def test_a_state_that_outgrows_its_input_is_not_stored_for_all_steps():
+    cell = Mamba(4, 8)  # 16 states for each unit
+    params, xs = cell.init(jax.random.key(0)), jnp.ones((256, 4, 4))
+
+    def memory(member):
+        gradient = jax.jit(jax.grad(lambda params: member(cell, params, xs)[1].sum()))
+        return gradient.lower(params).compile().memory_analysis().temp_size_in_bytes
+
+    assert memory(unroll_by_structure) < memory(unroll_associative) / 2
 
 
 def test_what_is_not_linear_is_run_by_the_explicit_pass():
