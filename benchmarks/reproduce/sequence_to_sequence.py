@@ -10,7 +10,7 @@ Bahdanau, Cho & Bengio 2015, figure 2: with a context of fixed size the score fa
 with attention it does not.  Here both are trained on copy of 1 to 20 letters and tested on 2 to 40.
 
     python -m benchmarks.reproduce.sequence_to_sequence            # 1 seed, 300 updates: a minute and a half
-    python -m benchmarks.reproduce.sequence_to_sequence --full     # 3 seeds, 2,000 updates: about 12 minutes
+    python -m benchmarks.reproduce.sequence_to_sequence --full     # 3 seeds, 2,000 updates: about 8 minutes
 """
 
 from functools import partial
