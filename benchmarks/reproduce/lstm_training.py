@@ -2,11 +2,12 @@
 
 Two trainings of the paper's numbers of cells, with logistic outputs y = σ(o):
 
-    "as in 1997"   the LSTM of `lstm_of_1997`, ½ Σ (y − target)², one step of SGD after each sequence
+    "as in 1997"   the LSTM of `lstm_of_1997`, ½ Σ (y − target)², one step of SGD after each sequence; where every step
+                   has a target (tasks 1, 2a, 2b), after each step, by the gradients of real-time recurrent learning
     "modern"       `jaxrnn.LSTM` with forget gates, the Bernoulli loss, Adam at 1e-2 after clipping at 1, batches of 8;
                    the forget gates start at log T, the input gates at −log T, for a lag of T
 
-Stages are the criteria of a task, such as ST1 and ST2 of task 3.  A stage is judged by the most recent sequences of the
+A criterion is judged by the most recent sequences of the
 training, before each update (tasks 4 to 6), or by fresh ones after every thousand (tasks 1 to 3).
 
 References: Hochreiter & Schmidhuber 1997, §5; Gers, Schmidhuber & Cummins 2000 (forget gates); Tallec & Ollivier 2018,
@@ -14,7 +15,6 @@ References: Hochreiter & Schmidhuber 1997, §5; Gers, Schmidhuber & Cummins 2000
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from math import log
 from typing import NamedTuple
@@ -25,61 +25,14 @@ import numpy as np
 import optax
 
 import jaxrnn
+from benchmarks.reproduce.lstm_criteria import CHUNK, Task, judge, passed, totals
 from benchmarks.reproduce.lstm_of_1997 import LSTM1997
 from benchmarks.reproduce.lstm_problems import Sequences
+from jaxrnn.online import RTRL
 
 BATCHES = {"as in 1997": 1, "modern": 8}
-CHUNK, TESTED, CHECK = 256, 2560, 1024
-"""The sequences of one part of a test; of the last test; of the training between two judgements."""
-
-
-class Stage(NamedTuple):
-    """A criterion of success."""
-
-    name: str
-    """"ST1"."""
-    wrong: int = 0
-    """How many of the sequences may be wrong."""
-    error: float = float("inf")
-    """The bound of the mean absolute error."""
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """A problem with the paper's network, training and criterion."""
-
-    problem: Callable[..., Sequences]
-    """The generator: `problem(key, batch)`."""
-    inputs: int
-    outputs: int
-    blocks: int
-    """Blocks of cells."""
-    size: int
-    """Cells of a block."""
-    rate: float
-    """The learning rate of 1997."""
-    spread: float
-    """Weights start in [−spread, spread]."""
-    lag: int
-    """About how many steps to remember something for."""
-    input_gates: tuple[float, ...] = ()
-    """The first biases of the input gates, block by block; () draws them like the weights."""
-    output_gates: tuple[float, ...] = ()
-    """The same of the output gates."""
-    biases: tuple[str, ...] = ("gates", "cells", "outputs")
-    """The units that had biases in 1997."""
-    direct: bool = False
-    """True for connections from the inputs to the outputs."""
-    within: float | None = None
-    """The largest absolute error of an output; None where those that may be 1 have to be the largest."""
-    stages: tuple[Stage, ...] = (Stage("learned"),)
-    """The criteria, in their order."""
-    recent: int = 0
-    """Judge by so many sequences of the training; 0: by fresh ones."""
-    fresh: int = CHUNK
-    """Judge by so many fresh sequences."""
-    strings: int = 0
-    """Train and judge by a fixed set of so many; 0: every sequence is new."""
+TESTED, CHECK = 2560, 1024
+"""The sequences of the last test; of the training between two judgements."""
 
 
 class State(NamedTuple):
@@ -128,17 +81,6 @@ def judged(task: Task, training: str, params, keys, ran: int, recent: np.ndarray
     return passed(task, found)
 
 
-def passed(task: Task, found: np.ndarray) -> dict[str, list[bool]]:
-    """Return which seeds pass each stage by these sequences, `[seeds, sequences, 2]`."""
-    wrong, error = totals(found)
-    return {stage.name: ((wrong <= stage.wrong) & (error < stage.error)).tolist() for stage in task.stages}
-
-
-def totals(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of wrong sequences and the mean error of each seed."""
-    return found[..., 0].sum(axis=1), found[..., 1].mean(axis=1)
-
-
 def network(task: Task, training: str) -> tuple[jaxrnn.Cell, jaxrnn.Readout]:
     """Return the cell and the read-out."""
     n = task.blocks * task.size
@@ -181,33 +123,25 @@ def start(task: Task, training: str, key) -> State:
 
 def logits(task: Task, training: str, params, xs):
     """Return o of every step."""
-    (cell, readout), (of_cell, of_readout) = network(task, training), params
-    if training != "modern":
-        of_cell, of_readout = without_biases(task, of_cell, of_readout)
-    _, ys = jaxrnn.unroll_bptt(cell, of_cell, xs)
-    return readout.apply(of_readout, jnp.concatenate([ys, xs], axis=-1) if task.direct else ys)
+    cell, _ = network(task, training)
+    params = held(task, training, params)
+    return read_out(task, training, params, jaxrnn.unroll_bptt(cell, params[0], xs)[1], xs)
 
 
-def without_biases(task: Task, of_cell, of_readout):
-    """Return the parameters with 0 for the biases that there were not."""
-    there = jnp.repeat(
-        jnp.array(["gates" in task.biases, "cells" in task.biases]), np.array([2, task.size]) * task.blocks
-    )
-    of_cell = of_cell._replace(b=jnp.where(there, of_cell.b, 0))
-    return of_cell, of_readout._replace(c=of_readout.c * ("outputs" in task.biases))
+def read_out(task: Task, training: str, params, ys, xs):
+    """Return o of the cells' outputs, and of the inputs where they are connected."""
+    _, readout = network(task, training)
+    return readout.apply(params[1], jnp.concatenate([ys, xs], axis=-1) if task.direct else ys)
 
 
-def judge(task: Task, sequences: Sequences, o):
-    """Return of each sequence whether it is wrong, and its mean absolute error: `[batch, 2]`."""
-    y, judged = jax.nn.sigmoid(o), sequences.judged
-    errors = jnp.abs(y - sequences.truth)
-    if task.within is None:
-        possible = sequences.truth == 1
-        right = jnp.where(possible, y, 2).min(axis=-1) > jnp.where(possible, -1, y).max(axis=-1)
-    else:
-        right = (errors < task.within).all(axis=-1)
-    wrong = (judged & ~right).any(axis=0)
-    return jnp.stack([wrong, (errors.mean(axis=-1) * judged).sum(axis=0) / judged.sum(axis=0)], axis=-1)
+def held(task: Task, training: str, params):
+    """Return the parameters with 0 for the biases that there were not in 1997."""
+    if training == "modern":
+        return params
+    of_cell, of_readout = params
+    gates, cells, outputs = (units in task.biases for units in ("gates", "cells", "outputs"))
+    there = np.repeat([gates, cells], np.array([2, task.size]) * task.blocks)
+    return of_cell._replace(b=of_cell.b * there), of_readout._replace(c=of_readout.c * outputs)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -227,6 +161,10 @@ def train(task: Task, training: str, state: State, keys, ran):
         draw = source(task, key, batch)
 
         def update(state, n):
+            if task.every_step and training != "modern":
+                sequences = draw(jax.random.fold_in(key, n))
+                params, o = learn_every_step(task, training, state.params, sequences)
+                return State(params, state.optimizer), judge(task, sequences, o)
             gradient, found = jax.grad(loss, has_aux=True)(state.params, draw(jax.random.fold_in(key, n)))
             updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
             return State(optax.apply_updates(state.params, updates), optimizer_state), found
@@ -235,6 +173,30 @@ def train(task: Task, training: str, state: State, keys, ran):
         return state, found.reshape(CHECK, 2)
 
     return jax.vmap(one_seed)(state, keys)
+
+
+def learn_every_step(task: Task, training: str, params, sequences: Sequences):
+    """Update after every step of the sequences; return the parameters and the o of every step, before its update."""
+    cell, _ = network(task, training)
+    algorithm = RTRL(cell)
+
+    def step(state, at_t):
+        (params, online), (x, target, trained) = state, at_t
+
+        def loss(out, y):
+            o = read_out(task, training, (params[0], out), y, x)
+            return jnp.sum((jax.nn.sigmoid(o) - target) ** 2 * trained[..., None]) / 2, o
+
+        of_cell, of_readout = held(task, training, params)
+        online, done = algorithm.step(of_cell, online, x, lambda y: loss(of_readout, y)[0])
+        of_outputs, o = jax.grad(loss, has_aux=True)(of_readout, done.y)
+        gradient = held(task, training, (done.gradient, of_outputs))
+        params = jax.tree.map(lambda p, g: p - task.rate * g, params, gradient)
+        return (params, online), o
+
+    start = algorithm.init(params[0], sequences.xs[0])
+    (params, _), o = jax.lax.scan(step, (params, start), (sequences.xs, sequences.targets, sequences.trained))
+    return params, o
 
 
 def source(task: Task, key, batch: int) -> Callable[..., Sequences]:

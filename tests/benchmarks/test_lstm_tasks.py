@@ -11,9 +11,10 @@ import pytest
 
 import jaxrnn
 from benchmarks.reproduce import lstm_problems as problems
+from benchmarks.reproduce.lstm_criteria import Stage, Task, judge, passed
 from benchmarks.reproduce.lstm_of_1997 import LSTM1997, Params1997
 from benchmarks.reproduce.lstm_tasks import TASKS, outcome, show, two_sequences
-from benchmarks.reproduce.lstm_training import Stage, Task, judge, passed, run, start, without_biases
+from benchmarks.reproduce.lstm_training import held, learn_every_step, logits, run, start
 
 KEY = jax.random.key(0)
 LOOP = "T*V(PXT*V)*(PSE|VE)"
@@ -132,7 +133,7 @@ def test_the_truncated_gradient_goes_back_along_s_alone():
 def test_the_networks_have_as_many_weights_as_those_of_the_paper(name, weights):
     task = TASKS[name][0]
     ones = jax.tree.map(jnp.ones_like, start(task, "as in 1997", KEY).params)
-    assert sum(int(leaf.sum()) for leaf in jax.tree.leaves(without_biases(task, *ones))) == weights
+    assert sum(int(leaf.sum()) for leaf in jax.tree.leaves(held(task, "as in 1997", ones))) == weights
 
 
 def test_gates_start_at_the_biases_of_the_paper_and_the_other_weights_within_its_range():
@@ -154,6 +155,22 @@ def test_a_sequence_is_wrong_if_one_judged_output_is():
     assert judge(ranked, s._replace(truth=truth.at[1, 0, 1].set(0)), o)[0, 0] == 0
     assert judge(ranked, s._replace(truth=truth.at[1, 0, 0].set(0)), o)[0, 0] == 1
     assert judge(exact, s, jnp.full_like(o, jnp.nan))[0, 0] == 1
+
+
+def test_at_a_rate_near_zero_updates_at_every_step_add_up_to_the_gradient_of_the_whole_string():
+    task, how = replace(TASKS["1 Reber"][0], rate=1e-3), "as in 1997"
+    params, s = start(task, how, KEY).params, problems.embedded_reber(KEY, 1)
+
+    def loss(params):
+        y = jax.nn.sigmoid(logits(task, how, params, s.xs))
+        return jnp.sum((y - s.targets) ** 2 * s.trained[..., None]) / 2
+
+    moved, o = learn_every_step(task, how, params, s)
+    whole = jax.tree.map(lambda p, g: p - task.rate * g, params, jax.grad(loss)(params))
+    np.testing.assert_allclose(o, logits(task, how, params, s.xs), atol=0.05)
+    for here, there, before in zip(*map(jax.tree.leaves, (moved, whole, params)), strict=True):
+        scale = float(jnp.abs(there - before).max())
+        np.testing.assert_allclose(here, there, atol=0.03 * scale + 1e-8)
 
 
 def test_a_stage_bounds_the_wrong_sequences_and_the_mean_error():
