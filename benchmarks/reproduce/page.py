@@ -60,7 +60,8 @@ def rendered(page: str) -> str:
 
 def temporal_order(fast: bool) -> list[str]:
     """Return the table of how many seeds learned temporal order, and when."""
-    records = [r for r in results.read("temporal_order") if (r.settings["updates"] == 10_000) == fast]
+    records = [r for r in results.read("temporal_order") if "beyond" not in r.settings]
+    records = [r for r in records if (r.settings["updates"] == 10_000) == fast]
     records.sort(key=lambda r: (r.settings["length"], r.settings["method"]))
 
     def row(record: Record) -> list[str]:
@@ -79,6 +80,22 @@ def temporal_order(fast: bool) -> list[str]:
         ]
 
     header = ("length", "method", "updates at most", "succeeded", "median after", "errors of the others, %", "CPU s")
+    return table(header, map(row, records), records)
+
+
+def temporal_order_beyond() -> list[str]:
+    """Return the table of errors at lengths other than that of the training."""
+    records = [r for r in results.read("temporal_order") if "beyond" in r.settings]
+    lengths = sorted({int(n) for r in records for n in r.figures["beyond"]})
+
+    def row(record: Record) -> list[str]:
+        succeeded, seeds, after = temporal_order_program.outcome(record.figures)
+        each = [record.figures["beyond"].get(str(n), []) for n in lengths]
+        said = [" ".join(f"{100 * error:.1f}" for error in errors) or "-" for errors in each]
+        s = record.settings
+        return [str(s["length"]), s["method"], f"{succeeded} / {seeds}", f"{after:,.0f}" if succeeded else "-", *said]
+
+    header = ("length of training", "method", "succeeded", "median after", *(f"% wrong at {n:,}" for n in lengths))
     return table(header, map(row, records), records)
 
 
@@ -222,6 +239,7 @@ def as_printed(experiment: str, show: Callable[[dict], str]) -> list[str]:
 TABLES: dict[str, Callable[[], list[str]]] = {
     "temporal-order": lambda: temporal_order(fast=True),
     "temporal-order-long": lambda: temporal_order(fast=False),
+    "temporal-order-beyond": temporal_order_beyond,
     "memory-tasks": lambda: memory_tasks(updates=2_000),
     "memory-tasks-longer": lambda: memory_tasks(updates=3_000),
     "lstm-tasks": lstm_tasks,

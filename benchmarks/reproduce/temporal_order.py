@@ -10,8 +10,10 @@ gradient is added before clipping, and where ‖∇‖ is above 1e10 or not a nu
 
     python -m benchmarks.reproduce.temporal_order                      # lengths up to 100, minutes
     python -m benchmarks.reproduce.temporal_order --full               # lengths up to 200, hours
+    python -m benchmarks.reproduce.temporal_order --lengths 50 --beyond 1000 5000     # trained at 50, scored beyond
 """
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from statistics import median
@@ -50,6 +52,7 @@ def plan(
     check: int = 500,
     methods: tuple[str, ...] = tuple(METHODS),
     jobs: int = 2,
+    beyond: tuple[int, ...] = (),
 ) -> results.Plan:
     """Plan a case for each length and method.
 
@@ -63,14 +66,16 @@ def plan(
         check: the number of updates between two tests.
         methods: which methods.
         jobs: how many runs at a time, each on its own core.
+        beyond: score the trained networks at these lengths too.
     """
     lengths = lengths or ((20, 50, 100, 150, 200) if full else (20, 50, 100))
     updates = updates or (100_000 if full else 10_000)
     cases = [
         results.Case(
             "temporal_order",
-            {"length": length, "method": method, "updates": updates, "seeds": seeds, "first_seed": first_seed},
-            partial(measure, method, length, updates, check, range(first_seed, first_seed + seeds), jobs),
+            {"length": length, "method": method, "updates": updates, "seeds": seeds, "first_seed": first_seed}
+            | ({"beyond": " ".join(map(str, beyond))} if beyond else {}),
+            partial(measure, method, length, updates, check, range(first_seed, first_seed + seeds), jobs, beyond),
             show,
             PAPER if "Ω" in method else "-",
             seeds,
@@ -82,19 +87,27 @@ def plan(
     return results.Plan(cases, again or not full)
 
 
-def measure(method: str, length: int, updates: int, check: int, seeds: range, jobs: int) -> dict:
-    """Return the updates after which each seed succeeded (0: never), and its smallest error."""
+def measure(
+    method: str, length: int, updates: int, check: int, seeds: range, jobs: int, beyond: tuple[int, ...] = ()
+) -> dict:
+    """Return the updates after which each seed succeeded (0: never), its smallest error, and those at other lengths."""
     with ThreadPoolExecutor(jobs) as pool:
         found = list(pool.map(partial(run, method, length, updates, check), seeds))
-    return {"after": [n for n, _ in found], "errors": [round(error, 5) for _, error in found]}
+    figures = {"after": [n for n, _, _ in found], "errors": [round(error, 5) for _, error, _ in found]}
+    if beyond:
+        figures["beyond"] = {n: [round(float(test(p, jax.random.key(n), n)), 5) for *_, p in found] for n in beyond}
+    return json.loads(json.dumps(figures))
 
 
 def show(figures: dict) -> str:
-    """Return how many seeds succeeded, and the median of their updates."""
+    """Return how many seeds succeeded, the median of their updates, and the errors at other lengths."""
     succeeded, seeds, after = outcome(figures)
-    if succeeded:
-        return f"{succeeded} / {seeds} after {after:,.0f}"
-    return f"0 / {seeds}" + (f", best error {min(figures['errors']):.1%}" if figures["errors"] else "")
+    if not succeeded:
+        return f"0 / {seeds}" + (f", best error {min(figures['errors']):.1%}" if figures["errors"] else "")
+    others = (
+        f"; at {n}: {' '.join(f'{100 * e:.1f}' for e in each)} %" for n, each in figures.get("beyond", {}).items()
+    )
+    return f"{succeeded} / {seeds} after {after:,.0f}" + "".join(others)
 
 
 def outcome(figures: dict) -> tuple[int, int, float]:
@@ -108,8 +121,8 @@ def outcome(figures: dict) -> tuple[int, int, float]:
     return len(after), len(figures["after"]), median(after) if after else 0
 
 
-def run(method: str, length: int, updates: int, check: int, seed: int) -> tuple[int, float]:
-    """Return the updates after which a seed succeeded (0: never), and its smallest error."""
+def run(method: str, length: int, updates: int, check: int, seed: int) -> tuple[int, float, tuple]:
+    """Return the updates after which a seed succeeded (0: never), its smallest error, and its parameters."""
     clip, *omega = METHODS[method]
     key = jax.random.fold_in(jax.random.key(length), seed)
     params = init(key)
@@ -118,8 +131,8 @@ def run(method: str, length: int, updates: int, check: int, seed: int) -> tuple[
         params, state = train(params, state, key, done, length, check, clip, *omega)
         best = min(best, float(test(params, jax.random.fold_in(jax.random.key(0), done), length)))
         if best < 0.01:
-            return done, best
-    return 0, best
+            return done, best, params
+    return 0, best, params
 
 
 def init(key):

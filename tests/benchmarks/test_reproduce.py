@@ -16,6 +16,7 @@ from benchmarks.reproduce.networks import networks
 from benchmarks.reproduce.problems import adding, copy, copy_baseline, temporal_order
 from benchmarks.reproduce.reservoir_rings import ring_of
 from benchmarks.reproduce.temporal_order import guard, init, mean_omega
+from benchmarks.reproduce.temporal_order import measure as measure_order
 from jaxrnn.dynamics.information_flow import Flow
 from jaxrnn.reservoirs import spectral_radius
 from jaxrnn.tasks.memory import Copy
@@ -57,6 +58,12 @@ def test_the_smart_start_is_sparse_with_the_spectral_radius_0_95():
 def test_the_mean_omega_of_c_i_is_c_minus_1_squared_or_c_squared_minus_1_squared_whatever_has_no_gradient():
     flow = Flow(jnp.zeros(()), jnp.full((4, 3), 0.5).at[0].set(9), jnp.ones((4, 3)).at[0].set(0))
     assert [float(mean_omega(flow, power)) for power in (1, 2)] == pytest.approx([(0.5 - 1) ** 2, (0.25 - 1) ** 2])
+
+
+def test_networks_of_temporal_order_are_scored_at_other_lengths():
+    figures = measure_order("clipped", 10, 20, 10, range(2), 1, (10, 40))
+    assert figures["after"] == [0, 0] and list(figures["beyond"]) == ["10", "40"]
+    assert all(0.6 < error < 0.9 for errors in figures["beyond"].values() for error in errors)  # a guess: 75 %
 
 
 @pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, 1e11])
