@@ -69,25 +69,16 @@ def order(letters: int, rate: float) -> Task:
     return Task(problem, 8, classes, letters, 2, rate, 0.1, 100, gates, within=0.3, stages=stages, recent=2000)
 
 
+def reber(rate: float) -> Task:
+    """Return task 1: three blocks of two cells."""
+    gates = {"output_gates": (-1.0, -2.0, -3.0), "biases": ("gates",)}
+    return Task(problems.embedded_reber, 7, 7, 3, 2, rate, 0.2, lag=10, every_step=True, strings=256, **gates)
+
+
 TASKS = {
     # name: (the task, the paper's sequences, the most sequences of each training here)
-    "1 Reber": (
-        Task(
-            problems.embedded_reber,
-            7,
-            7,
-            3,
-            2,
-            0.5,
-            0.2,
-            10,
-            output_gates=(-1.0, -2.0, -3.0),
-            biases=("gates",),
-            strings=256,
-        ),
-        "8,440 (30 of 30)",
-        60_000,
-    ),
+    "1 Reber": (reber(0.5), "8,440 (30 of 30)", 60_000),
+    "1 Reber, rate 0.1": (reber(0.1), "21,730 (30 of 30)", 60_000),
     "2a, p 100": (long_lag(regular=True), "5,040 (18 of 18)", 30_000),
     "2b, p 100": (long_lag(regular=False), "5,680 (18 of 18)", 30_000),
     "2c, p 50, q 50": (very_long_lag(50, 50), "30,000 (20 of 20)", 100_000),
