@@ -23,18 +23,17 @@ Three details decide the accuracy:
 
 References: Yang et al. 2024, "Parallelizing linear transformers with the delta rule over sequence length", §3;
 Yang, Kautz & Hatamizadeh 2025, "Gated delta networks", §3.3; Yang et al. 2024, "Gated linear
-attention transformers", §4.3 (secondary chunks).
+attention transformers", §4.3 (a decay for each unit in products of matrices, from the boundaries of blocks).
 """
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-SECONDARY = 8
-"""Steps of the blocks inside a chunk for which a decay for each unit is multiplied out step by step."""
 SMALL_BLOCK = 8
 """Size up to which the inverse of a triangular matrix is computed in products of the whole matrix."""
 
@@ -75,18 +74,12 @@ def solve_chunk(
     ([1.0, 1.5], [1.5])
     """
     log_d, u, w, k, v, q = steps
-    through, before, after = (jnp.exp(sums) for sums in _prefix_sums(log_d))
-    alive, to_end, same = _segments(segment, state.dtype)
-    kept = alive[..., -1:, :] * jnp.swapaxes(through[..., -1:, :], -1, -2)
-    products = _products_of_one_decay if log_d.shape[-1] == 1 else _products_of_unit_decays
     if u is None or w is None:
-        ((qk,),) = products(log_d, (q,), (k,), same)
-        r = _dot(q * through * alive, state) + _dot(qk, v)
-        return kept * state + _outer(k * after * to_end, v), r
-    (qk, qw), (uk, uw) = products(log_d, (q, u), (k, w), same)
-    rho = solve_unit_triangular(uw, _dot(u * before * alive, state) + _dot(uk, v))
-    r = _dot(q * through * alive, state) + _dot(qk, v) - _dot(qw, rho)
-    return kept * state + _outer(k * after * to_end, v) - _outer(w * after * to_end, rho), r
+        ((qk,),), (q,), (k,), kept = _decayed(log_d, (q,), (k,), segment)
+        return _repeated(kept, state) * state + _outer(k, v), _dot(q, state) + _dot(qk, v)
+    ((qk, qw), (uk, uw)), (q, u), (k, w), kept = _decayed(log_d, (q, u), (k, w), segment)
+    rho = solve_unit_triangular(uw, _dot(u, state) + _dot(uk, v))
+    return _repeated(kept, state) * state + _outer(k, v) - _outer(w, rho), _dot(q, state) + _dot(qk, v) - _dot(qw, rho)
 
 
 def solve_unit_triangular(
@@ -136,54 +129,95 @@ def _invert_small(a):
     return jnp.broadcast_to(inverse, a.shape)
 
 
-def _products_of_one_decay(log_d, rows, columns, same):
-    """Return Σ_c x_ic y_jc e^{Gᵢ − Gⱼ}, j ≤ i, for each row x and column y; for the second row, u, e^{Gᵢ₋₁ − Gⱼ}."""
+def _decayed(log_d, rows, columns, segment):
+    """Return the products of rows and columns, the rows, the columns, and the factor of S₀, all decayed.
+
+    For each row x and column y the product is Σ_c x_ic y_jc e^{Gᵢ − Gⱼ}, j ≤ i.  The rows come decayed from the start
+    of the chunk, the columns to its end.  The second row is u, which reads the state before the decay: e^{Gᵢ₋₁ − Gⱼ}.
+    """
+    products = _products_of_one_decay if log_d.shape[-1] == 1 else _products_of_unit_decays
+    pairs, rows, columns, total = products(log_d, rows, columns)
+    kept = jnp.swapaxes(total, -1, -2)
+    if segment is None:
+        return pairs, rows, columns, kept
+    alive, to_end, same = _segments(segment, log_d.dtype)
+    pairs = jax.tree.map(lambda a: a * same, pairs)
+    return pairs, tuple(x * alive for x in rows), tuple(y * to_end for y in columns), kept * alive[..., -1:, :]
+
+
+def _products_of_one_decay(log_d, rows, columns):
+    """Compute the results of `_decayed` for one segment, where all units share a decay: one factor for each pair."""
     decay = jnp.exp(_sums_between(log_d[..., 0]))
-    decays = (_inside(decay, same), _inside(_one_step_earlier(decay), same, -1))
-    return tuple(
+    decays = _inside(decay), _inside(_one_step_earlier(decay), -1)
+    *entering, after = (jnp.exp(sums)[..., None] for sums in _prefix_sums(log_d[..., 0]))
+    pairs = tuple(
         tuple(_dot(x, jnp.swapaxes(y, -1, -2)) * decay for y in columns) for x, decay in zip(rows, decays, strict=False)
     )
+    rows = tuple(x * factor for x, factor in zip(rows, entering, strict=False))
+    return pairs, rows, tuple(y * after for y in columns), entering[0][..., -1:, :]
 
 
-def _products_of_unit_decays(log_d, rows, columns, same):
-    """Return these products with a decay per unit: step by step inside secondary blocks, factored between them."""
-    inner = jnp.exp(_sums_between(jnp.swapaxes(_cut(log_d), -1, -2)))  # [..., block, unit, i, j]
-    near = (_inside(inner), _inside(_one_step_earlier(inner), None, -1))
-    through, before, after = (jnp.exp(sums) for sums in _prefix_sums(_cut(log_d)))
-    totals = jnp.swapaxes(jnp.sum(_cut(log_d), axis=-2), -1, -2)  # [..., unit, block]
-    between = _inside(_one_step_earlier(jnp.exp(_sums_between(totals))), None, -1)
+def _products_of_unit_decays(log_d, rows, columns):
+    """Compute the same where each unit has its own decay, by recursion from blocks of one step up.
 
-    def product(x, y, near, entering):
-        x, y = _cut(x), _cut(y)
-        inside = jnp.sum(jnp.swapaxes(x, -1, -2)[..., None] * near * jnp.swapaxes(y, -1, -2)[..., None, :], axis=-3)
-        decayed = jnp.einsum("...cij,...jsc->...ijsc", between, y * after)
-        across = jnp.einsum("...itc,...ijsc->...itjs", x * entering, decayed, precision="highest")
-        blocks = np.eye(x.shape[-3])[:, None, :, None].astype(x.dtype)
-        whole = across + blocks * inside[..., :, :, None, :]
-        whole = whole.reshape(*whole.shape[:-4], log_d.shape[-2], log_d.shape[-2])
-        return whole if same is None else whole * same
+    A step i in the second half of a block sees a step j in the first half across the boundary b between them, and
+    e^{Gᵢ − Gⱼ} = e^{Gᵢ − G_b} e^{G_b − Gⱼ} is a factor of the row times a factor of the column, both at most 1.
+    """
+    total, count = jnp.exp(log_d)[..., None, :], len(rows)
+    same_step = [jnp.sum(rows[0] * column, axis=-1, keepdims=True) for column in columns]
+    blocks = [jnp.stack([a, jnp.zeros_like(a)][:count], axis=-2) for a in same_step]
+    x = jnp.stack([rows[0] * total[..., 0, :], *rows[1:]], axis=-2)  # [..., block, time · row, unit]
+    y = [column[..., None, :] for column in columns]
+    while x.shape[-3] > 1:
+        (x1, x2), (total1, total2) = _halves(x), _halves(total)
+        halves = [_halves(column) for column in y]
+        blocks = [
+            _block(*_halves(a), _dot(x2, jnp.swapaxes(y1, -1, -2))) for a, (y1, _) in zip(blocks, halves, strict=True)
+        ]
+        x = jnp.concatenate([x1, x2 * _repeated(total1, x2)], axis=-2)
+        y = [jnp.concatenate([y1 * _repeated(total2, y1), y2], axis=-2) for y1, y2 in halves]
+        total = total1 * total2
+    pairs = tuple(zip(*(_split_rows(a, count) for a in blocks), strict=True))
+    return pairs, _split_rows(x, count), tuple(column[..., 0, :, :] for column in y), total[..., 0, :, :]
 
-    factors = zip(rows, near, (through, before), strict=False)
-    return tuple(tuple(product(x, y, near, entering) for y in columns) for x, near, entering in factors)
+
+def _repeated(decay, like):
+    """Return the decay in the shape of `like`, which it multiplies; its gradient is then a plain sum.
+
+    Without the barrier the products are computed inside the sum, for which XLA's CPU takes up to ten times as long.
+    """
+    return lax.optimization_barrier(jnp.broadcast_to(decay, like.shape))
 
 
-def _cut(x):
-    """Reshape `[..., C, features]` to `[..., blocks, steps, features]`."""
-    steps = min(SECONDARY, x.shape[-2])
-    return x.reshape(*x.shape[:-2], x.shape[-2] // steps, steps, x.shape[-1])
+def _halves(blocks):
+    """Return the first and the second block of each pair."""
+    return blocks[..., 0::2, :, :], blocks[..., 1::2, :, :]
+
+
+def _block(first, second, corner):
+    """Return [[first, 0], [corner, second]]."""
+    upper = jnp.concatenate([first, jnp.zeros_like(first)], axis=-1)
+    return jnp.concatenate([upper, jnp.concatenate([corner, second], axis=-1)], axis=-2)
+
+
+def _split_rows(x, count):
+    """Cut `[..., 1, time · row, features]` into `[..., time, features]` for each row."""
+    x = x.reshape(*x.shape[:-3], x.shape[-2] // count, count, x.shape[-1])
+    return tuple(x[..., i, :] for i in range(count))
 
 
 def _sums_between(g):
     """Sum g, `[..., C]`, over each interval (j, i] without taking a difference: `[..., C, C]`."""
     steps = np.arange(g.shape[-1])
-    return _dot(_triangle(steps, 0, g.dtype), jnp.where(steps[:, None] > steps, g[..., None], 0))
+    sums = _dot(jnp.where(steps > steps[:, None], g[..., None, :], 0), _triangle(steps, 0, g.dtype).T)
+    return jnp.swapaxes(sums, -1, -2)
 
 
 def _prefix_sums(g):
-    """Sum g up to and including each step, before it, and after it, along the axis before the last."""
-    steps = np.arange(g.shape[-2])
-    through, before = (_dot(_triangle(steps, shift, g.dtype), g) for shift in (0, -1))
-    return through, before, _dot(_triangle(steps, -1, g.dtype).T, g)
+    """Sum g up to and including each step, before it, and after it, along the last axis."""
+    steps = np.arange(g.shape[-1])
+    through, before = (_dot(g, _triangle(steps, shift, g.dtype).T) for shift in (0, -1))
+    return through, before, _dot(g, _triangle(steps, -1, g.dtype))
 
 
 def _triangle(steps, shift, dtype):
@@ -195,17 +229,14 @@ def _one_step_earlier(decay):
     return jnp.concatenate([jnp.zeros_like(decay[..., :1, :]), decay[..., :-1, :]], axis=-2)
 
 
-def _inside(decay, same=None, shift=0):
+def _inside(decay, shift=0):
     """Set the entries at j > i + shift to 0 by `where`; a minimum would halve the gradient at a tie."""
     steps = np.arange(decay.shape[-1])
-    decay = jnp.where(steps <= steps[:, None] + shift, decay, 0)
-    return decay if same is None else decay * same
+    return jnp.where(steps <= steps[:, None] + shift, decay, 0)
 
 
 def _segments(segment, dtype):
     """Return 1 or 0 for the steps that see the entering state, reach the end, and see one another."""
-    if segment is None:
-        return jnp.ones((1, 1), dtype), jnp.ones((1, 1), dtype), None
     alive, to_end = segment == 0, segment == segment[..., -1:]
     same = segment[..., :, None] == segment[..., None, :]
     return alive.astype(dtype)[..., None], to_end.astype(dtype)[..., None], same.astype(dtype)
