@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 
 from jaxrnn.core.arguments import check_key
 from jaxrnn.core.checks import check_choice, check_features, check_positive
-from jaxrnn.core.precision import accumulator, add_bias, in_rank
+from jaxrnn.core.precision import accumulator, add_bias
 from jaxrnn.core.types import Key
 from jaxrnn.linear.protocol import linear_step
 from jaxrnn.linear.stages import Staged, Steps
@@ -121,4 +121,5 @@ def empty_register(w: Float[Array, "width size"], batch_shape: tuple[int, ...]) 
 
 def convolve(w: Float[Array, "width size"], taps: tuple[Array, ...]) -> Array:
     """Return Σ_j ω_j ⊙ x⁽ᵗ⁻ʲ⁾ over the last W inputs, the oldest first."""
-    return functools.reduce(jnp.add, [tap * in_rank(row, tap) for tap, row in zip(taps, w, strict=True)])
+    # broadcast from rank 1 in one step: the gradient is then one sum over all leading axes, which XLA computes faster
+    return functools.reduce(jnp.add, [tap * jnp.broadcast_to(row, tap.shape) for tap, row in zip(taps, w, strict=True)])
