@@ -21,7 +21,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 from jaxrnn.machines.meshes import explicit_mesh, mesh_axes, spec_of
-from jaxrnn.machines.sizes import at_least, at_most
+from jaxrnn.machines.sizes import at_least, at_most, known
 
 LARGE = 2**20
 """Numbers in a weight from which on it does not stay in the cache of a core."""
@@ -37,8 +37,14 @@ def accumulator(dtype) -> jnp.dtype:
 
 
 def matmul(x: Array, w: Array) -> Array:
-    """Compute x @ w with operands in w's dtype and the sum in `accumulator(w.dtype)`."""
-    return _dot(x.astype(w.dtype), w, (-1,), (0,))
+    """Compute x @ w with operands in w's dtype and the sum in `accumulator(w.dtype)`.
+
+    Axes of size 1 are left out of a sequence: XLA's CPU computes the gradient of w faster from two axes than from
+    three.
+    """
+    of_one = tuple(i for i in range(1, x.ndim - 1) if known(x.shape[i]) == 1)
+    z = _dot(jnp.squeeze(x, of_one).astype(w.dtype), w, (-1,), (0,))
+    return jnp.expand_dims(z, of_one)
 
 
 def add_bias(z: Array, b: Array) -> Array:
