@@ -63,7 +63,13 @@ def sentence_lengths() -> list[str]:
         return [NAMES[attention], str(hidden), f"{updates:,}", str(len(records)), *shown, PAPERS.get(attention, "-")]
 
     header = ("decoder", "units", "updates", "seeds", *(f"{n} letters, %" for n in SHOWN), "paper")
-    return _table(header, row, stored("attention", "hidden", "updates"))
+    return _table(header, row, by_decoder())
+
+
+def by_decoder() -> dict[tuple, list[Record]]:
+    """Return the records of each decoder, size and number of updates, without attention first."""
+    groups = stored("attention", "hidden", "updates")
+    return dict(sorted(groups.items(), key=lambda item: (list(NAMES).index(item[0][0]), item[0][1], -item[0][2])))
 
 
 def _table(header: Iterable[str], row: Callable[..., list[str]], groups: dict[tuple, list[Record]]) -> list[str]:
@@ -76,7 +82,7 @@ def draw_sentence_lengths() -> Figure:
     figure = Figure(figsize=(9, 3.8), dpi=130, layout="constrained")
     titles = {"answers": "whole answers right", "symbols": "letters in their places"}
     drawn: dict[str, list[Record]] = {}
-    for (attention, hidden, _), records in stored("attention", "hidden", "updates").items():
+    for (attention, hidden, _), records in by_decoder().items():
         drawn.setdefault(f"{NAMES[attention]}, {hidden} units", records)
     for axes, (score, title) in zip(figure.subplots(1, 2, sharey=True), titles.items(), strict=True):
         for k, (name, records) in enumerate(drawn.items()):
