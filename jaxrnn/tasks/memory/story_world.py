@@ -10,7 +10,9 @@ on bAbI.
     counting   how many things has mary               every time she took or dropped one
 
 A quarter of the pairs of a name with a place or with a thing is held out: no training story puts the two together.  The
-held-out questions are about such pairs, so their answers cannot be memorized, although each word occurs in training.
+held-out questions are about such pairs, so their answers cannot be memorized, although each word occurs in training.  A
+person who took and dropped nothing makes no pair with a thing: training asks "how many" about everyone, with nothing to
+count too, and a held-out question has at least one sentence to count.
 
 References: Weston, Bordes, Chopra et al. 2015, "Towards AI-complete question answering".
 """
@@ -103,8 +105,8 @@ class Question(NamedTuple):
     answer: str
     supports: tuple[int, ...]
     """The numbers of the supporting sentences, in the order of the hops."""
-    pair: tuple[str, str]
-    """The name and the place or thing that the answer concerns."""
+    pair: tuple[str, str] | None
+    """The name and the place or thing that the answer concerns; None if there is nothing to count."""
 
 
 class Story(NamedTuple):
@@ -162,10 +164,11 @@ def _yes_no(world: World) -> Question | None:
 
 
 def _counting(world: World) -> Question | None:
-    who = world.rng.choice(world.cast)
-    things = [world.events[n].what for n in world.hands[who]]
+    busy = [who for who in world.cast for _ in world.hands[who]]
+    who = world.rng.choice(world.cast + busy)  # once more for each sentence to count
+    pairs = [(who, world.events[n].what) for n in world.hands[who]]
+    pair = next((pair for pair in pairs if is_held_out(*pair)), pairs[0] if pairs else None)
     number = NUMBERS[len(world.held(who))]
-    pair = next(((who, t) for t in things if is_held_out(who, t)), (who, things[0] if things else THINGS[0]))
     return Question(["how", "many", "things", "has", who], number, tuple(reversed(world.hands[who])), pair)
 
 
@@ -196,7 +199,7 @@ def story(rng: random.Random, kind: str, longest: int, *, held_out: bool = False
         for _ in range(rng.randint(min(4, longest), longest)):
             world.go_on()
         question = KINDS[kind](world)
-        if question is not None and is_held_out(*question.pair) == held_out:
+        if question is not None and (question.pair is not None and is_held_out(*question.pair)) == held_out:
             return Story([_sentence(rng, event) for event in world.events], question)
 
 

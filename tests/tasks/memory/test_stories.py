@@ -76,7 +76,7 @@ def test_the_answer_follows_from_the_sentences(kind, held_out):
 @every_kind
 def test_the_supports_are_sentences_about_the_one_who_is_meant(kind):
     for made in drawn(kind):
-        who, _ = made.question.pair
+        who = made.question.words[4] if kind == "counting" else made.question.pair[0]
         assert all(made.sentences[n][0] == who for n in made.question.supports)
 
 
@@ -90,6 +90,17 @@ def test_no_held_out_pair_is_in_a_training_story_and_every_held_out_question_is_
     for made in drawn(kind):
         assert not any(is_held_out(words[0], words[-1]) for words in made.sentences)
     assert all(is_held_out(*made.question.pair) for made in drawn(kind, held_out=True))
+
+
+def test_training_asks_of_everyone_with_something_to_count_and_with_nothing():
+    asked = {(made.question.words[4], bool(made.question.supports)) for made in drawn("counting", number=400)}
+    assert asked == {(who, something) for who in NAMES for something in (False, True)}
+
+
+def test_a_held_out_question_counts_a_pair_that_training_never_put_together():
+    for made in drawn("counting", held_out=True):
+        counted = [made.sentences[n] for n in made.question.supports]
+        assert made.question.pair in {(words[0], words[-1]) for words in counted}
 
 
 def test_every_word_occurs_in_training():
