@@ -21,9 +21,9 @@ that separates yes from no when one sentence is read.
 The chapter distinguishes two ways to train the attention:
 
 * `answer`: without supervision.  Every hop reads all slots, weighted by pᵏ, and the weights are learned end to end
-  (Sukhbaatar et al. 2015).
-* `answer_by_slot`: with supervision.  Each hop reads one slot: the true one in training, the slot with the highest
-score
+  (Sukhbaatar et al. 2015).  With `rest`, a hop can also read nothing, which has score 0 as in `answer_by_slot`: its
+  weights then need not sum to 1, so that what it reads can grow with the number of sentences that it reads.
+* `answer_by_slot`: with supervision.  Each hop reads one slot: the true one in training, that with the highest score
   afterwards (Weston, Chopra & Bordes 2015; their margin loss for the slot is a cross-entropy here).  A question that
   needs fewer sentences than there are hops leaves some hops to read nothing, which has score 0.  Leave the first hops
   empty rather than the last, whose output is embedded as the answers are, by Eᴷ.
@@ -93,6 +93,7 @@ class MemoryNetwork:
       hops: K, the number of hops.
       encoding: how words are weighted: "position", or "bag" for equal weights.
       response: "sum", or "product" to add the product as well.
+      rest: whether `answer` can read nothing.
 
     Raises:
       ValueError: a size below 1, or an unknown encoding or response.
@@ -112,6 +113,7 @@ class MemoryNetwork:
     hops: int = 3
     encoding: str = "position"
     response: str = "sum"
+    rest: bool = False
 
     def __post_init__(self):
         check_positive(vocabulary=self.vocabulary, width=self.width, slots=self.slots, hops=self.hops)
@@ -144,7 +146,7 @@ class MemoryNetwork:
           ValueError: parameters of another network; another number of slots; a word out of range (checked outside
             `jit`).
         """
-        return self._hops(params, sentences, question, lambda k, scores: jax.nn.softmax(scores, axis=-1))
+        return self._hops(params, sentences, question, lambda k, scores: self._softmax(scores))
 
     def answer_by_slot(
         self,
@@ -191,6 +193,12 @@ class MemoryNetwork:
         if self.response == "product":
             u = u + asked * (u - asked)
         return Answer(u @ params.words[-1].T.astype(u.dtype), jnp.stack(scores))
+
+    def _softmax(self, scores: Array) -> Array:
+        """Return pᵏ of the slots; their sum is below 1 if reading nothing has a share."""
+        if not self.rest:
+            return jax.nn.softmax(scores, axis=-1)
+        return jax.nn.softmax(jnp.pad(scores, [(0, 0)] * (scores.ndim - 1) + [(0, 1)]), axis=-1)[..., :-1]
 
     def _remember(self, params: MemoryNetworkParams, k: int, sentences: Array, filled: Array) -> Array:
         """Return mᵢᵏ, 0 in an empty slot; times count back from the newest sentence."""

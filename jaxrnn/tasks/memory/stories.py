@@ -93,15 +93,16 @@ class Stories:
 
     def load(self) -> tuple[None, dict]:
         """Load no data: every story is generated."""
-        return None, {"words": len(WORDS)}
+        return None, {"words": len(WORDS), "rest": True}
 
     def describe(self, facts: dict) -> str:
         """Describe the data in one line."""
         return f"generated stories (not bAbI) of up to {self.sentences} sentences, questions: {', '.join(self.kinds)}"
 
     def model(self, facts: dict) -> MemoryNetwork:
-        """Build the model: a memory network over the words."""
-        return MemoryNetwork(facts["words"] + 1, self.width, self.sentences, self.hops, self.encoding, self.response)
+        """Build the model: a memory network over the words, whose hops can read nothing (not in version 0.1.0)."""
+        words, rest = facts["words"] + 1, facts.get("rest", False)
+        return MemoryNetwork(words, self.width, self.sentences, self.hops, self.encoding, self.response, rest)
 
     def carry(self, model: MemoryNetwork, params: MemoryNetworkParams) -> Carry:
         """Return None, because each story is independent of the others."""
