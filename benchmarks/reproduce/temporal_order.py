@@ -11,6 +11,7 @@ gradient is added before clipping, and where ‖∇‖ is above 1e10 or not a nu
     python -m benchmarks.reproduce.temporal_order                      # lengths up to 100, minutes
     python -m benchmarks.reproduce.temporal_order --full               # lengths up to 200, hours
     python -m benchmarks.reproduce.temporal_order --lengths 50 --beyond 1000 5000     # trained at 50, scored beyond
+    python -m benchmarks.reproduce.temporal_order --lengths 50 100 200 --mixed        # one network for all of them
 """
 
 import json
@@ -53,6 +54,7 @@ def plan(
     methods: tuple[str, ...] = tuple(METHODS),
     jobs: int = 2,
     beyond: tuple[int, ...] = (),
+    mixed: bool = False,
 ) -> results.Plan:
     """Plan a case for each length and method.
 
@@ -67,32 +69,46 @@ def plan(
         methods: which methods.
         jobs: how many runs at a time, each on its own core.
         beyond: score the trained networks at these lengths too.
+        mixed: train one network on all lengths, one of them drawn for each batch; it succeeds by its worst length.
     """
     lengths = lengths or ((20, 50, 100, 150, 200) if full else (20, 50, 100))
     updates = updates or (100_000 if full else 10_000)
+    networks = [lengths] if mixed else [(length,) for length in lengths]
     cases = [
         results.Case(
             "temporal_order",
-            {"length": length, "method": method, "updates": updates, "seeds": seeds, "first_seed": first_seed}
+            {
+                "length": " ".join(map(str, each)) if mixed else each[0],
+                "method": method,
+                "updates": updates,
+                "seeds": seeds,
+                "first_seed": first_seed,
+            }
             | ({"beyond": " ".join(map(str, beyond))} if beyond else {}),
-            partial(measure, method, length, updates, check, range(first_seed, first_seed + seeds), jobs, beyond),
+            partial(measure, method, each, updates, check, range(first_seed, first_seed + seeds), jobs, beyond),
             show,
             PAPER if "Ω" in method else "-",
             seeds,
-            length * updates * seeds,
+            sum(each) / len(each) * updates * seeds,
         )
-        for length in lengths
+        for each in networks
         for method in methods
     ]
     return results.Plan(cases, again or not full)
 
 
 def measure(
-    method: str, length: int, updates: int, check: int, seeds: range, jobs: int, beyond: tuple[int, ...] = ()
+    method: str,
+    lengths: tuple[int, ...],
+    updates: int,
+    check: int,
+    seeds: range,
+    jobs: int,
+    beyond: tuple[int, ...] = (),
 ) -> dict:
     """Return the updates after which each seed succeeded (0: never), its smallest error, and those at other lengths."""
     with ThreadPoolExecutor(jobs) as pool:
-        found = list(pool.map(partial(run, method, length, updates, check), seeds))
+        found = list(pool.map(partial(run, method, lengths, updates, check), seeds))
     figures = {"after": [n for n, _, _ in found], "errors": [round(error, 5) for _, error, _ in found]}
     if beyond:
         figures["beyond"] = {n: [round(float(test(p, jax.random.key(n), n)), 5) for *_, p in found] for n in beyond}
@@ -121,15 +137,19 @@ def outcome(figures: dict) -> tuple[int, int, float]:
     return len(after), len(figures["after"]), median(after) if after else 0
 
 
-def run(method: str, length: int, updates: int, check: int, seed: int) -> tuple[int, float, tuple]:
-    """Return the updates after which a seed succeeded (0: never), its smallest error, and its parameters."""
+def run(method: str, lengths: tuple[int, ...], updates: int, check: int, seed: int) -> tuple[int, float, tuple]:
+    """Return the updates after which a seed succeeded (0: never), its smallest error, and its parameters.
+
+    The error is that of the length at which it is largest.
+    """
     clip, *omega = METHODS[method]
-    key = jax.random.fold_in(jax.random.key(length), seed)
+    key = jax.random.fold_in(jax.random.key(sum(lengths)), seed)
     params = init(key)
     state, best = make_optimizer(clip).init(params), 1.0
     for done in range(check, updates + 1, check):
-        params, state = train(params, state, key, done, length, check, clip, *omega)
-        best = min(best, float(test(params, jax.random.fold_in(jax.random.key(0), done), length)))
+        params, state = train(params, state, key, done, lengths, check, clip, *omega)
+        fresh = jax.random.fold_in(jax.random.key(0), done)
+        best = min(best, max(float(test(params, fresh, length)) for length in lengths))
         if best < 0.01:
             return done, best, params
     return 0, best, params
@@ -180,14 +200,18 @@ def mean_omega(flow, power):
 
 
 @partial(jax.jit, static_argnums=(4, 5, 6, 7, 8))
-def train(params, state, key, done, length, count, clip, weight, power):
-    """Run `count` updates."""
+def train(params, state, key, done, lengths, count, clip, weight, power):
+    """Run `count` updates, each at one of the lengths."""
     optimizer = make_optimizer(clip)
+
+    def gradient_at(length, params, key):
+        return jax.grad(objective)(params, *temporal_order(key, length, BATCH), weight, power)
 
     def update(pair, n):
         params, state = pair
-        xs, classes = temporal_order(jax.random.fold_in(key, n), length, BATCH)
-        gradient = jax.grad(objective)(params, xs, classes, weight, power)
+        key_n = jax.random.fold_in(key, n)
+        which = jax.random.randint(jax.random.fold_in(key_n, 1), (), 0, len(lengths))
+        gradient = jax.lax.switch(which, [partial(gradient_at, length) for length in lengths], params, key_n)
         updates, state = optimizer.update(gradient, state, params)
         return (optax.apply_updates(params, updates), state), None
 

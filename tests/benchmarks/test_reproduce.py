@@ -61,9 +61,15 @@ def test_the_mean_omega_of_c_i_is_c_minus_1_squared_or_c_squared_minus_1_squared
 
 
 def test_networks_of_temporal_order_are_scored_at_other_lengths():
-    figures = measure_order("clipped", 10, 20, 10, range(2), 1, (10, 40))
+    figures = measure_order("clipped", (10,), 20, 10, range(2), 1, (10, 40))
     assert figures["after"] == [0, 0] and list(figures["beyond"]) == ["10", "40"]
     assert all(0.6 < error < 0.9 for errors in figures["beyond"].values() for error in errors)  # a guess: 75 %
+
+
+def test_one_network_learns_temporal_order_at_every_length_of_a_mixture():
+    figures = measure_order("clipped, Ω squared", (10, 20), 6000, 500, range(1), 1, (10, 20))
+    assert 0 < figures["after"][0] <= 6000
+    assert all(error < 0.03 for errors in figures["beyond"].values() for error in errors)
 
 
 @pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, 1e11])
