@@ -1,5 +1,6 @@
 """All reproductions, one after the other: `make reproduce`, `make reproduce ARGS=--full`."""
 
+import os
 from types import ModuleType
 
 import tyro
@@ -41,7 +42,7 @@ PROGRAMS: tuple[ModuleType, ...] = (
 )
 
 
-def plan(full: bool = False, again: bool = False) -> results.Plan:
+def plan(full: bool = False, again: bool = False, jobs: int = 0) -> results.Plan:
     """Plan everything that docs/reproduce.md shows.
 
     The fast version is measured again each time.  `--full` continues where it was interrupted: it prints what is stored
@@ -50,9 +51,10 @@ def plan(full: bool = False, again: bool = False) -> results.Plan:
     Args:
         full: the papers' lengths, seeds and numbers of updates: hours in place of minutes.
         again: with `full`, measure again what is stored.
+        jobs: how many cases at a time, each in a process with one thread; 0: as many as there are cores.
     """
     plans = [program.plan(full=full, again=again) for program in PROGRAMS]
-    return results.Plan([case for each in plans for case in each.cases], again or not full)
+    return results.Plan([case for each in plans for case in each.cases], again or not full, jobs or os.cpu_count() or 1)
 
 
 if __name__ == "__main__":

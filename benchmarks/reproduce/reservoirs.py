@@ -63,7 +63,9 @@ def plan(full: bool = False, again: bool = False, which: tuple[str, ...] = (), r
     cases = {
         "mackey-glass": mackey_glass_case(400, runs, "2.8e-4 (3,000 steps), 1.2e-4 (21,000)"),
         "mackey-glass-1000": mackey_glass_case(1000, min(runs, 5), "10^-4.2 (3,000 steps)"),
-        "laser": results.Case("reservoirs", {"problem": "laser", "units": 500}, in_float64(laser), show_laser, seeds=5),
+        "laser": results.Case(
+            "reservoirs", {"problem": "laser", "units": 500}, partial(in_float64, laser), show_laser, seeds=5
+        ),
         "lorenz": flow_case("lorenz", LORENZ, ring_of(3, 500, 0.2, 0.2), 20_000),
         "ks": flow_case("ks", KS, ring_of(64, 1000 * times, 0.25, 0.2), fitted),
         "ks-ring": flow_case("ks-ring", KS, ring_of(16, 500 * times, 0.3, 0.3, margin=8), 20_000),
@@ -71,14 +73,10 @@ def plan(full: bool = False, again: bool = False, which: tuple[str, ...] = (), r
     return results.Plan([cases[name] for name in chosen], again or not full)
 
 
-def in_float64(measure: Callable[[], dict]) -> Callable[[], dict]:
-    """Return the same function with 64-bit arrays."""
-
-    def run() -> dict:
-        with jax.enable_x64(True):
-            return measure()
-
-    return run
+def in_float64(measure: Callable[..., dict], *args) -> dict:
+    """Measure with 64-bit arrays."""
+    with jax.enable_x64(True):
+        return measure(*args)
 
 
 # --- Mackey-Glass
@@ -87,7 +85,7 @@ def in_float64(measure: Callable[[], dict]) -> Callable[[], dict]:
 def mackey_glass_case(units: int, runs: int, paper: str) -> results.Case:
     """Plan so many reservoirs of so many units."""
     settings = {"problem": "mackey-glass", "units": units, "reservoirs": runs}
-    measure = in_float64(partial(mackey_glass, runs, units, 10))
+    measure = partial(in_float64, mackey_glass, runs, units, 10)
     return results.Case("reservoirs", settings, measure, show_mackey_glass, paper, runs, runs * units**2)
 
 
@@ -195,7 +193,7 @@ def flow_case(name: str, flow: Flow, ring: Ring, fitted: int) -> results.Case:
     """Plan reservoirs on a flow."""
     units = ring.network.cell.cell.hidden_size
     settings = {"problem": name, "units": units, "steps": fitted}
-    measure = in_float64(partial(valid_times, flow, ring, fitted))
+    measure = partial(in_float64, valid_times, flow, ring, fitted)
     return results.Case("reservoirs", settings, measure, show_times, work=units**2 * fitted)
 
 

@@ -5,7 +5,8 @@
 A case is named by its settings.  `run` prints one table, *paper, here, seeds, seconds*, and stores each case as soon as
 it is measured, so an interrupted run keeps what it has.  With `again=False`, cases that are stored are printed and not
 run.  Before it starts, it says how long it will take: the stored seconds, or, for a case that never ran, those of the
-most similar one times the ratio of the work.
+most similar one times the ratio of the work.  With `jobs`, several processes measure, and the lines come in the order
+in which the cases end.
 
 `benchmarks.reproduce.page` makes the tables of docs/reproduce.md from these files.
 """
@@ -16,11 +17,15 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+
+from benchmarks.reproduce import on_one_thread_each
 
 FOLDER = Path(__file__).parents[1] / "results"
 WIDTHS = (58, 34, 44)
@@ -50,6 +55,8 @@ class Plan(NamedTuple):
     cases: list[Case]
     again: bool
     """Measure what is stored too."""
+    jobs: int = 1
+    """How many processes measure at a time."""
 
 
 class Record(NamedTuple):
@@ -91,21 +98,41 @@ def write(experiment: str, record: Record, folder: Path = FOLDER) -> None:
 
 
 def run(plan: Plan, folder: Path = FOLDER) -> None:
-    """Measure and store the cases in order, and print a line for each."""
-    cases, again = plan
+    """Print a line for each stored case, then measure and store the others and print theirs."""
+    cases, again, jobs = plan
     stored = {name: read(name, folder) for name in dict.fromkeys(case.experiment for case in cases)}
-    todo = [case for case in cases if again or find(stored[case.experiment], case.settings) is None]
-    print(announcement(cases, todo, stored), flush=True)
+    known = [None if again else find(stored[case.experiment], case.settings) for case in cases]
+    todo = [case for case, record in zip(cases, known, strict=True) if record is None]
+    print(announcement(cases, todo, stored, jobs), flush=True)
     print(line("problem", "paper", "here", "seeds", "seconds"))
-    for case in cases:
-        record = None if again else find(stored[case.experiment], case.settings)
-        if record is None:
-            record = measure(case)
-            write(case.experiment, record, folder)
-        print(
-            line(label(case), case.paper, case.show(record.figures), str(case.seeds), shown(record.seconds)),
-            flush=True,
-        )
+    for case, record in zip(cases, known, strict=True):
+        if record is not None:
+            print(row(case, record), flush=True)
+    for case, record in measured(todo, jobs):
+        write(case.experiment, record, folder)
+        print(row(case, record), flush=True)
+
+
+def row(case: Case, record: Record) -> str:
+    """Return the line of a case."""
+    return line(label(case), case.paper, case.show(record.figures), str(case.seeds), shown(record.seconds))
+
+
+def measured(cases: list[Case], jobs: int) -> Iterator[tuple[Case, Record]]:
+    """Measure the cases, `jobs` at a time, and yield each as soon as it is done."""
+    if jobs == 1:
+        yield from ((case, measure(case)) for case in cases)
+        return
+    with ProcessPoolExecutor(jobs, get_context("spawn"), on_one_thread_each) as pool:
+        running = {pool.submit(measure, case): case for case in cases}
+        try:
+            for done in as_completed(running):
+                yield running[done], done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in active_children():
+                process.terminate()
+            raise
 
 
 def measure(case: Case) -> Record:
@@ -138,11 +165,12 @@ def now() -> dict[str, str]:
     }
 
 
-def announcement(cases: list[Case], todo: list[Case], stored: dict[str, list[Record]]) -> str:
-    """Tell how much there is to do, and how much CPU time that takes according to the stored seconds."""
+def announcement(cases: list[Case], todo: list[Case], stored: dict[str, list[Record]], jobs: int = 1) -> str:
+    """Tell how much there is to do, and how much time that takes according to the stored CPU seconds."""
     times = [estimate(case, stored[case.experiment]) for case in todo]
     known = sum(seconds for seconds in times if seconds is not None)
-    left = f"the others take about {in_words(known)} of CPU time"
+    by = "" if jobs == 1 else f", {in_words(known / jobs)} on {jobs} cores"
+    left = f"the others take about {in_words(known)} of CPU time{by}"
     said = f"{len(cases)} cases, {len(cases) - len(todo)} of them stored; {left}"
     unknown = sum(seconds is None for seconds in times)
     return said + (f", and {unknown} that nothing like was ever timed\n" if unknown else "\n")

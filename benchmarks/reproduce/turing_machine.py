@@ -20,7 +20,8 @@ bits per scored bit.
     python -m benchmarks.reproduce.turing_machine --problems associative-recall --seeds 3
 """
 
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -125,7 +126,7 @@ def _cases(
         "learning_rate": learning_rate,
         "batch": batch,
     }
-    run = partial(measure, trial, episodes, chosen(optimizer, learning_rate), batch)
+    run = partial(measure, trial, episodes, partial(chosen, optimizer, learning_rate), batch)
     work = float(episodes * trial.seconds)
     return [
         results.Case("turing_machine", settings | {"seed": k}, partial(run, k), show, trial.paper, 1, work)
@@ -141,12 +142,14 @@ def show(figures: dict) -> str:
     return "; ".join(f"{100 * wrong:.2f} %{name}" for name, wrong in named)
 
 
-def measure(trial: Trial, episodes: int, rule: optax.GradientTransformation, batch: int, seed: int) -> dict:
+def measure(
+    trial: Trial, episodes: int, rule: Callable[[], optax.GradientTransformation], batch: int, seed: int
+) -> dict:
     """Train a machine and return its scores, its learning curve, and its scores beyond."""
     problem, controller, heads, hidden = trial.problem, trial.controller, trial.heads, trial.hidden
     task = Copy(problem=problem, controller=controller, heads=heads, hidden=hidden, batch=batch)
     model, (within, *beyond) = task.model({}), tests(task)
-    params, curve, skipped = train(task, rule, episodes // batch, seed)
+    params, curve, skipped = train(task, rule(), episodes // batch, seed)
     figures = scores(model, params, held_out(within)) | {"curve": curve, "skipped": skipped}
     figures["beyond"] = {test.name: scores(model, params, held_out(test)) for test in beyond}
     return figures | ({"best_bits": best(held_out(within))} if problem == "n-grams" else {})
@@ -203,6 +206,7 @@ def best(episodes: Episode) -> float:
     return float(np.mean([best_bits(row) for row in rows]))
 
 
+@cache
 def chosen(optimizer: str, learning_rate: float) -> optax.GradientTransformation:
     """Return the optimizer of the paper; RMSProp with optax's ε = 10⁻⁸, which divides by no variance; or Adam.
 

@@ -1,12 +1,26 @@
 """The store of results: a case is measured once, an interrupted run keeps its results, the time is estimated first."""
 
+import os
+
 import pytest
 
 from benchmarks.reproduce.results import Case, Plan, estimate, find, read, run
 
 
+def here():
+    return {"score": 1.5, "process": os.getpid()}
+
+
+def stop():
+    raise KeyboardInterrupt
+
+
+def shown(figures):
+    return f"{figures['score']}"
+
+
 def case(name, work=1.0, measure=lambda: {"score": 1.5}):
-    return Case("sums", {"name": name, "seeds": 2}, measure, lambda figures: f"{figures['score']}", "1.4", 2, work)
+    return Case("sums", {"name": name, "seeds": 2}, measure, shown, "1.4", 2, work)
 
 
 def test_what_is_stored_is_what_was_measured(tmp_path):
@@ -27,9 +41,6 @@ def test_a_finished_case_is_not_run_again_unless_it_is_asked_for(tmp_path, capsy
 
 
 def test_an_interrupted_run_keeps_what_it_has(tmp_path):
-    def stop():
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
         run(Plan([case("a"), case("b", measure=stop)], again=False), tmp_path)
     assert find(read("sums", tmp_path), case("a").settings) and not find(read("sums", tmp_path), case("b").settings)
@@ -50,3 +61,19 @@ def test_the_time_of_a_case_that_never_ran_is_that_of_the_most_similar_by_its_wo
     assert estimate(case("a"), records) == 10
     assert estimate(case("b", work=8.0), records) == 40
     assert estimate(case("b"), []) is None
+
+
+def test_cases_are_measured_in_processes_of_their_own(tmp_path, capsys):
+    run(Plan([case(name, measure=here) for name in "ab"], again=False, jobs=2), tmp_path)
+    records = read("sums", tmp_path)
+    assert {r.settings["name"] for r in records} == {"a", "b"} and not {r.figures["process"] for r in records} & {
+        os.getpid()
+    }
+    assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_an_interrupted_run_of_processes_keeps_what_it_has(tmp_path):
+    cases = [case("a", measure=here), case("b", measure=stop), *(case(f"{n}", measure=here) for n in range(500))]
+    with pytest.raises(KeyboardInterrupt):
+        run(Plan(cases, again=False, jobs=2), tmp_path)
+    assert len(read("sums", tmp_path)) < 500
