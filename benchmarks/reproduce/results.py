@@ -19,8 +19,9 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 
 import jax
@@ -123,7 +124,7 @@ def measured(cases: list[Case], jobs: int) -> Iterator[tuple[Case, Record]]:
     if jobs == 1:
         yield from ((case, measure(case)) for case in cases)
         return
-    with ProcessPoolExecutor(jobs, get_context("spawn"), on_one_thread_each) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), start_worker) as pool:
         running = {pool.submit(measure, case): case for case in cases}
         try:
             for done in as_completed(running):
@@ -133,6 +134,17 @@ def measured(cases: list[Case], jobs: int) -> Iterator[tuple[Case, Record]]:
             for process in active_children():
                 process.terminate()
             raise
+
+
+def start_worker() -> None:
+    """Prepare a process to measure; it ends when its parent does, even a parent that was killed."""
+    on_one_thread_each()
+
+    def follow() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    Thread(target=follow, daemon=True).start()
 
 
 def measure(case: Case) -> Record:
