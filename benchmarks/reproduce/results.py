@@ -139,10 +139,12 @@ def measured(cases: list[Case], jobs: int) -> Iterator[tuple[Case, Record]]:
 def start_worker() -> None:
     """Prepare a process to measure; it ends when its parent does, even a parent that was killed."""
     on_one_thread_each()
+    parent = parent_process()
 
     def follow() -> None:
-        parent_process().join()
-        os._exit(1)
+        if parent:
+            parent.join()
+            os._exit(1)
 
     Thread(target=follow, daemon=True).start()
 

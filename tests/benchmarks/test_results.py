@@ -1,6 +1,11 @@
 """The store of results: a case is measured once, an interrupted run keeps its results, the time is estimated first."""
 
+import fcntl
 import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +14,12 @@ from benchmarks.reproduce.results import Case, Plan, estimate, find, read, run
 
 def here():
     return {"score": 1.5, "process": os.getpid()}
+
+
+def sleep(file):
+    with open(file, "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        time.sleep(600)
 
 
 def stop():
@@ -77,3 +88,39 @@ def test_an_interrupted_run_of_processes_keeps_what_it_has(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(Plan(cases, again=False, jobs=2), tmp_path)
     assert len(read("sums", tmp_path)) < 500
+
+
+def test_processes_end_when_the_program_is_killed(tmp_path):
+    program = f"""
+from functools import partial
+from pathlib import Path
+from benchmarks.reproduce.results import Plan, run
+from tests.benchmarks.test_results import case, sleep
+if __name__ == "__main__":
+    cases = [case(name, measure=partial(sleep, {str(tmp_path)!r} + "/" + name)) for name in "ab"]
+    run(Plan(cases, again=False, jobs=2), Path({str(tmp_path)!r}))
+"""
+    (tmp_path / "program.py").write_text(program)
+    root, files = Path(__file__).parents[2], [tmp_path / name for name in "ab"]
+    with subprocess.Popen(
+        [sys.executable, tmp_path / "program.py"], env=os.environ | {"PYTHONPATH": str(root)}
+    ) as parent:
+        until(lambda: all(file.exists() and held(file) for file in files))
+        parent.kill()
+    until(lambda: not any(map(held, files)))
+
+
+def until(true, seconds=60):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.1)
+
+
+def held(file):
+    with open(file) as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
