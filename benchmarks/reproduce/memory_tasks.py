@@ -2,10 +2,12 @@
 
 Adding is scored by the squared error on new sequences; the constant answer 1 has 1/6 = 0.167.  Copy is scored by the
 cross-entropy in nats per step; without a memory the best is 10 ln 8 / (T + 20).  Adam at 1e-3 after clipping at 1,
-batches of 20; hidden 60.
+batches of 20; hidden 60.  A network has learned when the mean loss of 250 updates is a tenth of that of having no
+memory; training ends at a fiftieth of it, or after the given number of updates.
 
 Papers: Hochreiter & Schmidhuber 1997 (an LSTM learns adding), Le, Jaitly & Hinton 2015 (so does an identity relu, to
-T = 300), Arjovsky, Shah & Bengio 2016 (an LSTM stays near the copy baseline for long).
+T = 300), Arjovsky, Shah & Bengio 2016 (a unitary network learns copy, an LSTM stays near its baseline for long),
+Lezcano-Casado & Martínez-Rubio 2019 (an orthogonal W by the exponential map learns copy at T = 1,000).
 
     python -m benchmarks.reproduce.memory_tasks                # T = 100, 2 seeds, 2,000 updates: minutes
     python -m benchmarks.reproduce.memory_tasks --full         # T = 100, 200, 400, 5 seeds, 20,000 updates: hours
@@ -23,10 +25,10 @@ import tyro
 
 import jaxrnn
 from benchmarks.reproduce import on_one_thread_each, results
-from benchmarks.reproduce.networks import networks
+from benchmarks.reproduce.networks import Network, networks
 from benchmarks.reproduce.problems import SYMBOLS, adding, copy, copy_baseline
 
-BATCH, TEST, HIDDEN = 20, 200, 60
+BATCH, TEST, HIDDEN, EVERY = 20, 200, 60, 250
 PROBLEMS = {
     # name: (generator, features, outputs, the score of having no memory)
     "adding": (adding, 2, 1, lambda length: 1 / 6),
@@ -36,6 +38,7 @@ OPTIMIZER = optax.apply_if_finite(optax.chain(jaxrnn.training.clip_by_norm(1.0),
 PAPERS = {
     ("adding", "relu, identity"): "learned at T = 150 to 300 (Le et al. 2015)",
     ("adding", "LSTM"): "learned, after more sequences (Hochreiter & Schmidhuber 1997)",
+    ("copy", "modReLU, orthogonal"): "learned at T = 1,000 (Lezcano-Casado & Martínez-Rubio 2019)",
     ("copy", "LSTM"): "stays near no memory (Arjovsky et al. 2016)",
 }
 
@@ -91,47 +94,98 @@ def plan(
 
 
 def measure(problem: str, name: str, length: int, updates: int, seeds: range, jobs: int) -> dict:
-    """Return the score of each seed, and that of having no memory."""
+    """Return the score of each seed, that of having no memory, and the losses of the training, a mean of each 250."""
     with ThreadPoolExecutor(jobs) as pool:
-        scores = list(pool.map(partial(score, problem, name, length, updates), seeds))
-    return {"scores": [float(f"{score:.4g}") for score in scores], "no_memory": PROBLEMS[problem][3](length)}
+        runs = list(pool.map(partial(run, problem, name, length, updates), seeds))
+    return {
+        "scores": [rounded(score) for score, _ in runs],
+        "no_memory": PROBLEMS[problem][3](length),
+        "curves": [[rounded(loss) for loss in curve] for _, curve in runs],
+        "every": EVERY,
+    }
+
+
+def rounded(score: float) -> float | None:
+    """Return the score with four digits; None where it is no number."""
+    return float(f"{score:.4g}") if math.isfinite(score) else None
 
 
 def show(figures: dict) -> str:
-    """Return the best and the median score, and that of having no memory."""
+    """Return the best and the median score, and that of having no memory; when each seed had learned."""
     scores = [math.inf if score is None else score for score in figures["scores"]]  # None: it diverged
-    return f"{min(scores):.4f}, median {median(scores):.4f} (no memory {figures['no_memory']:.4f})"
+    said = f"{min(scores):.4f}, median {median(scores):.4f} (no memory {figures['no_memory']:.4f})"
+    after = learned_after(figures)
+    return said + (f", learned after {' '.join(f'{n:,}' if n else '-' for n in after)}" if after else "")
 
 
-def score(problem: str, name: str, length: int, updates: int, seed: int) -> float:
-    """Return the score of one network on new sequences, after training."""
-    return float(run(problem, name, length, updates, jax.random.split(jax.random.key(0), seed + 1)[seed]))
+def learned_after(figures: dict) -> list[int | None]:
+    """Return after how many updates the loss of each seed was a tenth of that of having no memory; None for never."""
+    enough, every = figures["no_memory"] / 10, figures.get("every", 0)
+    found = [
+        [k for k, loss in enumerate(curve, 1) if loss is not None and loss < enough]
+        for curve in figures.get("curves", [])
+    ]
+    return [below[0] * every if below else None for below in found]
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def run(problem: str, name: str, length: int, updates: int, key):
-    """Train and test, in one program."""
-    generate, features, outputs, _ = PROBLEMS[problem]
-    cell, init = networks(features, HIDDEN)[name]
-    readout = jaxrnn.Readout(HIDDEN, outputs)
+def run(problem: str, name: str, length: int, updates: int, seed: int) -> tuple[float, list[float]]:
+    """Train until the loss is a fiftieth of that of having no memory; return the score on new sequences, the losses."""
+    *keys, train_key, test_key = jax.random.split(jax.random.split(jax.random.key(0), seed + 1)[seed], 4)
+    pair, losses = start(problem, name, *keys), []
+    train_keys = jax.random.split(train_key, updates)
+    for k in range(0, updates, EVERY):
+        pair, loss = train(problem, name, length, pair, train_keys[k : k + EVERY])
+        losses.append(float(loss))
+        if losses[-1] < PROBLEMS[problem][3](length) / 50:
+            break
+    return float(test(problem, name, length, pair[0], test_key)), losses
 
-    def loss(params, key, batch):
-        xs, targets = generate(key, length, batch)
-        _, ys = jaxrnn.unroll_bptt(cell, params[0], xs)
-        if problem == "adding":
-            return jnp.mean((readout.apply(params[1], ys[-1])[:, 0] - targets) ** 2)
-        return jaxrnn.cross_entropy(readout.apply(params[1], ys), targets)
+
+@partial(jax.jit, static_argnums=(0, 1))
+def start(problem: str, name: str, cell_key, readout_key):
+    """Return the first parameters of the network and its read-out, and the state of the optimizer."""
+    network, readout = model(problem, name)
+    params = network.init(cell_key), readout.init(readout_key)
+    return params, OPTIMIZER.init(params)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def train(problem: str, name: str, length: int, pair, keys):
+    """Return the parameters and the state of the optimizer after an update for each key, and the mean loss."""
+    rate = model(problem, name)[0].rate
 
     def update(pair, key):
         params, state = pair
-        updates, state = OPTIMIZER.update(jax.grad(loss)(params, key, BATCH), state, params)
-        return (optax.apply_updates(params, updates), state), None
+        loss, grads = jax.value_and_grad(partial(error, problem, name, length, BATCH))(params, key)
+        updates, state = OPTIMIZER.update(grads, state, params)
+        if rate != 1:
+            updates = (updates[0]._replace(w=rate * updates[0].w), updates[1])
+        return (optax.apply_updates(params, updates), state), loss
 
-    cell_key, out_key, train_key, test_key = jax.random.split(key, 4)
-    params = init(cell_key), readout.init(out_key)
-    keys = jax.random.split(train_key, updates)
-    (params, _), _ = jax.lax.scan(update, (params, OPTIMIZER.init(params)), keys)
-    return loss(params, test_key, TEST)
+    pair, losses = jax.lax.scan(update, pair, keys)
+    return pair, jnp.mean(losses)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def test(problem: str, name: str, length: int, params, key):
+    """Return the score on new sequences."""
+    return error(problem, name, length, TEST, params, key)
+
+
+def error(problem: str, name: str, length: int, batch: int, params, key):
+    """Return the squared error of the last output, or the cross-entropy of all of them."""
+    network, readout = model(problem, name)
+    xs, targets = PROBLEMS[problem][0](key, length, batch)
+    _, ys = jaxrnn.unroll_bptt(network.cell, network.params(params[0]), xs)
+    if problem == "adding":
+        return jnp.mean((readout.apply(params[1], ys[-1])[:, 0] - targets) ** 2)
+    return jaxrnn.cross_entropy(readout.apply(params[1], ys), targets)
+
+
+def model(problem: str, name: str) -> tuple[Network, jaxrnn.Readout]:
+    """Return the network and its read-out."""
+    _, features, outputs, _ = PROBLEMS[problem]
+    return networks(features, HIDDEN)[name], jaxrnn.Readout(HIDDEN, outputs)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ BLOCK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 NETWORKS = {
     "tanh": "tanh, W orthogonal",
     "relu, identity": "relu, W = I",
+    "modReLU, orthogonal": "modReLU, W kept orthogonal",
     "LSTM": "LSTM, forget bias 1",
     "GRU": "GRU",
     "leaky": "leaky, α = 0 … 0.99",
@@ -117,7 +118,8 @@ def memory_tasks(updates: int) -> list[str]:
 
     known = {(r.settings["problem"], r.settings["length"]): r.figures["no_memory"] for r in records}
     rows = [["no memory", *(f"{known[column]:.3g}" for column in columns)]]
-    rows += [[name, *(cell(network, column) for column in columns)] for network, name in NETWORKS.items()]
+    measured = {r.settings["network"] for r in records}
+    rows += [[NETWORKS[n], *(cell(n, column) or "-" for column in columns)] for n in NETWORKS if n in measured]
     return table(["", *(f"{problem}, T = {length}" for problem, length in columns)], rows, records)
 
 

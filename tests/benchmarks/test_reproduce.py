@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import benchmarks.reproduce
-from benchmarks.reproduce import state_tracking, turing_machine
+from benchmarks.reproduce import memory_tasks, state_tracking, turing_machine
 from benchmarks.reproduce.__main__ import PROGRAMS, plan
 from benchmarks.reproduce.chaotic_flows import kuramoto_sivashinsky
 from benchmarks.reproduce.networks import networks
@@ -103,8 +103,35 @@ def test_every_case_can_be_sent_to_a_process(full):
 
 
 def test_every_network_starts():
-    for cell, start in networks(3, 12).values():
-        assert jax.tree.structure(start(KEY)) == jax.tree.structure(cell.init(KEY))
+    for network in networks(3, 12).values():
+        params = network.params(network.init(KEY))
+        assert jax.tree.structure(params) == jax.tree.structure(network.cell.init(KEY))
+
+
+def test_modrelu_moves_towards_0_by_its_bias_and_the_network_keeps_its_norm_without_inputs_and_bias():
+    cell, init, params_of, _ = networks(3, 12)["modReLU, orthogonal"]
+    params, h = params_of(init(KEY)), jax.random.normal(KEY, (12,))
+    _, same = cell.step(params, h, jnp.zeros(12))
+    np.testing.assert_allclose(jnp.linalg.norm(same), jnp.linalg.norm(h), rtol=1e-6)
+    _, ys = cell.step(params._replace(w=jnp.eye(12), b=jnp.full(12, -0.5)), jnp.zeros(12), h)
+    np.testing.assert_allclose(ys, [np.sign(x) * max(abs(x) - 0.5, 0) for x in np.asarray(h)], rtol=1e-6)
+
+
+def test_a_case_of_the_memory_tasks_has_a_curve_of_each_seed_and_ends_when_it_has_learned(monkeypatch):
+    monkeypatch.setattr(memory_tasks, "EVERY", 5)
+    figures = memory_tasks.measure("copy", "modReLU, orthogonal", 5, 12, range(2), 1)
+    assert [len(curve) for curve in figures["curves"]] == [3, 3] and memory_tasks.learned_after(figures) == [None] * 2
+    curve = [figures["no_memory"], figures["no_memory"] / 11, figures["no_memory"] / 60]
+    assert memory_tasks.learned_after(figures | {"curves": [curve, curve[:1], [None, *curve]]}) == [10, None, 15]
+    monkeypatch.setitem(memory_tasks.PROBLEMS, "copy", (*memory_tasks.PROBLEMS["copy"][:3], lambda length: 1e3))
+    assert len(memory_tasks.measure("copy", "tanh", 5, 12, range(1), 1)["curves"][0]) == 1
+
+
+def test_the_rate_of_w_is_that_of_the_network(monkeypatch):
+    (raw, _), state = memory_tasks.start("copy", "modReLU, orthogonal", KEY, KEY)
+    pair, _ = memory_tasks.train("copy", "modReLU, orthogonal", 5, ((raw, _), state), jax.random.split(KEY, 1))
+    steps = [float(jnp.abs(new - old).max()) for new, old in zip(pair[0][0], raw, strict=True)]
+    assert steps[:2] == pytest.approx([1e-3, 1e-4], rel=0.01)  # the first step of Adam is its rate
 
 
 def test_a_twice_finer_step_gives_the_same_flow_for_five_lyapunov_times():

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import jax.test_util
 import numpy as np
 import optax
 import pytest
@@ -19,6 +20,7 @@ from jaxrnn.constraints import (
     LowRank,
     Mask,
     NoSelfConnections,
+    Orthogonal,
     Sparse,
     gaussian_factors,
 )
@@ -106,6 +108,53 @@ def test_low_rank_has_the_radius_that_was_asked_for_and_the_eigenvalues_of_its_o
         np.testing.assert_allclose(factors.overlaps, asked, atol=1e-12)
 
 
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+def test_orthogonal_weights_are_rotations_after_updates_in_every_gate(cell):
+    constraints = Constraints((Orthogonal(),))
+    raw = constraints.init(KEY, cell.init(KEY), radius=1.0)
+    after = updated(constraints, cell, raw)
+    for params in map(constraints.apply, (raw, after)):
+        for w in recurrent(params).astype(np.float64):
+            np.testing.assert_allclose(w @ w.T, np.eye(N), atol=1e-6)
+            assert np.linalg.det(w) > 0
+    assert not np.allclose(recurrent(constraints.apply(raw)), recurrent(constraints.apply(after)), atol=0.1)
+
+
+def test_an_orthogonal_weight_is_orthogonal_to_1e_6_after_1000_updates_of_adam_in_float32():
+    with jax.enable_x64(False):
+        units, optimizer = 60, optax.adam(1e-2)
+        constraints, target = Constraints((Orthogonal(),)), jax.random.normal(KEY, (units, units))
+
+        def update(pair, _):
+            raw, state = pair
+            grads = jax.grad(lambda raw: jnp.sum((constraints.apply(raw).w - target) ** 2))(raw)
+            updates, state = optimizer.update(grads, state, raw)
+            return (optax.apply_updates(raw, updates), state), None
+
+        raw = constraints.init(KEY, Elman(3, units).init(KEY))
+        (after, _), _ = jax.lax.scan(update, (raw, optimizer.init(raw)), length=1000)
+        before, w = (np.asarray(constraints.apply(each).w) for each in (raw, after))
+        assert w.dtype == np.float32 and np.trace(w.T @ target) > np.trace(before.T @ target) + 100  # it learned
+        np.testing.assert_allclose(w.T.astype(float) @ w, np.eye(units), atol=1e-6)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.5])
+def test_the_first_angles_of_an_orthogonal_weight_are_within_the_one_that_was_asked_for(angle):
+    with jax.enable_x64(True):
+        cell = Elman(3, 7)
+        w = Constraints((Orthogonal(angle),)).apply(Constraints((Orthogonal(angle),)).init(KEY, cell.init(KEY))).w
+        found = np.abs(np.angle(np.linalg.eigvals(w)))
+        assert found.max() <= angle and (found > 1e-3).sum() == (6 if angle else 0)
+        if angle == 0:
+            np.testing.assert_array_equal(w, np.eye(7))
+
+
+def test_the_gradient_through_the_exponential_is_that_of_finite_differences():
+    with jax.enable_x64(True):
+        raw, c = jax.random.normal(KEY, (3, 6)), jax.random.normal(jax.random.key(1), (3, 6))
+        jax.test_util.check_grads(lambda raw: jnp.sum(c * Orthogonal().apply(jnp.asarray(raw))), (raw,), 2)
+
+
 def test_time_constants_are_fixed_or_bounded_under_weight_decay():
     cell = RateNetwork(3, N, tau=(50.0, 100.0))
     for map_, within in ((Fixed((50.0, 100.0), "tau"), None), (Bounded(20.0, 200.0, "tau"), (20.0, 200.0))):
@@ -151,6 +200,7 @@ def test_constraints_are_values():
         ((Dale(0.8, at="weight"),), CELLS["rate"], "must name a parameter, got 'weight'; there are u, w, b, tau"),
         ((Areas((3, 3), ((1.0, 1.0), (1.0, 1.0))),), CELLS["gru"], r"`w` must have shape \[6, gates·6\]"),
         ((LowRank(11),), CELLS["rate"], "`rank` must be at most 10"),
+        ((Orthogonal(at="u"),), CELLS["rate"], r"`u` must have shape \[hidden, gates·hidden\], got \(3, 10\)"),
         ((Fixed((1.0, 2.0), "tau"),), CELLS["rate"], r"`value` must have the shape of `tau`, \(1,\), got 2"),
     ],
 )
@@ -167,6 +217,7 @@ def test_constraints_that_do_not_fit_are_named(maps, cell, named):
         (lambda: Sparse(-0.1), "`density` must be a probability"),
         (lambda: Areas((3, 2), ((1.0,),)), "`densities` must be a table of 2 × 2"),
         (lambda: Bounded(2.0, 1.0, "tau"), "`low` must be below `high`"),
+        (lambda: Orthogonal(3.2), "`angle` must be in"),
         (lambda: Mask.of(np.ones((2, 2))), "`mask` must be boolean"),
     ],
 )
@@ -180,6 +231,8 @@ def test_a_radius_needs_a_square_weight_with_a_cycle():
     upper = Mask.of(np.triu(np.ones((4, 4), bool), 1))
     with pytest.raises(ValueError, match="`radius` needs a network with a cycle"):
         Constraints((upper,)).init(KEY, cell.init(KEY), radius=1.0)
+    with pytest.raises(ValueError, match="`radius` must be 1 or None for the orthogonal weight `w`"):
+        Constraints((Orthogonal(),)).init(KEY, cell.init(KEY), radius=0.9)
     with pytest.raises(TypeError, match="raw"):
         Constraints((Dale(0.5), LowRank(1))).apply(cell.init(KEY))
 
