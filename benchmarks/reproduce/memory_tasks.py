@@ -14,9 +14,9 @@ Lezcano-Casado & Martínez-Rubio 2019 (an orthogonal W by the exponential map le
 """
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from statistics import median
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +65,7 @@ def plan(
         updates: another number of updates.
         cells: which networks; all of them if none is named.
         problems: which problems.
-        jobs: how many runs at a time. More than one is untested since each gate is drawn by a separate QR.
+        jobs: how many cases at a time, each in a process with one thread.
     """
     lengths = lengths or ((100, 200, 400) if full else (100,))
     seeds, updates = seeds or (5 if full else 2), updates or (20_000 if full else 2_000)
@@ -80,7 +80,7 @@ def plan(
                 "seeds": seeds,
                 "first_seed": first_seed,
             },
-            partial(measure, problem, name, length, updates, range(first_seed, first_seed + seeds), jobs),
+            partial(measure, problem, name, length, updates, range(first_seed, first_seed + seeds)),
             show,
             PAPERS.get((problem, name), "-"),
             seeds,
@@ -90,13 +90,12 @@ def plan(
         for length in lengths
         for name in cells or networks(1, HIDDEN)
     ]
-    return results.Plan(cases, again or not full)
+    return results.Plan(cases, again or not full, jobs)
 
 
-def measure(problem: str, name: str, length: int, updates: int, seeds: range, jobs: int) -> dict:
+def measure(problem: str, name: str, length: int, updates: int, seeds: range) -> dict:
     """Return the score of each seed, that of having no memory, and the losses of the training, a mean of each 250."""
-    with ThreadPoolExecutor(jobs) as pool:
-        runs = list(pool.map(partial(run, problem, name, length, updates), seeds))
+    runs = [run(problem, name, length, updates, seed) for seed in seeds]
     return {
         "scores": [rounded(score) for score, _ in runs],
         "no_memory": PROBLEMS[problem][3](length),
@@ -152,18 +151,21 @@ def start(problem: str, name: str, cell_key, readout_key):
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def train(problem: str, name: str, length: int, pair, keys):
     """Return the parameters and the state of the optimizer after an update for each key, and the mean loss."""
-    rate = model(problem, name)[0].rate
 
     def update(pair, key):
         params, state = pair
         loss, grads = jax.value_and_grad(partial(error, problem, name, length, BATCH))(params, key)
         updates, state = OPTIMIZER.update(grads, state, params)
-        if rate != 1:
-            updates = (updates[0]._replace(w=rate * updates[0].w), updates[1])
-        return (optax.apply_updates(params, updates), state), loss
+        return (optax.apply_updates(params, slower(updates, model(problem, name)[0].rate)), state), loss
 
     pair, losses = jax.lax.scan(update, pair, keys)
     return pair, jnp.mean(losses)
+
+
+def slower(updates: Any, rate: float) -> Any:
+    """Multiply the update of W by the network's rate."""
+    cell, readout = updates
+    return (cell if rate == 1 else cell._replace(w=rate * cell.w)), readout
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))

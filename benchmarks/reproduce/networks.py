@@ -13,6 +13,18 @@ from jaxrnn.cells import Clockwork, Delays, ElmanParams
 from jaxrnn.constraints import Constraints, Orthogonal
 from jaxrnn.core.carry_facts import carry_is_output
 
+NAMES = {
+    "tanh": "tanh, W orthogonal",
+    "relu, identity": "relu, W = I",
+    "modReLU, orthogonal": "modReLU, W kept orthogonal",
+    "LSTM": "LSTM, forget bias 1",
+    "GRU": "GRU",
+    "leaky": "leaky, α = 0 … 0.99",
+    "clockwork": "clockwork, T = 1 … 32",
+    "delays": "delays 1, 5, 25",
+}
+"""What the tables and pictures call them."""
+
 
 class Network(NamedTuple):
     """A cell with its start; the optimizer updates what `init` draws, and the cell uses the `params` of it."""

@@ -17,6 +17,8 @@ import tyro
 from benchmarks.reproduce import context_decision, flossing, force, gradient_distance, lorenz, reservoirs, results
 from benchmarks.reproduce import temporal_order as temporal_order_program
 from benchmarks.reproduce.lstm_tables import lstm_tasks
+from benchmarks.reproduce.memory_tables import draw_memory_curves, memory_curves, memory_tasks
+from benchmarks.reproduce.networks import NAMES
 from benchmarks.reproduce.result_tables import NOT_MEASURED, table
 from benchmarks.reproduce.results import Record
 from benchmarks.reproduce.sequence_tables import draw_sentence_lengths, sentence_lengths, source_order
@@ -27,16 +29,6 @@ from jaxrnn.tasks.tracking import KINDS, draw_heat_map
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "reproduce.md"
 BLOCK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
-NETWORKS = {
-    "tanh": "tanh, W orthogonal",
-    "relu, identity": "relu, W = I",
-    "modReLU, orthogonal": "modReLU, W kept orthogonal",
-    "LSTM": "LSTM, forget bias 1",
-    "GRU": "GRU",
-    "leaky": "leaky, α = 0 … 0.99",
-    "clockwork": "clockwork, T = 1 … 32",
-    "delays": "delays 1, 5, 25",
-}
 FLOWS = {
     "lorenz": "Lorenz",
     "ks": "Kuramoto-Sivashinsky, L = 22",
@@ -48,6 +40,7 @@ def main() -> None:
     """Rewrite the page's tables, and draw its pictures."""
     PAGE.write_text(rendered(PAGE.read_text()))
     gradient_distance.draw(gradient_distance.stored()).savefig(DOCS / "gradient_distance.png")
+    draw_memory_curves().savefig(DOCS / "memory_curves.png")
     draw_sentence_lengths().savefig(DOCS / "sentence_lengths.png")
     if tracking_map() != NOT_MEASURED:
         title = "Accuracy at 256 steps, at 16 pairs of recall"
@@ -100,35 +93,12 @@ def temporal_order_beyond() -> list[str]:
     return table(header, map(row, records), records)
 
 
-def memory_tasks(updates: int) -> list[str]:
-    """Return the table of best and worst scores of adding and copy."""
-    records = [r for r in results.read("memory_tasks") if r.settings["updates"] == updates]
-    columns = sorted({(r.settings["problem"], r.settings["length"]) for r in records})
-
-    def cell(network: str, column: tuple[str, int]) -> str:
-        of_this = [
-            r
-            for r in records
-            if (r.settings["network"], r.settings["problem"], r.settings["length"]) == (network, *column)
-        ]
-        scores = [score for r in of_this for score in r.figures["scores"]]
-        return ", ".join(
-            dict.fromkeys("diverged" if s is None else f"{s:.3g}" for s in sorted(scores, key=lambda s: (s is None, s)))
-        )
-
-    known = {(r.settings["problem"], r.settings["length"]): r.figures["no_memory"] for r in records}
-    rows = [["no memory", *(f"{known[column]:.3g}" for column in columns)]]
-    measured = {r.settings["network"] for r in records}
-    rows += [[NETWORKS[n], *(cell(n, column) or "-" for column in columns)] for n in NETWORKS if n in measured]
-    return table(["", *(f"{problem}, T = {length}" for problem, length in columns)], rows, records)
-
-
 def gradients() -> list[str]:
     """Return the table of gradient norms against the distance."""
     records = [r for r in results.read("gradient_distance") if r.settings["time"] == 200 and r.settings["seed"] == 0]
     rows = [
         [
-            NETWORKS[r.settings["network"]],
+            NAMES[r.settings["network"]],
             *(f"{r.figures['norms'][n]:.1e}" for n in gradient_distance.SHOWN),
             f"{r.figures['reach']:.0f}",
         ]
@@ -244,6 +214,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "temporal-order-beyond": temporal_order_beyond,
     "memory-tasks": lambda: memory_tasks(updates=2_000),
     "memory-tasks-longer": lambda: memory_tasks(updates=3_000),
+    "memory-curves": memory_curves,
     "lstm-tasks": lstm_tasks,
     "gradient-distance": gradients,
     "mackey-glass": mackey_glass,

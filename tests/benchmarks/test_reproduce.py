@@ -119,12 +119,12 @@ def test_modrelu_moves_towards_0_by_its_bias_and_the_network_keeps_its_norm_with
 
 def test_a_case_of_the_memory_tasks_has_a_curve_of_each_seed_and_ends_when_it_has_learned(monkeypatch):
     monkeypatch.setattr(memory_tasks, "EVERY", 5)
-    figures = memory_tasks.measure("copy", "modReLU, orthogonal", 5, 12, range(2), 1)
+    figures = memory_tasks.measure("copy", "modReLU, orthogonal", 5, 12, range(2))
     assert [len(curve) for curve in figures["curves"]] == [3, 3] and memory_tasks.learned_after(figures) == [None] * 2
     curve = [figures["no_memory"], figures["no_memory"] / 11, figures["no_memory"] / 60]
     assert memory_tasks.learned_after(figures | {"curves": [curve, curve[:1], [None, *curve]]}) == [10, None, 15]
     monkeypatch.setitem(memory_tasks.PROBLEMS, "copy", (*memory_tasks.PROBLEMS["copy"][:3], lambda length: 1e3))
-    assert len(memory_tasks.measure("copy", "tanh", 5, 12, range(1), 1)["curves"][0]) == 1
+    assert len(memory_tasks.measure("copy", "tanh", 5, 12, range(1))["curves"][0]) == 1
 
 
 def test_the_rate_of_w_is_that_of_the_network(monkeypatch):

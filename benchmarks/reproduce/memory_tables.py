@@ -1,0 +1,92 @@
+"""The tables and the picture of adding and copy: scores, when each seed had learned, and the curves of the loss."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.reproduce import results
+from benchmarks.reproduce.memory_tasks import BATCH, learned_after
+from benchmarks.reproduce.networks import NAMES
+from benchmarks.reproduce.result_tables import table
+from benchmarks.reproduce.results import Record
+
+LONG = 10_000
+"""The number of updates of the curves."""
+
+
+def memory_tasks(updates: int) -> list[str]:
+    """Return the table of best and worst scores of adding and copy."""
+    records = [r for r in results.read("memory_tasks") if r.settings["updates"] == updates]
+    columns = sorted({(r.settings["problem"], r.settings["length"]) for r in records})
+
+    def cell(network: str, column: tuple[str, int]) -> str:
+        of_this = [
+            r
+            for r in records
+            if (r.settings["network"], r.settings["problem"], r.settings["length"]) == (network, *column)
+        ]
+        scores = [score for r in of_this for score in r.figures["scores"]]
+        return ", ".join(dict.fromkeys(map(_score, sorted(scores, key=lambda s: (s is None, s)))))
+
+    known = {(r.settings["problem"], r.settings["length"]): r.figures["no_memory"] for r in records}
+    measured = {r.settings["network"] for r in records}
+    rows = [["no memory", *(_score(known[column]) for column in columns)]]
+    rows += [[NAMES[n], *(cell(n, column) or "-" for column in columns)] for n in NAMES if n in measured]
+    return table(["", *(f"{problem}, T = {length}" for problem, length in columns)], rows, records)
+
+
+def _score(score: float | None) -> str:
+    return "diverged" if score is None else f"{score:.3g}"
+
+
+def stored() -> list[Record]:
+    """Return the records with curves, by problem, length and network."""
+    records = [r for r in results.read("memory_tasks") if r.settings["updates"] == LONG]
+    order = list(NAMES)
+    return sorted(
+        records, key=lambda r: (r.settings["problem"], r.settings["length"], order.index(r.settings["network"]))
+    )
+
+
+def memory_curves() -> list[str]:
+    """Return the table of when each seed had learned, and of its score after training."""
+
+    def row(record: Record) -> list[str]:
+        s, f = record.settings, record.figures
+        return [
+            f"{s['problem']}, T = {s['length']:,}",
+            NAMES[s["network"]],
+            " ".join(f"{n:,}" if n else "-" for n in learned_after(f)),
+            " ".join(map(_score, f["scores"])),
+            _score(f["no_memory"]),
+            record.paper,
+            f"{record.cpu_seconds:.0f}",
+        ]
+
+    header = ("problem", "network", "learned after", "score", "no memory", "paper", "CPU s")
+    return table(header, map(row, stored()), stored())
+
+
+def draw_memory_curves() -> Figure:
+    """Draw the loss of each seed against the number of updates, relative to that of having no memory."""
+    panels: dict[tuple, list[Record]] = {}
+    for record in stored():
+        panels.setdefault((record.settings["problem"], record.settings["length"]), []).append(record)
+    figure, rows = Figure(figsize=(9, 6.2), dpi=130, layout="constrained"), 2
+    every = figure.subplots(rows, -(-len(panels) // rows), sharex=True, sharey=True, squeeze=False)
+    for axes in every.flat[len(panels) :]:
+        axes.axis("off")
+    for axes, ((problem, length), records) in zip(every.flat, panels.items(), strict=False):
+        for record in records:
+            name, f = record.settings["network"], record.figures
+            for k, curve in enumerate(f["curves"]):
+                losses = np.array([np.nan if loss is None else loss for loss in curve]) / f["no_memory"]
+                label = NAMES[name] if k == 0 else None
+                at = f["every"] * np.arange(1, len(losses) + 1)
+                axes.semilogy(at, losses, color=f"C{list(NAMES).index(name)}", linewidth=1.2, label=label)
+        axes.axhline(1, color="0.5", linewidth=0.8, linestyle=":")
+        axes.set(title=f"{problem}, T = {length:,}", xlim=(0, LONG), ylim=(0.015, 3))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=8)
+    figure.supxlabel(f"updates, of {BATCH} sequences each", fontsize=10)
+    figure.supylabel("loss / loss without a memory", fontsize=10)
+    return figure
