@@ -69,11 +69,13 @@ def stored(time: int = 200, seed: int = 0) -> dict[str, np.ndarray]:
 @partial(jax.jit, static_argnums=(0, 1))
 def flow(name: str, time: int, seed: int):
     """Return the norms by distance, `[time]`."""
-    cell, init, params_of = networks(INPUT, HIDDEN)[name]
+    network = networks(INPUT, HIDDEN)[name]
     keys = jax.random.split(jax.random.key(seed), 3)
-    params, xs = params_of(init(keys[0])), jax.random.normal(keys[1], (time, ROWS, INPUT))
+    params, xs = network.params(network.init(keys[0])), jax.random.normal(keys[1], (time, ROWS, INPUT))
     direction = jax.random.normal(keys[2], (HIDDEN,))
-    gradients = jaxrnn.dynamics.hidden_gradients(cell, params, xs, lambda carry, ys: jnp.sum(ys[-1] @ direction))
+    gradients = jaxrnn.dynamics.hidden_gradients(
+        network.cell, params, xs, lambda carry, ys: jnp.sum(ys[-1] @ direction)
+    )
     norms = jnp.linalg.norm(gradients, axis=-1)[::-1]
     return jnp.median(norms / norms[0], axis=1)
 

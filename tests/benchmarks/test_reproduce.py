@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import benchmarks.reproduce
-from benchmarks.reproduce import memory_tasks, state_tracking, turing_machine
+from benchmarks.reproduce import gradient_distance, memory_tasks, state_tracking, turing_machine
 from benchmarks.reproduce.__main__ import PROGRAMS, plan
 from benchmarks.reproduce.chaotic_flows import kuramoto_sivashinsky
 from benchmarks.reproduce.networks import networks
@@ -106,6 +106,11 @@ def test_every_network_starts():
     for network in networks(3, 12).values():
         params = network.params(network.init(KEY))
         assert jax.tree.structure(params) == jax.tree.structure(network.cell.init(KEY))
+
+
+def test_the_gradient_keeps_its_norm_in_a_network_that_is_kept_orthogonal():
+    norms = gradient_distance.measure("modReLU, orthogonal", 30, 0)["norms"]
+    np.testing.assert_allclose(norms, 1, rtol=1e-6)
 
 
 def test_modrelu_moves_towards_0_by_its_bias_and_the_network_keeps_its_norm_without_inputs_and_bias():
