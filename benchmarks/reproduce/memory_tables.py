@@ -1,5 +1,7 @@
 """The tables and the picture of adding and copy: scores, when each seed had learned, and the curves of the loss."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -73,20 +75,20 @@ def draw_memory_curves() -> Figure:
         panels.setdefault((record.settings["problem"], record.settings["length"]), []).append(record)
     figure, rows = Figure(figsize=(9, 6.2), dpi=130, layout="constrained"), 2
     every = figure.subplots(rows, -(-len(panels) // rows), sharex=True, sharey=True, squeeze=False)
+    named: dict[str, Any] = {}
     for axes in every.flat[len(panels) :]:
         axes.axis("off")
     for axes, ((problem, length), records) in zip(every.flat, panels.items(), strict=False):
         for record in records:
             name, f = record.settings["network"], record.figures
-            for k, curve in enumerate(f["curves"]):
+            for curve in f["curves"]:
                 losses = np.array([np.nan if loss is None else loss for loss in curve]) / f["no_memory"]
-                label = NAMES[name] if k == 0 else None
-                at = f["every"] * np.arange(1, len(losses) + 1)
-                axes.semilogy(at, losses, color=f"C{list(NAMES).index(name)}", linewidth=1.2, label=label)
+                at, color = f["every"] * np.arange(1, len(losses) + 1), f"C{list(NAMES).index(name)}"
+                (named[NAMES[name]],) = axes.semilogy(at, losses, color=color, linewidth=1.2)
         axes.axhline(1, color="0.5", linewidth=0.8, linestyle=":")
         axes.set(title=f"{problem}, T = {length:,}", xlim=(0, LONG), ylim=(0.015, 3))
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=8)
+    figure.legend(named.values(), named, loc="outside upper center", ncols=len(NAMES), frameon=False, fontsize=8)
     figure.supxlabel(f"updates, of {BATCH} sequences each", fontsize=10)
     figure.supylabel("loss / loss without a memory", fontsize=10)
     return figure

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxrnn import GRU, LSTM, Cell, Elman, Leaky
 from jaxrnn.cells import Clockwork, Delays, ElmanParams
-from jaxrnn.constraints import Constraints, Orthogonal
+from jaxrnn.constraints import ConstrainedNetwork, Constraints, Orthogonal
 from jaxrnn.core.carry_facts import carry_is_output
 
 NAMES = {
@@ -62,13 +62,8 @@ def identity(params):
 
 def kept_orthogonal(cell: Cell) -> Network:
     """Keep W = exp(A − Aᵀ), learned at a tenth of the rate of the others (Lezcano-Casado & Martínez-Rubio 2019, §5)."""
-    constraints = Constraints((Orthogonal(),))
-
-    def init(key):
-        cell_key, angles_key = jax.random.split(key)
-        return constraints.init(angles_key, cell.init(cell_key))
-
-    return Network(cell, init, constraints.apply, rate=0.1)
+    kept = ConstrainedNetwork(cell, Constraints((Orthogonal(),)))
+    return Network(cell, kept.init, kept.params, rate=0.1)
 
 
 @jax.tree_util.register_static
