@@ -1,11 +1,10 @@
 """Recurrent weights that stay orthogonal: W = exp(A − Aᵀ).
 
-    A − Aᵀ = B diag(0 θ₁; −θ₁ 0, 0 θ₂; −θ₂ 0, …) Bᵀ        W = exp(A − Aᵀ) rotates each of these planes by its angle θₖ
-
-The exponential of a skew-symmetric matrix is a rotation, and every rotation is one, so A takes any value and the
-optimizer is the usual one.  All singular values of W are 1, whatever the updates: Wᵗ neither shrinks nor enlarges a
-signal or a gradient (chapter 3.1).  `Constraints.apply` computes the exponential once for each update, and not at
-every step; its gradient is that of `jax.scipy.linalg.expm`.
+The exponential of a skew-symmetric matrix is a rotation: it turns orthogonal planes by angles θₖ, where ±iθₖ are the
+eigenvalues of A − Aᵀ.  Every rotation is the exponential of such a matrix; reflections (det W = −1) are not reached.  A
+takes any value, so the optimizer is the usual one.  All singular values of W are 1, whatever the updates: Wᵗ neither
+shrinks nor enlarges a signal or a gradient (chapter 3.1).  `Constraints.apply` computes the exponential once for each
+update, and not at every step; its gradient is that of `jax.scipy.linalg.expm`.
 
 A → the raw value, `[hidden, gates·hidden]`, one matrix A for each gate.  w = Wᵀ, because inputs are row vectors.
 

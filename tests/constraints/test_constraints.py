@@ -182,7 +182,7 @@ def test_whole_models_and_stacks_are_constrained_by_paths():
 
 def test_constraints_are_values():
     def count():
-        return Constraints((Dale(0.8), Mask.of(np.eye(3, dtype=bool)), AREAS))
+        return Constraints((Dale(0.8), Mask.of(np.eye(3, dtype=bool)), AREAS, Orthogonal(0.5)))
 
     assert count() == count() and hash(count()) == hash(count())
     assert "Mask.of(3×3, 33% connected" in repr(count())
