@@ -1,5 +1,6 @@
 """The tables and the picture of adding and copy: scores, when each seed had learned, and the curves of the loss."""
 
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,9 @@ def memory_tasks(updates: int) -> list[str]:
         return ", ".join(dict.fromkeys(map(_score, sorted(scores, key=lambda s: (s is None, s)))))
 
     known = {(r.settings["problem"], r.settings["length"]): r.figures["no_memory"] for r in records}
-    measured = {r.settings["network"] for r in records}
+    there = {r.settings["network"] for r in records}
     rows = [["no memory", *(_score(known[column]) for column in columns)]]
-    rows += [[NAMES[n], *(cell(n, column) or "-" for column in columns)] for n in NAMES if n in measured]
+    rows += [[NAMES[n], *(cell(n, column) or "-" for column in columns)] for n in NAMES if n in there]
     return table(["", *(f"{problem}, T = {length}" for problem, length in columns)], rows, records)
 
 
@@ -40,13 +41,26 @@ def _score(score: float | None) -> str:
     return "diverged" if score is None else f"{score:.3g}"
 
 
-def stored() -> list[Record]:
-    """Return the records with curves, by problem, length and network."""
+def measured() -> list[Record]:
+    """Return the records with curves, by problem, length, network and seed."""
     records = [r for r in results.read("memory_tasks") if r.settings["updates"] == LONG]
-    order = list(NAMES)
-    return sorted(
-        records, key=lambda r: (r.settings["problem"], r.settings["length"], order.index(r.settings["network"]))
-    )
+    return sorted(records, key=lambda r: (*_case(r), r.settings["first_seed"]))
+
+
+def joined() -> list[Record]:
+    """Return one record for each problem, length and network: that of its first seed, with the figures of all seeds."""
+    return [_together(list(group)) for _, group in groupby(measured(), _case)]
+
+
+def _case(record: Record) -> tuple[str, int, int]:
+    s = record.settings
+    return s["problem"], s["length"], list(NAMES).index(s["network"])
+
+
+def _together(records: list[Record]) -> Record:
+    lists = {name: [each for r in records for each in r.figures[name]] for name in ("scores", "curves")}
+    seconds = sum(r.cpu_seconds or 0 for r in records)
+    return records[0]._replace(figures=records[0].figures | lists, cpu_seconds=seconds)
 
 
 def memory_curves() -> list[str]:
@@ -65,13 +79,13 @@ def memory_curves() -> list[str]:
         ]
 
     header = ("problem", "network", "learned after", "score", "no memory", "paper", "CPU s")
-    return table(header, map(row, stored()), stored())
+    return table(header, map(row, joined()), measured())
 
 
 def draw_memory_curves() -> Figure:
     """Draw the loss of each seed against the number of updates, relative to that of having no memory."""
     panels: dict[tuple, list[Record]] = {}
-    for record in stored():
+    for record in joined():
         panels.setdefault((record.settings["problem"], record.settings["length"]), []).append(record)
     figure, rows = Figure(figsize=(9, 6.2), dpi=130, layout="constrained"), 2
     every = figure.subplots(rows, -(-len(panels) // rows), sharex=True, sharey=True, squeeze=False)

@@ -44,17 +44,18 @@ def test_every_picture_of_the_page_is_there():
 
 def test_the_picture_of_the_memory_tasks_has_a_line_of_each_seed_in_the_panel_of_its_problem(monkeypatch):
     figures = {"scores": [0.1, None], "no_memory": 0.2, "curves": [[0.2, 0.019], [0.2, None, 0.2]], "every": 250}
-    settings = {"problem": "copy", "length": 100, "network": "GRU", "updates": memory_tables.LONG}
-    longer = settings | {"length": 200, "network": "tanh"}
-    records = [RECORD._replace(settings=each, figures=figures) for each in (longer, settings)]
+    settings = {"problem": "copy", "length": 100, "network": "GRU", "updates": memory_tables.LONG, "first_seed": 0}
+    longer, apart = settings | {"length": 200, "network": "tanh"}, settings | {"first_seed": 2}
+    records = [RECORD._replace(settings=each, figures=figures) for each in (longer, apart, settings)]
     monkeypatch.setattr(memory_tables.results, "read", lambda experiment: records)
     panels = [axes for axes in memory_tables.draw_memory_curves().axes if axes.get_title()]
     assert [axes.get_title() for axes in panels] == ["copy, T = 100", "copy, T = 200"]
-    lines = panels[0].get_lines()[:2]
-    assert [line.get_xdata().tolist() for line in lines] == [[250, 500], [250, 500, 750]]
+    lines = panels[0].get_lines()[:4]
+    assert [line.get_xdata().tolist() for line in lines] == [[250, 500], [250, 500, 750]] * 2
     np.testing.assert_allclose(lines[0].get_ydata(), [1, 0.095])
     cells = [cell.strip() for cell in memory_tables.memory_curves()[2].split("|")]
-    assert cells[1:6] == ["copy, T = 100", "GRU", "500 -", "0.1 diverged", "0.2"]
+    assert cells[1:6] == ["copy, T = 100", "GRU", "500 - 500 -", "0.1 diverged 0.1 diverged", "0.2"]
+    assert cells[7] == "140"
 
 
 @pytest.mark.parametrize("full", [False, True])
