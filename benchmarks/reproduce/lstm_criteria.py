@@ -68,12 +68,23 @@ class Task:
     every_step: bool = False
     """In 1997, update after every step of a sequence, not after its end."""
     strings: int = 0
-    """Train and judge by a fixed set of so many; 0: every sequence is new."""
+    """Train and judge by a fixed set of so many, and judge by as many others; 0: every sequence is new."""
+    check: int = 1024
+    """The sequences of the training between two judgements."""
+    linear: bool = False
+    """True for linear outputs in the place of logistic ones."""
+    grows: bool = False
+    """In 1997, add the cell, with an input gate alone, once the error has stopped falling."""
+
+
+def outputs(task: Task, o):
+    """Return y of the outputs' net inputs."""
+    return o if task.linear else jax.nn.sigmoid(o)
 
 
 def judge(task: Task, sequences: Sequences, o):
     """Return of each sequence whether it is wrong, and its mean absolute error: `[batch, 2]`."""
-    y, judged = jax.nn.sigmoid(o), sequences.judged
+    y, judged = outputs(task, o), sequences.judged
     errors = jnp.abs(y - sequences.truth)
     if task.within is None:
         possible = sequences.truth == 1

@@ -5,7 +5,11 @@
 The gates i, o and the cells a read x⁽ᵗ⁾ and (h, i, o)⁽ᵗ⁻¹⁾.  The gradient goes back along s alone: it is truncated
 where it would go to (h, i, o)⁽ᵗ⁻¹⁾.
 
-Reference: Hochreiter & Schmidhuber 1997, §4 and appendix A.1.
+The cell of tasks 2a and 2b reads x⁽ᵗ⁾ alone and is added to a network without one:
+
+    s⁽ᵗ⁾ = s⁽ᵗ⁻¹⁾ + σ(aᵢ⁽ᵗ⁾) σ(a⁽ᵗ⁾),   h⁽ᵗ⁾ = s⁽ᵗ⁾
+
+References: Hochreiter & Schmidhuber 1997, §4, §5.2 and appendix A.1.
 """
 
 from dataclasses import dataclass
@@ -84,3 +88,45 @@ class LSTM1997:
         s = carry.s + i * 2 * jnp.tanh(a[..., 2 * self.blocks :] / 2)  # 4σ(a) − 2 = 2 tanh(a/2)
         h = o * jnp.tanh(s / 2)
         return Carry1997(jnp.concatenate([gates, h], axis=-1), s), h
+
+
+class ParamsOfAdded(NamedTuple):
+    """The weights into the input gate and the cell, in this order along the last axis."""
+
+    u: Float[Array, "input 2"]
+    """From x⁽ᵗ⁾."""
+    b: Float[Array, " 2"]
+    """The biases."""
+    there: Float[Array, ""]
+    """1 once the cell is there, 0 before."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class AddedCell:
+    """h⁽ᵗ⁾ = s⁽ᵗ⁾ = s⁽ᵗ⁻¹⁾ + σ(aᵢ) σ(a), without an output gate; h⁽ᵗ⁾ = 0 until the cell is there.
+
+    >>> AddedCell(3).init(jax.random.key(0)).u.shape
+    (3, 2)
+    """
+
+    input_size: int
+    hidden_size: int = 1
+
+    def init(self, key: Key) -> ParamsOfAdded:
+        """Draw U from [−0.1, 0.1]; b = 0, and no cell yet."""
+        u = jax.random.uniform(key, (self.input_size, 2), minval=-0.1, maxval=0.1)
+        return ParamsOfAdded(u, jnp.zeros(2), jnp.zeros(()))
+
+    def initial_carry(self, params: ParamsOfAdded, batch_shape: tuple[int, ...] = ()) -> Array:
+        """Return zeros."""
+        return jnp.zeros((*batch_shape, 1))
+
+    def project(self, params: ParamsOfAdded, xs: Array) -> Array:
+        """Return b + U x⁽ᵗ⁾."""
+        return xs @ params.u + params.b
+
+    def step(self, params: ParamsOfAdded, carry: Array, z: Array) -> tuple[Array, Array]:
+        """Return the new s, and h as the output."""
+        s = carry + jax.nn.sigmoid(z).prod(axis=-1, keepdims=True)
+        return s, jax.lax.stop_gradient(params.there) * s

@@ -3,12 +3,14 @@
 Two trainings of the paper's numbers of cells, with logistic outputs y = σ(o):
 
     "as in 1997"   the LSTM of `lstm_of_1997`, ½ Σ (y − target)², one step of SGD after each sequence; where every step
-                   has a target (tasks 1, 2a, 2b), after each step, by the gradients of real-time recurrent learning
+                   has a target (tasks 1, 2a, 2b), after each step, by the gradients of real-time recurrent learning;
+                   in tasks 2a and 2b the only cell is added once the error has stopped falling
     "modern"       `jaxrnn.LSTM` with forget gates, the Bernoulli loss, Adam at 1e-2 after clipping at 1, batches of 8;
                    the forget gates start at log T, the input gates at −log T, for a lag of T
 
 A criterion is judged by the most recent sequences of the
-training, before each update (tasks 4 to 6), or by fresh ones after every thousand (tasks 1 to 3).
+training, before each update (tasks 4 to 6), by fresh ones after every thousand (tasks 2 and 3), or by the fixed strings
+of the training and others (task 1).
 
 References: Hochreiter & Schmidhuber 1997, §5; Gers, Schmidhuber & Cummins 2000 (forget gates); Tallec & Ollivier 2018,
 §2 (the biases of the gates).
@@ -25,14 +27,16 @@ import numpy as np
 import optax
 
 import jaxrnn
-from benchmarks.reproduce.lstm_criteria import CHUNK, Task, judge, passed, totals
-from benchmarks.reproduce.lstm_of_1997 import LSTM1997
+from benchmarks.reproduce.lstm_criteria import CHUNK, Task, judge, outputs, passed, totals
+from benchmarks.reproduce.lstm_of_1997 import LSTM1997, AddedCell
 from benchmarks.reproduce.lstm_problems import Sequences
 from jaxrnn.online import RTRL
 
 BATCHES = {"as in 1997": 1, "modern": 8}
-TESTED, CHECK = 2560, 1024
-"""The sequences of the last test; of the training between two judgements."""
+TESTED = 2560
+"""The sequences of the last test."""
+STILL = 0.95
+"""The error has stopped falling when it is more than this part of what it was a judgement before."""
 
 
 class State(NamedTuple):
@@ -54,12 +58,16 @@ def run(task: Task, training: str, limit: int, seeds: range) -> dict:
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(1997)))(jnp.array(seeds))
     state = jax.jit(jax.vmap(partial(start, task, training)))(keys)
     after, final = {stage.name: [0] * len(seeds) for stage in task.stages}, [None] * len(seeds)
-    recent, ran = np.ones((len(seeds), 0, 2)), 0
+    recent, error, ran = np.ones((len(seeds), 0, 2)), np.full(len(seeds), np.inf), 0
+    strings = fixed_sets(task, keys) if task.strings else ()
     while ran < limit and None in final:
-        state, found = train(task, training, state, keys, ran)
-        ran += CHECK
+        state, found = train(task, training, state, keys, ran, strings[0] if strings else None)
+        ran += task.check
         recent = np.concatenate([recent, found], axis=1)[:, -max(task.recent, 1) :]
-        passed = judged(task, training, state.params, keys, ran, recent)
+        if task.grows and training != "modern":
+            before, error = error, totals(found)[1]
+            state = grow(state, error > STILL * before)
+        passed = judged(task, training, state.params, keys, ran, recent, strings)
         for name, yes in passed.items():
             after[name] = [n or (ran if y else 0) for n, y in zip(after[name], yes, strict=True)]
         ends = [n == ran or ran >= limit for n in after[task.stages[-1].name]]
@@ -70,8 +78,10 @@ def run(task: Task, training: str, limit: int, seeds: range) -> dict:
     return {"after": after, "wrong": [int(n) for n in wrong], "error": [round(float(e), 5) for e in error], "ran": ran}
 
 
-def judged(task: Task, training: str, params, keys, ran: int, recent: np.ndarray) -> dict[str, list[bool]]:
+def judged(task: Task, training: str, params, keys, ran: int, recent, strings) -> dict[str, list[bool]]:
     """Return which seeds pass each stage after `ran` sequences."""
+    if strings:
+        return passed(task, np.concatenate([score_on(task, training, params, part) for part in strings], axis=1))
     if task.recent:
         found = recent if recent.shape[1] == task.recent else np.full_like(recent, np.inf)
         return passed(task, found)
@@ -87,6 +97,8 @@ def network(task: Task, training: str) -> tuple[jaxrnn.Cell, jaxrnn.Readout]:
     readout = jaxrnn.Readout(n + task.direct * task.inputs, task.outputs)
     if training == "modern":
         return jaxrnn.LSTM(task.inputs, n), readout
+    if task.grows:
+        return AddedCell(task.inputs), readout
     return LSTM1997(task.inputs, task.blocks, task.size), readout
 
 
@@ -111,14 +123,19 @@ def start(task: Task, training: str, key) -> State:
         keys = jax.random.split(key, len(leaves))
         uniform = [task.spread * jax.random.uniform(k, a.shape, minval=-1) for k, a in zip(keys, leaves, strict=True)]
         of_cell, of_readout = structure.unflatten(uniform)
-        of_inputs, of_outputs, of_cells = jnp.split(of_cell.b, (task.blocks, 2 * task.blocks))
-        gates = [
-            jnp.array(b) if b else drawn
-            for b, drawn in ((task.input_gates, of_inputs), (task.output_gates, of_outputs))
-        ]
-        of_cell = of_cell._replace(b=jnp.concatenate([*gates, of_cells]))
+        b, gates = of_cell.b, task.blocks
+        b = b.at[:gates].set(task.input_gates or b[:gates])
+        if task.output_gates:
+            b = b.at[gates : 2 * gates].set(task.output_gates)
+        of_cell = of_cell._replace(b=b, **({"there": jnp.zeros(())} if task.grows else {}))
     params = of_cell, of_readout
     return State(params, make_optimizer(task, training).init(params))
+
+
+def grow(state: State, still: np.ndarray) -> State:
+    """Add the cell of the seeds whose error has stopped falling."""
+    of_cell, of_readout = state.params
+    return state._replace(params=(of_cell._replace(there=jnp.maximum(of_cell.there, still)), of_readout))
 
 
 def logits(task: Task, training: str, params, xs):
@@ -140,13 +157,13 @@ def held(task: Task, training: str, params):
         return params
     of_cell, of_readout = params
     gates, cells, outputs = (units in task.biases for units in ("gates", "cells", "outputs"))
-    there = np.repeat([gates, cells], np.array([2, task.size]) * task.blocks)
+    there = np.repeat([gates, cells], np.array([1 if task.grows else 2, task.size]) * task.blocks)
     return of_cell._replace(b=of_cell.b * there), of_readout._replace(c=of_readout.c * outputs)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def train(task: Task, training: str, state: State, keys, ran):
-    """Train every seed on about a thousand sequences; judge each before its update."""
+def train(task: Task, training: str, state: State, keys, ran, strings):
+    """Train every seed until the next judgement, on its strings if there are any; judge each before its update."""
     batch, optimizer = BATCHES[training], make_optimizer(task, training)
 
     def loss(params, sequences):
@@ -154,11 +171,11 @@ def train(task: Task, training: str, state: State, keys, ran):
         if training == "modern":
             value = jaxrnn.bernoulli(o, sequences.targets, mask=sequences.trained)
         else:
-            value = jnp.sum((jax.nn.sigmoid(o) - sequences.targets) ** 2 * sequences.trained[..., None]) / 2
+            value = jnp.sum((outputs(task, o) - sequences.targets) ** 2 * sequences.trained[..., None]) / 2
         return value, judge(task, sequences, o)
 
-    def one_seed(state, key):
-        draw = source(task, key, batch)
+    def one_seed(state, key, strings):
+        draw = source(task, batch, strings)
 
         def update(state, n):
             if task.every_step and training != "modern":
@@ -169,10 +186,10 @@ def train(task: Task, training: str, state: State, keys, ran):
             updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
             return State(optax.apply_updates(state.params, updates), optimizer_state), found
 
-        state, found = jax.lax.scan(update, state, ran + jnp.arange(0, CHECK, batch))
-        return state, found.reshape(CHECK, 2)
+        state, found = jax.lax.scan(update, state, ran + jnp.arange(0, task.check, batch))
+        return state, found.reshape(task.check, 2)
 
-    return jax.vmap(one_seed)(state, keys)
+    return jax.vmap(one_seed)(state, keys, strings)
 
 
 def learn_every_step(task: Task, training: str, params, sequences: Sequences):
@@ -185,7 +202,7 @@ def learn_every_step(task: Task, training: str, params, sequences: Sequences):
 
         def loss(out, y):
             o = read_out(task, training, (params[0], out), y, x)
-            return jnp.sum((jax.nn.sigmoid(o) - target) ** 2 * trained[..., None]) / 2, o
+            return jnp.sum((outputs(task, o) - target) ** 2 * trained[..., None]) / 2, o
 
         of_cell, of_readout = held(task, training, params)
         online, done = algorithm.step(of_cell, online, x, lambda y: loss(of_readout, y)[0])
@@ -199,39 +216,46 @@ def learn_every_step(task: Task, training: str, params, sequences: Sequences):
     return params, o
 
 
-def source(task: Task, key, batch: int) -> Callable[..., Sequences]:
-    """Return the function that draws a batch: new sequences, or some of the fixed set."""
-    if not task.strings:
+def source(task: Task, batch: int, strings: Sequences | None) -> Callable[..., Sequences]:
+    """Return the function that draws a batch: new sequences, or some of the strings."""
+    if strings is None:
         return lambda key: task.problem(key, batch)
-    strings = task.problem(set_key(key), task.strings)
-
-    def draw(key):
-        which = jax.random.randint(key, (batch,), 0, task.strings)
-        return jax.tree.map(lambda a: a[:, which], strings)
-
-    return draw
+    return lambda key: rows(strings, jax.random.randint(key, (batch,), 0, task.strings))
 
 
-def set_key(key):
-    """Return the key of the fixed set of a seed."""
-    return jax.random.fold_in(key, 2**31 - 1)
+def rows(sequences: Sequences, which) -> Sequences:
+    """Return some of the sequences."""
+    return jax.tree.map(lambda a: a[:, which], sequences)
+
+
+@partial(jax.jit, static_argnums=0)
+def fixed_sets(task: Task, keys) -> tuple[Sequences, Sequences]:
+    """Return the strings of each seed's training, and as many others to test it, none of which the first contain."""
+
+    def one_seed(key):
+        first, second = jax.random.split(jax.random.fold_in(key, 2**31 - 1))
+        known, others = task.problem(first, task.strings), task.problem(second, 8 * task.strings)
+        a, b = (s.xs.argmax(axis=-1).astype(jnp.int8).T for s in (known, others))
+        seen = jax.lax.map(lambda string: (string == a).all(axis=-1).any(), b)
+        return known, rows(others, jnp.argsort(seen)[: task.strings])
+
+    return jax.vmap(one_seed)(keys)
 
 
 def score(task: Task, training: str, params, keys, ran: int, count: int) -> np.ndarray:
-    """Judge each seed by `count` fresh sequences, and the fixed set if there is one: `[seeds, sequences, 2]`."""
+    """Judge each seed by `count` fresh sequences: `[seeds, sequences, 2]`."""
     fresh = jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, 2**31 - 2), ran))(keys)
     parts = [jax.vmap(partial(jax.random.fold_in, data=n))(fresh) for n in range(count // CHUNK)]
-    if task.strings:
-        parts.append(jax.vmap(set_key)(keys))
     return np.concatenate([score_part(task, training, params, part) for part in parts], axis=1)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def score_part(task: Task, training: str, params, keys):
     """Judge each seed by 256 sequences."""
+    return score_on(task, training, params, jax.vmap(partial(task.problem, batch=CHUNK))(keys))
 
-    def one_seed(params, key):
-        sequences = task.problem(key, CHUNK)
-        return judge(task, sequences, logits(task, training, params, sequences.xs))
 
-    return jax.vmap(one_seed)(params, keys)
+@partial(jax.jit, static_argnums=(0, 1))
+def score_on(task: Task, training: str, params, sequences: Sequences):
+    """Judge each seed by its sequences."""
+    return jax.vmap(lambda p, s: judge(task, s, logits(task, training, p, s.xs)))(params, sequences)

@@ -12,9 +12,9 @@ import pytest
 import jaxrnn
 from benchmarks.reproduce import lstm_problems as problems
 from benchmarks.reproduce.lstm_criteria import Stage, Task, judge, passed
-from benchmarks.reproduce.lstm_of_1997 import LSTM1997, Params1997
+from benchmarks.reproduce.lstm_of_1997 import LSTM1997, AddedCell, Params1997
 from benchmarks.reproduce.lstm_tasks import TASKS, outcome, show, two_sequences
-from benchmarks.reproduce.lstm_training import held, learn_every_step, logits, run, start
+from benchmarks.reproduce.lstm_training import fixed_sets, grow, held, learn_every_step, logits, run, start
 
 KEY = jax.random.key(0)
 LOOP = "T*V(PXT*V)*(PSE|VE)"
@@ -143,6 +143,53 @@ def test_gates_start_at_the_biases_of_the_paper_and_the_other_weights_within_its
     assert float(cell.w.max()) > 0.09 and float(cell.w.min()) < -0.09
 
 
+def test_the_gates_of_task_4_start_closed_and_those_of_task_5_at_random_as_in_the_papers_table_10():
+    biases = {n: start(TASKS[f"{n}, T 100"][0], "as in 1997", KEY).params[0].b for n in (4, 5)}
+    np.testing.assert_allclose(biases[4][:2], [-3, -6])
+    assert float(jnp.abs(biases[5]).min()) > 0 and float(jnp.abs(biases[5]).max()) < 0.1
+
+
+def test_strings_of_the_test_are_not_among_those_of_the_training():
+    sets = fixed_sets(TASKS["1 Reber"][0], jax.random.split(KEY, 3))
+    for known, others in zip(*(s.xs.argmax(-1).swapaxes(1, 2) for s in sets), strict=True):
+        known, others = ({tuple(map(int, string)) for string in strings} for strings in (known, others))
+        assert not known & others and len(others) > 100
+
+
+def test_a_cell_is_added_once_the_error_has_stopped_falling_and_the_network_then_has_the_papers_weights():
+    task, how = TASKS["2a, p 100"][0], "as in 1997"
+    states = jax.vmap(lambda key: start(task, how, key))(jax.random.split(KEY, 2))
+    xs = problems.long_lag(KEY, 1, symbols=100, regular=True).xs
+    before, after = (
+        logits(task, how, jax.tree.map(lambda a: a[1], s.params), xs)
+        for s in (states, grow(states, np.array([False, True])))
+    )
+    readout = states.params[1].v[1]
+    np.testing.assert_allclose(
+        before, jnp.matmul(xs, readout[..., 1:] if readout.shape[0] == 101 else readout[1:]), atol=1e-5
+    )
+    assert float(jnp.abs(after - before).max()) > 1
+    assert grow(grow(states, np.array([False, True])), np.array([False, False])).params[0].there.tolist() == [0, 1]
+    ones = held(task, how, jax.tree.map(jnp.ones_like, start(task, how, KEY).params))
+    assert sum(int(leaf.sum()) for leaf in jax.tree.leaves((ones[0].u, ones[0].b, ones[1]))) == 10_504
+
+
+def test_the_cell_that_is_added_sums_what_its_input_gate_lets_in():
+    cell, xs = AddedCell(3), jax.random.normal(KEY, (7, 2, 3))
+    params = cell.init(KEY)._replace(b=jnp.array([0.3, -0.2]), there=jnp.ones(()))
+    sums = jnp.cumsum(jax.nn.sigmoid(xs @ params.u + params.b).prod(axis=-1), axis=0)
+    np.testing.assert_allclose(jaxrnn.unroll(cell, params, xs)[1][..., 0], sums, rtol=1e-5)
+
+
+def test_a_linear_output_is_judged_as_it_is():
+    task = TASKS["4, T 100, linear"][0]
+    truth, judged = jnp.full((1, 2, 1), 0.9), jnp.ones((1, 2), bool)
+    s = problems.Sequences(truth, truth, judged, truth, judged)
+    o = jnp.array([[[0.91], [2.2]]])  # σ(2.2) = 0.9
+    np.testing.assert_allclose(judge(task, s, o), [[0, 0.01], [1, 1.3]], atol=1e-5)
+    assert judge(TASKS["4, T 100"][0], s, o)[:, 0].tolist() == [1, 0]
+
+
 def test_a_sequence_is_wrong_if_one_judged_output_is():
     truth = jnp.array([[[0.0, 1.0]], [[1.0, 1.0]]])
     judged = jnp.array([[False], [True]])
@@ -171,6 +218,50 @@ def test_at_a_rate_near_zero_updates_at_every_step_add_up_to_the_gradient_of_the
     for here, there, before in zip(*map(jax.tree.leaves, (moved, whole, params)), strict=True):
         scale = float(jnp.abs(there - before).max())
         np.testing.assert_allclose(here, there, atol=0.03 * scale + 1e-8)
+
+
+def by_the_appendix(params, s, rate):
+    """Update after each step by equations 19 to 28 of appendix A.1; return (U, W, b, V)."""
+    (u, w, b), v = (np.array(a, dtype=float) for a in params[0]), np.array(params[1].v, dtype=float)
+
+    def sigmoid(a):
+        return 1 / (1 + np.exp(-a))
+
+    m, block = np.concatenate([u, w, b[None]]), np.arange(6) // 2
+    units, state = np.zeros(12), np.zeros(6)
+    of_gate, of_cell = np.zeros((6, 20)), np.zeros((6, 20))
+    for x, target in zip(s.xs[:, 0], s.targets[:, 0], strict=True):
+        read = np.concatenate([x, units, [1.0]])
+        a = read @ m
+        i, o, g = sigmoid(a[:3])[block], sigmoid(a[3:6])[block], 4 * sigmoid(a[6:]) - 2
+        state = state + i * g
+        h = 2 * sigmoid(state) - 1
+        of_gate += np.outer(g * i * (1 - i), read)
+        of_cell += np.outer(i * (4 - g**2) / 4, read)
+        y = sigmoid(o * h @ v)
+        e = (target - y) * y * (1 - y)
+        back = v @ e
+        e_state, e_o = o * (1 - h**2) / 2 * back, h * back * o * (1 - o)
+        v = v + rate * np.outer(o * h, e)
+        for c in range(6):
+            m[:, block[c]] += rate * e_state[c] * of_gate[c]
+            m[:, 3 + block[c]] += rate * e_o[c] * read
+            m[:-1, 6 + c] += rate * e_state[c] * of_cell[c][:-1]  # cells have no biases
+        units = np.concatenate([sigmoid(a[:6]), o * h])
+    return m[:7], m[7:19], m[19], v
+
+
+def test_updates_at_every_step_are_those_of_the_papers_appendix():
+    task, how = TASKS["1 Reber"][0], "as in 1997"
+    params, s = start(task, how, KEY).params, problems.embedded_reber(KEY, 1)
+    params = held(task, how, jax.tree.map(lambda a: 3 * a, params))  # further from 0 than at the start
+    n = int(s.trained.sum())
+    s = jax.device_get(jax.tree.map(lambda a: a[:n], s))
+    moved, _ = learn_every_step(task, how, params, s)
+    expected = by_the_appendix(params, s, task.rate)
+    for here, there, before in zip((*moved[0], moved[1].v), expected, (*params[0], params[1].v), strict=True):
+        assert float(jnp.abs(here - before).max()) > 1e-3
+        np.testing.assert_allclose(here, there, rtol=1e-6, atol=1e-9)
 
 
 def test_a_stage_bounds_the_wrong_sequences_and_the_mean_error():
