@@ -5,9 +5,17 @@
     P(answer) = softmax(uᴷ (Eᴷ)ᵀ)    or    softmax((uᴷ + u⁰ ⊙ Σₖ reads) (Eᴷ)ᵀ)
 
 xᵢⱼ is word j of sentence i, with sentences counted back from the last one, and q is the question.  Every hop has its
-own embedding, and the output embedding of a hop is the input embedding of the next ("adjacent" tying).  T encodes how
-long ago a sentence came (temporal encoding).  l weights a word by its position in the sentence (position encoding), so
-that word order matters,
+own embedding, and the output embedding of a hop is the input embedding of the next ("adjacent" tying).  Without tying,
+"none", it is one of its own:
+
+    mᵢᵏ of E²ᵏ and T²ᵏ,     cᵢᵏ of E²ᵏ⁺¹ and T²ᵏ⁺¹,     u⁰ of E⁰,     P(answer) of E²ᴷ⁻¹.
+
+With adjacent tying a sentence that a hop has read contributes |mᵢᵏ⁺¹|² to its own score in the next hop, which keeps
+that hop from reading another sentence of the same kind, as the next thing to count; without tying it contributes
+cᵢᵏ · mᵢᵏ⁺¹, which has either sign.
+
+T encodes how long ago a sentence came (temporal encoding).  l weights a word by its position in the sentence (position
+encoding), so that word order matters,
 
     lⱼ(d) = (1 − j/J) − (d/D)(1 − 2j/J),        j = 1, …, J,  d = 1, …, D,
 
@@ -26,7 +34,7 @@ The chapter distinguishes two ways to train the attention:
 * `answer_by_slot`: with supervision.  Each hop reads one slot: the true one in training, that with the highest score
   afterwards (Weston, Chopra & Bordes 2015; their margin loss for the slot is a cross-entropy here).  A question that
   needs fewer sentences than there are hops leaves some hops to read nothing, which has score 0.  Leave the first hops
-  empty rather than the last, whose output is embedded as the answers are, by Eᴷ.
+  empty rather than the last, whose output is embedded as the answers are.
 
 x, q → `sentences`, `question`, integers, 0 where there is no word; E, T → `params.words`, `.times`.
 
@@ -60,10 +68,10 @@ class MemoryNetworkParams(NamedTuple):
     (3, 5, 8)
     """
 
-    words: Float[Array, "hops_1 vocabulary width"]
-    """E⁰ … Eᴷ; row 0 stands for "no word" and is not used."""
-    times: Float[Array, "hops_1 slots width"]
-    """T⁰ … Tᴷ."""
+    words: Float[Array, "tables vocabulary width"]
+    """E⁰ … Eᴷ, or E⁰ … E²ᴷ⁻¹ without tying; row 0 stands for "no word" and is not used."""
+    times: Float[Array, "tables slots width"]
+    """T⁰ … Tᴷ, or T⁰ … T²ᴷ⁻¹."""
 
 
 class Answer(NamedTuple):
@@ -94,15 +102,18 @@ class MemoryNetwork:
       encoding: how words are weighted: "position", or "bag" for equal weights.
       response: "sum", or "product" to add the product as well.
       rest: whether `answer` can read nothing.
+      tying: "adjacent" if the output embedding of a hop is the input embedding of the next, or "none".
 
     Raises:
-      ValueError: a size below 1, or an unknown encoding or response.
+      ValueError: a size below 1, or an unknown encoding, response or tying.
 
     >>> network = MemoryNetwork(vocabulary=12, width=8, slots=5, hops=2)
     >>> params = network.init(jax.random.key(0))
     >>> answer = network.answer(params, jnp.ones((3, 5, 6), int), jnp.ones((3, 4), int))
     >>> answer.logits.shape, answer.scores.shape
     ((3, 12), (2, 3, 5))
+    >>> MemoryNetwork(vocabulary=12, width=8, slots=5, hops=2, tying="none").init(jax.random.key(0)).words.shape
+    (4, 12, 8)
 
     References: Sukhbaatar et al. 2015, §2.
     """
@@ -114,18 +125,25 @@ class MemoryNetwork:
     encoding: str = "position"
     response: str = "sum"
     rest: bool = False
+    tying: str = "adjacent"
 
     def __post_init__(self):
         check_positive(vocabulary=self.vocabulary, width=self.width, slots=self.slots, hops=self.hops)
         check_choice("encoding", self.encoding, ("position", "bag"))
         check_choice("response", self.response, ("sum", "product"))
+        check_choice("tying", self.tying, ("adjacent", "none"))
+
+    @property
+    def _tables(self) -> int:
+        """Return the number of embeddings."""
+        return self.hops + 1 if self.tying == "adjacent" else 2 * self.hops
 
     def init(self, key: Key) -> MemoryNetworkParams:
         """Draw every embedding from a normal distribution with standard deviation 0.1."""
         check_key(key=key)
         e_key, t_key = jax.random.split(key)
-        words = 0.1 * jax.random.normal(e_key, (self.hops + 1, self.vocabulary, self.width))
-        return MemoryNetworkParams(words, 0.1 * jax.random.normal(t_key, (self.hops + 1, self.slots, self.width)))
+        words = 0.1 * jax.random.normal(e_key, (self._tables, self.vocabulary, self.width))
+        return MemoryNetworkParams(words, 0.1 * jax.random.normal(t_key, (self._tables, self.slots, self.width)))
 
     def answer(
         self, params: MemoryNetworkParams, sentences: Int[Array, "*batch slots words"], question: Int[Array, "..."]
@@ -184,12 +202,13 @@ class MemoryNetwork:
             "sentences", sentences, (*question.shape[:-1], self.slots, sentences.shape[-1]), "[*batch, slots, words]"
         )
         filled = jnp.any(sentences > 0, axis=-1)
-        memories = [self._remember(params, k, sentences, filled) for k in range(self.hops + 1)]
+        memories = [self._remember(params, n, sentences, filled) for n in range(self._tables)]
         asked, scores = self._embed(params.words[0], question), []
         u = asked
         for k in range(self.hops):
-            scores.append(jnp.where(filled, jnp.einsum("...d,...nd->...n", u, memories[k]), NONE))
-            u = u + jnp.einsum("...n,...nd->...d", weights(k, scores[-1]), memories[k + 1])
+            n = k if self.tying == "adjacent" else 2 * k
+            scores.append(jnp.where(filled, jnp.einsum("...d,...nd->...n", u, memories[n]), NONE))
+            u = u + jnp.einsum("...n,...nd->...d", weights(k, scores[-1]), memories[n + 1])
         if self.response == "product":
             u = u + asked * (u - asked)
         return Answer(u @ params.words[-1].T.astype(u.dtype), jnp.stack(scores))

@@ -153,15 +153,18 @@ def updates(
 
 
 def cosine_adam(
-    learning_rate: float, steps: int, *, warmup: int = 0, clip: float = 1.0
+    learning_rate: float, steps: int, *, warmup: int = 0, clip: float = 1.0, weight_decay: float = 0.0
 ) -> optax.GradientTransformation:
     """Return Adam after clipping by the global norm, with a linear warm-up and a cosine decay to 0.
+
+    With a weight decay λ an update also subtracts ηλθ, with η the rate of the update (AdamW).
 
     Args:
       learning_rate: the highest rate.
       steps: the step at which the rate reaches 0.
       warmup: the step at which it is highest.
       clip: v of 3.3: g ← g v/‖g‖ if ‖g‖ > v.
+      weight_decay: λ.
 
     Returns:
       An optax optimizer.
@@ -169,10 +172,11 @@ def cosine_adam(
     >>> cosine_adam(1e-3, steps=100, warmup=10, clip=1.0).init({"w": jnp.ones(2)}) is not None
     True
 
-    References: Kingma & Ba 2015; Loshchilov & Hutter 2017, §3; chapter 3.3.
+    References: Kingma & Ba 2015; Loshchilov & Hutter 2017, §3, and 2019, §2; chapter 3.3.
     """
     schedule = _warmup_cosine(learning_rate, steps, warmup)
-    return optax.chain(optax.clip_by_global_norm(clip), optax.adam(schedule))
+    adam = optax.adamw(schedule, weight_decay=weight_decay) if weight_decay else optax.adam(schedule)
+    return optax.chain(optax.clip_by_global_norm(clip), adam)
 
 
 def cosine_rmsprop(

@@ -49,6 +49,28 @@ def by_hand(sentences, question, nothing=0.0):
     return u @ words[-1].T
 
 
+@pytest.mark.parametrize("addressing", ["answer", "answer_by_slot"])
+def test_without_tying_repeated_embeddings_give_the_answer_of_adjacent_tying(addressing):
+    """E⁰, E¹, E¹, E² for E⁰, E¹, E²: the output embedding of the first hop is the input embedding of the second."""
+    untied = dataclasses.replace(NETWORK, tying="none")
+    twice = jax.tree.map(lambda a: a[jnp.array([0, 1, 1, 2])], PARAMS)
+    got = quick_jit(getattr(untied, addressing))(twice, SENTENCES, QUESTION)
+    expected = quick_jit(getattr(NETWORK, addressing))(PARAMS, SENTENCES, QUESTION)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), got, expected)
+
+
+@pytest.mark.parametrize(("tying", "lower"), [("adjacent", False), ("none", True)])
+def test_only_without_tying_can_what_was_read_lower_its_own_score_in_the_next_hop(tying, lower):
+    """Two slots with the same words: the score in the second hop, after reading the first slot and after nothing."""
+    network = MemoryNetwork(vocabulary=3, width=4, slots=2, hops=2, tying=tying)
+    params = network.init(jax.random.key(0))
+    tables = params.words.at[1].set(-params.words[2])  # the output embedding of the first hop
+    params = params._replace(words=tables, times=jnp.zeros_like(params.times))
+    sentences, question = jnp.ones((2, 2, 1), int), jnp.array([[2], [2]])
+    scores = network.answer_by_slot(params, sentences, question, jnp.array([[0, -1], [-1, -1]])).scores[1, :, 0]
+    assert (scores[0] < scores[1]) == lower
+
+
 @pytest.mark.parametrize(("rest", "nothing"), [(False, 0.0), (True, 1.0)])
 def test_the_answer_is_that_of_the_equations(rest, nothing):
     got = quick_jit(dataclasses.replace(NETWORK, rest=rest).answer)(PARAMS, SENTENCES, QUESTION).logits
@@ -154,6 +176,7 @@ def test_gradients_are_finite_where_slots_are_empty():
         ({"width": 0}, "`width` must be an integer of at least 1, got 0"),
         ({"hops": 0}, "`hops` must be an integer of at least 1"),
         ({"encoding": "order"}, "`encoding` must be one of 'position', 'bag', got 'order'"),
+        ({"tying": "all"}, "`tying` must be one of 'adjacent', 'none', got 'all'"),
         ({"response": "max"}, "`response` must be one of 'sum', 'product', got 'max'"),
     ],
 )

@@ -198,6 +198,16 @@ def test_the_rate_rises_falls_and_ends_at_zero():
     assert sorted(moved[2:], reverse=True) == moved[2:]
 
 
+def test_weight_decay_takes_the_rate_times_its_share_of_each_weight():
+    params, plain, decayed = jnp.array([3.0, -2.0]), cosine_adam(0.1, 10), cosine_adam(0.1, 10, weight_decay=0.5)
+    states = [init_state(params, optimizer) for optimizer in (plain, decayed)]
+    without, with_decay = (
+        update(quadratic, optimizer, state, jnp.zeros(2), KEY)[0].params
+        for optimizer, state in zip((plain, decayed), states, strict=True)
+    )
+    np.testing.assert_allclose(without - with_decay, 0.1 * 0.5 * params, atol=1e-6)
+
+
 def test_the_training_path_is_the_explicit_backward_pass():
     def plain(params, carry, batch, key):
         carry, ys = unroll_bptt(MODEL.cell, params.cell, MODEL.embed(params, batch[:-1]), carry)

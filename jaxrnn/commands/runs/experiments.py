@@ -33,6 +33,8 @@ class Training:
     """Adam, or RMSProp with momentum 0.9, which suits Neural Turing machines."""
     clip: float = 1.0
     """The norm to which a longer gradient is clipped. With rmsprop, the limit for each entry."""
+    weight_decay: float = 0.0
+    """With adam: the share of each weight, times the learning rate, that an update takes away (AdamW)."""
     seed: int = 0
     """The seed of the initial weights and of the order of the data."""
     every: int = 100
@@ -46,6 +48,8 @@ class Training:
         check_seed(self.seed)
         if not 0 <= self.warmup < 2**31:
             raise InputError(f"--warmup must be an integer of at least 0, got {self.warmup}.")
+        if not 0 <= self.weight_decay < float("inf") or (self.weight_decay and self.optimizer != "adam"):
+            raise InputError(f"--weight-decay must be at least 0, and 0 with rmsprop, got {self.weight_decay}.")
 
     def keys(self) -> tuple[Key, Key]:
         """Return the key of the initial weights, and that of the updates."""
@@ -97,8 +101,10 @@ def experiment(task: Task, training: Training, facts: dict) -> Experiment:
 
 @lru_cache(maxsize=16)  # the update is compiled once for each (loss_fn, optimizer), so equal options share them
 def _optimizer(training: Training) -> optax.GradientTransformation:
-    make = {"adam": cosine_adam, "rmsprop": cosine_rmsprop}[training.optimizer]
-    return make(training.learning_rate, training.steps, warmup=training.warmup, clip=training.clip)
+    rate, steps, warmup, clip = training.learning_rate, training.steps, training.warmup, training.clip
+    if training.optimizer == "rmsprop":
+        return cosine_rmsprop(rate, steps, warmup=warmup, clip=clip)
+    return cosine_adam(rate, steps, warmup=warmup, clip=clip, weight_decay=training.weight_decay)
 
 
 @lru_cache(maxsize=16)

@@ -8,7 +8,7 @@ The stories are the project's own, in the manner of bAbI, and not bAbI: see `jax
 place or a thing that never occur together in training.
 
 The supervisor also assigns a hop to each sentence.  A sentence that ends with the answer, a place, goes to the last
-hop, whose output embedding Eᴷ is that of the answers, so the place votes for itself.  At the second hop of "two",
+hop, whose output embedding is that of the answers, so the place votes for itself.  At the second hop of "two",
 whose place is not the answer in "three", its vote would be weak, and the names would decide: each votes against the
 places where training never put it.
 
@@ -28,7 +28,7 @@ import numpy as np
 from jaxrnn.core.types import Carry, Key
 from jaxrnn.memory.memory_network import Answer, MemoryNetwork, MemoryNetworkParams, support_loss
 from jaxrnn.objectives.losses import cross_entropy
-from jaxrnn.tasks.data import check_count
+from jaxrnn.tasks.data import InputError, check_count
 from jaxrnn.tasks.memory.figures import draw_attention
 from jaxrnn.tasks.memory.story_world import KINDS, PLACES, WORDS, Story, story
 
@@ -69,7 +69,7 @@ class Stories:
     """The largest number of sentences of a story."""
     hops: int = 3
     """The number of hops."""
-    width: int = 256
+    width: int = 128
     """Size of an embedded word."""
     encoding: Literal["position", "bag"] = "position"
     """The encoding of a sentence: with or without word order."""
@@ -80,7 +80,10 @@ class Stories:
 
     unit: ClassVar[str] = "questions"
     score: ClassVar[str] = "nats"
-    training: ClassVar[dict] = {"steps": 8000, "learning_rate": 3e-3, "clip": 10.0, "every": 1000, "dispatch": 20}
+    training: ClassVar[dict] = {"steps": 6000, "learning_rate": 5e-3, "clip": 10.0, "weight_decay": 0.3} | {
+        "every": 1000,
+        "dispatch": 20,
+    }
 
     def __post_init__(self):
         check_count(6, sentences=self.sentences)
@@ -93,16 +96,23 @@ class Stories:
 
     def load(self) -> tuple[None, dict]:
         """Load no data: every story is generated."""
-        return None, {"words": len(WORDS), "rest": True}
+        return None, {"words": len(WORDS), "rest": True, "tying": "none"}
 
     def describe(self, facts: dict) -> str:
         """Describe the data in one line."""
         return f"generated stories (not bAbI) of up to {self.sentences} sentences, questions: {', '.join(self.kinds)}"
 
     def model(self, facts: dict) -> MemoryNetwork:
-        """Build the model: a memory network over the words, whose hops can read nothing (not in version 0.1.0)."""
-        words, rest = facts["words"] + 1, facts.get("rest", False)
-        return MemoryNetwork(words, self.width, self.sentences, self.hops, self.encoding, self.response, rest)
+        """Build the model: a memory network over the words, whose hops can read nothing and have their own embeddings.
+
+        Raises:
+          InputError: a run over the words of another version.
+        """
+        if facts["words"] != len(WORDS):
+            raise InputError(f"the run's stories have {facts['words']} words, those of this version {len(WORDS)}.")
+        rest, tying = facts.get("rest", False), facts.get("tying", "adjacent")
+        sizes = len(WORDS) + 1, self.width, self.sentences, self.hops
+        return MemoryNetwork(*sizes, self.encoding, self.response, rest, tying)
 
     def carry(self, model: MemoryNetwork, params: MemoryNetworkParams) -> Carry:
         """Return None, because each story is independent of the others."""

@@ -19,11 +19,28 @@ References: Weston, Bordes, Chopra et al. 2015, "Towards AI-complete question an
 
 import random
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 NAMES = ("mary", "john", "sandra", "daniel", "fred", "julie", "bill", "emma")
 PLACES = ("kitchen", "garden", "office", "bathroom", "hallway", "bedroom", "school", "park")
-THINGS = ("ball", "apple", "book", "lamp", "milk", "coat")
+PLACES = (*PLACES, "cellar", "attic", "library", "market")
+THINGS = ("ball", "apple", "book", "lamp", "milk", "coat", "pen", "key", "cup", "plate", "hat", "bag")
+THINGS = (
+    *THINGS,
+    "coin",
+    "brush",
+    "rope",
+    "knife",
+    "letter",
+    "ring",
+    "basket",
+    "bottle",
+    "candle",
+    "flute",
+    "drum",
+    "map",
+)
 NUMBERS = ("none", "one", "two", "three")
 WENT, TOOK, DROPPED = ("went", "moved", "travelled"), ("took", "grabbed"), ("dropped", "left")
 WORDS = (*NAMES, *PLACES, *THINGS, *NUMBERS, *WENT, *TOOK, *DROPPED, "yes", "no", "to", "the", "in", "is", "was")
@@ -116,6 +133,7 @@ class Story(NamedTuple):
     question: Question
 
 
+@cache  # asked for every pair in every sentence
 def is_held_out(who: str, what: str) -> bool:
     """Return whether training never puts the two together.
 
@@ -164,8 +182,8 @@ def _yes_no(world: World) -> Question | None:
 
 
 def _counting(world: World) -> Question | None:
-    busy = [who for who in world.cast for _ in world.hands[who]]
-    who = world.rng.choice(world.cast + busy)  # once more for each sentence to count
+    # Once for everyone, and more often with several sentences to count.
+    who = world.rng.choices(world.cast, [1 + len(world.hands[who]) ** 2 for who in world.cast])[0]
     pairs = [(who, world.events[n].what) for n in world.hands[who]]
     pair = next((pair for pair in pairs if is_held_out(*pair)), pairs[0] if pairs else None)
     number = NUMBERS[len(world.held(who))]

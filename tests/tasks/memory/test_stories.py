@@ -151,6 +151,18 @@ def test_a_name_does_not_decide_where_its_thing_is():
     assert right > 0.5  # three seeds: 64 to 84 %, and 16 to 44 % if the free hops are the last ones
 
 
+def test_a_run_over_other_words_is_refused():
+    with pytest.raises(InputError, match="the run's stories have 41 words"):
+        Stories().model({"words": 41})
+
+
+def test_a_run_without_the_facts_of_this_version_has_the_hops_of_its_own():
+    before = Stories().model({"words": len(NUMBER)})
+    assert (before.rest, before.tying) == (False, "adjacent")
+    now = Stories().model(Stories().load()[1])
+    assert (now.rest, now.tying) == (True, "none")
+
+
 def test_a_wrong_option_is_one_line():
     with pytest.raises(InputError, match="--hops must be an integer of at least 1, got 0"):
         Stories(hops=0)
