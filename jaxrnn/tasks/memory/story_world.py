@@ -24,23 +24,9 @@ from typing import NamedTuple
 
 NAMES = ("mary", "john", "sandra", "daniel", "fred", "julie", "bill", "emma")
 PLACES = ("kitchen", "garden", "office", "bathroom", "hallway", "bedroom", "school", "park")
-PLACES = (*PLACES, "cellar", "attic", "library", "market")
+PLACES += ("cellar", "attic", "library", "market")
 THINGS = ("ball", "apple", "book", "lamp", "milk", "coat", "pen", "key", "cup", "plate", "hat", "bag")
-THINGS = (
-    *THINGS,
-    "coin",
-    "brush",
-    "rope",
-    "knife",
-    "letter",
-    "ring",
-    "basket",
-    "bottle",
-    "candle",
-    "flute",
-    "drum",
-    "map",
-)
+THINGS += ("coin", "brush", "rope", "knife", "letter", "ring", "basket", "bottle", "candle", "flute", "drum", "map")
 NUMBERS = ("none", "one", "two", "three")
 WENT, TOOK, DROPPED = ("went", "moved", "travelled"), ("took", "grabbed"), ("dropped", "left")
 WORDS = (*NAMES, *PLACES, *THINGS, *NUMBERS, *WENT, *TOOK, *DROPPED, "yes", "no", "to", "the", "in", "is", "was")
