@@ -100,9 +100,12 @@ def draw_memory_curves() -> Figure:
                 at, color = f["every"] * np.arange(1, len(losses) + 1), f"C{list(NAMES).index(name)}"
                 (named[NAMES[name]],) = axes.semilogy(at, losses, color=color, linewidth=1.2)
         axes.axhline(1, color="0.5", linewidth=0.8, linestyle=":")
-        axes.set(title=f"{problem}, T = {length:,}", xlim=(0, LONG), ylim=(0.015, 3))
+        axes.set(title=f"{problem}, T = {length:,}", xlim=(0, LONG), ylim=(0.01, 3))
         axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(named.values(), named, loc="outside upper center", ncols=len(NAMES), frameon=False, fontsize=8)
+    shown = [name for name in NAMES.values() if name in named]
+    figure.legend(
+        [named[name] for name in shown], shown, loc="outside upper center", ncols=len(NAMES), frameon=False, fontsize=8
+    )
     figure.supxlabel(f"updates, of {BATCH} sequences each", fontsize=10)
     figure.supylabel("loss / loss without a memory", fontsize=10)
     return figure
