@@ -14,9 +14,9 @@ held-out questions are about such pairs, so their answers cannot be memorized, a
 person who took and dropped nothing makes no pair with a thing: training asks "how many" about everyone, with nothing to
 count too, and a held-out question has at least one sentence to count.
 
-Training shows an asked person and a thing of a held-out pair only where someone else has the thing.  A network can learn
-that as a vote against the pair, so that it reads a sentence about it less.  With more things a pair is rarer, and so is
-what supports its vote.
+Training shows an asked person and a thing of a held-out pair only where someone else has the thing.  A network can
+learn that as a vote against the pair, so that it reads a sentence about it less.  With more things a pair is rarer, and
+so is what supports its vote.
 
 References: Weston, Bordes, Chopra et al. 2015, "Towards AI-complete question answering".
 """
