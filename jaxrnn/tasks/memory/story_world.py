@@ -200,7 +200,7 @@ def story(rng: random.Random, kind: str, longest: int, *, held_out: bool = False
 
     >>> made = story(random.Random(3), "one", 6)
     >>> [" ".join(made.sentences[n]) for n in made.question.supports], " ".join(made.question.words)
-    (['daniel went to the hallway'], 'where is daniel')
+    (['daniel went to the library'], 'where is daniel')
     """
     while True:
         world = World(rng, held_out)
