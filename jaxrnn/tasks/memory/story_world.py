@@ -87,7 +87,7 @@ class World:
         place, held, chance = self.place(who), self.held(who), rng.random()
         if place is not None and held and chance < 0.2:
             return self._happens(Event(who, DROPPED, rng.choice(held)), self.hands)
-        if place is not None and len(held) < len(NUMBERS) - 1 and chance < 0.5:
+        if place is not None and len(held) < len(NUMBERS) - 1 and chance < 0.7:
             near = [t for t in THINGS if (t not in self.last or self.lies_at(t) == place) and self._may(who, t)]
             if near:
                 return self._happens(Event(who, TOOK, rng.choice(near)), self.hands)
