@@ -139,6 +139,10 @@ def flows() -> list[str]:
     return table(("", "units", "fitted steps", "here", "beside it"), rows, records)
 
 
+SORTED = 16
+"""The scored vectors of a sequence of priority sort; it alone has no tests beyond the lengths of training."""
+
+
 def turing_machine() -> list[str]:
     """Return the table of every seed's scores within the lengths of training, and beyond."""
     records = results.read("turing_machine")
@@ -158,8 +162,15 @@ def _turing_machines(records: list[Record]) -> list[str]:
     else:
         within, after = _percent(f["wrong"] for f in each), " ".join(_learned_after(f["curve"]) for f in each)
         tests = {name: _percent(f["beyond"][name]["wrong"] for f in each) for name in each[0]["beyond"]}
-        beyond = "<br>".join(f"{name}: {wrong}" for name, wrong in tests.items()) or "-"
+        beyond = "<br>".join(f"{name}: {wrong}" for name, wrong in tests.items())
+        beyond = beyond or "bits per sequence: " + " ".join(f"{SORTED * f['bits']:.1f}" for f in each)
     how = f"{s['optimizer']}, {s['learning_rate']:g}" + (f", batches of {s['batch']}" if s["batch"] > 1 else "")
+    how += f", start by {s['start']}" if "start" in s else ""
+    how += (
+        f", the first {s['short']:,} of a quarter of the length, the next {s['short'] // 2:,} of half"
+        if "short" in s
+        else ""
+    )
     return [s["problem"], s["controller"], records[0].paper, how, f"{s['episodes']:,}", within, after, beyond]
 
 

@@ -10,6 +10,11 @@ it would in a batch.  The 10⁻⁴ under the root makes the updates small where 
 with its three scored steps, they are small throughout; there RMSProp with optax's 10⁻⁸ and without m learns in fewer
 episodes and is the default.  `--optimizer` and `--batch-size 16` show the effect of these choices.
 
+N-grams and priority sort, for which the paper needs a million episodes, are trained otherwise: small batches, Adam with
+a rate that rises over 100 updates and then falls along a cosine, the norm of the gradient clipped at 50, and a memory
+that starts with learned contents (`benchmarks.reproduce.machine_starts`).  `--short 28000` begins with so many episodes
+of a quarter of the length, which cost a quarter, followed by half as many of half the length.
+
 An episode is padded to the next multiple of 8 steps, and not to the longest possible: behind its end nothing is
 scored, so the loss is the same.  The scores are those of 64 held-out episodes within the lengths of training, and of 64
 for each test beyond: the share of wrong bits, the share of episodes answered without a wrong bit, and for n-grams the
@@ -20,7 +25,7 @@ bits per scored bit.
     python -m benchmarks.reproduce.turing_machine --problems associative-recall --seeds 3
 """
 
-from collections.abc import Callable
+import dataclasses
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -31,9 +36,10 @@ import optax
 import tyro
 from tqdm import trange
 
-from benchmarks.reproduce import on_one_thread_each, results
+from benchmarks.reproduce import machine_starts, on_one_thread_each, results
+from benchmarks.reproduce.machine_starts import Started
 from jaxrnn.objectives.losses import bernoulli
-from jaxrnn.patterns.hidden_to_hidden import ManyToMany, PatternParams
+from jaxrnn.patterns.hidden_to_hidden import ManyToMany
 from jaxrnn.tasks.memory import Copy
 from jaxrnn.tasks.memory.algorithms import PROBLEMS, Episode, Problem, batch, best_bits, repeat_copy
 
@@ -45,6 +51,9 @@ SHOWN = 1000
 
 HELD_OUT, HELD_OUT_SEED = 64, 2**31
 """Episodes in a test, and their seed, which no run can have."""
+
+WARM_UP = 100
+"""Updates over which the rate of "cosine" rises."""
 
 
 class Trial(NamedTuple):
@@ -62,9 +71,15 @@ class Trial(NamedTuple):
     hidden: int = 100
     optimizer: str = "graves"
     """Of the rules that were tried, the one that learns in fewer episodes."""
+    batch: int = 1
+    start: str = "constant"
+    """The initial memory and heads: constant, or content (`machine_starts`)."""
+    short: int = 0
+    """Episodes of a quarter of the length that come first; half as many of half the length follow."""
 
 
 COPY, RECALL = "near 0 after about 50,000 episodes (figure 3)", "near 0 after about 30,000 episodes (figure 10)"
+NEXT_BIT = "close to the best predictor (figure 13)"
 TRIALS = (
     Trial("copy", "feed-forward", 1, 1e-4, 20_000, 1.2, COPY),
     Trial("copy", "lstm", 1, 1e-4, 20_000, 1.7, COPY),
@@ -72,8 +87,8 @@ TRIALS = (
     Trial("associative-recall", "lstm", 1, 1e-4, 30_000, 1.7, RECALL, 100, "rmsprop"),
     Trial("repeat-copy", "feed-forward", 1, 1e-4, 50_000, 1.7, "near 0 (figure 7)"),
     Trial("repeat-copy", "lstm", 1, 1e-4, 50_000, 2.5, "near 0 (figure 7)"),
-    Trial("n-grams", "feed-forward", 1, 3e-5, 200_000, 5.5, "close to the best predictor (figure 13)"),
-    Trial("n-grams", "lstm", 1, 3e-5, 200_000, 7.5, "close to the best predictor (figure 13)"),
+    Trial("n-grams", "feed-forward", 1, 3e-5, 200_000, 5.5, NEXT_BIT),
+    Trial("n-grams", "lstm", 1, 4e-3, 48_000, 3.8, NEXT_BIT, 100, "cosine", 8, "content", 28_000),
     Trial("priority-sort", "feed-forward", 8, 3e-5, 200_000, 11.0, "far below an LSTM (figure 18)", 512),
 )
 
@@ -87,8 +102,10 @@ def plan(
     first_seed: int = 0,
     episodes: int = 0,
     optimizer: str = "",
-    batch_size: int = 1,
+    batch_size: int = 0,
     learning_rate: float = 0.0,
+    start: str = "",
+    short: int = -1,
 ) -> results.Plan:
     """Plan a case for each problem, controller and seed.
 
@@ -100,34 +117,33 @@ def plan(
         seeds: another number of seeds.
         first_seed: the first of them.
         episodes: another number of episodes.
-        optimizer: graves, as in the paper, rmsprop or adam; by default rmsprop for associative recall, else graves.
-        batch_size: episodes in an update.
-        learning_rate: another one than the paper's.
+        optimizer: graves, as in the paper, rmsprop, adam or cosine, in place of the problem's.
+        batch_size: another number of episodes in an update.
+        learning_rate: another one.
+        start: another initial memory: constant or content.
+        short: another number of episodes of a quarter of the length, which come before half as many of half of it.
     """
     problems = problems or (tuple(PROBLEMS) if full else ("copy",))
     controllers = controllers or (("feed-forward", "lstm") if full else ("feed-forward",))
     each = range(first_seed, first_seed + (seeds or (5 if full else 1)))
-    cases = []
-    for trial in (t for t in TRIALS if t.problem in problems and t.controller in controllers):
-        rate, count = learning_rate or trial.learning_rate, episodes or (trial.episodes if full else 10_000)
-        cases += _cases(trial, count, optimizer or trial.optimizer, rate, batch_size, each)
-    return results.Plan(cases, again or not full)
-
-
-def _cases(
-    trial: Trial, episodes: int, optimizer: str, learning_rate: float, batch: int, seeds: range
-) -> list[results.Case]:
-    """Return a case for each seed."""
-    settings = {
-        "problem": trial.problem,
-        "controller": trial.controller,
-        "episodes": episodes,
+    given = {
+        "episodes": episodes or (0 if full else 10_000),
         "optimizer": optimizer,
         "learning_rate": learning_rate,
-        "batch": batch,
+        "batch": batch_size,
+        "start": start,
     }
-    run = partial(measure, trial, episodes, partial(chosen, optimizer, learning_rate), batch)
-    work = float(episodes * trial.seconds)
+    changes = {name: value for name, value in given.items() if value} | ({} if short < 0 else {"short": short})
+    chosen_ones = [t._replace(**changes) for t in TRIALS if t.problem in problems and t.controller in controllers]
+    return results.Plan([case for trial in chosen_ones for case in _cases(trial, each)], again or not full)
+
+
+def _cases(trial: Trial, seeds: range) -> list[results.Case]:
+    """Return a case for each seed; older records have none of the settings that are at their default."""
+    names = ("problem", "controller", "episodes", "optimizer", "learning_rate", "batch")
+    more = [name for name in ("start", "short") if getattr(trial, name) != Trial._field_defaults[name]]
+    settings = {name: getattr(trial, name) for name in (*names, *more)}
+    run, work = partial(measure, trial), float(trial.episodes * trial.seconds)
     return [
         results.Case("turing_machine", settings | {"seed": k}, partial(run, k), show, trial.paper, 1, work)
         for k in seeds
@@ -142,17 +158,14 @@ def show(figures: dict) -> str:
     return "; ".join(f"{100 * wrong:.2f} %{name}" for name, wrong in named)
 
 
-def measure(
-    trial: Trial, episodes: int, rule: Callable[[], optax.GradientTransformation], batch: int, seed: int
-) -> dict:
+def measure(trial: Trial, seed: int) -> dict:
     """Train a machine and return its scores, its learning curve, and its scores beyond."""
-    problem, controller, heads, hidden = trial.problem, trial.controller, trial.heads, trial.hidden
-    task = Copy(problem=problem, controller=controller, heads=heads, hidden=hidden, batch=batch)
+    task = Copy(trial.problem, controller=trial.controller, heads=trial.heads, hidden=trial.hidden, batch=trial.batch)
     model, (within, *beyond) = task.model({}), tests(task)
-    params, curve, skipped = train(task, rule(), episodes // batch, seed)
+    params, curve, skipped = train(task, trial, seed)
     figures = scores(model, params, held_out(within)) | {"curve": curve, "skipped": skipped}
     figures["beyond"] = {test.name: scores(model, params, held_out(test)) for test in beyond}
-    return figures | ({"best_bits": best(held_out(within))} if problem == "n-grams" else {})
+    return figures | ({"best_bits": best(held_out(within))} if trial.problem == "n-grams" else {})
 
 
 class Test(NamedTuple):
@@ -186,15 +199,15 @@ def held_out(test: Test) -> Episode:
 
 
 @partial(jax.jit, static_argnums=0)
-def _errors(model: ManyToMany, params: PatternParams, episodes: Episode):
+def _errors(model: ManyToMany, params: Started, episodes: Episode):
     """Return L, and the share of wrong answer bits of each episode."""
-    logits, (_, targets, scored) = model.logits(params, episodes.xs), episodes
+    logits, (_, targets, scored) = machine_starts.logits(model, params, episodes.xs), episodes
     wrong = jnp.mean((logits > 0) != (targets > 0.5), axis=-1)
     loss = bernoulli(logits, targets, mask=scored)
     return loss, jnp.mean(wrong, axis=0, where=scored)
 
 
-def scores(model: ManyToMany, params: PatternParams, episodes: Episode) -> dict[str, float]:
+def scores(model: ManyToMany, params: Started, episodes: Episode) -> dict[str, float]:
     """Return the bits per step, the share of wrong bits, and the share of episodes without one."""
     loss, wrong = jax.device_get(_errors(model, params, jax.tree.map(jnp.asarray, episodes)))
     return {"bits": float(loss / np.log(2)), "wrong": float(wrong.mean()), "perfect": float((wrong == 0).mean())}
@@ -207,32 +220,33 @@ def best(episodes: Episode) -> float:
 
 
 @cache
-def chosen(optimizer: str, learning_rate: float) -> optax.GradientTransformation:
-    """Return the optimizer of the paper; RMSProp with optax's ε = 10⁻⁸, which divides by no variance; or Adam.
+def chosen(optimizer: str, learning_rate: float, updates: int) -> optax.GradientTransformation:
+    """Return the optimizer of the paper, RMSProp with optax's ε = 10⁻⁸, Adam, or Adam with a rate that changes.
 
     An update whose gradient is not finite is skipped.
     """
     rmsprop = partial(optax.rmsprop, decay=0.95, momentum=0.9)
-    rule = {
-        "graves": partial(rmsprop, eps=1e-4, centered=True, eps_in_sqrt=True),
-        "rmsprop": rmsprop,
-        "adam": optax.adam,
+    entries, rate = optax.clip(10.0), learning_rate
+    falling = optax.warmup_cosine_decay_schedule(0.0, rate, WARM_UP, max(updates, WARM_UP + 1))
+    parts = {
+        "graves": (entries, rmsprop(rate, eps=1e-4, centered=True, eps_in_sqrt=True)),
+        "rmsprop": (entries, rmsprop(rate)),
+        "adam": (entries, optax.adam(rate)),
+        "cosine": (optax.clip_by_global_norm(50.0), optax.adam(falling)),
     }[optimizer]
-    never = jnp.iinfo(jnp.int32).max
-    return optax.apply_if_finite(optax.chain(optax.clip(10.0), rule(learning_rate)), max_consecutive_errors=never)
+    return optax.apply_if_finite(optax.chain(*parts), max_consecutive_errors=jnp.iinfo(jnp.int32).max)
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2, 3))
-def _update(task: Copy, rule: optax.GradientTransformation, params: PatternParams, state, episodes: Episode):
+def _update(task: Copy, rule: optax.GradientTransformation, params: Started, state, episodes: Episode):
     """Return the parameters and the state after one update, and the loss per step before it.
 
     The gradient is that of the sum over the steps of an episode.
     """
-    model, unused = task.model({}), jax.random.key(0)
-    steps = jnp.sum(episodes.scored) / task.batch
+    model, steps = task.model({}), jnp.sum(episodes.scored) / task.batch
 
     def summed(params):
-        loss, _ = task.loss(model, params, None, episodes, unused)
+        loss = bernoulli(machine_starts.logits(model, params, episodes.xs), episodes.targets, mask=episodes.scored)
         return loss * steps, loss
 
     (_, loss), gradient = jax.value_and_grad(summed, has_aux=True)(params)
@@ -240,14 +254,17 @@ def _update(task: Copy, rule: optax.GradientTransformation, params: PatternParam
     return optax.apply_updates(params, changes), state, loss
 
 
-def train(
-    task: Copy, rule: optax.GradientTransformation, updates: int, seed: int
-) -> tuple[PatternParams, list[float], int]:
+def train(task: Copy, trial: Trial, seed: int) -> tuple[Started, list[float], int]:
     """Return the parameters, the bits per step of every 1,000 episodes, and the number of updates skipped."""
-    params = task.model({}).init(jax.random.key(seed))
+    updates, longest = trial.episodes // task.batch, task.problem_and_sizes()[1]
+    rule = chosen(trial.optimizer, trial.learning_rate, updates)
+    params = machine_starts.init(task.model({}), trial.start, jax.random.key(seed))
     state, losses, curve = rule.init(params), [], []
+    parts = ((4, trial.short), (2, 3 * trial.short // 2), (1, trial.episodes))  # 1/4, 1/2, 1 of the length, until then
     for step in trange(updates, disable=None):
-        params, state, loss = _update(task, rule, params, state, cropped(task.batch_at(None, seed, step)))
+        part = next(part for part, until in parts if step * task.batch < until)
+        now = task if part == 1 else dataclasses.replace(task, longest=longest // part)
+        params, state, loss = _update(now, rule, params, state, cropped(now.batch_at(None, seed, step)))
         losses.append(loss)
         if len(losses) * task.batch >= SHOWN:
             curve.append(round(float(np.nanmean(jax.device_get(losses)) / np.log(2)), 4))

@@ -2,7 +2,6 @@
 
 import json
 import pickle
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -11,7 +10,14 @@ import numpy as np
 import pytest
 
 import benchmarks.reproduce
-from benchmarks.reproduce import gradient_distance, memory_tasks, state_tracking, turing_machine
+from benchmarks.reproduce import (
+    gradient_distance,
+    machine_starts,
+    memory_tasks,
+    results,
+    state_tracking,
+    turing_machine,
+)
 from benchmarks.reproduce.__main__ import PROGRAMS, plan
 from benchmarks.reproduce.chaotic_flows import kuramoto_sivashinsky
 from benchmarks.reproduce.networks import networks
@@ -184,9 +190,39 @@ def test_a_turing_machine_trains_on_episodes_without_most_of_their_padding():
 
 
 def test_a_case_of_the_turing_machine_scores_what_it_was_trained_on_and_what_is_longer():
-    figures = turing_machine.measure(
-        turing_machine.TRIALS[0], 2, partial(turing_machine.chosen, "graves", 1e-4), batch=1, seed=0
-    )
+    figures = turing_machine.measure(turing_machine.TRIALS[0]._replace(episodes=2), seed=0)
     assert list(figures["beyond"]) == ["30 vectors", "60 vectors", "120 vectors"]
     assert all(0.3 < scores["wrong"] < 0.7 and scores["perfect"] == 0 for scores in figures["beyond"].values())
     assert turing_machine.show(figures).endswith("% at 120 vectors")
+
+
+def test_every_stored_case_of_the_turing_machine_can_be_asked_for_by_its_settings():
+    for record in results.read("turing_machine"):
+        s = dict(record.settings)
+        plan = turing_machine.plan(
+            full=True, problems=(s["problem"],), controllers=(s["controller"],), seeds=1, first_seed=s["seed"],
+            episodes=s["episodes"], optimizer=s["optimizer"], batch_size=s["batch"], learning_rate=s["learning_rate"],
+            start=s.get("start", "constant"), short=s.get("short", 0),
+        )  # fmt: skip
+        assert [case.settings for case in plan.cases] == [s]
+
+
+def test_a_machine_that_starts_by_content_has_a_learned_memory_in_which_no_two_slots_are_equal():
+    task = Copy(problem="n-grams", controller="lstm", hidden=8, slots=9, width=4, batch=3, longest=12)
+    model, xs = task.model({}), jnp.asarray(task.batch_at(None, 0, 0).xs)
+    plain, params = (machine_starts.init(model, start, KEY) for start in ("constant", "content"))
+    assert len(np.unique(params.memory.round(3), axis=1).T) == 9 and plain.memory is None
+    np.testing.assert_array_equal(machine_starts.logits(model, plain, xs), model.logits(plain.network, xs))
+    gradient = jax.grad(lambda p: jnp.sum(machine_starts.logits(model, p, xs) ** 2))(params)
+    assert (np.abs(gradient.memory).sum(axis=0) > 0).all()
+    controls = model.cell.controls(params.network.cell.b)
+    assert (controls.strength > 4.9).all() and (controls.gate > 0.95).all()
+    assert not params.network.cell.b[: 2 * 4].any() and not params.network.cell.b[2 * 4 + 4 :].any()
+
+
+def test_short_episodes_come_first(monkeypatch):
+    lengths, cropped = [], turing_machine.cropped
+    monkeypatch.setattr(turing_machine, "cropped", lambda each: lengths.append(len(each.xs)) or cropped(each))
+    trial = turing_machine.TRIALS[0]._replace(episodes=10, batch=2, short=4)
+    turing_machine.train(Copy(hidden=8, slots=9, width=4, batch=2), trial, seed=0)
+    assert lengths == [2 * 5 + 1, 2 * 5 + 1, 2 * 10 + 1, 2 * 20 + 1, 2 * 20 + 1]

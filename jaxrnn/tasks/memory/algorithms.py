@@ -108,9 +108,11 @@ def n_grams(bits: int, longest: int) -> Problem:
     """Build n-grams: predict the next bit, which depends on the last five; `bits` is 1."""
 
     def draw(rng: np.random.Generator, items: int) -> Episode:
-        table, sequence = rng.beta(0.5, 0.5, 2**CONTEXT), rng.integers(0, 2, CONTEXT).tolist()
-        for _ in range(items + 1 - CONTEXT):
-            sequence.append(int(rng.random() < table[_context(sequence)]))
+        table, sequence = rng.beta(0.5, 0.5, 2**CONTEXT).tolist(), rng.integers(0, 2, CONTEXT).tolist()
+        last = _context(sequence)
+        for chance in rng.random(items + 1 - CONTEXT).tolist():
+            sequence.append(int(chance < table[last]))
+            last = (2 * last + sequence[-1]) % 2**CONTEXT
         both = np.array(sequence, np.float32)[:, None]
         return Episode(both[:-1], both[1:], np.arange(items) >= CONTEXT - 1)
 
