@@ -7,7 +7,7 @@ Graves et al. 2014, §4, set the memory at the start of an episode to bias value
 has equal slots, which no key can tell apart: a head can only get from one slot to another by shifts.  The slots of a
 learned memory, drawn from N(0, 1), are different from the first update on, and a key finds the same ones in every
 episode.  The weights of x are Glorot's times 20: his rule counts the vectors that were read as inputs too, and gives a
-single bit weights below 0.11, so that a controller at first hardly sees it.
+single bit weights below 0.23 in an LSTM of 100 units, whose state then hardly tells which bits came a few steps ago.
 """
 
 from typing import NamedTuple
