@@ -80,8 +80,14 @@ class Stories:
 
     unit: ClassVar[str] = "questions"
     score: ClassVar[str] = "nats"
-    training: ClassVar[dict] = {"steps": 6000, "learning_rate": 5e-3, "clip": 10.0, "weight_decay": 0.3}
-    training |= {"every": 1000, "dispatch": 20}
+    training: ClassVar[dict] = {
+        "steps": 6000,
+        "learning_rate": 5e-3,
+        "clip": 10.0,
+        "weight_decay": 0.3,
+        "every": 1000,
+        "dispatch": 20,
+    }
 
     def __post_init__(self):
         check_count(6, sentences=self.sentences)
