@@ -63,8 +63,11 @@ TRIALS = {
 }
 FAST = {"parity": 1_500, "recall": 1_000}
 """The problems of the fast version, and the updates; words over S₃ are not learned by the LSTM or the GRU in so few."""
-FAST_RECALL = ("lstm", "min-gru", "mamba2", "deltanet")
-"""The cells of the fast version of recall, one of each kind: vector and matrix states, gated and linear."""
+FAST_CELLS = {
+    "parity": ("elman", "lstm", "slstm", "min-gru", "lru", "mlstm", "deltanet", "deltanet-negative"),
+    "recall": ("lstm", "min-gru", "mamba2", "deltanet"),
+}
+"""The cells of the fast version: gated and linear, with vector and matrix states."""
 PAPERS = {
     ("parity", "slstm"): "1.00 (Grazzi et al. 2025)",
     ("parity", "mlstm"): "0.09 (Grazzi et al. 2025)",
@@ -96,14 +99,14 @@ def plan(
         again: measure again what is stored; without `full` everything is measured again.
         problems: some of "parity", "s3", "a5", "even pairs", "cycle navigation", "modular arithmetic", "recall",
           "selective copying".
-        cells: which cells; by default all, but four in the fast version of recall.
+        cells: which cells; by default all, but some in the fast version.
         seeds: another number of seeds.
         first_seed: the first of them.
         updates: another number of updates.
         convolution: give DeltaNet and DeltaProduct a convolution over four steps in every problem.
     """
     conv = {"conv": 4} if convolution else {}
-    fast = {} if full or problems else {"recall": FAST_RECALL}
+    fast = {} if full or problems else FAST_CELLS
     problems = problems or (tuple(TRIALS) if full else tuple(FAST))
     seeds = seeds or (5 if full else 2)
     planned = {problem: updates or (20_000 if full else FAST.get(problem, 1_000)) for problem in problems}
