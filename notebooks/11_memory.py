@@ -168,8 +168,8 @@ Image(folder / "heads.png", width=800)
 # pairs of a name with a place or a thing never occurs in training; the second column asks about those alone.
 
 # %%
-stories = Stories(width=32)
-network, network_params, _ = learn(stories, 1000, 1e-2)
+stories = Stories(width=64)
+network, network_params, _ = learn(stories, 2000, 1e-2)
 measured = stories.evaluate(network, network_params, None)
 print(f"{'share of right answers':24}{'seen pairs':>12}{'held out':>12}")
 for kind in (*stories.kinds, None):
