@@ -54,7 +54,7 @@ check: $(VENV)/.dev  ## ruff, codespell and pyrefly
 	$(BIN)/pyrefly check
 
 doctest: $(VENV)/.dev $(VENV)/.recipes  ## every example in the docstrings and in the docs, as a user runs them
-	$(BIN)/python -m pytest -o addopts="-n 2 -q" --doctest-modules --doctest-glob='*.md' jaxrnn README.md docs/*.md docs/check/recipes.py $(ARGS)
+	$(BIN)/python -m pytest -o addopts="-n 2 -q" --doctest-modules --doctest-glob='*.md' jaxrnn benchmarks/reproduce README.md docs/*.md docs/check/recipes.py $(ARGS)
 
 notebooks: $(VENV)/.dev $(VENV)/.notebooks  ## run every notebook from its .py source and write the .ipynb
 	$(BIN)/python notebooks/run.py $(ARGS)

@@ -206,7 +206,7 @@ def in_words(seconds: float) -> str:
     """Return a duration for a reader.
 
     >>> in_words(42), in_words(130), in_words(40_000)
-    ('42 s', '2 min 10 s', '11 h 7 min')
+    ('42 s', '2 min 10 s', '11 h 6 min')
     """
     seconds = round(seconds)
     minutes, hours = seconds // 60, seconds // 3600
