@@ -12,7 +12,7 @@ episodes and is the default.  `--optimizer` and `--batch-size 16` show the effec
 
 N-grams and priority sort, for which the paper needs a million episodes, are trained otherwise: small batches, Adam with
 a rate that rises over 100 updates and then falls along a cosine, the norm of the gradient clipped at 50, and a memory
-that starts with learned contents (`benchmarks.reproduce.machine_starts`).  `--short 28000` begins with so many episodes
+that starts with learned contents (`benchmarks.reproduce.machine_starts`).  `--short 24000` begins with so many episodes
 of a quarter of the length, which cost a quarter, followed by half as many of half the length.
 
 An episode is padded to the next multiple of 8 steps, and not to the longest possible: behind its end nothing is
@@ -88,7 +88,7 @@ TRIALS = (
     Trial("repeat-copy", "feed-forward", 1, 1e-4, 50_000, 1.7, "near 0 (figure 7)"),
     Trial("repeat-copy", "lstm", 1, 1e-4, 50_000, 2.5, "near 0 (figure 7)"),
     Trial("n-grams", "feed-forward", 1, 3e-5, 200_000, 5.5, NEXT_BIT),
-    Trial("n-grams", "lstm", 1, 4e-3, 48_000, 3.8, NEXT_BIT, 100, "cosine", 8, "content", 28_000),
+    Trial("n-grams", "lstm", 1, 4e-3, 64_000, 6.7, NEXT_BIT, 100, "cosine", 8, "content", 24_000),
     Trial("priority-sort", "feed-forward", 8, 3e-5, 200_000, 11.0, "far below an LSTM (figure 18)", 512),
 )
 
