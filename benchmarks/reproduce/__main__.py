@@ -1,4 +1,4 @@
-"""All reproductions, one after the other: `make reproduce`, `make reproduce ARGS=--full`."""
+"""All reproductions, several at a time: `make reproduce`, `make reproduce ARGS=--full`."""
 
 import os
 from types import ModuleType

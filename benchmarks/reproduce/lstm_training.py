@@ -8,9 +8,8 @@ Two trainings of the paper's numbers of cells, with logistic outputs y = σ(o):
     "modern"       `jaxrnn.LSTM` with forget gates, the Bernoulli loss, Adam at 1e-2 after clipping at 1, batches of 8;
                    the forget gates start at log T, the input gates at −log T, for a lag of T
 
-A criterion is judged by the most recent sequences of the
-training, before each update (tasks 4 to 6), by fresh ones after every thousand (tasks 2 and 3), or by the fixed strings
-of the training and others (task 1).
+A criterion is judged by the most recent sequences of the training, before each update (tasks 4 to 6), by fresh ones
+after every thousand (tasks 2 and 3), or by the fixed strings of the training and others (task 1).
 
 References: Hochreiter & Schmidhuber 1997, §5; Gers, Schmidhuber & Cummins 2000 (forget gates); Tallec & Ollivier 2018,
 §2 (the biases of the gates).
