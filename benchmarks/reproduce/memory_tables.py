@@ -12,7 +12,7 @@ from benchmarks.reproduce.networks import NAMES
 from benchmarks.reproduce.result_tables import table
 from benchmarks.reproduce.results import Record
 
-LONG = 10_000
+LONG = 20_000
 """The number of updates of the curves."""
 
 
