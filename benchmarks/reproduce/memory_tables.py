@@ -12,13 +12,13 @@ from benchmarks.reproduce.networks import NAMES
 from benchmarks.reproduce.result_tables import table
 from benchmarks.reproduce.results import Record
 
-LONG = 20_000
-"""The number of updates of the curves."""
+SHORT, LONG = 2_000, 20_000
+"""The number of updates of the table of every network, and of the curves."""
 
 
-def memory_tasks(updates: int) -> list[str]:
+def memory_tasks() -> list[str]:
     """Return the table of best and worst scores of adding and copy."""
-    records = [r for r in results.read("memory_tasks") if r.settings["updates"] == updates]
+    records = [r for r in results.read("memory_tasks") if r.settings["updates"] == SHORT]
     columns = sorted({(r.settings["problem"], r.settings["length"]) for r in records})
 
     def cell(network: str, column: tuple[str, int]) -> str:
@@ -101,6 +101,7 @@ def draw_memory_curves() -> Figure:
                 (named[NAMES[name]],) = axes.semilogy(at, losses, color=color, linewidth=1.2)
         axes.axhline(1, color="0.5", linewidth=0.8, linestyle=":")
         axes.set(title=f"{problem}, T = {length:,}", xlim=(0, LONG), ylim=(0.01, 3))
+        axes.set_xticks([0, LONG // 2], ["0", f"{LONG // 2:,}"])
         axes.spines[["top", "right"]].set_visible(False)
     shown = [name for name in NAMES.values() if name in named]
     figure.legend(
